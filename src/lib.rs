@@ -1,0 +1,4 @@
+//! Kubernetes metrics aggregator: scrapes the pods of a job when asked, answers with one merged Prometheus text.
+
+pub mod target;
+pub mod telemetry;

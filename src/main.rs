@@ -1,0 +1,3 @@
+//! The program. Has no logic of its own yet.
+
+fn main() {}

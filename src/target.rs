@@ -1,0 +1,229 @@
+//! What is scraped: a [`Target`], and the [`TargetSet`] of all targets of a cluster at one moment.
+//!
+//! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery.rs` publishes
+//! sets of them, everything else only reads them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One thing to scrape: one port and path of one pod, or a pod whose options cannot be used.
+///
+/// A pod is known by its `uid`, never by its IP: two hostNetwork pods on one node share the IP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Value of `job=` in a request and of the label `job`; never empty.
+    pub job: String,
+    /// Namespace of the pod, the label `pod_namespace`.
+    pub namespace: String,
+    /// Name of the pod, the label `instance`.
+    pub pod: String,
+    /// `metadata.uid` of the pod.
+    pub uid: String,
+    /// `status.podIP`, the label `pod_ip` (written without brackets, also for IPv6).
+    pub pod_ip: IpAddr,
+    /// Value of the label `pod_port`, which only targets of the annotation `scrape-targets` carry.
+    pub pod_port: Option<u16>,
+    /// The pod has a `deletionTimestamp`: while it answers it is a target like any other, when it does not it is
+    /// left out of the answer instead of being `up 0`.
+    pub terminating: bool,
+    /// How to scrape it; or why that cannot be known, which makes the target `up 0` with this reason.
+    pub options: Result<ScrapeOptions, OptionError>,
+}
+
+/// How one target is scraped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrapeOptions {
+    /// 1 to 65535; need not be a declared containerPort.
+    pub port: u16,
+    /// Path and query as they stand in the request line: begins with `/`, percent-encoded where needed.
+    pub path_and_query: String,
+    /// Bounds the whole scrape, connect to last byte. Over 0, at most [`SCRAPE_TIMEOUT_MAX`].
+    pub timeout: Duration,
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsOptions>,
+}
+
+/// How the certificate of a pod is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// `false`: not at all.
+    pub verify: bool,
+    /// Name to verify and to send as SNI; `None`: the pod's IP.
+    pub server_name: Option<String>,
+}
+
+/// The longest scrape timeout that a pod may ask for.
+pub const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+/// An option of a pod that cannot be used.
+///
+/// Its `Display` is for the person who set it: which key, where it stands, what was found and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionError {
+    /// Where the value stands: `label` or `annotation`.
+    pub source: &'static str,
+    /// The whole key, prefix included.
+    pub key: String,
+    /// The value as found, as long as Kubernetes allows; `Display` cuts and escapes it.
+    pub value: String,
+    /// What would have been right, e.g. `a number from 1 to 65535`.
+    pub expected: &'static str,
+}
+
+/// How much of a bad value is shown.
+const SHOWN_VALUE_CHARS: usize = 80;
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.value.chars().take(SHOWN_VALUE_CHARS).collect();
+        let cut = if shown.len() < self.value.len() {
+            "…"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "{} {}: expected {}, found {shown:?}{cut}",
+            self.source, self.key, self.expected
+        )
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+/// How the identity labels of the pod are spelled (setting `POD_LABEL_STYLE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodLabelStyle {
+    /// `pod_namespace`, `pod_ip`: legal in every Prometheus.
+    Underscore,
+    /// `pod-namespace`, `pod-ip`, which have to be quoted and need Prometheus 3.
+    Hyphen,
+}
+
+impl Target {
+    /// Names and values of the labels that tell this target from all others, in the order in which they are written:
+    /// `instance`, `job`, `pod_namespace`, `pod_ip`, and `pod_port` where there is one.
+    ///
+    /// The names are as the style has them, unquoted; the values are unescaped.
+    #[must_use]
+    pub fn identity_labels(&self, style: PodLabelStyle) -> Vec<(&'static str, String)> {
+        let [namespace, ip, port] = match style {
+            PodLabelStyle::Underscore => ["pod_namespace", "pod_ip", "pod_port"],
+            PodLabelStyle::Hyphen => ["pod-namespace", "pod-ip", "pod-port"],
+        };
+        let mut labels = vec![
+            ("instance", self.pod.clone()),
+            ("job", self.job.clone()),
+            (namespace, self.namespace.clone()),
+            (ip, self.pod_ip.to_string()),
+        ];
+        if let Some(number) = self.pod_port {
+            labels.push((port, number.to_string()));
+        }
+        labels
+    }
+
+    /// The port that is scraped, if the options could be read.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.options.as_ref().ok().map(|options| options.port)
+    }
+
+    /// Where the pod listens, if the options could be read.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.port().map(|port| SocketAddr::new(self.pod_ip, port))
+    }
+}
+
+/// The readable name of a target in logs and answers: `namespace/pod:port`, without `:port` where it is not known.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.pod)?;
+        match self.port() {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All targets of the cluster at one moment, by job, each job's in the order in which answers have them: namespace,
+/// pod name, port.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TargetSet {
+    jobs: BTreeMap<String, Vec<Arc<Target>>>,
+}
+
+impl TargetSet {
+    /// Orders the targets and takes over from `previous` each one that did not change, so that whoever holds on to
+    /// an `Arc` sees by its pointer that the target is the same.
+    #[must_use]
+    pub fn new(targets: Vec<Target>, previous: &TargetSet) -> TargetSet {
+        let mut jobs: BTreeMap<String, Vec<Arc<Target>>> = BTreeMap::new();
+        for target in targets {
+            match jobs.get_mut(&target.job) {
+                Some(job) => job.push(Arc::new(target)),
+                None => {
+                    jobs.insert(target.job.clone(), vec![Arc::new(target)]);
+                }
+            }
+        }
+        for (name, job) in &mut jobs {
+            job.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
+            reuse_unchanged(job, previous.job(name).unwrap_or(&[]));
+        }
+        TargetSet { jobs }
+    }
+
+    /// The targets of a job in the order of answers, or `None` for a job that no pod has.
+    #[must_use]
+    pub fn job(&self, name: &str) -> Option<&[Arc<Target>]> {
+        self.jobs.get(name).map(Vec::as_slice)
+    }
+
+    /// The jobs in name order, each with its targets.
+    pub fn jobs(&self) -> impl Iterator<Item = (&str, &[Arc<Target>])> {
+        self.jobs
+            .iter()
+            .map(|(name, targets)| (name.as_str(), targets.as_slice()))
+    }
+
+    /// All targets, job by job.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.jobs.values().flatten()
+    }
+
+    /// Number of targets in all jobs.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.jobs.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is no target at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+}
+
+/// What targets are ordered by; the uid makes the order total while a pod is replaced by one of its name.
+fn order_key(target: &Target) -> (&str, &str, Option<u16>, &str) {
+    (&target.namespace, &target.pod, target.port(), &target.uid)
+}
+
+/// Puts the `Arc` of an equal previous target in place of the new one. Both lists are in order.
+fn reuse_unchanged(current: &mut [Arc<Target>], previous: &[Arc<Target>]) {
+    let mut previous = previous.iter().peekable();
+    for target in current {
+        while previous
+            .next_if(|old| order_key(old) < order_key(target))
+            .is_some()
+        {}
+        if let Some(old) = previous.next_if(|old| **old == *target) {
+            *target = Arc::clone(old);
+        }
+    }
+}
