@@ -1,4 +1,5 @@
 //! Kubernetes metrics aggregator: scrapes the pods of a job when asked, answers with one merged Prometheus text.
 
+pub mod config;
 pub mod target;
 pub mod telemetry;

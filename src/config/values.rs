@@ -1,0 +1,99 @@
+//! How the value of one setting is read: text in, value or `None` out.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+/// Puts a value that could be read into its place.
+pub(super) fn set<T>(place: &mut T, value: Option<T>) -> bool {
+    let read = value.is_some();
+    if let Some(value) = value {
+        *place = value;
+    }
+    read
+}
+
+/// The levels of `log` by name, and `warning`.
+pub(super) fn log_level(value: &str) -> Option<LevelFilter> {
+    match value.to_ascii_lowercase().as_str() {
+        "error" => Some(LevelFilter::Error),
+        "warning" | "warn" => Some(LevelFilter::Warn),
+        "info" => Some(LevelFilter::Info),
+        "debug" => Some(LevelFilter::Debug),
+        "trace" => Some(LevelFilter::Trace),
+        _ => None,
+    }
+}
+
+/// Decimal digits for a number in the range.
+pub(super) fn number<T: FromStr + PartialOrd>(value: &str, range: RangeInclusive<T>) -> Option<T> {
+    // `from_str` takes a leading plus sign, which nobody means.
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    let number = value.parse().ok().filter(|_| digits)?;
+    range.contains(&number).then_some(number)
+}
+
+/// `10`, `10s`, `500ms`, `1m`, `1h`; a whole number, in seconds where no unit stands.
+pub(super) fn duration(value: &str) -> Option<Duration> {
+    let unit_at = value
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(value.len());
+    let (count, unit) = value.split_at(unit_at);
+    let count: u64 = number(count, 0..=1_000_000_000)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(count)),
+        "" | "s" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_secs(count * 60)),
+        "h" => Some(Duration::from_secs(count * 3600)),
+        _ => None,
+    }
+}
+
+/// Digits with an optional fraction; no sign, exponent or unit.
+pub(super) fn decimal_seconds(value: &str) -> Option<Duration> {
+    let plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: f64 = value.parse().ok().filter(|_| plain)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// `ADDR:PORT`, or `:PORT` for all addresses.
+pub(super) fn listen_address(value: &str) -> Option<SocketAddr> {
+    match value.strip_prefix(':') {
+        Some(port) => Some(SocketAddr::from((
+            Ipv6Addr::UNSPECIFIED,
+            number(port, 0..=u16::MAX)?,
+        ))),
+        None => value.parse().ok(),
+    }
+}
+
+/// Names of namespaces are DNS labels (RFC 1123).
+pub(super) fn namespaces(value: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for name in value.split(',').map(str::trim) {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > 63 || !name.bytes().all(legal) {
+            return None;
+        }
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Some(names)
+}
+
+/// An absolute URL without user, query and fragment, without a `/` at the end.
+pub(super) fn api_url(value: &str) -> Option<String> {
+    let rest = value
+        .strip_prefix("http://")
+        .or_else(|| value.strip_prefix("https://"))?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    let legal = |byte: u8| byte.is_ascii_graphic() && !b"?#@\"<>\\^`{|}".contains(&byte);
+    (!authority.is_empty() && rest.bytes().all(legal))
+        .then(|| value.trim_end_matches('/').to_owned())
+}
