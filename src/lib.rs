@@ -1,5 +1,6 @@
 //! Kubernetes metrics aggregator: scrapes the pods of a job when asked, answers with one merged Prometheus text.
 
 pub mod config;
+pub mod kubernetes;
 pub mod target;
 pub mod telemetry;

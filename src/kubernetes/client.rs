@@ -1,0 +1,355 @@
+//! The REST client of the API server: a complete pod list, page by page.
+//!
+//! One request at a time, over one kept connection. A list is complete or an error: nothing of a list that broke off
+//! comes out. Tries again by itself only where another request helps at once (401 with a token read again, 410 between
+//! pages); when to try again after everything else is decided in `discovery.rs`. Runs in the cache thread.
+//!
+//! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use ureq::http::{Response, Uri, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Timeout};
+
+use super::JOB_NAME_KEY;
+use super::credentials::{BearerToken, ServiceAccount};
+use super::error::{BadUrl, ClientError};
+use super::options::percent_encoded;
+use super::pod::targets_from_pod;
+use super::pod_list::{PodListEnd, read_pod_list};
+use crate::target::Target;
+
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// Pods asked for at once. An API server that answers from its watch cache sends all of them all the same.
+const PAGE_LIMIT: u32 = 500;
+
+/// Pages of one list: a million pods, several times what Kubernetes is made for.
+const PAGES_MAX: u32 = 2_000;
+
+/// Bounds one page, connect to last byte.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bounds name look-up, TCP and TLS of a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bounds all pages of one list. The continue token of an API server lives for five minutes.
+const LIST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Size of one page after decompression: 50,000 matching pods of 20 kB, should they come as one page.
+const PAGE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How much is read of an answer that is not a pod list.
+const STATUS_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often one list is begun again because its pages became too old.
+const RESTARTS_MAX: u32 = 2;
+
+/// How long an idle connection is kept: longer than most refresh intervals, shorter than the API server keeps it.
+const IDLE_MAX: Duration = Duration::from_secs(80);
+
+/// A complete list.
+#[derive(Debug)]
+pub struct PodList {
+    /// The targets of all pods, in the order of the list.
+    pub targets: Vec<Target>,
+    /// What a watch goes on from.
+    pub resource_version: String,
+}
+
+/// The client, with its connection and its credentials.
+#[derive(Debug)]
+pub struct ApiClient {
+    base_url: String,
+    /// `None`: plain HTTP, over which no credential is ever sent.
+    service_account: Option<ServiceAccount>,
+    /// Made for the CA beside it.
+    agent: Option<(Agent, Vec<CertificateDer<'static>>)>,
+    interrupter: Interrupter,
+}
+
+impl ApiClient {
+    /// A client of the API server at `base_url`, which may have a path that a proxy adds. Nothing is read or connected
+    /// before the first list. The files in `service_account_dir` are used for `https` only.
+    ///
+    /// # Errors
+    ///
+    /// When `base_url` is not an absolute `http` or `https` URL, or has a user or a query.
+    pub fn new(base_url: &str, service_account_dir: PathBuf) -> Result<ApiClient, BadUrl> {
+        let bad_url = || BadUrl(base_url.to_owned());
+        let uri: Uri = base_url.parse().map_err(|_| bad_url())?;
+        let is_https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(bad_url()),
+        };
+        let authority = uri.authority().ok_or_else(bad_url)?;
+        if uri.query().is_some() || authority.as_str().contains('@') || authority.host().is_empty()
+        {
+            return Err(bad_url());
+        }
+        Ok(ApiClient {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            service_account: is_https.then(|| ServiceAccount::new(service_account_dir)),
+            agent: None,
+            interrupter: Interrupter::default(),
+        })
+    }
+
+    /// Ends what this client is doing, from another thread.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces.
+    ///
+    /// # Errors
+    ///
+    /// When the list is not complete, whatever the reason; then the credentials are read again at the next list.
+    pub fn list_pods(&mut self, namespace: Option<&str>) -> Result<PodList, ClientError> {
+        let deadline = Instant::now() + LIST_TIMEOUT;
+        let mut restarts = 0;
+        loop {
+            let result = self.list_pages(namespace, deadline);
+            match &result {
+                Err(error) if error.status() == Some(410) && restarts < RESTARTS_MAX => {
+                    restarts += 1;
+                }
+                Err(_) => {
+                    self.expire_credentials();
+                    return result;
+                }
+                Ok(_) => return result,
+            }
+        }
+    }
+
+    fn list_pages(
+        &mut self,
+        namespace: Option<&str>,
+        deadline: Instant,
+    ) -> Result<PodList, ClientError> {
+        let mut targets = Vec::new();
+        let mut continue_token = None;
+        for _ in 0..PAGES_MAX {
+            let url = page_url(&self.base_url, namespace, continue_token.as_deref());
+            let response = self.get_page(&url)?;
+            let end = read_page(response, namespace, &mut targets)?;
+            if end.continue_token.is_none() {
+                return Ok(PodList {
+                    targets,
+                    resource_version: end.resource_version,
+                });
+            }
+            continue_token = end.continue_token;
+            if Instant::now() >= deadline {
+                return Err(ClientError::Timeout { phase: "all pages" });
+            }
+        }
+        Err(ClientError::TooLarge {
+            limit: "2,000 pages",
+        })
+    }
+
+    /// One page; after a 401 once more, with the token read again.
+    fn get_page(&mut self, url: &str) -> Result<Response<Body>, ClientError> {
+        let response = self.get(url)?;
+        if response.status().as_u16() != 401 || self.service_account.is_none() {
+            return Ok(response);
+        }
+        self.expire_credentials();
+        self.get(url)
+    }
+
+    fn get(&mut self, url: &str) -> Result<Response<Body>, ClientError> {
+        let (agent, token) = self.agent()?;
+        let mut request = agent.get(url);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token.header_value());
+        }
+        request.call().map_err(client_error)
+    }
+
+    /// The agent for the CA of now, and the token of now.
+    fn agent(&mut self) -> Result<(Agent, Option<BearerToken>), ClientError> {
+        let (token, ca) = match &mut self.service_account {
+            Some(account) => {
+                let credentials = account
+                    .credentials(Instant::now())
+                    .map_err(ClientError::Credentials)?;
+                (Some(credentials.token), credentials.ca)
+            }
+            None => (None, Vec::new()),
+        };
+        if let Some((agent, made_for)) = &self.agent
+            && *made_for == ca
+        {
+            return Ok((agent.clone(), token));
+        }
+        let agent = new_agent(&ca);
+        self.interrupter.watch(&agent);
+        self.agent = Some((agent.clone(), ca));
+        Ok((agent, token))
+    }
+
+    fn expire_credentials(&mut self) {
+        if let Some(account) = &mut self.service_account {
+            account.expire();
+        }
+    }
+}
+
+/// Ends what an [`ApiClient`] is doing, from another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupter {
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    interrupted: bool,
+    agent: Option<Agent>,
+}
+
+impl Interrupter {
+    /// Closes the connection of the client, for good: what it is waiting for fails, and so does every later request.
+    ///
+    /// Only a name look-up or TCP connect that has begun goes on to its own timeout of ten seconds.
+    pub fn interrupt(&self) {
+        let mut current = self.lock();
+        current.interrupted = true;
+        if let Some(agent) = current.agent.take() {
+            agent.shutdown();
+        }
+    }
+
+    /// Takes note of the agent that is to be shut down.
+    fn watch(&self, agent: &Agent) {
+        let mut current = self.lock();
+        if current.interrupted {
+            agent.clone().shutdown();
+        } else {
+            current.agent = Some(agent.clone());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current
+            .lock()
+            .expect("the critical section only closes sockets")
+    }
+}
+
+/// Without CA certificates it can speak plain HTTP only.
+fn new_agent(ca: &[CertificateDer<'static>]) -> Agent {
+    let roots: RootCerts = ca
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate).to_owned())
+        .into();
+    let tls = TlsConfig::builder()
+        .root_certs(roots)
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .user_agent(USER_AGENT)
+        .accept("application/json")
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(PAGE_TIMEOUT))
+        .timeout_resolve(Some(CONNECT_TIMEOUT))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .max_idle_age(IDLE_MAX)
+        .build()
+        .new_agent()
+}
+
+/// A page after the first must not name a resource version: the API server takes it from the continue token.
+fn page_url(base_url: &str, namespace: Option<&str>, continue_token: Option<&str>) -> String {
+    let namespace = namespace.map_or_else(String::new, |name| {
+        format!("namespaces/{}/", query_encoded(name))
+    });
+    let from = match continue_token {
+        Some(token) => format!("continue={}", query_encoded(token)),
+        // From the watch cache: any state that this server has seen is good enough, and costs etcd nothing.
+        None => "resourceVersion=0&resourceVersionMatch=NotOlderThan".to_owned(),
+    };
+    let selector = query_encoded(JOB_NAME_KEY);
+    format!("{base_url}/api/v1/{namespace}pods?labelSelector={selector}&limit={PAGE_LIMIT}&{from}")
+}
+
+/// Everything but the unreserved characters of RFC 3986 as `%XX`.
+fn query_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&percent_encoded(byte));
+        }
+    }
+    encoded
+}
+
+/// Adds the targets of one page, or tells why there is none.
+fn read_page(
+    response: Response<Body>,
+    namespace: Option<&str>,
+    targets: &mut Vec<Target>,
+) -> Result<PodListEnd, ClientError> {
+    if response.status().as_u16() != 200 {
+        return Err(status_error(response, namespace));
+    }
+    let body = response.into_body().into_with_config();
+    let reader = body.limit(PAGE_BYTES_MAX).reader();
+    read_pod_list(reader, &mut |pod| targets.extend(targets_from_pod(pod))).map_err(|error| {
+        if error.is_io() {
+            client_error(ureq::Error::from(io::Error::from(error)))
+        } else {
+            ClientError::Malformed(error)
+        }
+    })
+}
+
+fn status_error(response: Response<Body>, namespace: Option<&str>) -> ClientError {
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let body = response.into_body().into_with_config();
+    let reader = body.limit(STATUS_BYTES_MAX).reader();
+    // A body that is no `Status` says nothing that the HTTP status does not say.
+    let message = serde_json::from_reader(io::BufReader::new(reader))
+        .ok()
+        .and_then(|status: serde_json::Value| Some(status.get("message")?.as_str()?.to_owned()))
+        .unwrap_or_default();
+    ClientError::Status {
+        status,
+        namespace: namespace.map(str::to_owned),
+        message,
+        retry_after,
+    }
+}
+
+fn client_error(error: ureq::Error) -> ClientError {
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve) => ClientError::Timeout { phase: "resolve" },
+        ureq::Error::Timeout(Timeout::Connect) => ClientError::Timeout { phase: "connect" },
+        ureq::Error::Timeout(_) => ClientError::Timeout {
+            phase: "whole answer",
+        },
+        ureq::Error::BodyExceedsLimit(_) => ClientError::TooLarge { limit: "1 GiB" },
+        error => ClientError::Connection(error.into_io()),
+    }
+}

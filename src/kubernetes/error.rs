@@ -1,0 +1,137 @@
+//! Why there is no pod list.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::credentials::CredentialsError;
+
+/// How much of a message from outside is shown.
+const SHOWN_MESSAGE_CHARS: usize = 300;
+
+/// Why a list failed.
+///
+/// `Display` is for the operator: what is missing, and what the API server said, escaped and cut.
+#[derive(Debug)]
+pub enum ClientError {
+    /// The service account cannot be used.
+    Credentials(CredentialsError),
+    /// An answer without a list.
+    Status {
+        /// The HTTP status, any but 200.
+        status: u16,
+        /// The namespace that was to be listed; `None`: all.
+        namespace: Option<String>,
+        /// The `message` of the `Status` in the body; empty if there is none.
+        message: String,
+        /// The header `Retry-After`, if it holds seconds.
+        retry_after: Option<Duration>,
+    },
+    /// No complete answer in time.
+    Timeout {
+        /// What was being waited for.
+        phase: &'static str,
+    },
+    /// No connection, or one that broke off.
+    Connection(io::Error),
+    /// The answer is not a pod list.
+    Malformed(serde_json::Error),
+    /// The list is larger than this program takes.
+    TooLarge {
+        /// What there is too much of, and how much of it is taken.
+        limit: &'static str,
+    },
+}
+
+impl ClientError {
+    /// The status of the answer, if there was one other than 200.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            ClientError::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long the API server asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ClientError::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientError::Credentials(error) => error.fmt(f),
+            ClientError::Status {
+                status,
+                namespace,
+                message,
+                ..
+            } => {
+                write!(f, "status {status}")?;
+                match (status, namespace) {
+                    (403, None) => {
+                        f.write_str(": the service account may not list pods at the cluster scope")?
+                    }
+                    (403, Some(namespace)) => write!(
+                        f,
+                        ": the service account may not list pods in namespace {namespace:?}"
+                    )?,
+                    _ => {}
+                }
+                write_message(f, message)
+            }
+            ClientError::Timeout { phase } => write!(f, "timeout: {phase}"),
+            ClientError::Connection(error) => error.fmt(f),
+            ClientError::Malformed(error) => write!(f, "not a pod list: {error}"),
+            ClientError::TooLarge { limit } => write!(f, "larger than {limit}"),
+        }
+    }
+}
+
+fn write_message(f: &mut fmt::Formatter<'_>, message: &str) -> fmt::Result {
+    if message.is_empty() {
+        return Ok(());
+    }
+    let shown: String = message.chars().take(SHOWN_MESSAGE_CHARS).collect();
+    let cut = if shown.len() < message.len() {
+        "…"
+    } else {
+        ""
+    };
+    write!(f, ": {shown:?}{cut}")
+}
+
+impl std::error::Error for ClientError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ClientError::Credentials(error) => Some(error),
+            ClientError::Connection(error) => Some(error),
+            ClientError::Malformed(error) => Some(error),
+            ClientError::Status { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::TooLarge { .. } => None,
+        }
+    }
+}
+
+/// The URL of the API server cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadUrl(pub String);
+
+impl fmt::Display for BadUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "API server: expected a URL like https://10.96.0.1:443 or http://127.0.0.1:8001, found {:?}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadUrl {}

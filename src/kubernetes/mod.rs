@@ -1,0 +1,17 @@
+//! What the aggregator knows of Kubernetes: the pod list over REST, the credentials for it, and what a pod becomes.
+//!
+//! Only this module uses the types of `k8s_openapi`; it hands out [`crate::target::Target`]s. It keeps no state
+//! between two lists but the connection and the credentials: `discovery.rs` decides when to list and what to publish.
+
+pub mod client;
+pub mod credentials;
+pub mod error;
+mod options;
+pub mod pod;
+pub mod pod_list;
+
+/// What stands before the `/` in the key of every label and annotation that this program reads.
+pub const KEY_PREFIX: &str = "metrics-aggregator.apawel.me";
+
+/// The label that makes a pod a target; the API server selects by it.
+pub const JOB_NAME_KEY: &str = "metrics-aggregator.apawel.me/job-name";

@@ -1,0 +1,240 @@
+//! The options of a pod: labels and annotations with the prefix of this program. Pure.
+//!
+//! Every key is known here and nowhere else; what it means inside is said by the fields of [`ScrapeOptions`]. To add an
+//! option: a function here, a field there, a pod in `fixtures/kubernetes/`, a row in the README.
+//!
+//! [`ScrapeOptions`]: crate::target::ScrapeOptions
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+
+use super::KEY_PREFIX;
+use crate::target::{OptionError, SCRAPE_TIMEOUT_MAX, TlsOptions};
+
+const ENDPOINT: &str = "endpoint";
+const PORT: &str = "port";
+const SCRAPE_TARGETS: &str = "scrape-targets";
+const SCRAPE_TIMEOUT_SECONDS: &str = "scrape-timeout-seconds";
+const TLS_ENABLED: &str = "tls-enabled";
+const TLS_SERVER_NAME: &str = "tls-server-name";
+const TLS_VERIFY: &str = "tls-verify";
+
+const DEFAULT_PORT: u16 = 80;
+const DEFAULT_PATH: &str = "/metrics";
+const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most targets that one pod may have. An annotation has room for 65,535 ports, and each of them costs a scrape.
+const SCRAPE_TARGETS_MAX: usize = 100;
+
+/// The longest path with its query, percent-encoded. Many servers take no longer request line.
+const PATH_BYTES_MAX: usize = 4096;
+
+const EXPECTED_PORT: &str = "a number from 1 to 65535";
+const EXPECTED_PATH: &str = "a path of at most 4096 bytes";
+const EXPECTED_TIMEOUT: &str = "seconds over 0, at most 300, like 5 or 0.5";
+const EXPECTED_BOOL: &str = "true or false";
+const EXPECTED_SERVER_NAME: &str = "a DNS name or an IP address";
+const EXPECTED_TARGETS: &str =
+    "at most 100 different ports with paths, like 8080:/metrics,9100:/stats";
+
+type Map = BTreeMap<String, String>;
+
+/// The labels and annotations of one pod.
+pub(super) struct PodOptions<'a> {
+    labels: Option<&'a Map>,
+    annotations: Option<&'a Map>,
+}
+
+/// Where a pod is scraped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// The label `pod_port`: only for entries of `scrape-targets`.
+    pub(super) pod_port: Option<u16>,
+    pub(super) port: u16,
+    /// As in [`crate::target::ScrapeOptions::path_and_query`].
+    pub(super) path_and_query: String,
+}
+
+/// One value and where it stands.
+struct Found<'a> {
+    source: &'static str,
+    option: &'static str,
+    value: &'a str,
+}
+
+impl Found<'_> {
+    /// The value without the blanks around it, which a label cannot have but a YAML block of an annotation brings.
+    fn trimmed(&self) -> &str {
+        self.value.trim_ascii()
+    }
+
+    fn error(&self, expected: &'static str) -> OptionError {
+        OptionError {
+            source: self.source,
+            key: format!("{KEY_PREFIX}/{}", self.option),
+            value: self.value.to_owned(),
+            expected,
+        }
+    }
+}
+
+impl<'a> PodOptions<'a> {
+    pub(super) fn new(labels: Option<&'a Map>, annotations: Option<&'a Map>) -> PodOptions<'a> {
+        PodOptions {
+            labels,
+            annotations,
+        }
+    }
+
+    /// Every port and path of the pod, at least one; `scrape-targets` replaces `port` and `endpoint`.
+    pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, OptionError> {
+        if let Some(found) = self.find(SCRAPE_TARGETS) {
+            return parse_scrape_targets(found.trimmed())
+                .ok_or_else(|| found.error(EXPECTED_TARGETS));
+        }
+        let port = self.parse(PORT, EXPECTED_PORT, parse_port)?;
+        let path = self.parse(ENDPOINT, EXPECTED_PATH, parse_path)?;
+        Ok(vec![Endpoint {
+            pod_port: None,
+            port: port.unwrap_or(DEFAULT_PORT),
+            path_and_query: path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+        }])
+    }
+
+    /// What holds for all targets of the pod: scrape timeout and TLS. Each value is checked even where another makes
+    /// it idle, so that a typing error shows when it is made and not when TLS is switched on.
+    pub(super) fn common(&self) -> Result<(Duration, Option<TlsOptions>), OptionError> {
+        let timeout = self.parse(SCRAPE_TIMEOUT_SECONDS, EXPECTED_TIMEOUT, parse_timeout)?;
+        let enabled = self.parse(TLS_ENABLED, EXPECTED_BOOL, parse_bool)?;
+        let verify = self.parse(TLS_VERIFY, EXPECTED_BOOL, parse_bool)?;
+        let server_name = self.parse(TLS_SERVER_NAME, EXPECTED_SERVER_NAME, parse_server_name)?;
+        let tls = enabled.unwrap_or(false).then(|| TlsOptions {
+            verify: verify.unwrap_or(true),
+            server_name,
+        });
+        Ok((timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT), tls))
+    }
+
+    /// `None` where the pod does not have the option.
+    fn parse<T>(
+        &self,
+        option: &'static str,
+        expected: &'static str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, OptionError> {
+        self.find(option)
+            .map(|found| parse(found.trimmed()).ok_or_else(|| found.error(expected)))
+            .transpose()
+    }
+
+    /// The annotation wins over the label.
+    fn find(&self, option: &'static str) -> Option<Found<'a>> {
+        let key = format!("{KEY_PREFIX}/{option}");
+        [("annotation", self.annotations), ("label", self.labels)]
+            .into_iter()
+            .find_map(|(source, map)| {
+                map?.get(&key).map(|value| Found {
+                    source,
+                    option,
+                    value,
+                })
+            })
+    }
+}
+
+/// Digits only: `u16::from_str` would take a `+`.
+fn parse_port(text: &str) -> Option<u16> {
+    if !is_digits(text) {
+        return None;
+    }
+    text.parse().ok().filter(|port| *port > 0)
+}
+
+/// Digits with an optional fraction. No unit, sign or exponent: whoever writes `5s` or `1e3` may mean something else.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let timeout = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (!timeout.is_zero() && timeout <= SCRAPE_TIMEOUT_MAX).then_some(timeout)
+}
+
+/// In any case of letters: templates of Python and Ansible write `True`.
+fn parse_bool(text: &str) -> Option<bool> {
+    [("true", true), ("false", false)]
+        .into_iter()
+        .find_map(|(word, value)| text.eq_ignore_ascii_case(word).then_some(value))
+}
+
+fn parse_server_name(text: &str) -> Option<String> {
+    ServerName::try_from(text).ok()?;
+    Some(text.to_owned())
+}
+
+/// `PORT:/PATH` or `PORT`, separated by commas. A port may stand only once: two targets of one pod and port would have
+/// the same labels.
+fn parse_scrape_targets(text: &str) -> Option<Vec<Endpoint>> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for entry in text.split(',') {
+        let (port, path) = match entry.trim_ascii().split_once(':') {
+            Some((port, path)) => (port, path.trim_ascii()),
+            None => (entry, DEFAULT_PATH),
+        };
+        let port = parse_port(port.trim_ascii())?;
+        let seen = endpoints.iter().any(|endpoint| endpoint.port == port);
+        if seen || path.is_empty() || endpoints.len() == SCRAPE_TARGETS_MAX {
+            return None;
+        }
+        endpoints.push(Endpoint {
+            pod_port: Some(port),
+            port,
+            path_and_query: parse_path(path)?,
+        });
+    }
+    Some(endpoints)
+}
+
+/// A path with or without its leading `/`, and a query, as they may stand in a request line.
+///
+/// What is not legal there is percent-encoded, a `#` too, since a server never sees a fragment. `%XX` stays as it is;
+/// a `%` that begins no such triple becomes `%25`.
+fn parse_path(text: &str) -> Option<String> {
+    let mut path = String::with_capacity(text.len() + 1);
+    if !text.starts_with('/') {
+        path.push('/');
+    }
+    let bytes = text.as_bytes();
+    for (at, &byte) in bytes.iter().enumerate() {
+        if path.len() > PATH_BYTES_MAX {
+            return None;
+        }
+        if is_legal(byte) || (byte == b'%' && begins_triple(&bytes[at..])) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&percent_encoded(byte));
+        }
+    }
+    (path.len() <= PATH_BYTES_MAX).then_some(path)
+}
+
+/// Whether a byte may stand in the path or the query of a request line: RFC 3986, and the brackets that it reserves
+/// for hosts, since applications take `match[]=` as it is.
+fn is_legal(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !br##"%"<>\^`{|}#"##.contains(&byte)
+}
+
+fn begins_triple(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+/// `%XX`.
+pub(super) fn percent_encoded(byte: u8) -> String {
+    format!("%{byte:02X}")
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}

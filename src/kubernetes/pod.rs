@@ -1,0 +1,109 @@
+//! One pod → its targets. Pure: no I/O, no clock, no log.
+//!
+//! Which pods are skipped is the rule of the pod role in Prometheus (`discovery/kubernetes/pod.go`, `buildPod`) and of
+//! vmagent: those without an IP, those that are done. Pods that are not Ready are targets.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::JOB_NAME_KEY;
+use super::options::{Endpoint, PodOptions};
+use crate::target::{OptionError, ScrapeOptions, Target};
+
+/// The namespace of an object that names none, as for `kubectl`. The API server always names one.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// The targets of one pod: one, or one for each entry of the annotation `scrape-targets`.
+///
+/// Empty for a pod that is skipped: without the label `job-name` (or with an empty one), without a name, without an IP,
+/// or in phase Succeeded or Failed. A pod with a bad option is not skipped: its target carries the error. A pod without
+/// a uid, which only a file written by hand has, is known by its namespace and name.
+#[must_use]
+pub fn targets_from_pod(pod: &Pod) -> Vec<Target> {
+    let Some(target) = identity_from_pod(pod) else {
+        return Vec::new();
+    };
+    let options = PodOptions::new(
+        pod.metadata.labels.as_ref(),
+        pod.metadata.annotations.as_ref(),
+    );
+    let endpoints = match options.endpoints() {
+        Ok(endpoints) => endpoints,
+        Err(error) => return vec![target.with(None, Err(error))],
+    };
+    let common = options.common();
+    endpoints
+        .into_iter()
+        .map(
+            |Endpoint {
+                 pod_port,
+                 port,
+                 path_and_query,
+             }| {
+                let options = common.clone().map(|(timeout, tls)| ScrapeOptions {
+                    port,
+                    path_and_query,
+                    timeout,
+                    tls,
+                });
+                target.with(pod_port, options)
+            },
+        )
+        .collect()
+}
+
+/// What all targets of a pod share.
+struct Identity {
+    job: String,
+    namespace: String,
+    pod: String,
+    uid: String,
+    pod_ip: IpAddr,
+    terminating: bool,
+}
+
+impl Identity {
+    fn with(&self, pod_port: Option<u16>, options: Result<ScrapeOptions, OptionError>) -> Target {
+        Target {
+            job: self.job.clone(),
+            namespace: self.namespace.clone(),
+            pod: self.pod.clone(),
+            uid: self.uid.clone(),
+            pod_ip: self.pod_ip,
+            pod_port,
+            terminating: self.terminating,
+            options,
+        }
+    }
+}
+
+/// `None` for a pod that is skipped.
+fn identity_from_pod(pod: &Pod) -> Option<Identity> {
+    let status = pod.status.as_ref()?;
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    // Empty while a pod is starting, and again after it was evicted.
+    let pod_ip = status.pod_ip.as_deref()?.parse().ok()?;
+    let metadata = &pod.metadata;
+    let job = metadata.labels.as_ref()?.get(JOB_NAME_KEY)?;
+    let name = metadata.name.as_deref()?;
+    if job.is_empty() || name.is_empty() {
+        return None;
+    }
+    let namespace = metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+    Some(Identity {
+        job: job.clone(),
+        namespace: namespace.to_owned(),
+        pod: name.to_owned(),
+        uid: uid(metadata).unwrap_or_else(|| format!("{namespace}/{name}")),
+        pod_ip,
+        terminating: metadata.deletion_timestamp.is_some(),
+    })
+}
+
+fn uid(metadata: &ObjectMeta) -> Option<String> {
+    metadata.uid.clone().filter(|uid| !uid.is_empty())
+}

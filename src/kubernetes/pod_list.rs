@@ -1,0 +1,162 @@
+//! A pod list in JSON → its pods, one at a time as the bytes arrive: memory follows one pod, not the list.
+//!
+//! Only what a target is made from is decoded; everything else is skipped, whatever it is, so that no field that this
+//! program does not use can spoil a list. Takes the answer of the API server and the output of
+//! `kubectl get pods -o json`. JSON that breaks off or is followed by anything is an error.
+
+use std::fmt;
+use std::io::{BufReader, Read};
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+use serde::de::{SeqAccess, Visitor};
+
+/// `serde_json` asks for one byte at a time.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What stands beside the pods of a list.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct PodListEnd {
+    /// `metadata.continue`: there are more pods, and this asks for them.
+    pub continue_token: Option<String>,
+    /// `metadata.resourceVersion`: what a watch goes on from.
+    pub resource_version: String,
+}
+
+/// Hands each pod of the list to `on_pod`, in order, and tells how the list ends.
+///
+/// A pod is taken as far as it goes: fields may be missing or null. Whoever calls must forget the pods when this fails.
+///
+/// # Errors
+///
+/// When reading fails, when the bytes are not one JSON value, when it is not a `PodList` or `List` with items, or when
+/// a field that is used has another type than Kubernetes gives it.
+pub fn read_pod_list(
+    reader: impl Read,
+    on_pod: &mut dyn FnMut(&Pod),
+) -> Result<PodListEnd, serde_json::Error> {
+    let reader = BufReader::with_capacity(READ_BUFFER_BYTES, reader);
+    let mut json = serde_json::Deserializer::from_reader(reader);
+    let end = json.deserialize_map(PodListVisitor { on_pod })?;
+    json.end()?;
+    Ok(end)
+}
+
+struct PodListVisitor<'f> {
+    on_pod: &'f mut dyn FnMut(&Pod),
+}
+
+impl<'de> Visitor<'de> for PodListVisitor<'_> {
+    type Value = PodListEnd;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a pod list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PodListEnd, A::Error> {
+        let mut kind = None;
+        let mut metadata = None;
+        let mut items = None;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "kind" => kind = map.next_value::<Option<String>>()?,
+                "metadata" => metadata = map.next_value::<Option<ListMeta>>()?,
+                "items" if items.is_some() => return Err(de::Error::duplicate_field("items")),
+                "items" => {
+                    let on_pod = &mut *self.on_pod;
+                    items = Some(map.next_value_seed(ItemsSeed { on_pod })?);
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        // An error page of a proxy, `{}` for one, must not pass for a cluster without pods.
+        if !matches!(kind.as_deref(), Some("PodList" | "List")) {
+            return Err(de::Error::custom("expected kind PodList or List"));
+        }
+        if items.is_none() {
+            return Err(de::Error::missing_field("items"));
+        }
+        let metadata = metadata.unwrap_or_default();
+        Ok(PodListEnd {
+            continue_token: metadata.continue_.filter(|token| !token.is_empty()),
+            resource_version: metadata.resource_version.unwrap_or_default(),
+        })
+    }
+}
+
+/// The array `items`, or null for an empty one, as a server in Go writes it.
+struct ItemsSeed<'f> {
+    on_pod: &'f mut dyn FnMut(&Pod),
+}
+
+impl<'de> DeserializeSeed<'de> for ItemsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ItemsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of pods")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element::<Option<Item>>()? {
+            if let Some(Item(Some(pod))) = item {
+                (self.on_pod)(&pod);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One item of the list; `None` when it says that it is something else than a pod.
+struct Item(Option<Pod>);
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
+        deserializer.deserialize_map(ItemVisitor)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a pod")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
+        let mut pod = Pod::default();
+        let mut is_pod = true;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                // The items of a `PodList` have no kind of their own, those of a `List` have.
+                "kind" => {
+                    is_pod = map
+                        .next_value::<Option<String>>()?
+                        .is_none_or(|k| k == "Pod")
+                }
+                "metadata" => pod.metadata = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "status" => pod.status = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Item(is_pod.then_some(pod)))
+    }
+}
