@@ -1,6 +1,7 @@
 //! Kubernetes metrics aggregator: scrapes the pods of a job when asked, answers with one merged Prometheus text.
 
 pub mod config;
+pub mod discovery;
 pub mod kubernetes;
 pub mod target;
 pub mod telemetry;

@@ -1,0 +1,86 @@
+//! What the cache thread publishes and everybody reads.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Instant, SystemTime};
+
+use crate::target::TargetSet;
+
+/// The last complete set of targets, shared: clones are the same cache.
+///
+/// Neither side waits for the other: the lock is held while a pointer is copied.
+#[derive(Debug, Clone, Default)]
+pub struct TargetCache {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    targets: Option<Arc<TargetSet>>,
+    last_success: Option<Moment>,
+    last_error: Option<Arc<str>>,
+}
+
+/// One moment on both clocks: one that never jumps, and one that others know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    instant: Instant,
+    time: SystemTime,
+}
+
+impl Moment {
+    pub(super) fn now() -> Moment {
+        Moment {
+            instant: Instant::now(),
+            time: SystemTime::now(),
+        }
+    }
+}
+
+impl TargetCache {
+    /// An empty cache: no snapshot yet.
+    #[must_use]
+    pub fn new() -> TargetCache {
+        TargetCache::default()
+    }
+
+    /// The targets of now; `None` before the first complete list.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Arc<TargetSet>> {
+        self.lock().targets.clone()
+    }
+
+    /// When the pods were last listed, for the age of the cache; with several namespaces, the oldest of their lists.
+    #[must_use]
+    pub fn last_success(&self) -> Option<Instant> {
+        self.lock().last_success.map(|moment| moment.instant)
+    }
+
+    /// As [`TargetCache::last_success`], as a timestamp.
+    #[must_use]
+    pub fn last_success_time(&self) -> Option<SystemTime> {
+        self.lock().last_success.map(|moment| moment.time)
+    }
+
+    /// Why the last list failed; `None` while lists succeed. Text from outside in it is escaped and cut.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Arc<str>> {
+        self.lock().last_error.clone()
+    }
+
+    /// Replaces the targets.
+    pub fn publish(&self, targets: Arc<TargetSet>) {
+        self.lock().targets = Some(targets);
+    }
+
+    pub(super) fn set_outcome(&self, last_success: Option<Moment>, last_error: Option<Arc<str>>) {
+        let mut state = self.lock();
+        state.last_success = last_success;
+        state.last_error = last_error;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("the critical section copies pointers")
+    }
+}

@@ -1,0 +1,57 @@
+//! Keeps this program from being a target of its own.
+//!
+//! Its pod may carry the label like any other. It is known by its address, not by its name: the label says nothing, and
+//! the name of the pod is not known to every installation.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use crate::target::{Target, TargetSet};
+
+/// Where this program listens.
+#[derive(Debug)]
+pub(super) struct OwnAddress(SocketAddr);
+
+impl OwnAddress {
+    pub(super) fn new(address: SocketAddr) -> OwnAddress {
+        OwnAddress(address)
+    }
+
+    /// Removes the targets that are this program. What is in `previous` is not: it was looked at before.
+    pub(super) fn remove_self(&self, targets: &mut Vec<Target>, previous: &TargetSet) {
+        let known: HashSet<(&str, IpAddr)> = previous
+            .targets()
+            .filter(|target| target.port() == Some(self.0.port()))
+            .map(|target| (target.uid.as_str(), target.pod_ip))
+            .collect();
+        targets.retain(|target| {
+            !self.covers(target)
+                || known.contains(&(target.uid.as_str(), target.pod_ip))
+                || !is_local(target.pod_ip)
+        });
+    }
+
+    /// Whether the target would be this program if its IP were one of this network namespace.
+    fn covers(&self, target: &Target) -> bool {
+        let is_covered = match self.0.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => target.pod_ip.is_ipv4(),
+            // Takes IPv4 too, as Linux does by default.
+            IpAddr::V6(ip) if ip.is_unspecified() => true,
+            ip => ip == target.pod_ip,
+        };
+        is_covered && target.port() == Some(self.0.port())
+    }
+}
+
+/// Whether an IP is one of this network namespace: only those can be bound.
+///
+/// Where `net.ipv4.ip_nonlocal_bind` allows any, an address that belongs to nobody (RFC 5737, RFC 3849) can be bound
+/// too; then nothing is known, and no pod may be left out for it.
+fn is_local(ip: IpAddr) -> bool {
+    let nobody: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let can_bind = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    can_bind(ip) && !can_bind(nobody)
+}

@@ -1,0 +1,230 @@
+//! Where the pods are listed: an API server or a file.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::DiscoverySettings;
+use crate::kubernetes::client::{ApiClient, Interrupter};
+use crate::kubernetes::error::{BadUrl, ClientError};
+use crate::kubernetes::pod::targets_from_pod;
+use crate::kubernetes::pod_list::read_pod_list;
+use crate::target::Target;
+use crate::telemetry::RefreshResult;
+
+/// The largest pod list file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Where the pods are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The API server of the cluster that this program runs in, over https.
+    InCluster {
+        /// `KUBERNETES_SERVICE_HOST`: a name, an IPv4 or an IPv6 address without brackets.
+        host: String,
+        /// `KUBERNETES_SERVICE_PORT`.
+        port: String,
+        /// The directory with the files `token` and `ca.crt`.
+        service_account_dir: PathBuf,
+    },
+    /// An API server by its URL: `http` without credentials (`kubectl proxy`), `https` with the service account's.
+    Url {
+        /// With or without a path.
+        url: String,
+        /// As above; used for `https` only.
+        service_account_dir: PathBuf,
+    },
+    /// A file with a pod list in JSON, as `kubectl get pods -A -o json` writes it.
+    File(PathBuf),
+}
+
+/// This program does not run in a cluster, and nothing says what to use instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotInCluster;
+
+impl fmt::Display for NotInCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "not inside a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): \
+             set KUBERNETES_API_URL (with kubectl proxy: http://127.0.0.1:8001) or POD_LIST_FILE, or try --demo",
+        )
+    }
+}
+
+impl std::error::Error for NotInCluster {}
+
+impl Source {
+    /// The API server of this cluster from the values of `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is missing or empty.
+    pub fn in_cluster(
+        host: Option<String>,
+        port: Option<String>,
+        service_account_dir: PathBuf,
+    ) -> Result<Source, NotInCluster> {
+        let is_set = |value: &String| !value.is_empty();
+        match (host.filter(is_set), port.filter(is_set)) {
+            (Some(host), Some(port)) => Ok(Source::InCluster {
+                host,
+                port,
+                service_account_dir,
+            }),
+            _ => Err(NotInCluster),
+        }
+    }
+}
+
+/// A source with what it needs to be listed.
+#[derive(Debug)]
+pub(super) enum Lister {
+    Api(Box<ApiClient>),
+    File {
+        path: PathBuf,
+        /// Empty: all.
+        namespaces: BTreeSet<String>,
+    },
+}
+
+/// Why a list failed.
+#[derive(Debug)]
+pub(super) enum ListError {
+    Client(ClientError),
+    File {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+}
+
+impl Lister {
+    /// Also what interrupts a list from another thread; it does nothing for a file.
+    pub(super) fn new(settings: &DiscoverySettings) -> Result<(Lister, Interrupter), BadUrl> {
+        let (url, dir) = match &settings.source {
+            Source::File(path) => {
+                let lister = Lister::File {
+                    path: path.clone(),
+                    namespaces: settings.namespaces.iter().cloned().collect(),
+                };
+                return Ok((lister, Interrupter::default()));
+            }
+            Source::Url {
+                url,
+                service_account_dir,
+            } => (url.clone(), service_account_dir),
+            Source::InCluster {
+                host,
+                port,
+                service_account_dir,
+            } => (in_cluster_url(host, port), service_account_dir),
+        };
+        let client = ApiClient::new(&url, dir.clone())?;
+        let interrupter = client.interrupter();
+        Ok((Lister::Api(Box::new(client)), interrupter))
+    }
+
+    /// What has to be listed for a complete set: one list of all namespaces (`None`), or one of each.
+    pub(super) fn scopes(&self, namespaces: &[String]) -> Vec<Option<String>> {
+        match self {
+            Lister::Api(_) if !namespaces.is_empty() => {
+                let namespaces: BTreeSet<&String> = namespaces.iter().collect();
+                namespaces.into_iter().cloned().map(Some).collect()
+            }
+            Lister::Api(_) | Lister::File { .. } => vec![None],
+        }
+    }
+
+    /// One complete list.
+    pub(super) fn list(&mut self, namespace: Option<&str>) -> Result<Vec<Target>, ListError> {
+        match self {
+            Lister::Api(client) => client
+                .list_pods(namespace)
+                .map(|list| list.targets)
+                .map_err(ListError::Client),
+            Lister::File { path, namespaces } => {
+                list_file(path, namespaces).map_err(|source| ListError::File {
+                    path: path.clone(),
+                    source,
+                })
+            }
+        }
+    }
+}
+
+fn in_cluster_url(host: &str, port: &str) -> String {
+    if host.contains(':') {
+        format!("https://[{host}]:{port}")
+    } else {
+        format!("https://{host}:{port}")
+    }
+}
+
+fn list_file(path: &Path, namespaces: &BTreeSet<String>) -> Result<Vec<Target>, serde_json::Error> {
+    let file = File::open(path).map_err(serde_json::Error::io)?;
+    let mut targets = Vec::new();
+    read_pod_list(file.take(FILE_BYTES_MAX), &mut |pod| {
+        targets.extend(targets_from_pod(pod));
+    })?;
+    targets.retain(|target| namespaces.is_empty() || namespaces.contains(&target.namespace));
+    Ok(targets)
+}
+
+impl ListError {
+    /// Whether only a person can change it: the API server knows who asks and says no.
+    pub(super) fn is_refused(&self) -> bool {
+        self.result() == RefreshResult::Forbidden
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ListError::Client(error) => error.retry_after(),
+            ListError::File { .. } => None,
+        }
+    }
+
+    /// What the failure counts as.
+    pub(super) fn result(&self) -> RefreshResult {
+        let error = match self {
+            ListError::Client(error) => error,
+            ListError::File { source, .. } if source.is_io() => return RefreshResult::File,
+            ListError::File { .. } => return RefreshResult::Malformed,
+        };
+        match error {
+            ClientError::Credentials(_) => RefreshResult::File,
+            ClientError::Status { status, .. } => match status {
+                401 => RefreshResult::Unauthorized,
+                403 => RefreshResult::Forbidden,
+                410 => RefreshResult::Gone,
+                429 => RefreshResult::Throttled,
+                _ => RefreshResult::ServerError,
+            },
+            ClientError::Timeout { .. } => RefreshResult::Timeout,
+            ClientError::Connection(error) if error.kind() == io::ErrorKind::TimedOut => {
+                RefreshResult::Timeout
+            }
+            ClientError::Connection(_) => RefreshResult::Connection,
+            ClientError::Malformed(_) | ClientError::TooLarge { .. } => RefreshResult::Malformed,
+        }
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListError::Client(error) => error.fmt(f),
+            ListError::File { path, source } => write!(f, "file {path:?}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for ListError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ListError::Client(error) => Some(error),
+            ListError::File { source, .. } => Some(source),
+        }
+    }
+}
