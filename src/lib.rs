@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod discovery;
+pub mod exposition;
 pub mod kubernetes;
 pub mod target;
 pub mod telemetry;

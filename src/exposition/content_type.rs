@@ -1,0 +1,129 @@
+//! Which format a body has, by its Content-Type.
+
+use std::fmt;
+
+/// The formats that can be merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `text/plain`: the Prometheus text format.
+    Text,
+    /// `application/openmetrics-text`.
+    OpenMetrics,
+}
+
+/// A Content-Type that cannot be merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentTypeError {
+    /// Not a Content-Type at all, e.g. `text/` or `text/plain; version`.
+    Malformed(String),
+    /// A readable one of another format: HTML, JSON, protobuf.
+    Unsupported(String),
+}
+
+impl fmt::Display for ContentTypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (problem, value) = match self {
+            ContentTypeError::Malformed(value) => ("malformed", value),
+            ContentTypeError::Unsupported(value) => ("unsupported", value),
+        };
+        let shown: String = value.chars().take(80).collect();
+        write!(
+            f,
+            "{problem} Content-Type {shown:?}, expected text/plain or application/openmetrics-text"
+        )
+    }
+}
+
+impl std::error::Error for ContentTypeError {}
+
+impl Format {
+    /// The format of a body with this Content-Type header, decided as Prometheus 3 does without a
+    /// `fallback_scrape_protocol`, except that a missing header counts as text.
+    ///
+    /// Prometheus does not look at the Content-Type of an empty body: it is valid with any.
+    ///
+    /// # Errors
+    /// [`ContentTypeError::Malformed`] also where the media type is known but a parameter cannot be read.
+    pub fn from_content_type(value: Option<&str>) -> Result<Format, ContentTypeError> {
+        let Some(value) = value else {
+            return Ok(Format::Text);
+        };
+        let (media_type, parameters) = match value.find(';') {
+            Some(at) => value.split_at(at),
+            None => (value, ""),
+        };
+        let media_type = media_type.trim().to_lowercase();
+        if !is_media_type(&media_type) || !are_parameters(parameters) {
+            return Err(ContentTypeError::Malformed(value.to_owned()));
+        }
+        match media_type.as_str() {
+            "text/plain" => Ok(Format::Text),
+            "application/openmetrics-text" => Ok(Format::OpenMetrics),
+            _ => Err(ContentTypeError::Unsupported(value.to_owned())),
+        }
+    }
+}
+
+/// A token, or two with a slash between them.
+fn is_media_type(text: &str) -> bool {
+    let is_whole_token = |part: &str| !part.is_empty() && token(part).1.is_empty();
+    match text.split_once('/') {
+        Some((kind, subtype)) => is_whole_token(kind) && is_whole_token(subtype),
+        None => is_whole_token(text),
+    }
+}
+
+/// Splits off the leading token (RFC 2045).
+fn token(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?=".contains(c))
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// Whether the text is a list of `; name=value`, no name with two values; a lone `;` may end it.
+fn are_parameters(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    let mut seen: Vec<(String, String)> = Vec::new();
+    while !rest.is_empty() {
+        let Some((name, value, after)) = parameter(rest) else {
+            return rest.trim() == ";";
+        };
+        let name = name.to_lowercase();
+        if seen.iter().any(|(n, v)| *n == name && *v != value) {
+            return false;
+        }
+        seen.push((name, value));
+        rest = after.trim_start();
+    }
+    true
+}
+
+fn parameter(text: &str) -> Option<(&str, String, &str)> {
+    let (name, rest) = token(text.strip_prefix(';')?.trim_start());
+    if name.is_empty() {
+        return None;
+    }
+    let rest = rest.trim_start().strip_prefix('=')?.trim_start();
+    if let Some(quoted) = rest.strip_prefix('"') {
+        let (value, rest) = quoted_string(quoted)?;
+        return Some((name, value, rest));
+    }
+    let (value, rest) = token(rest);
+    (!value.is_empty()).then(|| (name, value.to_owned(), rest))
+}
+
+/// The value of a quoted string whose opening quote is taken off, and what follows it.
+fn quoted_string(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            '\r' | '\n' => return None,
+            _ => value.push(c),
+        }
+    }
+    None
+}

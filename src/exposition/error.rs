@@ -1,0 +1,153 @@
+//! The error of a malformed body: which line, what was expected, what was found.
+
+use std::fmt;
+
+/// Why a body was refused, at its first malformed line. One malformed line refuses the whole body, as in Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineError {
+    /// Line of the body, counted from 1.
+    pub line: u64,
+    /// What should have stood there.
+    pub kind: LineErrorKind,
+    /// What stands there, escaped and cut; empty at the end of a line.
+    pub found: String,
+    /// The line around it, escaped, at most [`EXCERPT_BYTES_MAX`] bytes.
+    pub excerpt: String,
+    /// Number of samples that Prometheus would report as `scrape_samples_scraped` for this body.
+    pub samples_before: u64,
+}
+
+/// How much of the malformed line is shown, in bytes after escaping.
+const EXCERPT_BYTES_MAX: usize = 80;
+/// How much of the malformed word is shown, in bytes after escaping.
+const FOUND_BYTES_MAX: usize = 40;
+
+/// What was expected where a body is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineErrorKind {
+    /// A line starts with something that is no name, no `{`, no `#` and no blank.
+    LineStart,
+    /// No metric name after `# HELP` or `# TYPE`.
+    HeadName,
+    /// The word in a TYPE line is not one of the five types of the text format.
+    TypeWord,
+    /// A HELP text that breaks off at a NUL byte.
+    HelpText,
+    /// Between the braces there is something that is no label name.
+    LabelName,
+    /// A second metric name, or a label name without value.
+    OneMetricName,
+    /// No metric name, or an empty one.
+    MetricName,
+    /// No `=` after a label name.
+    Equals,
+    /// No quoted value after `=`, or one that never ends.
+    LabelValue,
+    /// A label name twice in one sample.
+    UniqueLabelName,
+    /// An empty label name.
+    NonEmptyLabelName,
+    /// A name, label value or HELP text that is not UTF-8.
+    Utf8,
+    /// No value after the name and labels.
+    Value,
+    /// A value that is no number, or one too large for a float.
+    Number,
+    /// Something other than a timestamp or the end of the line after the value, or a timestamp that is too large.
+    Timestamp,
+    /// Something after the timestamp.
+    LineEnd,
+    /// OpenMetrics, which is not read yet.
+    TextFormat,
+    /// The body, or its text with the labels of the target, is over `u32::MAX` bytes.
+    Size,
+}
+
+impl fmt::Display for LineErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LineErrorKind::LineStart => "a metric name, a comment or an empty line",
+            LineErrorKind::HeadName => "a metric name after HELP or TYPE",
+            LineErrorKind::TypeWord => "counter, gauge, histogram, summary or untyped as type",
+            LineErrorKind::HelpText => "a line end after the help text",
+            LineErrorKind::LabelName => "a label name",
+            LineErrorKind::OneMetricName => "one metric name",
+            LineErrorKind::MetricName => "a metric name",
+            LineErrorKind::Equals => "= after a label name",
+            LineErrorKind::LabelValue => "a quoted label value",
+            LineErrorKind::UniqueLabelName => "every label name once",
+            LineErrorKind::NonEmptyLabelName => "a label name that is not empty",
+            LineErrorKind::Utf8 => "UTF-8",
+            LineErrorKind::Value => "a value",
+            LineErrorKind::Number => "a number as value",
+            LineErrorKind::Timestamp => "a timestamp in milliseconds or a line end",
+            LineErrorKind::LineEnd => "a line end",
+            LineErrorKind::TextFormat => "the Prometheus text format",
+            LineErrorKind::Size => "at most 4294967295 bytes with the labels of the target",
+        })
+    }
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: expected {}, found ", self.line, self.kind)?;
+        if self.kind == LineErrorKind::Size {
+            return f.write_str("more");
+        }
+        if self.found.is_empty() {
+            f.write_str("the end of the line")?;
+        } else {
+            write!(f, "\"{}\"", self.found)?;
+        }
+        write!(f, " in \"{}\"", self.excerpt)
+    }
+}
+
+impl std::error::Error for LineError {}
+
+/// A [`LineError`] before it is spelled out: only offsets, so that it costs nothing to make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) kind: LineErrorKind,
+    /// Where in the body the malformed word starts.
+    pub(super) at: usize,
+    /// Whether the sample itself is counted in `samples_before`: Prometheus counts a sample as soon as its line is
+    /// well formed, and looks at its names afterwards.
+    pub(super) counted: bool,
+}
+
+impl Fault {
+    /// Spells the fault out.
+    pub(super) fn describe(self, body: &[u8], samples: u64) -> LineError {
+        let at = self.at.min(body.len());
+        let line_end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |n| at + n);
+        let line_start = memchr::memrchr(b'\n', &body[..at]).map_or(0, |n| n + 1);
+        let word = body[at..line_end]
+            .split(|byte| byte.is_ascii_whitespace())
+            .next()
+            .unwrap_or_default();
+        // A malformed word far into a long line is shown with what stands around it.
+        let excerpt_start = line_start.max(at.saturating_sub(EXCERPT_BYTES_MAX / 2));
+        let lines_before = memchr::memchr_iter(b'\n', &body[..line_start]).count();
+        LineError {
+            line: lines_before as u64 + 1,
+            kind: self.kind,
+            found: escaped(word, FOUND_BYTES_MAX),
+            excerpt: escaped(&body[excerpt_start..line_end], EXCERPT_BYTES_MAX),
+            samples_before: samples + u64::from(self.counted),
+        }
+    }
+}
+
+/// Escapes what is not printable ASCII, and cuts between two escapes.
+fn escaped(bytes: &[u8], bytes_max: usize) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let escape = byte.escape_ascii();
+        if text.len() + escape.len() > bytes_max {
+            break;
+        }
+        text.extend(escape.map(char::from));
+    }
+    text
+}

@@ -1,0 +1,186 @@
+//! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
+
+/// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
+#[derive(Debug, Clone, Default)]
+pub struct IdentityLabels {
+    names: Vec<Vec<u8>>,
+    /// With braces, for a sample without labels: `{instance="a",job="b"}`; empty without identity labels.
+    alone: Vec<u8>,
+    /// What takes the place of the closing brace of a sample with labels: `,instance="a",job="b"}`.
+    behind: Vec<u8>,
+    name_bits: u64,
+}
+
+impl IdentityLabels {
+    /// Renders names and values, both unescaped, in the given order.
+    ///
+    /// A name that is not a label name of Prometheus 2 is written in the quoted form that Prometheus 3 reads. A
+    /// label without a value is left out: for Prometheus it does not exist.
+    pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> IdentityLabels {
+        let mut identity = IdentityLabels::default();
+        for (name, value) in labels.into_iter().filter(|(_, value)| !value.is_empty()) {
+            identity.behind.push(b',');
+            push_label(&mut identity.behind, name.as_bytes(), value.as_bytes());
+            identity.name_bits |= name_bit(name.as_bytes());
+            identity.names.push(name.as_bytes().to_vec());
+        }
+        if !identity.names.is_empty() {
+            identity.alone.push(b'{');
+            identity.alone.extend_from_slice(&identity.behind[1..]);
+            identity.alone.push(b'}');
+        }
+        identity.behind.push(b'}');
+        identity
+    }
+
+    pub(super) fn alone(&self) -> &[u8] {
+        &self.alone
+    }
+
+    pub(super) fn behind(&self) -> &[u8] {
+        &self.behind
+    }
+
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|identity| identity == name)
+    }
+
+    /// The bits of all names, see [`name_bit`].
+    pub(super) fn name_bits(&self) -> u64 {
+        self.name_bits
+    }
+}
+
+/// One of 64 bits for a label name. Names with different bits are different, which is how most clashes and repeated
+/// names are ruled out without comparing names.
+pub(super) fn name_bit(name: &[u8]) -> u64 {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else {
+        return 1;
+    };
+    let mixed = usize::from(*first) * 7 + usize::from(*last) * 13 + name.len();
+    1 << (mixed & 63)
+}
+
+/// A name and value of a sample, unescaped.
+pub(super) type Label = (Vec<u8>, Vec<u8>);
+
+/// Renames the labels of a sample that are named like an identity label: `exported_` is put in front until the name
+/// is free among the sample's own and the identity labels, shorter names first.
+///
+/// As `resolveConflictingExposedLabels` in Prometheus' `scrape/target.go` does for `honor_labels: false`. Labels with
+/// empty values must be gone by now: they do not count.
+pub(super) fn rename_clashing(labels: &mut [Label], identity: &IdentityLabels) {
+    let mut clashing: Vec<usize> = (0..labels.len())
+        .filter(|&n| identity.contains(&labels[n].0))
+        .collect();
+    clashing.sort_by(|&a, &b| {
+        let (a, b) = (&labels[a].0, &labels[b].0);
+        (a.len(), a).cmp(&(b.len(), b))
+    });
+    for n in clashing {
+        let mut name = [b"exported_", labels[n].0.as_slice()].concat();
+        while identity.contains(&name) || labels.iter().any(|(taken, _)| *taken == name) {
+            name = [b"exported_", name.as_slice()].concat();
+        }
+        labels[n].0 = name;
+    }
+}
+
+/// Writes `name="value"`; both are given unescaped.
+pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    if is_label_name(name) {
+        out.extend_from_slice(name);
+    } else {
+        push_quoted(out, name);
+    }
+    out.push(b'=');
+    push_quoted(out, value);
+}
+
+/// Writes a name or value in quotes, escaped.
+pub(super) fn push_quoted(out: &mut Vec<u8>, unescaped: &[u8]) {
+    out.push(b'"');
+    for &byte in unescaped {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+/// What an escaped name or label value means. A backslash before anything but `\`, `"` and `n` stands for itself.
+pub(super) fn unescape(escaped: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
+    loop {
+        match rest {
+            [b'\\', b'\\', after @ ..] => {
+                plain.push(b'\\');
+                rest = after;
+            }
+            [b'\\', b'"', after @ ..] => {
+                plain.push(b'"');
+                rest = after;
+            }
+            [b'\\', b'n', after @ ..] => {
+                plain.push(b'\n');
+                rest = after;
+            }
+            [byte, after @ ..] => {
+                plain.push(*byte);
+                rest = after;
+            }
+            [] => return plain,
+        }
+    }
+}
+
+/// Whether a label of this name needs no quotes.
+pub(super) fn is_label_name(name: &[u8]) -> bool {
+    name.first().is_some_and(|byte| is_name_start(*byte)) && name.iter().all(|b| is_name_byte(*b))
+}
+
+/// Whether a metric of this name needs no quotes.
+pub(super) fn is_metric_name(name: &[u8]) -> bool {
+    name.first().is_some_and(|byte| is_metric_start(*byte))
+        && name.iter().all(|b| is_metric_byte(*b))
+}
+
+const NAME_START: u8 = 1;
+const NAME: u8 = 2;
+const METRIC: u8 = 4;
+
+/// For each byte: may it start a label name, stand in one, stand in a metric name.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        classes[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => NAME_START | NAME | METRIC,
+            b'0'..=b'9' => NAME | METRIC,
+            b':' => METRIC,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+pub(super) fn is_name_start(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & NAME_START != 0
+}
+
+pub(super) fn is_name_byte(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & NAME != 0
+}
+
+pub(super) fn is_metric_start(byte: u8) -> bool {
+    is_name_start(byte) || byte == b':'
+}
+
+pub(super) fn is_metric_byte(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & METRIC != 0
+}

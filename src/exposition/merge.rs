@@ -1,0 +1,326 @@
+//! Many expositions become one text: families in name order, each in one block, and the series that report on the
+//! targets themselves.
+//!
+//! Only byte ranges are put in order here; no sample is read or copied.
+
+use super::builder::REPORTED;
+use super::labels::{IdentityLabels, is_metric_name, push_quoted};
+use super::merged_text::{MergedText, Pieces};
+use super::{Exposition, Family, MetricType, Span, offset, split_suffix};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What a scrape has to say about its target, written as `up`, `scrape_duration_seconds` and
+/// `scrape_samples_scraped`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the target's samples are in the text.
+    pub up: bool,
+    /// How long the scrape took.
+    pub duration: Duration,
+    /// [`Exposition::samples`], or `samples_before` of the error that refused the body, or 0.
+    pub samples_scraped: u64,
+}
+
+/// The share of one target in a merged text.
+#[derive(Debug)]
+pub struct Part {
+    /// The same as were given to [`super::parse`].
+    pub labels: IdentityLabels,
+    /// `None` if the scrape failed.
+    pub exposition: Option<Exposition>,
+    /// Written for every target, with the identity labels alone.
+    pub report: Report,
+}
+
+/// Merges the parts; within a family their samples stand in the order of `parts`.
+///
+/// HELP is that of the first part that has one. Of differing TYPEs a histogram or summary wins, else `untyped` is
+/// written, as for a family without a TYPE. Samples named like a part of a histogram or summary of any target are
+/// written in its block. A family that has only HELP or TYPE is written without samples: Prometheus keeps its
+/// metadata.
+#[must_use]
+pub fn merge(parts: Vec<Part>) -> MergedText {
+    let (pieces, help_conflicts, type_conflicts) = {
+        let mut merger = Merger::new(&parts);
+        merger.collect();
+        let pieces = merger.write();
+        let count = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
+            merger
+                .families
+                .iter()
+                .filter(|family| is_conflict(family))
+                .count() as u64
+        };
+        let conflicts = (
+            count(|family| family.helps_differ),
+            count(|family| family.types_differ),
+        );
+        (pieces, conflicts.0, conflicts.1)
+    };
+    let texts = parts
+        .into_iter()
+        .map(|part| {
+            part.exposition
+                .map(|exposition| exposition.text)
+                .unwrap_or_default()
+        })
+        .collect();
+    MergedText::new(pieces, texts, help_conflicts, type_conflicts)
+}
+
+/// HELP texts of the reported metrics, in the order of [`REPORTED`].
+const REPORTED_HELP: [&str; 3] = [
+    "Whether the last scrape of the target succeeded (1) or failed (0).",
+    "How long the last scrape of the target took.",
+    "Number of samples in the last scrape of the target.",
+];
+
+type FamilyId = u32;
+
+/// A family of the merged text.
+struct MergedFamily<'p> {
+    name: &'p [u8],
+    help: Option<&'p [u8]>,
+    metric_type: Option<MetricType>,
+    helps_differ: bool,
+    types_differ: bool,
+    /// The family that came after this one in the last part that has it: the first guess for the next.
+    follower: FamilyId,
+}
+
+impl MergedFamily<'_> {
+    fn add_type(&mut self, metric_type: MetricType) {
+        let Some(known) = self.metric_type else {
+            self.metric_type = Some(metric_type);
+            return;
+        };
+        if known == metric_type {
+            return;
+        }
+        self.types_differ = true;
+        self.metric_type = [known, metric_type]
+            .into_iter()
+            .find(|candidate| candidate.has_children())
+            .or(Some(MetricType::Untyped));
+    }
+}
+
+/// One family of one part.
+#[derive(Clone, Copy)]
+struct Entry<'p> {
+    family: FamilyId,
+    part: u32,
+    runs: &'p [Span],
+}
+
+struct Merger<'p> {
+    parts: &'p [Part],
+    families: Vec<MergedFamily<'p>>,
+    by_name: HashMap<&'p [u8], FamilyId>,
+    /// In the order of `parts`.
+    entries: Vec<Entry<'p>>,
+}
+
+impl<'p> Merger<'p> {
+    fn new(parts: &'p [Part]) -> Merger<'p> {
+        let mut merger = Merger {
+            parts,
+            families: Vec::new(),
+            by_name: HashMap::new(),
+            entries: Vec::new(),
+        };
+        for (name, help) in REPORTED.into_iter().zip(REPORTED_HELP) {
+            let id = merger.family(name, 0);
+            let family = &mut merger.families[id as usize];
+            family.help = Some(help.as_bytes());
+            family.metric_type = Some(MetricType::Gauge);
+        }
+        merger
+    }
+
+    /// Finds the family of every family of every part, and settles their HELPs and TYPEs.
+    fn collect(&mut self) {
+        for (number, part) in (0..).zip(self.parts) {
+            let Some(exposition) = &part.exposition else {
+                continue;
+            };
+            let mut last = 0;
+            for family in &exposition.families {
+                let id = self.family(exposition.name(family), last);
+                self.families[last as usize].follower = id;
+                last = id;
+                self.add(id, number, exposition, family);
+            }
+        }
+    }
+
+    /// The family of this name, new or known. Families come in name order, so mostly the one that followed `last` in
+    /// an earlier part is the right one.
+    fn family(&mut self, name: &'p [u8], last: FamilyId) -> FamilyId {
+        if let Some(last) = self.families.get(last as usize)
+            && self.families[last.follower as usize].name == name
+        {
+            return last.follower;
+        }
+        *self.by_name.entry(name).or_insert_with(|| {
+            let id = offset(self.families.len());
+            self.families.push(MergedFamily {
+                name,
+                help: None,
+                metric_type: None,
+                helps_differ: false,
+                types_differ: false,
+                follower: id,
+            });
+            id
+        })
+    }
+
+    fn add(&mut self, id: FamilyId, part: u32, exposition: &'p Exposition, family: &Family) {
+        let merged = &mut self.families[id as usize];
+        if let Some(help) = exposition.help(family) {
+            let first = *merged.help.get_or_insert(help);
+            merged.helps_differ |= first != help;
+        }
+        if let Some(metric_type) = family.metric_type {
+            merged.add_type(metric_type);
+        }
+        let runs = exposition.runs(family);
+        if !runs.is_empty() {
+            self.entries.push(Entry {
+                family: id,
+                part,
+                runs,
+            });
+        }
+    }
+
+    /// For each family the histogram or summary in whose block its samples stand: mostly itself.
+    fn blocks(&self) -> Vec<FamilyId> {
+        let block = |(id, family): (FamilyId, &MergedFamily<'p>)| {
+            if family.metric_type.is_some_and(MetricType::has_children) {
+                return id;
+            }
+            let base = split_suffix(family.name).and_then(|(base, suffix)| {
+                let base = *self.by_name.get(base)?;
+                let metric_type = self.families[base as usize].metric_type?;
+                metric_type.takes(suffix).then_some(base)
+            });
+            base.unwrap_or(id)
+        };
+        (0..).zip(&self.families).map(block).collect()
+    }
+
+    /// The whole text as pieces of the parts' texts and of what is written beside them.
+    fn write(&self) -> Pieces {
+        let blocks = self.blocks();
+        let mut by_block = vec![Vec::new(); self.families.len()];
+        for entry in &self.entries {
+            by_block[blocks[entry.family as usize] as usize].push(*entry);
+        }
+        let mut order: Vec<FamilyId> = (0..offset(self.families.len()))
+            .filter(|&id| blocks[id as usize] == id)
+            .collect();
+        order.sort_unstable_by_key(|&id| self.families[id as usize].name);
+        let mut pieces = Pieces::default();
+        if self.parts.is_empty() {
+            return pieces;
+        }
+        for id in order {
+            let family = &self.families[id as usize];
+            write_head(&mut pieces, family);
+            match REPORTED.iter().position(|name| *name == family.name) {
+                Some(reported) => {
+                    self.write_reported(&mut pieces, reported, &by_block[id as usize])
+                }
+                None => write_samples(&mut pieces, &by_block[id as usize]),
+            }
+        }
+        pieces
+    }
+
+    /// The block of a reported metric: for each part the reported sample, then the part's own.
+    fn write_reported(&self, pieces: &mut Pieces, reported: usize, entries: &[Entry<'p>]) {
+        let mut rest = entries;
+        for (number, part) in (0..).zip(self.parts) {
+            pieces.write(|out| {
+                out.extend_from_slice(REPORTED[reported]);
+                out.extend_from_slice(part.labels.alone());
+                out.push(b' ');
+                out.extend_from_slice(part.report.value(reported).as_bytes());
+                out.push(b'\n');
+            });
+            let own = rest.iter().take_while(|entry| entry.part == number).count();
+            write_samples(pieces, &rest[..own]);
+            rest = &rest[own..];
+        }
+    }
+}
+
+impl Report {
+    /// The value of a reported metric, by its index in [`REPORTED`].
+    fn value(&self, reported: usize) -> String {
+        match reported {
+            0 => u8::from(self.up).to_string(),
+            1 => decimal_seconds(self.duration),
+            _ => self.samples_scraped.to_string(),
+        }
+    }
+}
+
+/// Seconds as a plain decimal number without needless zeros: `0.25`, `3`.
+fn decimal_seconds(duration: Duration) -> String {
+    let digits = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    digits
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>) {
+    let name = |out: &mut Vec<u8>| {
+        if is_metric_name(family.name) {
+            out.extend_from_slice(family.name);
+        } else {
+            push_quoted(out, family.name);
+        }
+    };
+    let metric_type = family.metric_type.unwrap_or(MetricType::Untyped);
+    pieces.write(|out| {
+        if let Some(help) = family.help {
+            out.extend_from_slice(b"# HELP ");
+            name(out);
+            out.push(b' ');
+            out.extend_from_slice(help);
+            out.push(b'\n');
+        }
+        out.extend_from_slice(b"# TYPE ");
+        name(out);
+        out.push(b' ');
+        out.extend_from_slice(metric_type.word().as_bytes());
+        out.push(b'\n');
+    });
+}
+
+/// The samples of the entries, which are in the order of parts. Entries of the same part, which were families of
+/// their own there, are woven together in the order of its body.
+fn write_samples(pieces: &mut Pieces, entries: &[Entry<'_>]) {
+    for of_part in entries.chunk_by(|a, b| a.part == b.part) {
+        if let [entry] = of_part {
+            for run in entry.runs {
+                pieces.copy(entry.part, *run);
+            }
+            continue;
+        }
+        let mut runs: Vec<Span> = of_part
+            .iter()
+            .flat_map(|entry| entry.runs)
+            .copied()
+            .collect();
+        runs.sort_unstable_by_key(|run| run.start);
+        for run in runs {
+            pieces.copy(of_part[0].part, run);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The text format: the bodies of pods go in, one merged text comes out.
+//!
+//! [`parse`] turns one body into an [`Exposition`], in which every sample already carries the labels of its target,
+//! or into the first [`LineError`]. [`merge`] orders the families of many expositions into one [`MergedText`].
+//! What is valid is what the text parser of Prometheus 3 takes; two departures: CRLF line ends are taken, and a
+//! missing Content-Type counts as text.
+//!
+//! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. `parse` runs in the client
+//! workers, `merge` in the thread of the request.
+//!
+//! * `parse.rs`: the lines of a body, and the fast way for ordinary sample lines
+//! * `sample_line.rs`: any sample line, token by token
+//! * `builder.rs`, `names.rs`, `series_table.rs`: what a body becomes: families, and the series seen so far
+//! * `labels.rs`: identity labels, escapes, the `exported_` rule
+//! * `number.rs`: what counts as a number
+//! * `merge.rs`, `merged_text.rs`: many expositions in one text
+//!
+//! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
+
+mod builder;
+mod content_type;
+mod error;
+mod labels;
+mod merge;
+mod merged_text;
+mod names;
+mod number;
+mod parse;
+mod sample_line;
+mod series_table;
+
+pub use content_type::{ContentTypeError, Format};
+pub use error::{LineError, LineErrorKind};
+pub use labels::IdentityLabels;
+pub use merge::{Part, Report, merge};
+pub use merged_text::{Chunks, MergedText, MergedTextReader};
+pub use parse::parse;
+
+use std::ops::Range;
+
+/// One complete, valid body: every sample carries the labels of its target and is ready to be copied.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    /// The sample lines in the order of the body.
+    text: Vec<u8>,
+    /// Names and HELP texts of the families.
+    heads: Vec<u8>,
+    /// In name order.
+    families: Vec<Family>,
+    /// Where in `text` samples stand, family by family, within a family in the order of the body.
+    runs: Vec<Span>,
+    samples: u64,
+    duplicates_dropped: u64,
+}
+
+impl Exposition {
+    /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Number of samples that were left out because the same series with the same timestamp, or also without one,
+    /// stands before them.
+    #[must_use]
+    pub fn duplicates_dropped(&self) -> u64 {
+        self.duplicates_dropped
+    }
+
+    fn name(&self, family: &Family) -> &[u8] {
+        &self.heads[family.name.range()]
+    }
+
+    fn help(&self, family: &Family) -> Option<&[u8]> {
+        family.help.map(|help| &self.heads[help.range()])
+    }
+
+    fn runs(&self, family: &Family) -> &[Span] {
+        &self.runs[family.runs.range()]
+    }
+}
+
+/// One metric family of a body.
+#[derive(Debug)]
+struct Family {
+    /// In `heads`, unescaped.
+    name: Span,
+    /// In `heads`, escaped as in the body; never empty.
+    help: Option<Span>,
+    /// `None`: the body has no TYPE line for it.
+    metric_type: Option<MetricType>,
+    /// Indexes of `runs`.
+    runs: Span,
+}
+
+/// What the word in a TYPE line can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MetricType {
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+    Untyped,
+}
+
+impl MetricType {
+    fn from_word(word: &[u8]) -> Option<MetricType> {
+        match word {
+            b"counter" => Some(MetricType::Counter),
+            b"gauge" => Some(MetricType::Gauge),
+            b"histogram" => Some(MetricType::Histogram),
+            b"summary" => Some(MetricType::Summary),
+            b"untyped" => Some(MetricType::Untyped),
+            _ => None,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
+            MetricType::Summary => "summary",
+            MetricType::Untyped => "untyped",
+        }
+    }
+
+    /// Histogram or summary: samples named with a suffix belong to it.
+    fn has_children(self) -> bool {
+        matches!(self, MetricType::Histogram | MetricType::Summary)
+    }
+
+    /// Whether a family of this type takes the samples that are named like it with this suffix.
+    fn takes(self, suffix: Suffix) -> bool {
+        match self {
+            MetricType::Histogram => true,
+            MetricType::Summary => suffix != Suffix::Bucket,
+            _ => false,
+        }
+    }
+
+    /// The label whose values Prometheus rewrites as canonical floats while a TYPE line of this type stands.
+    fn float_label(self) -> Option<&'static [u8]> {
+        match self {
+            MetricType::Histogram => Some(b"le"),
+            MetricType::Summary => Some(b"quantile"),
+            _ => None,
+        }
+    }
+}
+
+/// The end of the name of a sample that belongs to a histogram or summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Suffix {
+    Bucket,
+    Sum,
+    Count,
+}
+
+/// Splits the name of a sample into the name of the family it would belong to and the suffix.
+fn split_suffix(name: &[u8]) -> Option<(&[u8], Suffix)> {
+    let suffixes: [(&[u8], Suffix); 3] = [
+        (b"_bucket", Suffix::Bucket),
+        (b"_sum", Suffix::Sum),
+        (b"_count", Suffix::Count),
+    ];
+    suffixes
+        .into_iter()
+        .find_map(|(end, suffix)| Some((name.strip_suffix(end)?, suffix)))
+}
+
+/// A range of a buffer or list of which `parse` sees to it that it has at most `u32::MAX` elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// The bound is checked where the buffers grow; offsets beyond it do not occur.
+    fn new(start: usize, end: usize) -> Span {
+        Span {
+            start: offset(start),
+            end: offset(end),
+        }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// An offset as it is stored. Bodies and labelled texts over `u32::MAX` bytes are refused before this is called.
+fn offset(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,126 @@
+//! The names of a body: those of its samples and those in its HELP and TYPE lines, each once.
+
+use super::{MetricType, Span};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Number of a name in [`Names`], in order of appearance.
+pub(super) type NameId = u32;
+
+/// What is known of one name.
+#[derive(Debug)]
+pub(super) struct Name {
+    /// In the heads buffer, unescaped.
+    pub(super) text: Span,
+    /// Of the last HELP line for this name, in the heads buffer, escaped; never empty.
+    pub(super) help: Option<Span>,
+    pub(super) metric_type: Option<MetricType>,
+    /// The name that came after this one the last time: the first guess for what comes next.
+    follower: NameId,
+}
+
+/// All names of a body, found by guess first and by hash otherwise.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) list: Vec<Name>,
+    /// Names and HELP texts, one behind the other. No longer than the body they are from.
+    pub(super) heads: Vec<u8>,
+    /// Open addressing, a power of two long; 0 is free, else the id plus one.
+    slots: Vec<NameId>,
+    keys: RandomState,
+    last: NameId,
+}
+
+impl Names {
+    pub(super) fn new() -> Names {
+        Names {
+            list: Vec::new(),
+            heads: Vec::new(),
+            slots: vec![0; 64],
+            keys: RandomState::new(),
+            last: 0,
+        }
+    }
+
+    pub(super) fn text(&self, id: NameId) -> &[u8] {
+        &self.heads[self.list[id as usize].text.range()]
+    }
+
+    pub(super) fn get(&self, id: NameId) -> &Name {
+        &self.list[id as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, id: NameId) -> &mut Name {
+        &mut self.list[id as usize]
+    }
+
+    /// The id of a name that may be new.
+    pub(super) fn intern(&mut self, name: &[u8]) -> NameId {
+        let guess = self.list.get(self.last as usize).map(|last| last.follower);
+        let id = match guess {
+            Some(guess) if self.text(guess) == name => guess,
+            _ => self.find_or_add(name),
+        };
+        if let Some(last) = self.list.get_mut(self.last as usize) {
+            last.follower = id;
+        }
+        self.last = id;
+        id
+    }
+
+    /// The id of a name, if the body has it.
+    pub(super) fn find(&self, name: &[u8]) -> Option<NameId> {
+        self.slots[self.slot(name)].checked_sub(1)
+    }
+
+    fn find_or_add(&mut self, name: &[u8]) -> NameId {
+        let slot = self.slot(name);
+        if let Some(id) = self.slots[slot].checked_sub(1) {
+            return id;
+        }
+        let id = super::offset(self.list.len());
+        self.slots[slot] = id + 1;
+        let text = self.push_head(name);
+        self.list.push(Name {
+            text,
+            help: None,
+            metric_type: None,
+            follower: id,
+        });
+        if self.list.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        id
+    }
+
+    /// Appends to the heads buffer.
+    pub(super) fn push_head(&mut self, bytes: &[u8]) -> Span {
+        let start = self.heads.len();
+        self.heads.extend_from_slice(bytes);
+        Span::new(start, self.heads.len())
+    }
+
+    /// The slot that holds the name, or the free one where it belongs.
+    fn slot(&self, name: &[u8]) -> usize {
+        let mut hasher = self.keys.build_hasher();
+        hasher.write(name);
+        let mask = self.slots.len() - 1;
+        // Only the low bits are wanted.
+        #[expect(clippy::cast_possible_truncation, reason = "masked")]
+        let mut at = hasher.finish() as usize & mask;
+        while let Some(id) = self.slots[at].checked_sub(1) {
+            if self.text(id) == name {
+                break;
+            }
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; self.slots.len() * 2];
+        for id in 0..super::offset(self.list.len()) {
+            let slot = self.slot(&self.heads[self.list[id as usize].text.range()]);
+            self.slots[slot] = id + 1;
+        }
+    }
+}

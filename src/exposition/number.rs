@@ -1,0 +1,148 @@
+//! What counts as a number in a sample line, and how Prometheus writes the floats in `le` and `quantile`.
+//!
+//! Numbers are only checked here, never converted: values are copied as they stand.
+
+use std::fmt::Write as _;
+
+/// Whether Prometheus takes these bytes as the value of a sample.
+///
+/// Decimal with an optional sign, point and exponent, `inf` and `infinity` with an optional sign, `nan` without one,
+/// all in any case. Not taken: hexadecimal numbers, underscores, and what is too large for a 64-bit float.
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    let unsigned = match bytes {
+        [b'+' | b'-', rest @ ..] => rest,
+        _ => bytes,
+    };
+    match unsigned.first() {
+        Some(b'0'..=b'9' | b'.') => is_decimal(unsigned),
+        Some(b'i' | b'I') => {
+            unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity")
+        }
+        Some(b'n' | b'N') => bytes.eq_ignore_ascii_case(b"nan"),
+        _ => false,
+    }
+}
+
+/// No number with fewer digits before the point and without an exponent is too large for a float.
+const SAFE_DIGITS: usize = 300;
+
+fn is_decimal(unsigned: &[u8]) -> bool {
+    let integer = leading_digits(unsigned);
+    let mut rest = &unsigned[integer..];
+    let mut fraction = 0;
+    if let [b'.', after @ ..] = rest {
+        fraction = leading_digits(after);
+        rest = &after[fraction..];
+    }
+    if integer + fraction == 0 {
+        return false;
+    }
+    match rest {
+        [] => integer < SAFE_DIGITS || is_finite(unsigned),
+        [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
+            !exponent.is_empty()
+                && leading_digits(exponent) == exponent.len()
+                && is_finite(unsigned)
+        }
+        _ => false,
+    }
+}
+
+fn leading_digits(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
+}
+
+fn is_finite(decimal: &[u8]) -> bool {
+    to_float(decimal).is_some_and(f64::is_finite)
+}
+
+fn to_float(decimal: &[u8]) -> Option<f64> {
+    std::str::from_utf8(decimal).ok()?.parse().ok()
+}
+
+/// The milliseconds that these bytes mean as a timestamp, if Prometheus takes them as one: digits only, at most
+/// `i64::MAX`.
+pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// How Prometheus stores this value of `le` or `quantile`, or `None` if it is not a number and stays as it is.
+///
+/// The shortest digits that give the same float, with an exponent below 1e-4 and from 1e6 on, and `.0` after a
+/// number that would look like an integer: as `formatOpenMetricsFloat` in Prometheus' `model/textparse`.
+pub(super) fn canonical_float(value: &[u8]) -> Option<String> {
+    if !is_value(value) {
+        return None;
+    }
+    let float = to_float(value)?;
+    if float.is_nan() {
+        return Some("NaN".to_owned());
+    }
+    if float.is_infinite() {
+        return Some(if float > 0.0 { "+Inf" } else { "-Inf" }.to_owned());
+    }
+    if float == 0.0 {
+        return Some("0.0".to_owned());
+    }
+    Some(format_general(float))
+}
+
+fn format_general(float: f64) -> String {
+    let scientific = format!("{float:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        let mut plain = float.to_string();
+        if !plain.contains('.') {
+            plain.push_str(".0");
+        }
+        return plain;
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let mut text = mantissa.to_owned();
+    // Writing to a String cannot fail.
+    let _ = write!(text, "e{sign}{:02}", exponent.unsigned_abs());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &str, expected: &str) {
+        assert_eq!(canonical_float(value.as_bytes()).unwrap(), expected);
+    }
+
+    /// The expected texts were read from the `le` values that Prometheus 3.5.3 stores.
+    #[test]
+    fn canonical_floats() {
+        check("1", "1.0");
+        check("-2", "-2.0");
+        check("-0", "0.0");
+        check("2.50", "2.5");
+        check("inf", "+Inf");
+        check("-Infinity", "-Inf");
+        check("nan", "NaN");
+        check("1e5", "100000.0");
+        check("1e6", "1e+06");
+        check("12345678.25", "1.234567825e+07");
+        check("0.0001", "0.0001");
+        check("0.00001", "1e-05");
+        check("123456789012345678901234", "1.2345678901234569e+23");
+    }
+
+    #[test]
+    fn what_is_no_number_stays() {
+        assert_eq!(canonical_float(b"many"), None);
+        assert_eq!(canonical_float(b"1e400"), None);
+    }
+}

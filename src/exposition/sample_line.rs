@@ -1,0 +1,309 @@
+//! Reads any sample line, token by token, exactly as the text parser of Prometheus 3 does.
+//!
+//! This is the slow and complete way: quoted names, escapes, blanks anywhere, labels without commas between them,
+//! values over several lines, NUL bytes. Ordinary lines take the fast way in `parse.rs`, which must agree with this.
+
+use super::error::{Fault, LineErrorKind};
+use super::labels::{
+    Label, is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit, unescape,
+};
+use super::number;
+use std::ops::Range;
+
+/// The parts of one sample line.
+#[derive(Debug)]
+pub(super) struct SampleLine {
+    /// Unescaped, not empty, UTF-8.
+    pub(super) name: Vec<u8>,
+    /// In the order of the line, without those that have no value; every name once.
+    pub(super) labels: Vec<Label>,
+    /// Where in the body the value stands.
+    pub(super) value: Range<usize>,
+    /// Where in the body the timestamp stands, and its milliseconds.
+    pub(super) timestamp: Option<(Range<usize>, i64)>,
+    /// Where in the body the next line starts.
+    pub(super) end: usize,
+}
+
+/// Reads the sample line that starts at `start`, where a name, a `{`, or blanks before one of them stand.
+pub(super) fn read(body: &[u8], start: usize) -> Result<SampleLine, Fault> {
+    let mut reader = Reader {
+        body,
+        start,
+        at: start,
+        name: None,
+        labels: Vec::new(),
+    };
+    reader.series()?;
+    let name = reader
+        .name
+        .take()
+        .ok_or_else(|| reader.fault(LineErrorKind::MetricName, start))?;
+    let value = reader.value()?;
+    let timestamp = reader.timestamp()?;
+    let labels = reader.valid_labels(&name)?;
+    Ok(SampleLine {
+        name,
+        labels,
+        value,
+        timestamp,
+        end: reader.at,
+    })
+}
+
+struct Reader<'b> {
+    body: &'b [u8],
+    start: usize,
+    at: usize,
+    name: Option<Vec<u8>>,
+    labels: Vec<Label>,
+}
+
+impl Reader<'_> {
+    /// The byte at the current position; the body ends as if with a line end.
+    fn byte(&self) -> u8 {
+        self.body.get(self.at).copied().unwrap_or(b'\n')
+    }
+
+    fn fault(&self, kind: LineErrorKind, at: usize) -> Fault {
+        Fault {
+            kind,
+            at,
+            counted: false,
+        }
+    }
+
+    fn skip_blanks(&mut self) {
+        while matches!(self.byte(), b' ' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) -> Range<usize> {
+        let start = self.at;
+        while self.at < self.body.len() && wanted(self.body[self.at]) {
+            self.at += 1;
+        }
+        start..self.at
+    }
+
+    /// Metric name and labels, in either notation.
+    fn series(&mut self) -> Result<(), Fault> {
+        self.skip_blanks();
+        if is_metric_start(self.byte()) {
+            self.skip_while(is_metric_byte);
+            // Prometheus takes blanks before the name as part of it; so does this.
+            self.name = Some(self.body[self.start..self.at].to_vec());
+            self.skip_blanks();
+        }
+        if self.byte() == b'{' {
+            self.at += 1;
+            self.labels()?;
+            self.skip_blanks();
+        }
+        Ok(())
+    }
+
+    /// All between the braces, and the closing one.
+    fn labels(&mut self) -> Result<(), Fault> {
+        loop {
+            self.skip_blanks();
+            let start = self.at;
+            if self.byte() == b'}' {
+                self.at += 1;
+                return Ok(());
+            }
+            let quoted = self.byte() == b'"';
+            let name = self.label_name()?;
+            self.skip_blanks();
+            if quoted && matches!(self.byte(), b',' | b'}') {
+                if self.name.replace(name).is_some() {
+                    return Err(self.fault(LineErrorKind::OneMetricName, start));
+                }
+                // The brace is left for the next round.
+                self.skip_comma();
+                continue;
+            }
+            if self.byte() != b'=' {
+                return Err(self.fault(LineErrorKind::Equals, self.at));
+            }
+            self.at += 1;
+            let value = self.label_value()?;
+            self.labels.push((name, value));
+            self.skip_blanks();
+            self.skip_comma();
+        }
+    }
+
+    fn skip_comma(&mut self) {
+        if self.byte() == b',' {
+            self.at += 1;
+        }
+    }
+
+    fn label_name(&mut self) -> Result<Vec<u8>, Fault> {
+        let start = self.at;
+        if is_name_start(self.byte()) {
+            let name = self.skip_while(is_name_byte);
+            return Ok(self.body[name].to_vec());
+        }
+        if self.byte() == b'"'
+            && let Some(name) = quoted_name(self.body, start)
+        {
+            self.at = name.end + 1;
+            return Ok(unescape(&self.body[name]));
+        }
+        Err(self.fault(LineErrorKind::LabelName, start))
+    }
+
+    /// A quoted value. Prometheus skips NUL bytes in it and behind it, but keeps them; so does this.
+    fn label_value(&mut self) -> Result<Vec<u8>, Fault> {
+        while matches!(self.byte(), b' ' | b'\t') {
+            self.at += 1;
+            self.skip_while(|byte| byte == 0);
+        }
+        let start = self.at;
+        let broken = self.fault(LineErrorKind::LabelValue, start);
+        if self.byte() != b'"' {
+            return Err(broken);
+        }
+        self.at += 1;
+        loop {
+            self.skip_while(|byte| !matches!(byte, b'"' | b'\\'));
+            if self.at >= self.body.len() {
+                return Err(broken);
+            }
+            let escape = self.byte() == b'\\';
+            self.at += 1;
+            self.skip_while(|byte| byte == 0);
+            if !escape {
+                break;
+            }
+            if self.byte() == b'\n' {
+                return Err(broken);
+            }
+            self.at += 1;
+        }
+        let value = &self.body[start + 1..self.at - 1];
+        if std::str::from_utf8(value).is_err() {
+            return Err(self.fault(LineErrorKind::Utf8, start));
+        }
+        Ok(unescape(value))
+    }
+
+    fn value(&mut self) -> Result<Range<usize>, Fault> {
+        self.skip_blanks();
+        let mut value = self.skip_while(|byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\n' | 0));
+        if self.byte() == b'\n' && self.body[value.clone()].ends_with(b"\r") {
+            value.end -= 1;
+            self.at = value.end;
+        }
+        if value.is_empty() {
+            return Err(self.fault(LineErrorKind::Value, value.start));
+        }
+        if !number::is_value(&self.body[value.clone()]) {
+            return Err(self.fault(LineErrorKind::Number, value.start));
+        }
+        Ok(value)
+    }
+
+    fn timestamp(&mut self) -> Result<Option<(Range<usize>, i64)>, Fault> {
+        self.skip_blanks();
+        let digits = self.skip_while(|byte| byte.is_ascii_digit());
+        if digits.is_empty() {
+            return self.line_end(LineErrorKind::Timestamp).map(|()| None);
+        }
+        let milliseconds = number::timestamp(&self.body[digits.clone()])
+            .ok_or_else(|| self.fault(LineErrorKind::Timestamp, digits.start))?;
+        self.skip_blanks();
+        self.line_end(LineErrorKind::LineEnd)?;
+        Ok(Some((digits, milliseconds)))
+    }
+
+    fn line_end(&mut self, otherwise: LineErrorKind) -> Result<(), Fault> {
+        match skip_line_end(self.body, self.at) {
+            Some(next) => {
+                self.at = next;
+                Ok(())
+            }
+            None => Err(self.fault(otherwise, self.at)),
+        }
+    }
+
+    /// The labels as Prometheus stores them: a name that has an empty value anywhere does not exist, and every other
+    /// name stands once. The metric name is the label `__name__` in this.
+    fn valid_labels(&mut self, name: &[u8]) -> Result<Vec<Label>, Fault> {
+        let start = self.start;
+        let fault = |kind| Fault {
+            kind,
+            at: start,
+            counted: true,
+        };
+        let mut labels = std::mem::take(&mut self.labels);
+        drop_absent(&mut labels);
+        let is_name_absent = |label: &Label| label.0 == b"__name__" && label.1.is_empty();
+        if name.is_empty() || labels.iter().any(is_name_absent) {
+            return Err(fault(LineErrorKind::MetricName));
+        }
+        if labels.iter().any(|(name, _)| name.is_empty()) {
+            return Err(fault(LineErrorKind::NonEmptyLabelName));
+        }
+        let is_utf8 = |name: &[u8]| std::str::from_utf8(name).is_ok();
+        if !is_utf8(name) || !labels.iter().all(|(name, _)| is_utf8(name)) {
+            return Err(fault(LineErrorKind::Utf8));
+        }
+        if has_name_twice(&labels) {
+            return Err(fault(LineErrorKind::UniqueLabelName));
+        }
+        Ok(labels)
+    }
+}
+
+/// Removes every label whose name has an empty value anywhere; `__name__` keeps an empty value, as a mark.
+fn drop_absent(labels: &mut Vec<Label>) {
+    let absent: Vec<Vec<u8>> = labels
+        .iter()
+        .filter(|(_, value)| value.is_empty())
+        .map(|(name, _)| name.clone())
+        .collect();
+    if !absent.is_empty() {
+        labels.retain(|(name, value)| {
+            !absent.contains(name) || (name == b"__name__" && value.is_empty())
+        });
+    }
+}
+
+fn has_name_twice(labels: &[Label]) -> bool {
+    let mut seen = 0;
+    labels.iter().enumerate().any(|(n, (name, _))| {
+        let bit = name_bit(name);
+        let maybe = seen & bit != 0 || name == b"__name__";
+        seen |= bit;
+        maybe && (name == b"__name__" || labels[..n].iter().any(|(before, _)| before == name))
+    })
+}
+
+/// Where the text of the quoted name stands whose opening quote is at `start`. NUL bytes end it unfinished.
+pub(super) fn quoted_name(body: &[u8], start: usize) -> Option<Range<usize>> {
+    let mut at = start + 1;
+    loop {
+        match body.get(at)? {
+            b'"' => return Some(start + 1..at),
+            b'\\' if matches!(body.get(at + 1)?, b'\n' | 0) => return None,
+            b'\\' => at += 2,
+            0 => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The start of the next line, if a line end stands here: `\n`, `\r\n`, or the end of the body.
+pub(super) fn skip_line_end(body: &[u8], at: usize) -> Option<usize> {
+    match &body[at.min(body.len())..] {
+        [] => Some(body.len()),
+        [b'\n', ..] => Some(at + 1),
+        [b'\r'] => Some(at + 1),
+        [b'\r', b'\n', ..] => Some(at + 2),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! The set of series that a body has shown so far, to find those it sends twice.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Where a series with its timestamp was first seen, by hash. Eight bytes a series, no other memory.
+///
+/// The hash is keyed for each table, so that no pod can choose series that collide.
+#[derive(Debug)]
+pub(super) struct SeriesTable {
+    /// Open addressing, a power of two long. 0 is free; else the upper half of the hash above the offset plus one.
+    slots: Vec<u64>,
+    used: usize,
+    key: u64,
+}
+
+impl SeriesTable {
+    /// A table for about this many series; it grows where there are more.
+    pub(super) fn with_capacity(series: usize) -> SeriesTable {
+        SeriesTable {
+            slots: vec![0; (series * 2).next_power_of_two().max(64)],
+            used: 0,
+            key: RandomState::new().build_hasher().finish(),
+        }
+    }
+
+    /// The hash of one label, metric name or timestamp; the hash of a series is the wrapping sum of those of its
+    /// parts, so that the order of its labels does not matter.
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut hash = self.key ^ bytes.len() as u64;
+        for word in words {
+            hash = fold(hash ^ u64::from_le_bytes(*word), MULTIPLIER);
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        fold(hash ^ u64::from_le_bytes(last), self.key | 1)
+    }
+
+    /// Adds the series unless it is there already, and says whether it was added.
+    ///
+    /// `same(offset)` decides whether the series that was added with this offset is the same one; it is asked only
+    /// where the hashes agree in 32 bits. Offsets are below `u32::MAX`.
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        offset: u32,
+        mut same: impl FnMut(u32) -> bool,
+    ) -> bool {
+        if self.used * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let tag = fold(hash, MULTIPLIER) >> 32;
+        let mask = self.slots.len() - 1;
+        let mut at = tag as usize & mask;
+        while self.slots[at] != 0 {
+            let slot = self.slots[at];
+            if slot >> 32 == tag && same(offset_in(slot)) {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = tag << 32 | (u64::from(offset) + 1);
+        self.used += 1;
+        true
+    }
+
+    fn grow(&mut self) {
+        let mut slots = vec![0_u64; self.slots.len() * 2];
+        let mask = slots.len() - 1;
+        for &slot in self.slots.iter().filter(|slot| **slot != 0) {
+            let mut at = (slot >> 32) as usize & mask;
+            while slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            slots[at] = slot;
+        }
+        self.slots = slots;
+    }
+}
+
+/// An odd number with well mixed bits (the golden ratio).
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Both halves of the product, mixed.
+#[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+fn offset_in(slot: u64) -> u32 {
+    let below_tag = slot & u64::from(u32::MAX);
+    u32::try_from(below_tag - 1).unwrap_or(u32::MAX)
+}

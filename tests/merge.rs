@@ -1,0 +1,392 @@
+//! Many bodies in one text.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use kubernetes_metrics_aggregator::exposition::{
+    Format, IdentityLabels, MergedText, Part, Report, merge, parse,
+};
+use std::io::Read;
+use std::time::Duration;
+
+/// A part whose identity labels are `i="<number>"`; `None` for a scrape that failed.
+fn part(number: usize, body: Option<&str>) -> Part {
+    let number = number.to_string();
+    let labels = IdentityLabels::new([("i", number.as_str())]);
+    let exposition = body.map(|body| parse(Format::Text, body.as_bytes(), &labels).unwrap());
+    let report = Report {
+        up: exposition.is_some(),
+        duration: Duration::from_millis(1500),
+        samples_scraped: exposition
+            .as_ref()
+            .map_or(0, |exposition| exposition.samples()),
+    };
+    Part {
+        labels,
+        exposition,
+        report,
+    }
+}
+
+fn merge_bodies(bodies: &[&str]) -> MergedText {
+    merge(
+        bodies
+            .iter()
+            .enumerate()
+            .map(|(n, body)| part(n, Some(body)))
+            .collect(),
+    )
+}
+
+fn text(merged: &MergedText) -> String {
+    let mut text = Vec::new();
+    merged.write_to(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// The text without the blocks of the reported metrics.
+fn own_blocks(text: &str) -> String {
+    let mut block_is_own = true;
+    let mut own = String::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(head) = line.strip_prefix("# ") {
+            let name = head.split(' ').nth(1).unwrap();
+            block_is_own =
+                !["up", "scrape_duration_seconds", "scrape_samples_scraped"].contains(&name);
+        }
+        if block_is_own {
+            own.push_str(line);
+        }
+    }
+    own
+}
+
+/// The families of the bodies, merged in this order, as they are written.
+#[track_caller]
+fn check(bodies: &[&str], expected: &[&str]) {
+    let found = own_blocks(&text(&merge_bodies(bodies)));
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected, "{found}");
+}
+
+#[test]
+fn families_stand_in_name_order_each_in_one_block() {
+    check(
+        &[
+            "# TYPE b gauge\nb 1\n# TYPE a counter\n# HELP a x\na 2\n",
+            "a 3\nc 4\nb 5\n",
+        ],
+        &[
+            "# HELP a x",
+            "# TYPE a counter",
+            "a{i=\"0\"} 2",
+            "a{i=\"1\"} 3",
+            "# TYPE b gauge",
+            "b{i=\"0\"} 1",
+            "b{i=\"1\"} 5",
+            "# TYPE c untyped",
+            "c{i=\"1\"} 4",
+        ],
+    );
+}
+
+#[test]
+fn samples_keep_the_order_of_their_body() {
+    check(
+        &["a{n=\"2\"} 1\nb 1\na{n=\"1\"} 1\nb{x=\"y\"} 1\na{n=\"3\"} 1\n"],
+        &[
+            "# TYPE a untyped",
+            "a{n=\"2\",i=\"0\"} 1",
+            "a{n=\"1\",i=\"0\"} 1",
+            "a{n=\"3\",i=\"0\"} 1",
+            "# TYPE b untyped",
+            "b{i=\"0\"} 1",
+            "b{x=\"y\",i=\"0\"} 1",
+        ],
+    );
+}
+
+#[test]
+fn parts_of_a_histogram_or_summary_stand_in_its_block() {
+    check(
+        &[
+            "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\nh_count_total 5\nh_bucket{le=\"+Inf\",a=\"b\"} 1\n",
+        ],
+        &[
+            "# TYPE h histogram",
+            "h_bucket{le=\"+Inf\",i=\"0\"} 1",
+            "h_sum{i=\"0\"} 2",
+            "h_count{i=\"0\"} 1",
+            "h_bucket{le=\"+Inf\",a=\"b\",i=\"0\"} 1",
+            "# TYPE h_count_total untyped",
+            "h_count_total{i=\"0\"} 5",
+        ],
+    );
+    check(
+        &["# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_bucket 3\n"],
+        &[
+            "# TYPE s summary",
+            "s{quantile=\"0.5\",i=\"0\"} 1",
+            "s_sum{i=\"0\"} 2",
+            "# TYPE s_bucket untyped",
+            "s_bucket{i=\"0\"} 3",
+        ],
+    );
+    // Wherever the TYPE line stands, and also if there is one for the part.
+    check(
+        &["h_sum 1\n# TYPE h_sum counter\n# TYPE h histogram\nh_sum{a=\"b\"} 2\n"],
+        &[
+            "# TYPE h histogram",
+            "h_sum{i=\"0\"} 1",
+            "h_sum{a=\"b\",i=\"0\"} 2",
+        ],
+    );
+    // A counter has no parts.
+    check(
+        &["# TYPE c counter\nc_sum 1\n"],
+        &[
+            "# TYPE c counter",
+            "# TYPE c_sum untyped",
+            "c_sum{i=\"0\"} 1",
+        ],
+    );
+}
+
+#[test]
+fn an_untyped_sample_joins_the_family_that_another_target_typed() {
+    check(
+        &[
+            "h_count 1\nh_bucket{le=\"+Inf\"} 2\nh_count{a=\"b\"} 3\n",
+            "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 4\n",
+            "h_sum 5\n",
+        ],
+        &[
+            "# TYPE h histogram",
+            "h_count{i=\"0\"} 1",
+            "h_bucket{le=\"+Inf\",i=\"0\"} 2",
+            "h_count{a=\"b\",i=\"0\"} 3",
+            "h_bucket{le=\"+Inf\",i=\"1\"} 4",
+            "h_sum{i=\"2\"} 5",
+        ],
+    );
+    check(
+        &[
+            "s{quantile=\"0.5\"} 1\ns_sum 2\ns_bucket 3\n",
+            "# TYPE s summary\n",
+        ],
+        &[
+            "# TYPE s summary",
+            "s{quantile=\"0.5\",i=\"0\"} 1",
+            "s_sum{i=\"0\"} 2",
+            "# TYPE s_bucket untyped",
+            "s_bucket{i=\"0\"} 3",
+        ],
+    );
+}
+
+#[test]
+fn differing_types() {
+    #[track_caller]
+    fn check_type(types: &[&str], expected: &str, conflicts: u64) {
+        let bodies: Vec<String> = types
+            .iter()
+            .map(|word| format!("# TYPE a {word}\n"))
+            .collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        let merged = merge_bodies(&bodies);
+        assert_eq!(
+            own_blocks(&text(&merged)),
+            format!("# TYPE a {expected}\n"),
+            "{types:?}"
+        );
+        assert_eq!(
+            (merged.help_conflicts(), merged.type_conflicts()),
+            (0, conflicts),
+            "{types:?}"
+        );
+    }
+    check_type(&["counter", "counter"], "counter", 0);
+    check_type(&["counter", "gauge"], "untyped", 1);
+    check_type(&["counter", "gauge", "counter"], "untyped", 1);
+    check_type(&["untyped", "counter"], "untyped", 1);
+    check_type(&["counter", "histogram", "gauge"], "histogram", 1);
+    check_type(&["summary", "gauge"], "summary", 1);
+    check_type(&["summary", "histogram"], "summary", 1);
+    // Within one body.
+    check(&["# TYPE a counter\n# TYPE a gauge\n"], &["# TYPE a gauge"]);
+    check(
+        &["# TYPE a summary\n# TYPE a gauge\n"],
+        &["# TYPE a summary"],
+    );
+}
+
+#[test]
+fn differing_helps() {
+    let merged = merge_bodies(&[
+        "# HELP b \na 1\n",
+        "# HELP a x\\n\\\\ \"y\n# HELP b z\n",
+        "# HELP a w\n",
+    ]);
+    assert_eq!((merged.help_conflicts(), merged.type_conflicts()), (1, 0));
+    assert_eq!(
+        own_blocks(&text(&merged)),
+        "# HELP a x\\n\\\\ \"y\n# TYPE a untyped\na{i=\"0\"} 1\n# HELP b z\n# TYPE b untyped\n"
+    );
+    // The last one of a body, and with blanks at both ends.
+    check(
+        &["# HELP a x\n# HELP a   y \n"],
+        &["# HELP a   y ", "# TYPE a untyped"],
+    );
+}
+
+#[test]
+fn quoted_names_in_heads() {
+    check(
+        &[
+            "# TYPE \"a.b\" counter\n# HELP \"a.b\" x\n{\"a.b\",c=\"d\"} 1\n",
+            "# TYPE \"a\" gauge\n",
+        ],
+        &[
+            "# TYPE a gauge",
+            "# HELP \"a.b\" x",
+            "# TYPE \"a.b\" counter",
+            "{\"a.b\",c=\"d\",i=\"0\"} 1",
+        ],
+    );
+}
+
+#[test]
+fn identity_labels() {
+    #[track_caller]
+    fn check_labels(labels: &[(&str, &str)], expected: &str) {
+        let labels = IdentityLabels::new(labels.iter().copied());
+        let body = b"a 1\na{b=\"c\"} 1\n{\"a.b\"} 1\n";
+        let exposition = Some(parse(Format::Text, body, &labels).unwrap());
+        let part = Part {
+            labels,
+            exposition,
+            ..part(0, None)
+        };
+        assert_eq!(own_blocks(&text(&merge(vec![part]))), expected);
+    }
+    check_labels(
+        &[("instance", "p"), ("pod-ip", "::1")],
+        "# TYPE a untyped\na{instance=\"p\",\"pod-ip\"=\"::1\"} 1\na{b=\"c\",instance=\"p\",\"pod-ip\"=\"::1\"} 1\n\
+         # TYPE \"a.b\" untyped\n{\"a.b\",instance=\"p\",\"pod-ip\"=\"::1\"} 1\n",
+    );
+    check_labels(
+        &[("x", "a\\b\"c\nd"), ("y", "")],
+        "# TYPE a untyped\na{x=\"a\\\\b\\\"c\\nd\"} 1\na{b=\"c\",x=\"a\\\\b\\\"c\\nd\"} 1\n\
+         # TYPE \"a.b\" untyped\n{\"a.b\",x=\"a\\\\b\\\"c\\nd\"} 1\n",
+    );
+    check_labels(
+        &[],
+        "# TYPE a untyped\na 1\na{b=\"c\"} 1\n# TYPE \"a.b\" untyped\n{\"a.b\"} 1\n",
+    );
+}
+
+/// Shorter names first: `job` gets `exported_job` before `exported_job` is renamed itself.
+#[test]
+fn clashes_with_several_identity_labels() {
+    let labels = IdentityLabels::new([("job", "j"), ("exported_job", "k"), ("pod-ip", "1")]);
+    let body = b"a{exported_job=\"x\",job=\"y\",\"pod-ip\"=\"z\"} 1\n";
+    let exposition = Some(parse(Format::Text, body, &labels).unwrap());
+    let part = Part {
+        labels,
+        exposition,
+        ..part(0, None)
+    };
+    assert_eq!(
+        own_blocks(&text(&merge(vec![part]))),
+        "# TYPE a untyped\na{exported_exported_exported_job=\"x\",exported_exported_job=\"y\",\
+         \"exported_pod-ip\"=\"z\",job=\"j\",exported_job=\"k\",\"pod-ip\"=\"1\"} 1\n"
+    );
+}
+
+#[test]
+fn the_report_on_every_target() {
+    let merged = merge(vec![
+        part(0, Some("up{a=\"b\"} 5\nup 6\n# HELP up mine\n")),
+        part(1, None),
+        part(2, Some("up{c=\"d\"} 7\n")),
+    ]);
+    assert_eq!(
+        text(&merged),
+        "# HELP scrape_duration_seconds How long the last scrape of the target took.\n\
+         # TYPE scrape_duration_seconds gauge\n\
+         scrape_duration_seconds{i=\"0\"} 1.5\n\
+         scrape_duration_seconds{i=\"1\"} 1.5\n\
+         scrape_duration_seconds{i=\"2\"} 1.5\n\
+         # HELP scrape_samples_scraped Number of samples in the last scrape of the target.\n\
+         # TYPE scrape_samples_scraped gauge\n\
+         scrape_samples_scraped{i=\"0\"} 2\n\
+         scrape_samples_scraped{i=\"1\"} 0\n\
+         scrape_samples_scraped{i=\"2\"} 1\n\
+         # HELP up Whether the last scrape of the target succeeded (1) or failed (0).\n\
+         # TYPE up gauge\n\
+         up{i=\"0\"} 1\n\
+         up{a=\"b\",i=\"0\"} 5\n\
+         up{i=\"1\"} 0\n\
+         up{i=\"2\"} 1\n\
+         up{c=\"d\",i=\"2\"} 7\n"
+    );
+    assert_eq!(merged.help_conflicts(), 1);
+}
+
+#[test]
+fn durations_are_plain_decimal_numbers() {
+    #[track_caller]
+    fn check_duration(duration: Duration, expected: &str) {
+        let mut part = part(0, None);
+        part.report.duration = duration;
+        let text = text(&merge(vec![part]));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("scrape_duration_seconds{"))
+            .unwrap();
+        assert_eq!(
+            line,
+            format!("scrape_duration_seconds{{i=\"0\"}} {expected}")
+        );
+    }
+    check_duration(Duration::ZERO, "0");
+    check_duration(Duration::from_secs(100), "100");
+    check_duration(Duration::from_nanos(1), "0.000000001");
+    check_duration(Duration::from_micros(1_234_500), "1.2345");
+}
+
+#[test]
+fn nothing_of_nothing() {
+    let merged = merge(Vec::new());
+    assert!(merged.is_empty());
+    assert_eq!(merged.chunks().count(), 0);
+}
+
+#[test]
+fn chunks_reader_and_writer_agree() {
+    let bodies: Vec<String> = (0..20)
+        .map(|n| (0..50).map(|m| format!("a{} {n}\n", m * n % 70)).collect())
+        .collect();
+    let merge_all = || merge_bodies(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let whole = text(&merge_all());
+    assert_eq!(merge_all().len(), whole.len());
+    let merged = merge_all();
+    assert!(merged.chunks().all(|chunk| !chunk.is_empty()));
+    assert_eq!(
+        merged.chunks().flatten().copied().collect::<Vec<_>>(),
+        whole.as_bytes()
+    );
+    for buffer_size in [1, 7, 4096, 1 << 20] {
+        let mut reader = merge_all().into_reader();
+        let mut read = Vec::new();
+        let mut buffer = vec![0; buffer_size];
+        loop {
+            let length = reader.read(&mut buffer).unwrap();
+            if length == 0 {
+                break;
+            }
+            // Every call fills the buffer, except the last.
+            assert!(length == buffer_size || read.len() + length == whole.len());
+            read.extend_from_slice(&buffer[..length]);
+        }
+        assert_eq!(read, whole.as_bytes());
+    }
+}
