@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# A Kubernetes control plane of etcd and kube-apiserver on loopback. Sourced. There is no kubelet and no
+# controller: pods are created as objects, and their status is written as a kubelet would write it.
+
+start_etcd() {
+  local client peer
+  client=http://127.0.0.1:$(free_port)
+  peer=http://127.0.0.1:$(free_port)
+  start etcd etcd --data-dir "$work/etcd" --listen-client-urls "$client" --advertise-client-urls "$client" \
+    --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer"
+  etcd_url=$client
+}
+
+# A certificate authority as a cluster has one, and the API server's certificate signed by it.
+make_certificates() {
+  local new=(openssl req -newkey rsa:2048 -nodes -sha256)
+  "${new[@]}" -x509 -days 2 -subj /CN=kubernetes -keyout "$work/ca.key" -out "$work/ca.crt"
+  "${new[@]}" -subj /CN=kube-apiserver -keyout "$work/apiserver.key" -out "$work/apiserver.csr"
+  openssl x509 -req -days 2 -in "$work/apiserver.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" -CAcreateserial \
+    -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:kubernetes.default.svc") -out "$work/apiserver.crt"
+  openssl genrsa -out "$work/service-account.key" 2048
+} 2>>"$work/openssl.log"
+
+prepare_apiserver() {
+  make_certificates
+  admin_token=$(openssl rand -hex 16)
+  echo "$admin_token,admin,admin,system:masters" >"$work/tokens.csv"
+  api_port=$(free_port)
+  export KUBECONFIG=$work/kubeconfig
+  kubectl config set-cluster real --server="https://127.0.0.1:$api_port" --certificate-authority="$work/ca.crt"
+  kubectl config set-credentials admin --token="$admin_token"
+  kubectl config set-context real --cluster=real --user=admin
+  kubectl config use-context real
+} >/dev/null
+
+# The advertised address is one that nobody has (loopback is refused there), and is told to nobody.
+# Without a controller no namespace gets its default service account, which that admission plugin insists on.
+start_apiserver() {
+  start kube-apiserver "$apiserver" --etcd-servers="$etcd_url" \
+    --bind-address=127.0.0.1 --secure-port="$api_port" \
+    --advertise-address=192.0.2.1 --endpoint-reconciler-type=none --service-cluster-ip-range=10.96.0.0/16 \
+    --tls-cert-file="$work/apiserver.crt" --tls-private-key-file="$work/apiserver.key" --cert-dir="$work" \
+    --token-auth-file="$work/tokens.csv" --authorization-mode=RBAC \
+    --service-account-issuer=https://kubernetes.default.svc \
+    --service-account-signing-key-file="$work/service-account.key" \
+    --service-account-key-file="$work/service-account.key" \
+    --disable-admission-plugins=ServiceAccount
+}
+
+# api TOKEN METHOD PATH [CURL-OPTION...]: the body of the answer, then its status code in a line of its own.
+# Not under curl's own name: for that the server indents its JSON, and the library that does so ends this old
+# server when it was built with a newer Go (its map iteration knows Go up to 1.17).
+api() {
+  local token=$1 method=$2 path=$3
+  shift 3
+  curl -sS --max-time 10 --user-agent tests-real --cacert "$work/ca.crt" -H "Authorization: Bearer $token" -w '\n%{http_code}\n' \
+    -X "$method" "https://127.0.0.1:$api_port$path" "$@"
+}
+
+api_status() { api "$@" | tail -n 1; }
+
+# create_pod NAMESPACE NAME IP: the pod's labels, annotations and containers are read as JSON (a pod template)
+# from standard input. Bound to a node as if it had been scheduled, so that deleting it leaves it terminating.
+create_pod() {
+  jq --arg namespace "$1" --arg name "$2" '. + {apiVersion: "v1", kind: "Pod"}
+      | .metadata += {namespace: $namespace, name: $name} | .spec.nodeName = "node"' |
+    kubectl create -f - >/dev/null
+  api_status "$admin_token" PATCH "/api/v1/namespaces/$1/pods/$2/status" \
+    -H 'Content-Type: application/merge-patch+json' \
+    --data "{\"status\": {\"phase\": \"Running\", \"podIP\": \"$3\", \"podIPs\": [{\"ip\": \"$3\"}]}}"
+}
+
+service_account_dir=/var/run/secrets/kubernetes.io/serviceaccount
+
+# What the kubelet mounts into a container. The place is fixed by convention, so it is made on this machine
+# for the time of the run; one that somebody else made is left alone.
+mount_service_account() {
+  local namespace=$1 account=$2
+  [[ ! -e $service_account_dir || -e $service_account_dir/.tests-real ]] ||
+    { echo "$service_account_dir exists and is not from an earlier run of these tests"; return 1; }
+  mkdir -p "$service_account_dir"
+  touch "$service_account_dir/.tests-real"
+  kubectl create --raw "/api/v1/namespaces/$namespace/serviceaccounts/$account/token" -f - \
+    <<<'{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}' |
+    jq -j .status.token >"$service_account_dir/token"
+  cp "$work/ca.crt" "$service_account_dir/ca.crt"
+  printf %s "$namespace" >"$service_account_dir/namespace"
+}
+
+unmount_service_account() {
+  [[ -e $service_account_dir/.tests-real ]] || return 0
+  rm -r "$service_account_dir"
+  # The directories above it, if this run made them: they are empty then.
+  rmdir -p --ignore-fail-on-non-empty "${service_account_dir%/*}" 2>/dev/null || true
+}

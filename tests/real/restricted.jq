@@ -1,0 +1,12 @@
+# Prints what in a list of workloads breaks the *restricted* Pod Security Standard, one word a line.
+# As far as a pod without volumes and host namespaces can break it.
+.items[] | .metadata.name as $name | .spec.template.spec as $pod
+| ($pod.containers[] | . as $container | ($pod.securityContext + .securityContext)
+   | (select(.runAsNonRoot != true) | "runAsNonRoot"),
+     (select(.runAsUser == 0) | "runAsUser"),
+     (select(.allowPrivilegeEscalation != false) | "allowPrivilegeEscalation"),
+     (select(.capabilities != {drop: ["ALL"]}) | "capabilities"),
+     (select(.seccompProfile.type != "RuntimeDefault") | "seccompProfile"),
+     ($container.ports[]? | select(.hostPort) | "hostPort")
+   | "\($name)/\($container.name):\(.)"),
+  ($pod | select(.volumes or .hostNetwork or .hostPID or .hostIPC) | "\($name):volumes-or-host-namespaces")
