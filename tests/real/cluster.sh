@@ -26,12 +26,16 @@ prepare_apiserver() {
   admin_token=$(openssl rand -hex 16)
   echo "$admin_token,admin,admin,system:masters" >"$work/tokens.csv"
   api_port=$(free_port)
-  export KUBECONFIG=$work/kubeconfig
-  kubectl config set-cluster real --server="https://127.0.0.1:$api_port" --certificate-authority="$work/ca.crt"
-  kubectl config set-credentials admin --token="$admin_token"
-  kubectl config set-context real --cluster=real --user=admin
-  kubectl config use-context real
-} >/dev/null
+  # Written by hand: `kubectl config` of Debian's kubernetes-client crashes.
+  cat >"$work/kubeconfig" <<YAML
+{apiVersion: v1, kind: Config, current-context: real,
+ clusters: [{name: real, cluster: {server: "https://127.0.0.1:$api_port", certificate-authority: $work/ca.crt}}],
+ users: [{name: admin, user: {token: $admin_token}}],
+ contexts: [{name: real, context: {cluster: real, user: admin}}]}
+YAML
+}
+
+kubectl() { command kubectl --kubeconfig="$work/kubeconfig" --cache-dir="$work/kubectl" "$@"; }
 
 # The advertised address is one that nobody has (loopback is refused there), and is told to nobody.
 # Without a controller no namespace gets its default service account, which that admission plugin insists on.
@@ -53,8 +57,8 @@ start_apiserver() {
 api() {
   local token=$1 method=$2 path=$3
   shift 3
-  curl -sS --max-time 10 --user-agent tests-real --cacert "$work/ca.crt" -H "Authorization: Bearer $token" -w '\n%{http_code}\n' \
-    -X "$method" "https://127.0.0.1:$api_port$path" "$@"
+  curl -sS --max-time 10 --user-agent tests-real --cacert "$work/ca.crt" -H "Authorization: Bearer $token" \
+    -w '\n%{http_code}\n' -X "$method" "https://127.0.0.1:$api_port$path" "$@"
 }
 
 api_status() { api "$@" | tail -n 1; }
@@ -73,13 +77,13 @@ create_pod() {
 service_account_dir=/var/run/secrets/kubernetes.io/serviceaccount
 
 # What the kubelet mounts into a container. The place is fixed by convention, so it is made on this machine
-# for the time of the run; one that somebody else made is left alone.
+# for the time of the run. One that somebody else made, or a run that is still going on, is left alone.
 mount_service_account() {
-  local namespace=$1 account=$2
-  [[ ! -e $service_account_dir || -e $service_account_dir/.tests-real ]] ||
-    { echo "$service_account_dir exists and is not from an earlier run of these tests"; return 1; }
+  local namespace=$1 account=$2 owner=$service_account_dir/.made-by-tests-real
+  [[ ! -e $service_account_dir || (-e $owner && ! -d /proc/$(<"$owner")) ]] ||
+    { echo "$service_account_dir exists, and not as a remnant of an earlier run"; return 1; }
   mkdir -p "$service_account_dir"
-  touch "$service_account_dir/.tests-real"
+  echo $$ >"$owner"
   kubectl create --raw "/api/v1/namespaces/$namespace/serviceaccounts/$account/token" -f - \
     <<<'{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}' |
     jq -j .status.token >"$service_account_dir/token"
@@ -88,8 +92,9 @@ mount_service_account() {
 }
 
 unmount_service_account() {
-  [[ -e $service_account_dir/.tests-real ]] || return 0
+  local owner=$service_account_dir/.made-by-tests-real
+  [[ -e $owner && $(<"$owner") == $$ ]] || return 0
   rm -r "$service_account_dir"
-  # The directories above it, if this run made them: they are empty then.
-  rmdir -p --ignore-fail-on-non-empty "${service_account_dir%/*}" 2>/dev/null || true
+  # The directories above it too, where nothing else is in them.
+  rmdir -p "${service_account_dir%/*}" 2>/dev/null || true
 }
