@@ -1,6 +1,6 @@
 //! Settings: the only reader of the environment.
 //!
-//! One table, [`SETTINGS`], names each setting with its default, what is expected, what it does and how it is read.
+//! One table, `SETTINGS`, names each setting with its default, what is expected, what it does and how it is read.
 //! Parsing, `--help` and the test that compares the README with the program all read that table.
 
 mod values;
@@ -50,6 +50,8 @@ pub struct Config {
     pub gzip_level: u32,
     /// Names of the pod's labels with `-` in place of `_`. Defaults to false (env `POD_LABEL_STYLE`).
     pub hyphen_labels: bool,
+    /// Name and value of each setting that is not unset, for the log.
+    effective: Vec<(&'static str, String)>,
 }
 
 /// One row of the table.
@@ -241,7 +243,12 @@ impl Config {
         let mut errors = Vec::new();
         for setting in SETTINGS {
             let value = lookup(setting.name).unwrap_or_else(|| setting.default.to_owned());
-            if !value.is_empty() && !(setting.read)(&mut config, &value) {
+            if value.is_empty() {
+                continue;
+            }
+            if (setting.read)(&mut config, &value) {
+                config.effective.push((setting.name, value));
+            } else {
                 errors.push(ConfigError {
                     name: setting.name,
                     value,
@@ -264,6 +271,16 @@ impl Config {
         } else {
             Err(errors)
         }
+    }
+
+    /// All settings as `NAME=value`. No setting holds a secret, only files that do.
+    #[must_use]
+    pub fn effective(&self, separator: &str) -> String {
+        let settings = self
+            .effective
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        settings.collect::<Vec<_>>().join(separator)
     }
 
     /// Where pods come from: exactly one of the file, the URL, or the cluster this runs in.
@@ -311,6 +328,7 @@ impl Config {
             waiting_requests_max: 0,
             gzip_level: 0,
             hyphen_labels: false,
+            effective: Vec::new(),
         }
     }
 }

@@ -184,6 +184,17 @@ impl TargetSet {
         self.jobs.get(name).map(Vec::as_slice)
     }
 
+    /// The targets of several jobs together in the order of answers, or `None` if no pod has any of the jobs.
+    #[must_use]
+    pub fn select(&self, names: &[String]) -> Option<Vec<Arc<Target>>> {
+        let jobs: Vec<_> = names.iter().filter_map(|name| self.job(name)).collect();
+        let mut targets = jobs.concat();
+        if jobs.len() > 1 {
+            targets.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
+        }
+        (!targets.is_empty()).then_some(targets)
+    }
+
     /// The jobs in name order, each with its targets.
     pub fn jobs(&self) -> impl Iterator<Item = (&str, &[Arc<Target>])> {
         self.jobs

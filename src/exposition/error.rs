@@ -11,7 +11,7 @@ pub struct LineError {
     pub kind: LineErrorKind,
     /// What stands there, escaped and cut; empty at the end of a line.
     pub found: String,
-    /// The line around it, escaped, at most [`EXCERPT_BYTES_MAX`] bytes.
+    /// The line around it, escaped, at most 80 bytes.
     pub excerpt: String,
     /// Number of samples that Prometheus would report as `scrape_samples_scraped` for this body.
     pub samples_before: u64,

@@ -1,0 +1,155 @@
+//! How a scrape gets to its pod: no DNS, no proxy, TLS as the pod's options have it, and a note of how far it came.
+//!
+//! ureq calls resolver and connectors on the thread that scrapes, so the phase is kept per thread.
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport,
+};
+
+use super::Phase;
+
+/// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
+const ACCEPT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
+/// Kept connections outlive scrape intervals of up to four minutes.
+const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
+/// Two requests for one job may scrape the same pod at once.
+const IDLE_CONNECTIONS_PER_POD_MAX: usize = 2;
+/// A pod that sends more of a head than this fails.
+const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Read buffer of a connection, kept while it is idle.
+const INPUT_BUFFER_BYTES: usize = 16 * 1024;
+/// Write buffer of a connection: one request head.
+const OUTPUT_BUFFER_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    static PHASE: Cell<Phase> = const { Cell::new(Phase::Wait) };
+    static CONNECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Forgets the scrape before. Until a connector says otherwise the scrape waits on a kept connection.
+pub(super) fn start_scrape() {
+    PHASE.set(Phase::Wait);
+    CONNECTED.set(false);
+}
+
+/// How far this thread's scrape came.
+pub(super) fn phase() -> Phase {
+    PHASE.get()
+}
+
+/// Whether this thread's scrape opened a connection; else it used a kept one.
+pub(super) fn has_connected() -> bool {
+    CONNECTED.get()
+}
+
+/// An agent with everything but the certificates.
+///
+/// `address`: where to connect whatever the URL's host is, for pods whose certificate is checked for a name. Such an
+/// agent must not serve another pod: kept connections are found by the URL's host.
+pub(super) fn agent(
+    tls: TlsConfig,
+    address: Option<SocketAddr>,
+    idle_connections_max: usize,
+) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .user_agent(concat!(
+            "kubernetes-metrics-aggregator/",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .accept(ACCEPT)
+        .tls_config(tls)
+        .max_idle_age(IDLE_CONNECTION_AGE_MAX)
+        .max_idle_connections(idle_connections_max)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_POD_MAX)
+        .max_response_header_size(RESPONSE_HEAD_BYTES_MAX)
+        .input_buffer_size(INPUT_BUFFER_BYTES)
+        .output_buffer_size(OUTPUT_BUFFER_BYTES)
+        .build();
+    let connector =
+        ().chain(Entering(Phase::Connect))
+            .chain(TcpConnector::default())
+            .chain(Entering(Phase::Tls))
+            .chain(RustlsConnector::default())
+            .chain(Entering(Phase::Wait));
+    Agent::with_parts(config, connector, PodResolver { address })
+}
+
+/// The certificate is checked against these CAs.
+pub(super) fn verified(roots: Vec<Certificate<'static>>) -> TlsConfig {
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build()
+}
+
+/// The certificate is not checked at all.
+pub(super) fn unverified() -> TlsConfig {
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(Vec::new())))
+        .disable_verification(true)
+        .build()
+}
+
+/// Passes the connection on and notes which phase comes next.
+#[derive(Debug)]
+struct Entering(Phase);
+
+impl<In: Transport> Connector<In> for Entering {
+    type Out = In;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<In>, ureq::Error> {
+        CONNECTED.set(true);
+        PHASE.set(self.0);
+        Ok(chained)
+    }
+}
+
+/// Takes the address from the URL, or always the same one; never asks a name server.
+#[derive(Debug)]
+struct PodResolver {
+    address: Option<SocketAddr>,
+}
+
+impl Resolver for PodResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        match self.address.or_else(|| uri_address(uri)) {
+            Some(address) => addresses.push(address),
+            None => return Err(ureq::Error::HostNotFound),
+        }
+        Ok(addresses)
+    }
+}
+
+fn uri_address(uri: &Uri) -> Option<SocketAddr> {
+    let host = uri.host()?;
+    let ip: IpAddr = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()?;
+    Some(SocketAddr::new(ip, uri.port_u16()?))
+}

@@ -1,0 +1,145 @@
+//! Why a target is `up 0`: in which phase of its scrape, and for what reason.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::exposition::{ContentTypeError, LineError};
+use crate::target::OptionError;
+
+/// How far a scrape came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was sent: the pod's options cannot be used.
+    Options,
+    /// Nothing was sent: no client worker was free before the request's deadline.
+    Queue,
+    /// TCP connection to the pod.
+    Connect,
+    /// TLS handshake.
+    Tls,
+    /// Request sent, waiting for the end of the response's head.
+    Wait,
+    /// Reading the body.
+    Body,
+    /// The body is complete and was read as an exposition.
+    Parse,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Options => "options",
+            Phase::Queue => "queue",
+            Phase::Connect => "connect",
+            Phase::Tls => "tls",
+            Phase::Wait => "wait",
+            Phase::Body => "body",
+            Phase::Parse => "parse",
+        })
+    }
+}
+
+/// Why a scrape failed. The owner of the target adds its name when it logs.
+#[derive(Debug)]
+pub struct ScrapeError {
+    /// Where it failed.
+    pub phase: Phase,
+    /// What failed there.
+    pub reason: Reason,
+}
+
+/// What failed. Texts that a pod had a hand in are escaped and cut.
+#[derive(Debug)]
+pub enum Reason {
+    /// A label or annotation of the pod cannot be used.
+    Option(OptionError),
+    /// The request's deadline came first.
+    Deadline,
+    /// The target's own timeout, or what the request's deadline left of it, was over.
+    Timeout(Duration),
+    /// No connection, or it broke off.
+    Io(io::ErrorKind, String),
+    /// The handshake failed.
+    Tls(String),
+    /// The answer breaks the rules of HTTP, or is over a limit of its head.
+    Http(String),
+    /// The status is not 200; redirects are not followed.
+    Status(u16),
+    /// The body is of an encoding that was not asked for, or cannot be decompressed.
+    Encoding(String),
+    /// The body is over `MAX_BODY_BYTES`.
+    BodyTooLarge {
+        /// The limit, in bytes after decompression.
+        limit_bytes: u64,
+    },
+    /// The body is declared as something that Prometheus would not read as text.
+    ContentType(ContentTypeError),
+    /// A line of the body is malformed.
+    Line(LineError),
+    /// The scrape panicked: an error in this program.
+    Panic,
+}
+
+impl ScrapeError {
+    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before a malformed line, else 0.
+    #[must_use]
+    pub fn samples_before(&self) -> u64 {
+        match &self.reason {
+            Reason::Line(error) => error.samples_before,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for ScrapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.phase)?;
+        match &self.reason {
+            Reason::Option(error) => error.fmt(f),
+            Reason::Deadline => f.write_str(
+                "not scraped before the request's deadline; more CLIENT_WORKERS may help",
+            ),
+            Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
+            Reason::Io(_, text) | Reason::Tls(text) | Reason::Http(text) => f.write_str(text),
+            Reason::Status(status) => write!(f, "expected status 200, found {status}"),
+            Reason::Encoding(text) => {
+                write!(f, "expected gzip or no content encoding, found {text}")
+            }
+            Reason::BodyTooLarge { limit_bytes } => {
+                write!(
+                    f,
+                    "body over the limit of {limit_bytes} bytes (MAX_BODY_BYTES)"
+                )
+            }
+            Reason::ContentType(error) => error.fmt(f),
+            Reason::Line(error) => error.fmt(f),
+            Reason::Panic => {
+                f.write_str("panic in the scrape, an error in the aggregator; please report it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ScrapeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.reason {
+            Reason::Option(error) => Some(error),
+            Reason::ContentType(error) => Some(error),
+            Reason::Line(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Longest text of an error that a pod may have a hand in, e.g. the names in its certificate.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// The text of an error on one line, without control characters, cut.
+pub(super) fn brief(error: &dyn fmt::Display) -> String {
+    error
+        .to_string()
+        .escape_debug()
+        .take(TEXT_CHARS_MAX)
+        .collect()
+}

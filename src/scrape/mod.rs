@@ -1,0 +1,9 @@
+//! Scraping: one GET of one target within a deadline (`client.rs`), many of them fairly by a fixed number of
+//! threads (`pool.rs`), and why a scrape failed (`error.rs`).
+
+pub mod client;
+mod connect;
+mod error;
+pub mod pool;
+
+pub use error::{Phase, Reason, ScrapeError};

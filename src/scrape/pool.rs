@@ -1,0 +1,276 @@
+//! The client workers: a fixed number of threads that scrape the targets of all requests, fairly.
+//!
+//! A request hands in one batch. In the queue stands each batch that still has targets to scrape, once: a worker
+//! takes the batch at the head, takes one target of it, puts the batch back at the tail, and scrapes. So requests
+//! share the workers target by target, whatever their sizes. A batch whose request has gone is dropped when its turn
+//! comes; its targets cost nothing.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use threadpool::ThreadPool;
+
+use super::client::ScrapeClient;
+use super::{Phase, Reason, ScrapeError};
+use crate::exposition::{Exposition, IdentityLabels, parse};
+use crate::target::{PodLabelStyle, Target};
+use crate::telemetry::Telemetry;
+
+/// Batches in the queue: those of requests under way and the abandoned ones that no worker has met yet.
+const QUEUE_MAX: usize = 1024;
+/// A worker gives a larger body buffer back after the scrape, so that one huge body is not held for ever.
+const BODY_BUFFER_BYTES_KEPT: usize = 4 << 20;
+
+/// What became of one target of a batch.
+#[derive(Debug)]
+pub struct ScrapeResult {
+    /// Position of the target in the batch.
+    pub index: usize,
+    /// The valid body with labels put in, or why there is none.
+    pub outcome: Result<Exposition, ScrapeError>,
+    /// From the start of the scrape until the body is read and valid, or until it failed.
+    pub duration: Duration,
+    /// Bytes of the body after decompression, 0 when it is not complete.
+    pub body_bytes: usize,
+}
+
+/// The targets of one request, and how far they are.
+struct Batch {
+    targets: Vec<Arc<Target>>,
+    next: AtomicUsize,
+    deadline: Option<Instant>,
+    closed: Arc<AtomicBool>,
+    results: Sender<ScrapeResult>,
+}
+
+impl Batch {
+    /// Position of the next target to scrape, each given out once; `None` when there is none or nobody waits for it.
+    fn take(&self) -> Option<usize> {
+        let late = self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now());
+        if late || self.closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.targets.len()).then_some(index)
+    }
+
+    fn has_more(&self) -> bool {
+        self.next.load(Ordering::Relaxed) < self.targets.len()
+            && !self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// The results of a batch as they come in. Dropping it closes the batch: what is not yet scraped never will be.
+#[derive(Debug)]
+pub struct Results {
+    results: Receiver<ScrapeResult>,
+    until: Option<Instant>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Iterator for Results {
+    type Item = ScrapeResult;
+
+    /// The next result; `None` when all are in or the time for them is over.
+    fn next(&mut self) -> Option<ScrapeResult> {
+        match self.until {
+            Some(until) => self.results.recv_deadline(until).ok(),
+            None => self.results.recv().ok(),
+        }
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What stands in the queue.
+enum Turn {
+    Scrape(Arc<Batch>),
+    /// The worker that takes it ends.
+    Stop,
+}
+
+/// The workers. Dropping it ends them: each finishes the scrape it is at.
+pub struct ScrapePool {
+    queue: Sender<Turn>,
+    threads: ThreadPool,
+}
+
+impl fmt::Debug for ScrapePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScrapePool")
+            .field("workers", &self.threads.max_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ScrapePool {
+    /// Starts `workers` threads, named `scrape`.
+    #[must_use]
+    pub fn start(
+        workers: usize,
+        client: &Arc<ScrapeClient>,
+        style: PodLabelStyle,
+        telemetry: &Arc<Telemetry>,
+    ) -> Self {
+        let (queue, turns) = bounded(QUEUE_MAX);
+        let threads = threadpool::Builder::new()
+            .num_threads(workers)
+            .thread_name("scrape".to_owned())
+            .build();
+        for _ in 0..workers {
+            let worker = Worker {
+                client: Arc::clone(client),
+                style,
+                telemetry: Arc::clone(telemetry),
+                queue: queue.clone(),
+                turns: turns.clone(),
+            };
+            threads.execute(move || worker.run());
+        }
+        ScrapePool { queue, threads }
+    }
+
+    /// Has the targets scraped in about this order, each once, and none later than the deadline.
+    ///
+    /// Waits for a place in the queue, at most until the deadline. Scrapes end at the deadline too, and have
+    /// `hand_in_time` longer to say how they ended. Targets that get no result were not scraped in time.
+    #[must_use]
+    pub fn scrape(
+        &self,
+        targets: Vec<Arc<Target>>,
+        deadline: Option<Instant>,
+        hand_in_time: Duration,
+    ) -> Results {
+        let (results, incoming) = bounded(targets.len());
+        let closed = Arc::new(AtomicBool::new(false));
+        let batch = Batch {
+            targets,
+            next: AtomicUsize::new(0),
+            deadline,
+            closed: Arc::clone(&closed),
+            results,
+        };
+        let turn = Turn::Scrape(Arc::new(batch));
+        // A batch that finds no place is dropped, and with it the sender of its results: `Results` is at its end.
+        let placed = match deadline {
+            Some(deadline) => self.queue.send_deadline(turn, deadline).is_ok(),
+            None => self.queue.send(turn).is_ok(),
+        };
+        if !placed {
+            log::debug!("no place in the queue of the client workers before the deadline");
+        }
+        Results {
+            results: incoming,
+            until: deadline.map(|deadline| deadline + hand_in_time),
+            closed,
+        }
+    }
+}
+
+impl Drop for ScrapePool {
+    fn drop(&mut self) {
+        for _ in 0..self.threads.max_count() {
+            // Fails only when no worker is left to stop.
+            let _ = self.queue.send(Turn::Stop);
+        }
+        self.threads.join();
+    }
+}
+
+/// One client worker.
+struct Worker {
+    client: Arc<ScrapeClient>,
+    style: PodLabelStyle,
+    telemetry: Arc<Telemetry>,
+    queue: Sender<Turn>,
+    turns: Receiver<Turn>,
+}
+
+impl Worker {
+    fn run(&self) {
+        let mut body = Vec::new();
+        while let Ok(Turn::Scrape(batch)) = self.turns.recv() {
+            while let Some(index) = batch.take() {
+                // Back to the tail before the scrape, so that others can go on with the batch meanwhile. With the
+                // queue full this worker keeps the batch and takes its next target itself.
+                let passed_on = batch.has_more()
+                    && self
+                        .queue
+                        .try_send(Turn::Scrape(Arc::clone(&batch)))
+                        .is_ok();
+                let result = self.scrape(&batch, index, &mut body);
+                if body.capacity() > BODY_BUFFER_BYTES_KEPT {
+                    body = Vec::new();
+                }
+                // The request may be gone by now.
+                let _ = batch.results.send(result);
+                if passed_on {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn scrape(&self, batch: &Batch, index: usize, body: &mut Vec<u8>) -> ScrapeResult {
+        let target = &batch.targets[index];
+        let start = Instant::now();
+        let mut body_bytes = 0;
+        let outcome = caught(&self.telemetry, || {
+            let format = self.client.scrape(target, batch.deadline, body)?;
+            body_bytes = body.len();
+            let labels = target.identity_labels(self.style);
+            let labels =
+                IdentityLabels::new(labels.iter().map(|(name, value)| (*name, value.as_str())));
+            parse(format, body, &labels).map_err(|error| ScrapeError {
+                phase: Phase::Parse,
+                reason: Reason::Line(error),
+            })
+        });
+        ScrapeResult {
+            index,
+            outcome,
+            duration: start.elapsed(),
+            body_bytes,
+        }
+    }
+}
+
+/// A panic costs the one scrape in which it happens.
+fn caught<T>(
+    telemetry: &Telemetry,
+    scrape: impl FnOnce() -> Result<T, ScrapeError>,
+) -> Result<T, ScrapeError> {
+    // Unwind safe: what the closure holds is either shared and locked or written anew by the next scrape.
+    catch_unwind(AssertUnwindSafe(scrape)).unwrap_or_else(|_| {
+        telemetry.count_panic();
+        Err(ScrapeError {
+            phase: Phase::Parse,
+            reason: Reason::Panic,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_of_its_scrape_and_counted() {
+        let telemetry = Telemetry::default();
+        let outcome: Result<(), ScrapeError> = caught(&telemetry, || panic!("on purpose"));
+        assert!(matches!(outcome.unwrap_err().reason, Reason::Panic));
+        assert_eq!(telemetry.panics(), 1);
+    }
+}
