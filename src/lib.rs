@@ -1,10 +1,72 @@
 //! Kubernetes metrics aggregator: scrapes the pods of a job when asked, answers with one merged Prometheus text.
+//!
+//! # Bird's eye view
+//!
+//! Three things go on, each on threads of its own, joined by channels and snapshots:
+//!
+//! * **Discovery** keeps the [`target::TargetSet`]: the thread `discovery` lists pods again and again
+//!   ([`kubernetes`]) and publishes a new set in the [`discovery::TargetCache`].
+//! * **Requests**: tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
+//!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
+//!   request at a time scraped and merged ([`aggregate`]).
+//! * **Scrapes**: the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]) fetch one target at a time
+//!   ([`scrape::client`]), check the body line by line and put the identity labels in ([`exposition::parse`]). What is
+//!   left for the request's thread is to put byte ranges in order ([`exposition::merge`]) and to write them.
+//!
+//! ```text
+//!  discovery ── Arc<TargetSet> ──→ TargetCache
+//!                                     │ snapshot
+//!  http (route) ── bounded queue ──→ server (aggregate) ── batch ──→ scrape (GET, parse, label)
+//!      │ health, status                 │ merge, write    ←─ results ──┘
+//! ```
+//!
+//! # Code map
+//!
+//! | room | what is in it | may import |
+//! |---|---|---|
+//! | [`config`] | every setting, the only reader of the environment | nothing of ours |
+//! | [`target`] | what is scraped; pure | nothing of ours |
+//! | [`exposition`] | the text format, bytes in, bytes out; pure | nothing of ours |
+//! | [`telemetry`] | the aggregator's own counters | nothing of ours |
+//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `target` |
+//! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
+//! | [`scrape`] | one GET of one target; the client workers | `exposition`, `target`, `telemetry` |
+//! | [`aggregate`] | one request: scrape until the deadline, merge | `scrape`, `exposition`, `target`, `telemetry` |
+//! | [`server`] | HTTP: routes, workers, answers | `aggregate`, `discovery`, `exposition`, `target`, `telemetry` |
+//! | [`demo`] | `--demo`: what a cluster would provide, on loopback | nothing of ours |
+//!
+//! `main.rs` sees all and wires them. `tests/tidy.rs` holds this table against the code.
+//!
+//! # Invariants
+//!
+//! * No scrape without a request, and no result serves two requests.
+//! * Every target of a request yields a result: its samples and `up 1`, or `up 0` and a reason.
+//! * A body enters the merged text whole and valid or not at all.
+//! * A published target set comes from a complete pod list.
+//! * Every queue, body, line, head, wait and number of threads has a bound with a name.
+//! * One `Instant` bounds a request; only instants travel, no timeouts.
+//! * `catch_unwind` stands in two places: around one scrape, around one request. Both count.
+//! * No token, header value or body reaches a log line; text of strangers is escaped and cut.
+//!
+//! # Design decisions
+//!
+//! * *Why threads and no async runtime?* A few dozen scrapes at once are enough for thousands of pods, and a reader
+//!   can follow a stack trace from the request to the socket.
+//! * *Why does `threadpool` own the client workers, but a crossbeam channel queue the work?* The pool replaces a
+//!   thread that dies, but its own queue has no bound and no fairness.
+//! * *Why are values not parsed into numbers?* They are checked and copied byte for byte: a number that is printed
+//!   again is not always the same text.
+//! * *Why is a job of which no pod is left 404 and not an empty 200?* Prometheus then shows the target as down,
+//!   which is what someone who mistyped the job has to see. With several jobs in one request, those that exist are
+//!   answered.
 
 pub mod aggregate;
 pub mod config;
+pub mod demo;
 pub mod discovery;
 pub mod exposition;
 pub mod kubernetes;
 pub mod scrape;
+pub mod server;
 pub mod target;
 pub mod telemetry;

@@ -1,3 +1,311 @@
-//! The program. Has no logic of its own yet.
+//! The program: reads the settings, wires the parts, waits for a signal or a fatal error. No logic of its own.
 
-fn main() {}
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::{env, fmt, fs, panic, thread};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use kubernetes_metrics_aggregator::aggregate::Aggregator;
+use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help};
+use kubernetes_metrics_aggregator::demo::Demo;
+use kubernetes_metrics_aggregator::discovery::{
+    Discovery, DiscoveryError, DiscoverySettings, NotInCluster, Source, TargetCache,
+};
+use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
+use kubernetes_metrics_aggregator::scrape::pool::ScrapePool;
+use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, front};
+use kubernetes_metrics_aggregator::target::PodLabelStyle;
+use kubernetes_metrics_aggregator::telemetry::Telemetry;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+const USAGE: &str = "\
+Scrapes the pods of a job inside a Kubernetes cluster when asked, and answers with one merged Prometheus text.
+
+usage: kubernetes-metrics-aggregator [OPTION]
+
+  (no option)      serve until SIGTERM or SIGINT
+  --demo           serve a dozen exporters on loopback, without a cluster
+  --check-config   read the settings, say whether they can be used, and end
+  --help           this text
+  --version        the version
+
+Settings are environment variables; unset and empty mean the default.
+";
+
+/// Why the program ends with a status other than 0.
+#[derive(Debug)]
+enum MainError {
+    /// Exit code 2.
+    Usage(String),
+    /// Exit code 2.
+    Config(Vec<ConfigError>),
+    /// Exit code 2: nothing says where pods come from.
+    NoSource(NotInCluster),
+    /// Exit code 1.
+    Discovery(DiscoveryError),
+    /// Exit code 1.
+    Listen(SocketAddr, io::Error),
+    /// Exit code 1: what was being done, and what failed.
+    Io(&'static str, io::Error),
+    /// Exit code 1.
+    Failed(String),
+}
+
+impl fmt::Display for MainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MainError::Usage(argument) => {
+                write!(f, "unknown option {argument:?}; --help lists them")
+            }
+            MainError::Config(errors) => {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            MainError::NoSource(error) => error.fmt(f),
+            MainError::Discovery(error) => error.fmt(f),
+            MainError::Listen(address, error) => {
+                write!(
+                    f,
+                    "cannot listen on {address}: {error}; LISTEN_ADDRESS sets another address"
+                )
+            }
+            MainError::Io(doing, error) => write!(f, "{doing}: {error}"),
+            MainError::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl MainError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            MainError::Usage(_) | MainError::Config(_) | MainError::NoSource(_) => {
+                ExitCode::from(2)
+            }
+            _ => ExitCode::from(1),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.to_string().lines() {
+                // Nothing is left to do when stderr is gone.
+                let _ = writeln!(io::stderr(), "kubernetes-metrics-aggregator: {line}");
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn run() -> Result<(), MainError> {
+    let mut arguments = env::args().skip(1);
+    let argument = arguments.next();
+    if let Some(surplus) = arguments.next() {
+        return Err(MainError::Usage(surplus));
+    }
+    match argument.as_deref() {
+        None => serve(&read_config()?),
+        Some("--demo") => serve_demo(),
+        Some("--check-config") => check_config(),
+        Some("--help" | "-h") => print(&format!("{USAGE}\n{}", settings_help())),
+        Some("--version" | "-V") => print(concat!(
+            "kubernetes-metrics-aggregator ",
+            env!("CARGO_PKG_VERSION"),
+            "\n"
+        )),
+        Some(unknown) => Err(MainError::Usage(unknown.to_owned())),
+    }
+}
+
+fn print(text: &str) -> Result<(), MainError> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| MainError::Io("writing to stdout", error))
+}
+
+fn read_config() -> Result<Config, MainError> {
+    Config::from_lookup(|name| env::var(name).ok()).map_err(MainError::Config)
+}
+
+fn check_config() -> Result<(), MainError> {
+    let config = read_config()?;
+    source(&config)?;
+    for file in config.pod_list_file.iter().chain(&config.scrape_ca_file) {
+        fs::read(file)
+            .map_err(|error| MainError::Failed(format!("{}: {error}", file.display())))?;
+    }
+    print(&format!(
+        "{}\nthe settings can be used\n",
+        config.effective("\n")
+    ))
+}
+
+fn source(config: &Config) -> Result<Source, MainError> {
+    if let Some(file) = &config.pod_list_file {
+        return Ok(Source::File(file.clone()));
+    }
+    let service_account_dir = PathBuf::from(SERVICE_ACCOUNT_DIR);
+    if let Some(url) = &config.kubernetes_api_url {
+        return Ok(Source::Url {
+            url: url.clone(),
+            service_account_dir,
+        });
+    }
+    let (host, port) = config.kubernetes_service.clone().unzip();
+    Source::in_cluster(host, port.map(|port| port.to_string()), service_account_dir)
+        .map_err(MainError::NoSource)
+}
+
+fn serve_demo() -> Result<(), MainError> {
+    let demo =
+        Demo::start().map_err(|error| MainError::Io("starting the demo's exporters", error))?;
+    let config = Config::from_lookup(|name| demo.setting(name).or_else(|| env::var(name).ok()))
+        .map_err(MainError::Config)?;
+    let running = Running::start(&config)?;
+    print(&demo.introduction(running.server.address()))?;
+    running.wait()
+}
+
+fn serve(config: &Config) -> Result<(), MainError> {
+    Running::start(config)?.wait()
+}
+
+/// The parts, and what ends them.
+struct Running {
+    server: Server,
+    discovery: Discovery,
+    ended: Receiver<Result<i32, String>>,
+}
+
+impl Running {
+    fn start(config: &Config) -> Result<Running, MainError> {
+        let source = source(config)?;
+        start_logging(config)?;
+        log::info!(
+            "version {} {}",
+            env!("CARGO_PKG_VERSION"),
+            config.effective(" ")
+        );
+        let (end, ended) = bounded(4);
+        watch_signals(end.clone())?;
+        let listener = front::bind(config.listen_address)
+            .map_err(|error| MainError::Listen(config.listen_address, error))?;
+        let telemetry = Arc::new(Telemetry::default());
+        let cache = TargetCache::new();
+        let discovery_settings = DiscoverySettings {
+            source,
+            namespaces: config.namespaces.clone(),
+            interval: config.cache_update_interval,
+            own_address: listener.local_addr().ok(),
+        };
+        let discovery =
+            Discovery::start(&discovery_settings, cache.clone(), Arc::clone(&telemetry))
+                .map_err(MainError::Discovery)?;
+        let sources = Sources {
+            cache,
+            aggregator: aggregator(config, &telemetry),
+            telemetry,
+        };
+        let settings = ServerSettings {
+            workers: config.server_workers,
+            waiting_requests_max: config.waiting_requests_max,
+            gzip_level: config.gzip_level,
+            scrape_timeout_offset: config.scrape_timeout_offset,
+        };
+        let server = Server::start(listener, settings, sources, &end)
+            .map_err(|error| MainError::Io("starting the server", error))?;
+        log::info!("listening on {}", server.address());
+        Ok(Running {
+            server,
+            discovery,
+            ended,
+        })
+    }
+
+    fn wait(self) -> Result<(), MainError> {
+        let end = select! {
+            recv(self.ended) -> end => end.unwrap_or_else(|_| Err("every thread has ended".to_owned())),
+            recv(self.discovery.ended()) -> _ => Err("the discovery thread has ended, the log has more".to_owned()),
+        };
+        if let Ok(signal) = end {
+            log::info!("signal {signal}: stopping");
+        }
+        self.server.stop();
+        self.discovery.stop();
+        end.map(|_| log::info!("stopped"))
+            .map_err(MainError::Failed)
+    }
+}
+
+fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
+    let style = if config.hyphen_labels {
+        PodLabelStyle::Hyphen
+    } else {
+        PodLabelStyle::Underscore
+    };
+    let cluster_ca = PathBuf::from(SERVICE_ACCOUNT_DIR).join("ca.crt");
+    let ca_files = cluster_ca
+        .exists()
+        .then_some(cluster_ca)
+        .into_iter()
+        .chain(config.scrape_ca_file.clone());
+    let client = ScrapeClient::new(ScrapeSettings {
+        ca_files: ca_files.collect(),
+        body_bytes_max: config.body_bytes_max,
+    });
+    let pool = ScrapePool::start(config.client_workers, &Arc::new(client), style, telemetry);
+    Aggregator::new(pool, style)
+}
+
+/// One line an event on stderr, in UTC. Only our own: other crates may log what pods and clients send.
+fn start_logging(config: &Config) -> Result<(), MainError> {
+    let log_config = simplelog::ConfigBuilder::new()
+        .set_time_format_rfc3339()
+        .set_thread_level(simplelog::LevelFilter::Error)
+        .set_thread_mode(simplelog::ThreadLogMode::Names)
+        .set_target_level(simplelog::LevelFilter::Off)
+        .set_location_level(simplelog::LevelFilter::Off)
+        .add_filter_allow_str("kubernetes_metrics_aggregator")
+        .build();
+    simplelog::WriteLogger::init(config.log_level, log_config, io::stderr())
+        .map_err(|error| MainError::Failed(format!("starting the log: {error}")))?;
+    panic::set_hook(Box::new(|info| {
+        // The message of a panic may quote what a pod or client sent.
+        let message: String = info
+            .payload_as_str()
+            .unwrap_or("")
+            .chars()
+            .take(200)
+            .collect();
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        log::error!(
+            "panic in thread {:?} at {place}: {message:?}",
+            thread::current().name().unwrap_or("")
+        );
+    }));
+    Ok(())
+}
+
+fn watch_signals(end: Sender<Result<i32, String>>) -> Result<(), MainError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| MainError::Io("handling signals", error))?;
+    let forward = move || {
+        for signal in signals.forever() {
+            // A signal more than there is room for changes nothing.
+            let _ = end.try_send(Ok(signal));
+        }
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(forward)
+        .map_err(|error| MainError::Io("starting the signal thread", error))?;
+    Ok(())
+}

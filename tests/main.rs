@@ -1,8 +1,22 @@
 //! The one test binary. What belongs where:
 //!
-//! * `support`: the fakes (API server, pods), the only shared helpers
+//! * `support`: fakes with real sockets and the built program, the only shared helpers
+//! * `config`: settings, by value and by the program's exit code
 //! * `exposition`: one body; valid and invalid lines
 //! * `merge`: many bodies in one text
+//! * `route`: what a request line asks for
+//! * `server`: the built program seen by a scraper
+//! * `scrape`: the built program and pods that misbehave
+//! * `tls`: pods over TLS
+//! * `tidy`: the layout and the documents, held against the code
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod config;
 mod exposition;
 mod merge;
+mod route;
+mod scrape;
+mod server;
+mod support;
+mod tidy;
+mod tls;

@@ -1,0 +1,293 @@
+//! `--demo`: pods and their exporters on loopback, and the API server that lists them.
+//!
+//! Only what a cluster would provide is played here. The aggregator itself takes the same way as in a cluster: it
+//! lists pods by HTTP, selects by label, scrapes by IP and port.
+
+use std::fmt::Write;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tiny_http::{Header, Request, Response, Server};
+
+/// Where the aggregator listens unless `LISTEN_ADDRESS` says otherwise.
+const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
+/// How long the slow exporter takes.
+const SLOW: Duration = Duration::from_millis(1500);
+
+/// What a pod of the demo serves.
+#[derive(Debug, Clone, Copy)]
+enum Exporter {
+    Web,
+    SlowWeb,
+    Cache,
+    Queue,
+    /// Nothing listens on the port.
+    Down,
+}
+
+/// Namespace, job and name of each pod, and what it serves.
+const PODS: [(&str, &str, &str, Exporter); 12] = [
+    ("shop", "web", "web-6d4b75cb6d-2xkvq", Exporter::Web),
+    ("shop", "web", "web-6d4b75cb6d-7hzpn", Exporter::Web),
+    ("shop", "web", "web-6d4b75cb6d-k9wtm", Exporter::Web),
+    ("shop", "web", "web-6d4b75cb6d-r5fcd", Exporter::Web),
+    ("shop", "web", "web-6d4b75cb6d-zs8lg", Exporter::SlowWeb),
+    ("shop", "memcached", "memcached-db-0", Exporter::Cache),
+    ("shop", "memcached", "memcached-db-1", Exporter::Cache),
+    (
+        "accounts",
+        "memcached",
+        "memcached-session-0",
+        Exporter::Cache,
+    ),
+    (
+        "accounts",
+        "memcached",
+        "memcached-session-1",
+        Exporter::Cache,
+    ),
+    ("accounts", "queue", "queue-worker-0", Exporter::Queue),
+    ("accounts", "queue", "queue-worker-1", Exporter::Queue),
+    ("accounts", "queue", "queue-worker-2", Exporter::Down),
+];
+
+/// The running demo. Its threads end with the process.
+#[derive(Debug)]
+pub struct Demo {
+    api: SocketAddr,
+    listen_address: String,
+}
+
+impl Demo {
+    /// Starts the exporters and the API server, each on a free port of a loopback address.
+    ///
+    /// # Errors
+    /// No loopback port can be had, or no thread.
+    pub fn start() -> io::Result<Demo> {
+        let start = Instant::now();
+        let mut pods = Vec::new();
+        for (number, pod) in (1..).zip(PODS) {
+            let listener = loopback(number)?;
+            let address = listener.local_addr()?;
+            pods.push(pod_object(number, pod, address));
+            let (_, _, name, exporter) = pod;
+            match exporter {
+                Exporter::Down => drop(listener),
+                _ => serve(name, listener, move |_| {
+                    exporter.page(number, start.elapsed())
+                })?,
+            }
+        }
+        let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": pods});
+        let list = list.to_string();
+        let listener = loopback(0)?;
+        let api = listener.local_addr()?;
+        serve("demo API server", listener, move |_| list.clone())?;
+        Ok(Demo {
+            api,
+            listen_address: free_listen_address(),
+        })
+    }
+
+    /// Settings that make the aggregator find the demo; everything else is the user's.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<String> {
+        match name {
+            "KUBERNETES_API_URL" => Some(format!("http://{}", self.api)),
+            "LISTEN_ADDRESS" => match std::env::var(name) {
+                Ok(set) if !set.is_empty() => Some(set),
+                _ => Some(self.listen_address.clone()),
+            },
+            "CLIENT_WORKERS" if std::env::var_os(name).is_none() => Some("8".to_owned()),
+            "POD_LIST_FILE" | "NAMESPACES" | "KUBERNETES_SERVICE_HOST" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    /// What to try, what to paste into a Prometheus, and how to stop.
+    #[must_use]
+    pub fn introduction(&self, address: SocketAddr) -> String {
+        format!(
+            "
+Three jobs on {count} pods: one pod of web is slow, one pod of queue is down. Try
+
+  curl '{url}/metrics?job=memcached'
+  curl '{url}/metrics?job=web&job=queue'
+  curl '{url}/'
+
+For Prometheus:
+
+scrape_configs:
+  - job_name: k8s-metrics-aggregator-memcached
+    honor_labels: true
+    metrics_path: /metrics
+    params:
+      job: [memcached]
+    static_configs:
+      - targets: ['{address}']
+
+Ctrl-C stops it.
+
+",
+            count = PODS.len(),
+            url = format_args!("http://{address}"),
+        )
+    }
+}
+
+/// A loopback address of its own for each pod where the system has them (Linux: all of 127.0.0.0/8), else 127.0.0.1.
+fn loopback(number: u8) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::new(127, 0, 10, number), 0))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+}
+
+fn free_listen_address() -> String {
+    match TcpListener::bind(LISTEN_ADDRESS) {
+        Ok(_) => LISTEN_ADDRESS.to_owned(),
+        Err(_) => "127.0.0.1:0".to_owned(),
+    }
+}
+
+fn pod_object(
+    number: u8,
+    (namespace, job, name, exporter): (&str, &str, &str, Exporter),
+    address: SocketAddr,
+) -> Value {
+    let ip: IpAddr = address.ip();
+    json!({
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": format!("00000000-0000-4000-8000-{number:012}"),
+            "labels": {
+                "metrics-aggregator.apawel.me/job-name": job,
+                "metrics-aggregator.apawel.me/endpoint": "metrics",
+                "metrics-aggregator.apawel.me/port": address.port().to_string(),
+                "metrics-aggregator.apawel.me/scrape-timeout-seconds": exporter.timeout_seconds(),
+            },
+        },
+        "spec": {"containers": [], "nodeName": "demo-node"},
+        "status": {"phase": "Running", "podIP": ip.to_string()},
+    })
+}
+
+/// Answers every request on a thread of its own, one after the other.
+fn serve(
+    name: &str,
+    listener: TcpListener,
+    body: impl Fn(&Request) -> String + Send + 'static,
+) -> io::Result<()> {
+    let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            for request in server.incoming_requests() {
+                let content_type = match request.url().split_once('?') {
+                    Some(("/api/v1/pods", _)) => "application/json",
+                    _ => "text/plain; version=0.0.4; charset=utf-8",
+                };
+                let header =
+                    Header::from_bytes("Content-Type", content_type).expect("an ASCII constant");
+                let response = Response::from_string(body(&request)).with_header(header);
+                // A scraper that went away is its own affair.
+                let _ = request.respond(response);
+            }
+        })?;
+    Ok(())
+}
+
+impl Exporter {
+    fn timeout_seconds(self) -> &'static str {
+        match self {
+            Exporter::Down => "1",
+            _ => "5",
+        }
+    }
+
+    /// An exposition whose values move with the time since the start.
+    fn page(self, number: u8, up: Duration) -> String {
+        let seconds = up.as_secs();
+        let rate = u64::from(number) + 3;
+        let page = match self {
+            Exporter::Web => web_page(seconds * rate, rate),
+            Exporter::SlowWeb => {
+                thread::sleep(SLOW);
+                web_page(seconds, 40)
+            }
+            Exporter::Cache => cache_page(seconds * rate * 7, number),
+            Exporter::Queue => queue_page(seconds * rate, seconds % 17),
+            Exporter::Down => String::new(),
+        };
+        format!(
+            "{page}# HELP process_uptime_seconds Time since the start.\n# TYPE process_uptime_seconds gauge\nprocess_uptime_seconds {:.3}\n",
+            up.as_secs_f64()
+        )
+    }
+}
+
+fn web_page(requests: u64, slowness: u64) -> String {
+    let mut page = "# HELP http_request_duration_seconds Time to answer a request.\n\
+         # TYPE http_request_duration_seconds histogram\n"
+        .to_owned();
+    for (bound, hundredths) in [("0.05", 60), ("0.25", 90), ("1", 99), ("+Inf", 100)] {
+        // Writing into a String does not fail, here and below.
+        let _ = writeln!(
+            page,
+            "http_request_duration_seconds_bucket{{handler=\"/cart\",le=\"{bound}\"}} {}",
+            requests * hundredths / 100
+        );
+    }
+    let _ = writeln!(
+        page,
+        "http_request_duration_seconds_sum{{handler=\"/cart\"}} {}.5",
+        requests * slowness / 100
+    );
+    let _ = writeln!(
+        page,
+        "http_request_duration_seconds_count{{handler=\"/cart\"}} {requests}"
+    );
+    page.push_str(
+        "# HELP http_requests_total Requests answered.\n# TYPE http_requests_total counter\n",
+    );
+    for (code, share) in [("200", 98), ("404", 1), ("500", 1)] {
+        let _ = writeln!(
+            page,
+            "http_requests_total{{code=\"{code}\"}} {}",
+            requests * share / 100
+        );
+    }
+    page
+}
+
+fn cache_page(commands: u64, number: u8) -> String {
+    format!(
+        "# HELP memcached_commands_total Commands by name and result.\n\
+         # TYPE memcached_commands_total counter\n\
+         memcached_commands_total{{command=\"get\",status=\"hit\"}} {}\n\
+         memcached_commands_total{{command=\"get\",status=\"miss\"}} {}\n\
+         memcached_commands_total{{command=\"set\",status=\"hit\"}} {}\n\
+         # HELP memcached_current_bytes Bytes in use.\n\
+         # TYPE memcached_current_bytes gauge\n\
+         memcached_current_bytes {}\n",
+        commands * 9 / 10,
+        commands / 10,
+        commands / 3,
+        1_048_576 * (u64::from(number) + commands % 50),
+    )
+}
+
+fn queue_page(jobs: u64, waiting: u64) -> String {
+    format!(
+        "# HELP queue_jobs_total Jobs done, by the queue they came from.\n\
+         # TYPE queue_jobs_total counter\n\
+         queue_jobs_total{{job=\"mail\"}} {jobs}\n\
+         queue_jobs_total{{job=\"invoice\"}} {}\n\
+         # HELP queue_waiting Jobs that wait.\n\
+         # TYPE queue_waiting gauge\n\
+         queue_waiting {waiting}\n",
+        jobs / 4,
+    )
+}

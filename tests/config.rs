@@ -1,0 +1,284 @@
+//! Settings: what is taken, what is refused, and how a refusal reads.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kubernetes_metrics_aggregator::config::{Config, settings};
+use log::LevelFilter;
+
+use crate::support::program::Program;
+
+fn parse(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let environment: HashMap<_, _> = environment.iter().copied().collect();
+    Config::from_lookup(|name| environment.get(name).map(|value| (*value).to_owned()))
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn nothing_set_means_the_defaults_of_the_contract() {
+    let config = parse(&[]).unwrap();
+    assert_eq!(config.log_level, LevelFilter::Info);
+    assert_eq!(config.cache_update_interval, Duration::from_secs(10));
+    assert_eq!((config.server_workers, config.client_workers), (2, 2));
+    assert_eq!(
+        config.listen_address,
+        "[::]:80".parse::<SocketAddr>().unwrap()
+    );
+    assert!(config.namespaces.is_empty());
+    assert_eq!(config.body_bytes_max, 67_108_864);
+    assert_eq!(config.scrape_timeout_offset, Duration::from_millis(500));
+    assert_eq!(config.waiting_requests_max, 64);
+    assert_eq!(config.gzip_level, 1);
+    assert!(!config.hyphen_labels);
+    assert!(config.kubernetes_service.is_none());
+}
+
+#[test]
+fn empty_and_blank_values_mean_the_default() {
+    let config = parse(&[
+        ("SERVER_WORKERS", ""),
+        ("CLIENT_WORKERS", "  "),
+        ("KUBERNETES_SERVICE_HOST", ""),
+    ])
+    .unwrap();
+    assert_eq!((config.server_workers, config.client_workers), (2, 2));
+    assert!(config.kubernetes_service.is_none());
+}
+
+#[test]
+fn values_that_are_taken() {
+    let interval = |value| {
+        parse(&[("CACHE_UPDATE_INTERVAL", value)])
+            .unwrap()
+            .cache_update_interval
+    };
+    assert_eq!(interval("10"), Duration::from_secs(10));
+    assert_eq!(interval("10s"), Duration::from_secs(10));
+    assert_eq!(interval("500ms"), Duration::from_millis(500));
+    assert_eq!(interval("1m"), Duration::from_secs(60));
+    assert_eq!(interval("1h"), Duration::from_secs(3600));
+
+    let level = |value| parse(&[("LOG_LEVEL", value)]).unwrap().log_level;
+    assert_eq!(level("warning"), LevelFilter::Warn);
+    assert_eq!(level("warn"), LevelFilter::Warn);
+    assert_eq!(level("TRACE"), LevelFilter::Trace);
+
+    let address = |value| {
+        parse(&[("LISTEN_ADDRESS", value)])
+            .unwrap()
+            .listen_address
+            .to_string()
+    };
+    assert_eq!(address(":8080"), "[::]:8080");
+    assert_eq!(address("127.0.0.1:0"), "127.0.0.1:0");
+    assert_eq!(address("[::1]:9000"), "[::1]:9000");
+
+    assert_eq!(
+        parse(&[("NAMESPACES", "a, b-1,a")]).unwrap().namespaces,
+        ["a", "b-1"]
+    );
+    assert!(
+        parse(&[("POD_LABEL_STYLE", "hyphen")])
+            .unwrap()
+            .hyphen_labels
+    );
+
+    let service = [
+        ("KUBERNETES_SERVICE_HOST", "fd00::1"),
+        ("KUBERNETES_SERVICE_PORT", "443"),
+    ];
+    assert_eq!(
+        parse(&service).unwrap().kubernetes_service,
+        Some(("fd00::1".to_owned(), 443))
+    );
+}
+
+#[test]
+fn values_that_are_refused() {
+    let refused = [
+        ("LOG_LEVEL", "verbose"),
+        ("CACHE_UPDATE_INTERVAL", "0"),
+        ("CACHE_UPDATE_INTERVAL", "99ms"),
+        ("CACHE_UPDATE_INTERVAL", "61m"),
+        ("CACHE_UPDATE_INTERVAL", "1.5"),
+        ("CACHE_UPDATE_INTERVAL", "-1"),
+        ("CACHE_UPDATE_INTERVAL", "99999999999999999999"),
+        ("SERVER_WORKERS", "0"),
+        ("SERVER_WORKERS", "+2"),
+        ("SERVER_WORKERS", "257"),
+        ("CLIENT_WORKERS", "two"),
+        ("LISTEN_ADDRESS", "8080"),
+        ("LISTEN_ADDRESS", "localhost:80"),
+        ("LISTEN_ADDRESS", ":65536"),
+        ("NAMESPACES", "a,,b"),
+        ("NAMESPACES", "Default"),
+        ("KUBERNETES_API_URL", "127.0.0.1:8001"),
+        ("KUBERNETES_API_URL", "https://"),
+        ("KUBERNETES_API_URL", "http://host/?query"),
+        ("MAX_BODY_BYTES", "1023"),
+        ("MAX_BODY_BYTES", "64MiB"),
+        ("SCRAPE_TIMEOUT_OFFSET_SECONDS", "61"),
+        ("SCRAPE_TIMEOUT_OFFSET_SECONDS", "NaN"),
+        ("SCRAPE_TIMEOUT_OFFSET_SECONDS", "1e1"),
+        ("MAX_WAITING_REQUESTS", "0"),
+        ("GZIP_LEVEL", "10"),
+        ("POD_LABEL_STYLE", "Hyphen"),
+    ];
+    for (name, value) in refused {
+        let errors = parse(&[(name, value)]).unwrap_err();
+        assert_eq!(errors.len(), 1, "{name}={value}");
+        assert!(
+            errors[0].starts_with(&format!("{name}: expected ")),
+            "{}",
+            errors[0]
+        );
+        assert!(
+            errors[0].ends_with(&format!("found {value:?}")),
+            "{}",
+            errors[0]
+        );
+    }
+}
+
+#[test]
+fn all_bad_values_are_reported_together() {
+    let errors = parse(&[
+        ("GZIP_LEVEL", "x"),
+        ("LOG_LEVEL", "x"),
+        ("SERVER_WORKERS", "3"),
+        ("AUTH_TOKEN_FILE", "/x"),
+    ]);
+    let errors = errors.unwrap_err();
+    let names: Vec<&str> = errors
+        .iter()
+        .filter_map(|error| error.split(':').next())
+        .collect();
+    assert_eq!(names, ["LOG_LEVEL", "GZIP_LEVEL", "AUTH_TOKEN_FILE"]);
+}
+
+#[test]
+fn pods_come_from_one_source() {
+    let both = [
+        ("KUBERNETES_API_URL", "http://127.0.0.1:8001"),
+        ("POD_LIST_FILE", "pods.json"),
+    ];
+    assert_eq!(parse(&both).unwrap_err().len(), 1);
+    let no_port = parse(&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).unwrap_err();
+    assert!(
+        no_port[0].starts_with("KUBERNETES_SERVICE_PORT: expected a port"),
+        "{}",
+        no_port[0]
+    );
+}
+
+#[test]
+fn a_password_in_a_url_is_not_repeated() {
+    let errors = parse(&[("KUBERNETES_API_URL", "https://admin:hunter2@host")]).unwrap_err();
+    assert!(errors[0].ends_with("found \"…@host\""), "{}", errors[0]);
+}
+
+#[track_caller]
+fn check_exit(
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+    code: i32,
+    stdout: &[&str],
+    stderr: &[&str],
+) {
+    let output = Program::command(settings).args(arguments).output().unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {out}\nstderr: {err}"
+    );
+    for (text, found) in stdout
+        .iter()
+        .map(|text| (text, &out))
+        .chain(stderr.iter().map(|text| (text, &err)))
+    {
+        assert!(found.contains(text), "no {text:?} in:\n{found}");
+    }
+}
+
+#[test]
+fn bad_values_end_the_program_with_2() {
+    let bad = [("GZIP_LEVEL", "11"), ("CLIENT_WORKERS", "-3")];
+    let lines = [
+        "GZIP_LEVEL: expected a number from 0 to 9, found \"11\"",
+        "CLIENT_WORKERS: expected",
+    ];
+    check_exit(&[], &bad, 2, &[], &lines);
+    check_exit(&["--check-config"], &bad, 2, &[], &lines);
+    check_exit(&["--demo"], &bad, 2, &[], &lines);
+}
+
+#[test]
+fn outside_of_a_cluster_the_program_says_what_to_do_and_ends_with_2() {
+    check_exit(
+        &[],
+        &[],
+        2,
+        &[],
+        &[
+            "not inside a Kubernetes cluster",
+            "KUBERNETES_SERVICE_HOST",
+            "KUBERNETES_API_URL",
+            "--demo",
+        ],
+    );
+}
+
+#[test]
+fn unknown_and_surplus_options_end_the_program_with_2() {
+    check_exit(
+        &["--frobnicate"],
+        &[],
+        2,
+        &[],
+        &["unknown option \"--frobnicate\"", "--help"],
+    );
+    check_exit(&["--help", "me"], &[], 2, &[], &["unknown option \"me\""]);
+}
+
+#[test]
+fn help_names_every_setting_with_its_default() {
+    let lines: Vec<String> = settings()
+        .map(|(name, default)| {
+            format!(
+                "{name} (default: {})",
+                if default.is_empty() { "unset" } else { default }
+            )
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    check_exit(&["--help"], &[], 0, &lines, &[]);
+}
+
+#[test]
+fn version_is_that_of_the_manifest() {
+    check_exit(&["--version"], &[], 0, &[env!("CARGO_PKG_VERSION")], &[]);
+}
+
+#[test]
+fn check_config_reads_the_files_too() {
+    let url = ("KUBERNETES_API_URL", "http://127.0.0.1:8001");
+    check_exit(
+        &["--check-config"],
+        &[url],
+        0,
+        &["CLIENT_WORKERS=2", "the settings can be used"],
+        &[],
+    );
+    check_exit(
+        &["--check-config"],
+        &[url, ("SCRAPE_CA_FILE", "/no/such/ca.pem")],
+        1,
+        &[],
+        &["/no/such/ca.pem: "],
+    );
+}

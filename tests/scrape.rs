@@ -1,0 +1,490 @@
+//! Pods that misbehave: each costs its own `up` and nothing else, within its timeout.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
+use crate::support::program::{Program, TempFile, pod, pod_at};
+
+/// A healthy pod beside one that misbehaves: the first is up, the other is down for this reason, soon enough.
+#[track_caller]
+fn check_address(address: std::net::SocketAddr, reason: &str) {
+    let healthy = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let labels = [
+        ("job-name", "web"),
+        ("port", &address.port().to_string()),
+        ("scrape-timeout-seconds", "1"),
+    ];
+    let file = TempFile::pods(&[
+        pod("shop", "bad", address.ip(), &labels),
+        pod_at("shop", "good", "web", healthy.address),
+    ]);
+    let program = Program::with_pods(&file, &[("MAX_BODY_BYTES", "100000")]);
+    let start = Instant::now();
+    let answer = program.get("/metrics?job=web");
+    // The timeout is 1 s; the rest is for a slow machine.
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(
+        (answer.up("bad"), answer.up("good")),
+        (Some(false), Some(true)),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(
+        answer.text().matches("instance=\"bad\"").count(),
+        3,
+        "only its up and report: {}",
+        answer.text()
+    );
+    assert_eq!(
+        answer.text().matches("pages_total{").count(),
+        1,
+        "{}",
+        answer.text()
+    );
+    let page = program.get("/");
+    let line = page
+        .text()
+        .lines()
+        .find(|line| line.contains("shop/bad"))
+        .unwrap();
+    assert!(line.contains(reason), "no {reason:?} in: {line}");
+}
+
+#[track_caller]
+fn check(behaviour: Behaviour, reason: &str) {
+    check_address(FakePod::start(behaviour).address, reason);
+}
+
+#[track_caller]
+fn check_raw(answer: impl Into<Vec<u8>>, reason: &str) {
+    check(Behaviour::Raw(answer.into()), reason);
+}
+
+/// An answer with status 200, text format, and these further header lines.
+fn with_headers(headers: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes(), body].concat()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn connection_refused() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    check_address(address, "connect: ");
+}
+
+#[test]
+fn hangs_before_the_head() {
+    check(Behaviour::Hang, "wait: timeout after 1.000 s");
+}
+
+#[test]
+fn hangs_in_the_body() {
+    check(
+        Behaviour::HangInBody(100, "a 1\n"),
+        "body: timeout after 1.000 s",
+    );
+}
+
+#[test]
+fn drips_a_byte_each_millisecond() {
+    check(
+        Behaviour::Drip(Duration::from_millis(1)),
+        "body: timeout after 1.000 s",
+    );
+}
+
+#[test]
+fn drips_slower_than_the_timeout() {
+    check(
+        Behaviour::Drip(Duration::from_millis(700)),
+        "body: timeout after 1.000 s",
+    );
+}
+
+#[test]
+fn never_ends() {
+    check(
+        Behaviour::Endless,
+        "body: body over the limit of 100000 bytes (MAX_BODY_BYTES)",
+    );
+}
+
+#[test]
+fn closes_inside_of_the_head() {
+    check(Behaviour::Reset, "wait: ");
+}
+
+#[test]
+fn statuses_that_are_not_200() {
+    for status in [204, 301, 404, 500] {
+        check(
+            Behaviour::Status(status),
+            &format!("expected status 200, found {status}"),
+        );
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let location = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
+        elsewhere.address
+    );
+    check_raw(location, "expected status 200, found 302");
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn fewer_bytes_than_declared() {
+    check_raw(
+        with_headers(
+            "Content-Type: text/plain\r\nContent-Length: 100\r\n",
+            b"a 1\n",
+        ),
+        "body: ",
+    );
+}
+
+#[test]
+fn chunks_that_are_none() {
+    check_raw(
+        with_headers(
+            "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n",
+            b"zz\r\na 1\n\r\n",
+        ),
+        "body: ",
+    );
+}
+
+#[test]
+fn chunks_without_an_end() {
+    check_raw(
+        with_headers(
+            "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n",
+            b"4\r\na 1\n\r\n",
+        ),
+        "body: ",
+    );
+}
+
+#[test]
+fn not_http() {
+    check_raw("SSH-2.0-OpenSSH_9.2\r\n", "wait: ");
+}
+
+#[test]
+fn a_head_over_the_limit() {
+    let headers = "X-Padding: 0123456789\r\n".repeat(10_000);
+    check_raw(with_headers(&headers, b""), "wait: ");
+}
+
+#[test]
+fn a_gzip_bomb() {
+    let bomb = gzip(&vec![b'#'; 10_000_000]);
+    assert!(bomb.len() < 100_000);
+    let headers = format!(
+        "Content-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n",
+        bomb.len()
+    );
+    check_raw(
+        with_headers(&headers, &bomb),
+        "body: body over the limit of 100000 bytes (MAX_BODY_BYTES)",
+    );
+}
+
+#[test]
+fn gzip_that_breaks_off_or_is_none() {
+    let mut bytes = gzip(SMALL_BODY.repeat(50).as_bytes());
+    bytes.truncate(bytes.len() / 2);
+    let headers = format!(
+        "Content-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n",
+        bytes.len()
+    );
+    check_raw(with_headers(&headers, &bytes), "body: ");
+    check_raw(
+        with_headers("Content-Encoding: gzip\r\nContent-Length: 4\r\n", b"a 1\n"),
+        "body: ",
+    );
+}
+
+#[test]
+fn an_encoding_that_was_not_asked_for() {
+    check_raw(
+        with_headers("Content-Encoding: br\r\nContent-Length: 4\r\n", b"a 1\n"),
+        "body: expected gzip",
+    );
+}
+
+#[test]
+fn content_types_that_are_not_text() {
+    for content_type in ["text/html; charset=utf-8", "application/json"] {
+        let headers = format!("Content-Type: {content_type}\r\nContent-Length: 4\r\n");
+        check_raw(with_headers(&headers, b"a 1\n"), "body: ");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8() {
+    check_raw(
+        with_headers(
+            "Content-Type: text/plain\r\nContent-Length: 11\r\n",
+            b"a{b=\"\xff\"} 1\n",
+        ),
+        "parse: line 1",
+    );
+}
+
+#[test]
+fn one_malformed_line_among_many() {
+    let mut body = "good 1\n".repeat(40);
+    body.push_str("bad one two\n");
+    body.push_str("good 1\n");
+    check_raw(ok(&body), "parse: line 41");
+}
+
+#[test]
+fn a_body_without_content_type_is_text() {
+    let fake = FakePod::start(Behaviour::Raw(with_headers(
+        "Content-Length: 4\r\n",
+        b"a 1\n",
+    )));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    assert_eq!(
+        Program::with_pods(&file, &[])
+            .get("/metrics?job=web")
+            .up("web-0"),
+        Some(true)
+    );
+}
+
+#[test]
+fn a_gzipped_body_is_decompressed() {
+    let body = gzip(SMALL_BODY.as_bytes());
+    let headers = format!(
+        "Content-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    let fake = FakePod::start(Behaviour::Raw(with_headers(&headers, &body)));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let answer = Program::with_pods(&file, &[]).get("/metrics?job=web");
+    assert!(
+        answer
+            .text()
+            .contains("pages_total{kind=\"a\",instance=\"web-0\""),
+        "{}",
+        answer.text()
+    );
+}
+
+#[test]
+fn a_kept_connection_that_the_pod_closed_is_replaced() {
+    let fake = FakePod::start(Behaviour::CloseAfter(1, SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[]);
+    for scrapes in 1..=5 {
+        assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
+        assert_eq!(fake.connections(), scrapes);
+    }
+}
+
+#[test]
+fn what_a_pod_is_asked() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let mut json = pod_at("shop", "web-0", "web", fake.address);
+    json["metadata"]["annotations"]["metrics-aggregator.apawel.me/endpoint"] =
+        "actuator/prometheus?verbose=1".into();
+    let file = TempFile::pods(&[json]);
+    // A proxy of the environment is none of the pods' business.
+    let program = Program::with_pods(
+        &file,
+        &[
+            ("HTTP_PROXY", "http://127.0.0.1:9"),
+            ("http_proxy", "http://127.0.0.1:9"),
+        ],
+    );
+    assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
+    let head = fake.requests.try_recv().unwrap().to_ascii_lowercase();
+    let mut lines = head.lines();
+    assert_eq!(
+        lines.next(),
+        Some("get /actuator/prometheus?verbose=1 http/1.1")
+    );
+    let headers: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    for expected in [
+        &format!("host: {}", fake.address),
+        "accept: text/plain;version=0.0.4;q=1,*/*;q=0.1",
+        "accept-encoding: gzip",
+        concat!(
+            "user-agent: kubernetes-metrics-aggregator/",
+            env!("CARGO_PKG_VERSION")
+        ),
+    ] {
+        assert!(
+            headers.contains(&expected),
+            "no {expected:?} in {headers:?}"
+        );
+    }
+    assert!(
+        headers.iter().any(
+            |header| header.starts_with("x-prometheus-scrape-timeout-seconds: 4.9")
+                || *header == "x-prometheus-scrape-timeout-seconds: 5.000"
+        ),
+        "{headers:?}"
+    );
+    assert!(
+        !headers
+            .iter()
+            .any(|header| header.starts_with("authorization") || header.starts_with("cookie"))
+    );
+}
+
+#[test]
+fn a_terminating_pod_is_left_out_when_it_does_not_answer() {
+    let (up, down) = (
+        FakePod::start(Behaviour::Body(SMALL_BODY.into())),
+        FakePod::start(Behaviour::Status(503)),
+    );
+    let mut leaving = [
+        pod_at("n", "answers", "web", up.address),
+        pod_at("n", "silent", "web", down.address),
+    ];
+    for pod in &mut leaving {
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    }
+    let answer = Program::with_pods(&TempFile::pods(&leaving), &[]).get("/metrics?job=web");
+    assert_eq!(
+        (answer.status, answer.up("answers"), answer.up("silent")),
+        (200, Some(true), None)
+    );
+}
+
+#[test]
+fn a_bad_option_is_up_0_of_its_own_target() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let bad = pod(
+        "n",
+        "bad",
+        fake.address.ip(),
+        &[("job-name", "web"), ("scrape-timeout-seconds", "5s")],
+    );
+    let file = TempFile::pods(&[bad, pod_at("n", "good", "web", fake.address)]);
+    let answer = Program::with_pods(&file, &[]).get("/metrics?job=web");
+    assert_eq!(
+        (answer.up("bad"), answer.up("good")),
+        (Some(false), Some(true))
+    );
+}
+
+#[test]
+fn several_targets_in_one_pod() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let other = FakePod::on(
+        TcpListener::bind((fake.address.ip(), 0)).unwrap(),
+        Behaviour::Body("other 2\n".to_owned()),
+    );
+    let mut json = pod_at("n", "p", "web", fake.address);
+    let targets = format!(
+        "{}:/metrics,{}:/stats",
+        fake.address.port(),
+        other.address.port()
+    );
+    json["metadata"]["annotations"]["metrics-aggregator.apawel.me/scrape-targets"] = targets.into();
+    let answer = Program::with_pods(&TempFile::pods(&[json]), &[]).get("/metrics?job=web");
+    for (name, port) in [
+        ("pages_total{kind=\"a\",", fake.address.port()),
+        ("other{", other.address.port()),
+    ] {
+        let line = answer
+            .text()
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap();
+        assert!(line.contains(&format!(",pod_port=\"{port}\"}} ")), "{line}");
+    }
+    assert!(
+        other
+            .requests
+            .try_recv()
+            .unwrap()
+            .starts_with("GET /stats HTTP/1.1\r\n")
+    );
+}
+
+#[test]
+fn slow_and_failed_targets_go_last() {
+    let hanging = FakePod::start(Behaviour::Hang);
+    let healthy: Vec<FakePod> = (0..6)
+        .map(|_| FakePod::start(Behaviour::Body(SMALL_BODY.to_owned())))
+        .collect();
+    let mut pods = vec![pod_at("n", "0", "web", hanging.address)];
+    pods.extend(
+        healthy
+            .iter()
+            .zip(1..)
+            .map(|(pod, name)| pod_at("n", &format!("{name}"), "web", pod.address)),
+    );
+    let program = Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "1")]);
+    let timeout = [("X-Prometheus-Scrape-Timeout-Seconds", "1")];
+    // The hanging pod stands first and takes the only worker's time.
+    let first = program.get_with("/metrics?job=web", &timeout);
+    assert_eq!(first.text().matches("up{").count(), 7);
+    assert_eq!(first.up("1"), Some(false));
+    // From then on it goes last.
+    let second = program.get_with("/metrics?job=web", &timeout);
+    assert_eq!(second.up("0"), Some(false));
+    for name in 1..7 {
+        assert_eq!(second.up(&name.to_string()), Some(true), "{name}");
+    }
+}
+
+#[test]
+fn a_job_of_hanging_pods_leaves_workers_to_others() {
+    let hanging: Vec<FakePod> = (0..20).map(|_| FakePod::start(Behaviour::Hang)).collect();
+    let healthy = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let mut pods: Vec<_> = hanging
+        .iter()
+        .zip(0..)
+        .map(|(pod, name)| pod_at("n", &format!("h{name}"), "slow", pod.address))
+        .collect();
+    for pod in &mut pods {
+        pod["metadata"]["labels"]["metrics-aggregator.apawel.me/scrape-timeout-seconds"] =
+            "0.5".into();
+    }
+    pods.push(pod_at("n", "ok", "quick", healthy.address));
+    let program = Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "2")]);
+    std::thread::scope(|scope| {
+        // 20 targets of half a second on two workers: about five seconds.
+        let slow = scope.spawn(|| program.get("/metrics?job=slow"));
+        hanging[0]
+            .requests
+            .recv_timeout(crate::support::program::PATIENCE)
+            .unwrap();
+        let start = Instant::now();
+        assert_eq!(program.get("/metrics?job=quick").up("ok"), Some(true));
+        let quick = start.elapsed();
+        assert_eq!(slow.join().unwrap().text().matches("up{").count(), 20);
+        // Its turn comes as soon as one worker is free, not after all others.
+        assert!(
+            quick < start.elapsed() / 2,
+            "{quick:?} of {:?}",
+            start.elapsed()
+        );
+    });
+}

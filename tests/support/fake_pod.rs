@@ -1,0 +1,165 @@
+//! A pod on loopback that behaves as told, with real sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+/// What a fake pod does with each request.
+#[derive(Debug, Clone)]
+pub(crate) enum Behaviour {
+    /// 200, text format, this body; the connection is kept.
+    Body(String),
+    /// These bytes as the whole answer, then the connection is closed.
+    Raw(Vec<u8>),
+    /// This status with an empty body.
+    Status(u16),
+    /// Reads the request and says nothing.
+    Hang,
+    /// Sends a head with this Content-Length and the body, then says nothing.
+    HangInBody(usize, &'static str),
+    /// Sends the head, then one byte of the body at a time.
+    Drip(Duration),
+    /// Sends the head, then lines without end.
+    Endless,
+    /// Reads the request and closes with unread data, which resets the connection.
+    Reset,
+    /// Answers only once a message is on the channel.
+    Wait(Receiver<()>, String),
+    /// Keeps the connection but closes it after this many answers.
+    CloseAfter(usize, String),
+}
+
+/// A running fake pod. Its threads end with the test process.
+#[derive(Debug)]
+pub(crate) struct FakePod {
+    pub(crate) address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    /// The head of each request, as it comes in.
+    pub(crate) requests: Receiver<String>,
+}
+
+/// Body of a small well-behaved exporter.
+pub(crate) const SMALL_BODY: &str =
+    "# HELP pages_total Pages.\n# TYPE pages_total counter\npages_total{kind=\"a\"} 1\n";
+
+static NEXT_IP: AtomicU8 = AtomicU8::new(1);
+
+impl FakePod {
+    pub(crate) fn start(behaviour: Behaviour) -> FakePod {
+        let ip = Ipv4Addr::new(127, 1, 0, NEXT_IP.fetch_add(1, Ordering::Relaxed));
+        let listener = TcpListener::bind((ip, 0)).expect("a loopback port");
+        FakePod::on(listener, behaviour)
+    }
+
+    pub(crate) fn on(listener: TcpListener, behaviour: Behaviour) -> FakePod {
+        let address = listener.local_addr().expect("it is bound");
+        let (sender, requests) = unbounded();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let (behaviour, sender) = (behaviour.clone(), sender.clone());
+                thread::spawn(move || answer_all(&stream, &behaviour, &sender));
+            }
+        });
+        FakePod {
+            address,
+            connections,
+            requests,
+        }
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn answer_all(stream: &TcpStream, behaviour: &Behaviour, requests: &Sender<String>) {
+    let mut reader = BufReader::new(stream);
+    let mut answered = 0;
+    while let Some(head) = read_head(&mut reader) {
+        // The test may have dropped the pod.
+        let _ = requests.send(head);
+        answered += 1;
+        // An error is the scraper going away, which most behaviours are there to provoke.
+        if answer(stream, behaviour).is_err() {
+            return;
+        }
+        match behaviour {
+            Behaviour::Body(_) | Behaviour::Status(_) | Behaviour::Wait(..) => {}
+            Behaviour::CloseAfter(most, _) if answered < *most => {}
+            _ => return,
+        }
+    }
+}
+
+fn read_head(reader: &mut impl BufRead) -> Option<String> {
+    let mut head = String::new();
+    loop {
+        let before = head.len();
+        reader.read_line(&mut head).ok().filter(|read| *read > 0)?;
+        if &head[before..] == "\r\n" {
+            return Some(head);
+        }
+    }
+}
+
+fn answer(mut stream: &TcpStream, behaviour: &Behaviour) -> std::io::Result<()> {
+    match behaviour {
+        Behaviour::Body(body) | Behaviour::CloseAfter(_, body) => stream.write_all(&ok(body)),
+        Behaviour::Raw(bytes) => stream.write_all(bytes),
+        Behaviour::Status(status) => stream.write_all(
+            format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        ),
+        Behaviour::Hang => wait_for_close(stream),
+        Behaviour::HangInBody(length, part) => {
+            stream.write_all(head(*length).as_bytes())?;
+            stream.write_all(part.as_bytes())?;
+            wait_for_close(stream)
+        }
+        Behaviour::Drip(gap) => {
+            stream.write_all(head(1 << 30).as_bytes())?;
+            loop {
+                stream.write_all(b"#")?;
+                thread::sleep(*gap);
+            }
+        }
+        Behaviour::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")?;
+            let lines = SMALL_BODY.repeat(1000);
+            loop {
+                stream.write_all(lines.as_bytes())?;
+            }
+        }
+        // The scraper's request has been read, so a close alone would be an orderly one: one more byte that nobody
+        // reads is not to be had, therefore the answer is cut inside of its head.
+        Behaviour::Reset => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        Behaviour::Wait(go, body) => {
+            go.recv().expect("the test lets it go");
+            stream.write_all(&ok(body))
+        }
+    }
+}
+
+/// Blocks until the scraper closes the connection.
+fn wait_for_close(mut stream: &TcpStream) -> std::io::Result<()> {
+    stream.read_to_end(&mut Vec::new()).map(drop)
+}
+
+fn head(length: usize) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+/// A whole answer with status 200, text format and this body.
+pub(crate) fn ok(body: &str) -> Vec<u8> {
+    format!("{}{body}", head(body.len())).into_bytes()
+}

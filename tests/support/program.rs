@@ -1,0 +1,272 @@
+//! The built program as a process, and the pods it is told of.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use crossbeam_channel::{Receiver, unbounded};
+use serde_json::{Value, json};
+
+/// Bound of every wait: far above what any of them takes, on a slow machine too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One pod of a list, with the aggregator's keys without their prefix.
+pub(crate) fn pod(namespace: &str, name: &str, ip: IpAddr, labels: &[(&str, &str)]) -> Value {
+    let prefixed: BTreeMap<String, &str> = labels
+        .iter()
+        .map(|(key, value)| (format!("metrics-aggregator.apawel.me/{key}"), *value))
+        .collect();
+    json!({
+        "metadata": {
+            "namespace": namespace, "name": name, "uid": format!("uid-{namespace}-{name}"), "labels": prefixed,
+        },
+        "status": {"phase": "Running", "podIP": ip.to_string()},
+    })
+}
+
+/// A pod of the job at the address.
+pub(crate) fn pod_at(namespace: &str, name: &str, job: &str, address: SocketAddr) -> Value {
+    pod(
+        namespace,
+        name,
+        address.ip(),
+        &[("job-name", job), ("port", &address.port().to_string())],
+    )
+}
+
+/// A file that is deleted at the end of the test.
+#[derive(Debug)]
+pub(crate) struct TempFile(pub(crate) PathBuf);
+
+impl TempFile {
+    pub(crate) fn new(content: &[u8]) -> TempFile {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("aggregator-test-{}-{number}", std::process::id()));
+        fs::write(&path, content).expect("the temporary directory is writable");
+        TempFile(path)
+    }
+
+    pub(crate) fn pods(pods: &[Value]) -> TempFile {
+        TempFile::new(pod_list(pods).as_bytes())
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+pub(crate) fn pod_list(pods: &[Value]) -> String {
+    json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": pods}).to_string()
+}
+
+/// The running program. Killed at the end of the test.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    log: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Program {
+    pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubernetes-metrics-aggregator"));
+        command.env_clear().envs(settings.iter().copied());
+        command
+    }
+
+    /// Starts it on a free port, with the pods of the file, and waits until it is ready.
+    pub(crate) fn with_pods(pods: &TempFile, settings: &[(&str, &str)]) -> Program {
+        let file = pods.0.to_str().expect("a UTF-8 path");
+        let program = Program::start(&[settings, &[("POD_LIST_FILE", file)]].concat());
+        program.wait_until_ready();
+        program
+    }
+
+    /// Starts it on a free port and waits until it listens.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Program {
+        let mut command = Program::command(&[("LISTEN_ADDRESS", "127.0.0.1:0")]);
+        command
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null());
+        let mut child = command.spawn().expect("the program was built");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (sender, log) = unbounded();
+        thread::spawn(move || {
+            stderr
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut program = Program {
+            address,
+            child,
+            log,
+            seen: Vec::new(),
+        };
+        let line = program.wait_for_log("listening on ");
+        let (_, address) = line.rsplit_once(' ').expect("an address at the end");
+        program.address = address.parse().expect("an address at the end");
+        program
+    }
+
+    /// Waits for a line of the log that contains the text.
+    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.log.recv_deadline(deadline) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!(
+                    "no log line with {text:?} ({error}) in:\n{}",
+                    self.seen.join("\n")
+                ),
+            }
+        }
+    }
+
+    /// All lines of the log so far.
+    pub(crate) fn log(&mut self) -> Vec<String> {
+        self.seen.extend(self.log.try_iter());
+        self.seen.clone()
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.get("/-/ready").status != 200 {
+            assert!(
+                Instant::now() < deadline,
+                "not ready: {}",
+                self.get("/").text()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn get(&self, url: &str) -> Answer {
+        self.request("GET", url, &[])
+    }
+
+    pub(crate) fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Answer {
+        self.request("GET", url, headers)
+    }
+
+    /// Sends one request on a connection of its own and reads the whole answer.
+    pub(crate) fn request(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let request =
+            format!("{method} {url} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = Vec::new();
+        stream
+            .read_to_end(&mut answer)
+            .expect("it answers and closes");
+        Answer::parse(&answer)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "still running; log:\n{}",
+                self.log().join("\n")
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Answer {
+        let end = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a whole head");
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("a head in ASCII");
+        let mut lines = head.split("\r\n");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .expect("a status line");
+        let headers = lines
+            .map(|line| line.split_once(": ").expect("a header"))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Answer {
+            status: status.parse().expect("a number"),
+            headers,
+            body: bytes[end + 4..].to_vec(),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("UTF-8")
+    }
+
+    /// The value of the sample whose line begins so.
+    pub(crate) fn sample(&self, series: &str) -> Option<&str> {
+        self.text()
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+    }
+
+    /// Whether the target of the pod is up, by its `up`.
+    pub(crate) fn up(&self, pod: &str) -> Option<bool> {
+        let start = format!("up{{instance=\"{pod}\",");
+        let line = self.text().lines().find(|line| line.starts_with(&start))?;
+        Some(line.ends_with(" 1"))
+    }
+}

@@ -1,0 +1,169 @@
+//! The layout and the documents, held against the code.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kubernetes_metrics_aggregator::config::settings;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(!files.is_empty());
+    files
+}
+
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn every_file_says_at_its_top_what_it_is_and_is_short() {
+    for (path, text) in [rust_files("src"), rust_files("tests")].concat() {
+        assert!(
+            text.starts_with("//! "),
+            "{}: no //! at the top",
+            path.display()
+        );
+        let lines = text.lines().count();
+        let most = if path.starts_with("src") { 400 } else { 600 };
+        assert!(
+            lines <= most,
+            "{}: {lines} lines, {most} at most",
+            path.display()
+        );
+    }
+}
+
+/// Who may import whom; the same table stands in `src/lib.rs`.
+fn allowed_imports() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("config", &[][..]),
+        ("target", &[]),
+        ("exposition", &[]),
+        ("telemetry", &[]),
+        ("demo", &[]),
+        ("kubernetes", &["target"]),
+        ("discovery", &["kubernetes", "target", "telemetry"]),
+        ("scrape", &["exposition", "target", "telemetry"]),
+        (
+            "aggregate",
+            &["scrape", "exposition", "target", "telemetry"],
+        ),
+        (
+            "server",
+            &[
+                "aggregate",
+                "discovery",
+                "exposition",
+                "target",
+                "telemetry",
+            ],
+        ),
+    ])
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let may = allowed_imports();
+    for (path, text) in rust_files("src") {
+        let room = path
+            .components()
+            .nth(1)
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
+        let Some(allowed) = may.get(room) else {
+            assert!(
+                ["main", "lib"].contains(&room),
+                "a room without a row: {room}"
+            );
+            continue;
+        };
+        for line in code(&text) {
+            for import in line.split("crate::").skip(1) {
+                let name: String = import
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let known = !may.contains_key(name.as_str())
+                    || name == room
+                    || allowed.contains(&name.as_str());
+                assert!(known, "{}: {room} must not import {name}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn packages_stay_in_their_rooms() {
+    let homes: [(&str, &[&str]); 4] = [
+        ("tiny_http", &["src/server/", "src/demo.rs"]),
+        ("ureq", &["src/scrape/", "src/kubernetes/"]),
+        ("k8s_openapi", &["src/kubernetes/"]),
+        ("simplelog", &["src/main.rs"]),
+    ];
+    for (path, text) in rust_files("src") {
+        let path = path.to_str().unwrap();
+        for (package, homes) in homes {
+            let used = code(&text).any(|line| line.contains(&format!("{package}::")));
+            assert!(
+                !used || homes.iter().any(|home| path.starts_with(home)),
+                "{path} uses {package}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_setting_with_its_default() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for (name, default) in settings() {
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
+        let cell = row.split('|').nth(2).unwrap().trim();
+        let expected = if default.is_empty() {
+            "unset".to_owned()
+        } else {
+            format!("`{default}`")
+        };
+        assert_eq!(cell, expected, "{name}");
+    }
+}
+
+#[test]
+fn every_key_of_a_pod_is_in_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for key in [
+        "job-name",
+        "endpoint",
+        "port",
+        "scrape-timeout-seconds",
+        "tls-enabled",
+        "tls-verify",
+        "tls-server-name",
+        "scrape-targets",
+    ] {
+        assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
+    }
+}

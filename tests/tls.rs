@@ -1,0 +1,203 @@
+//! Pods over TLS: whom the program trusts, by which name, and how it says that it does not.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, unbounded};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::support::certificates::Authority;
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
+use crate::support::program::{PATIENCE, Program, TempFile, pod};
+
+/// Serves one request a connection over TLS, and hands out the server name that each client asked for.
+fn serve(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    body: &'static str,
+) -> Receiver<Option<String>> {
+    let (sender, names) = unbounded();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = BufReader::new(StreamOwned::new(connection, stream));
+            let mut line = String::new();
+            // A client that does not trust us ends the handshake here.
+            while tls.read_line(&mut line).is_ok_and(|read| read > 0) && !line.ends_with("\r\n\r\n")
+            {
+            }
+            let mut tls = tls.into_inner();
+            let _ = sender.send(tls.conn.server_name().map(str::to_owned));
+            let _ = tls.write_all(&ok(body));
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    });
+    names
+}
+
+fn listener(last: u8) -> TcpListener {
+    TcpListener::bind((Ipv4Addr::new(127, 2, 0, last), 0)).unwrap()
+}
+
+/// The only pod of the job, over TLS, with these further labels.
+fn scrape(address: SocketAddr, labels: &[(&str, &str)], ca: &Authority) -> (Option<bool>, String) {
+    let port = address.port().to_string();
+    let all = [
+        &[
+            ("job-name", "web"),
+            ("port", port.as_str()),
+            ("tls-enabled", "true"),
+        ],
+        labels,
+    ]
+    .concat();
+    let file = TempFile::pods(&[pod("n", "p", address.ip(), &all)]);
+    let ca = TempFile::new(ca.pem().as_bytes());
+    let program = Program::with_pods(&file, &[("SCRAPE_CA_FILE", ca.0.to_str().unwrap())]);
+    let up = program.get("/metrics?job=web").up("p");
+    (up, program.get("/").text().to_owned())
+}
+
+#[track_caller]
+fn check_refused(config: Arc<ServerConfig>, last: u8, ca: &Authority, reason: &str) {
+    let listener = listener(last);
+    let address = listener.local_addr().unwrap();
+    serve(listener, config, SMALL_BODY);
+    let (up, page) = scrape(address, &[], ca);
+    assert_eq!(up, Some(false), "{page}");
+    assert!(
+        page.contains("tls: ") && page.contains(reason),
+        "no {reason:?} in {page}"
+    );
+    // The same pod without a check.
+    assert_eq!(
+        scrape(address, &[("tls-verify", "false")], ca).0,
+        Some(true)
+    );
+}
+
+#[test]
+fn a_certificate_of_the_ca_for_the_ip_is_trusted() {
+    let ca = Authority::new();
+    let listener = listener(1);
+    let address = listener.local_addr().unwrap();
+    let names = serve(listener, ca.server(&["127.2.0.1"]), SMALL_BODY);
+    let (up, page) = scrape(address, &[], &ca);
+    assert_eq!(up, Some(true), "{page}");
+    assert_eq!(
+        names.recv_timeout(PATIENCE).unwrap(),
+        None,
+        "no SNI for an IP (RFC 6066, section 3)"
+    );
+}
+
+#[test]
+fn a_certificate_for_the_server_name_is_trusted() {
+    let ca = Authority::new();
+    let listener = listener(2);
+    let address = listener.local_addr().unwrap();
+    let names = serve(listener, ca.server(&["web.shop.svc"]), SMALL_BODY);
+    let (up, page) = scrape(address, &[("tls-server-name", "web.shop.svc")], &ca);
+    assert_eq!(up, Some(true), "{page}");
+    assert_eq!(
+        names.recv_timeout(PATIENCE).unwrap().as_deref(),
+        Some("web.shop.svc")
+    );
+}
+
+#[test]
+fn a_certificate_for_another_host_is_refused() {
+    let ca = Authority::new();
+    check_refused(
+        ca.server(&["127.9.9.9", "other.svc"]),
+        3,
+        &ca,
+        "not valid for",
+    );
+}
+
+#[test]
+fn a_certificate_of_an_unknown_ca_is_refused() {
+    check_refused(
+        Authority::new().server(&["127.2.0.4"]),
+        4,
+        &Authority::new(),
+        "UnknownIssuer",
+    );
+}
+
+#[test]
+fn an_expired_certificate_is_refused() {
+    let ca = Authority::new();
+    check_refused(ca.expired_server(&["127.2.0.5"]), 5, &ca, "expired");
+}
+
+#[test]
+fn a_pod_that_does_not_speak_tls_is_down() {
+    let plain = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let (up, page) = scrape(
+        plain.address,
+        &[("tls-verify", "false"), ("scrape-timeout-seconds", "1")],
+        &Authority::new(),
+    );
+    assert_eq!(up, Some(false));
+    assert!(page.contains("tls: "), "{page}");
+}
+
+#[test]
+fn a_handshake_that_hangs_ends_at_the_timeout() {
+    // Listens and never accepts: the kernel completes the TCP connection, nobody answers the hello.
+    let listener = listener(6);
+    let (up, page) = scrape(
+        listener.local_addr().unwrap(),
+        &[("scrape-timeout-seconds", "0.5")],
+        &Authority::new(),
+    );
+    assert_eq!(up, Some(false));
+    assert!(page.contains("tls: timeout after 0.500 s"), "{page}");
+}
+
+/// Two pods with one server name and port: connections that are kept must not be mixed up.
+#[test]
+fn pods_of_one_server_name_are_told_apart() {
+    let ca = Authority::new();
+    let first = listener(7);
+    let port = first.local_addr().unwrap().port();
+    let second = TcpListener::bind((Ipv4Addr::new(127, 2, 0, 8), port)).unwrap();
+    let addresses = [first.local_addr().unwrap(), second.local_addr().unwrap()];
+    let config = ca.server(&["web.shop.svc"]);
+    serve(first, Arc::clone(&config), "first 1\n");
+    serve(second, config, "second 1\n");
+    let port = port.to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", &port),
+        ("tls-enabled", "true"),
+        ("tls-server-name", "web.shop.svc"),
+    ];
+    let pods = [
+        pod("n", "a", addresses[0].ip(), &labels),
+        pod("n", "b", addresses[1].ip(), &labels),
+    ];
+    let ca = TempFile::new(ca.pem().as_bytes());
+    let program = Program::with_pods(
+        &TempFile::pods(&pods),
+        &[("SCRAPE_CA_FILE", ca.0.to_str().unwrap())],
+    );
+    for _ in 0..3 {
+        let answer = program.get("/metrics?job=web");
+        assert!(
+            answer.text().contains("first{instance=\"a\""),
+            "{}",
+            answer.text()
+        );
+        assert!(
+            answer.text().contains("second{instance=\"b\""),
+            "{}",
+            answer.text()
+        );
+    }
+}
