@@ -304,6 +304,22 @@ fn a_kept_connection_that_the_pod_closed_is_replaced() {
     }
 }
 
+/// Prometheus' usual interval. The wait is the thing under test.
+#[test]
+#[ignore = "takes over a minute"]
+fn a_connection_is_kept_over_an_interval_of_a_minute() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[]);
+    assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
+    std::thread::sleep(Duration::from_secs(61));
+    assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
+    assert_eq!(
+        (fake.requests.try_iter().count(), fake.connections()),
+        (2, 1)
+    );
+}
+
 #[test]
 fn what_a_pod_is_asked() {
     let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
