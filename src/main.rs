@@ -14,6 +14,8 @@ use kubernetes_metrics_aggregator::demo::Demo;
 use kubernetes_metrics_aggregator::discovery::{
     Discovery, DiscoveryError, DiscoverySettings, NotInCluster, Source, TargetCache,
 };
+use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
+use kubernetes_metrics_aggregator::scrape::TokenSettings;
 use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
 use kubernetes_metrics_aggregator::scrape::pool::ScrapePool;
 use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, front};
@@ -21,8 +23,6 @@ use kubernetes_metrics_aggregator::target::PodLabelStyle;
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-
-const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 const USAGE: &str = "\
 Scrapes the pods of a job inside a Kubernetes cluster when asked, and answers with one merged Prometheus text.
@@ -138,7 +138,12 @@ fn read_config() -> Result<Config, MainError> {
 fn check_config() -> Result<(), MainError> {
     let config = read_config()?;
     source(&config)?;
-    for file in config.pod_list_file.iter().chain(&config.scrape_ca_file) {
+    for file in config
+        .pod_list_file
+        .iter()
+        .chain(&config.scrape_ca_file)
+        .chain(&config.scrape_token_file)
+    {
         fs::read(file)
             .map_err(|error| MainError::Failed(format!("{}: {error}", file.display())))?;
     }
@@ -260,6 +265,10 @@ fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
     let client = ScrapeClient::new(ScrapeSettings {
         ca_files: ca_files.collect(),
         body_bytes_max: config.body_bytes_max,
+        token: config.scrape_token_file.clone().map(|file| TokenSettings {
+            file,
+            namespaces: config.scrape_token_namespaces.clone(),
+        }),
     });
     let pool = ScrapePool::start(config.client_workers, &Arc::new(client), style, telemetry);
     Aggregator::new(pool, style)

@@ -173,6 +173,32 @@ fn pods_come_from_one_source() {
 }
 
 #[test]
+fn a_token_for_pods_needs_namespaces_and_the_reverse() {
+    for alone in [
+        ("SCRAPE_TOKEN_FILE", "/token"),
+        ("SCRAPE_TOKEN_NAMESPACES", "shop"),
+    ] {
+        let errors = parse(&[alone]).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(
+            errors[0].starts_with(&format!("{}: expected SCRAPE_TOKEN_FILE and", alone.0)),
+            "{}",
+            errors[0]
+        );
+    }
+    let both = [
+        ("SCRAPE_TOKEN_FILE", "/token"),
+        ("SCRAPE_TOKEN_NAMESPACES", "shop"),
+    ];
+    assert_eq!(parse(&both).unwrap().scrape_token_namespaces, ["shop"]);
+    let bad = [
+        ("SCRAPE_TOKEN_FILE", "/token"),
+        ("SCRAPE_TOKEN_NAMESPACES", "Shop"),
+    ];
+    assert_eq!(parse(&bad).unwrap_err().len(), 1);
+}
+
+#[test]
 fn a_password_in_a_url_is_not_repeated() {
     let errors = parse(&[("KUBERNETES_API_URL", "https://admin:hunter2@host")]).unwrap_err();
     assert!(errors[0].ends_with("found \"…@host\""), "{}", errors[0]);

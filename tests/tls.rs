@@ -12,30 +12,43 @@ use crate::support::certificates::Authority;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
 use crate::support::program::{PATIENCE, Program, TempFile, pod};
 
-/// Serves one request a connection over TLS, and hands out the server name that each client asked for.
+/// One request of a client over TLS.
+struct Request {
+    server_name: Option<String>,
+    head: String,
+}
+
+/// Serves one request a connection over TLS, and hands each out. Who asks for `/denied` gets 401.
 fn serve(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     body: &'static str,
-) -> Receiver<Option<String>> {
-    let (sender, names) = unbounded();
+) -> Receiver<Request> {
+    let (sender, requests) = unbounded();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = BufReader::new(StreamOwned::new(connection, stream));
-            let mut line = String::new();
+            let mut head = String::new();
             // A client that does not trust us ends the handshake here.
-            while tls.read_line(&mut line).is_ok_and(|read| read > 0) && !line.ends_with("\r\n\r\n")
+            while tls.read_line(&mut head).is_ok_and(|read| read > 0) && !head.ends_with("\r\n\r\n")
             {
             }
             let mut tls = tls.into_inner();
-            let _ = sender.send(tls.conn.server_name().map(str::to_owned));
-            let _ = tls.write_all(&ok(body));
+            let denied = head.starts_with("GET /denied ");
+            let server_name = tls.conn.server_name().map(str::to_owned);
+            let _ = sender.send(Request { server_name, head });
+            let answer = if denied {
+                b"HTTP/1.1 401 Unauthorized\r\n\r\n".to_vec()
+            } else {
+                ok(body)
+            };
+            let _ = tls.write_all(&answer);
             tls.conn.send_close_notify();
             let _ = tls.flush();
         }
     });
-    names
+    requests
 }
 
 fn listener(last: u8) -> TcpListener {
@@ -88,7 +101,7 @@ fn a_certificate_of_the_ca_for_the_ip_is_trusted() {
     let (up, page) = scrape(address, &[], &ca);
     assert_eq!(up, Some(true), "{page}");
     assert_eq!(
-        names.recv_timeout(PATIENCE).unwrap(),
+        names.recv_timeout(PATIENCE).unwrap().server_name,
         None,
         "no SNI for an IP (RFC 6066, section 3)"
     );
@@ -103,7 +116,7 @@ fn a_certificate_for_the_server_name_is_trusted() {
     let (up, page) = scrape(address, &[("tls-server-name", "web.shop.svc")], &ca);
     assert_eq!(up, Some(true), "{page}");
     assert_eq!(
-        names.recv_timeout(PATIENCE).unwrap().as_deref(),
+        names.recv_timeout(PATIENCE).unwrap().server_name.as_deref(),
         Some("web.shop.svc")
     );
 }
@@ -200,4 +213,124 @@ fn pods_of_one_server_name_are_told_apart() {
             answer.text()
         );
     }
+}
+
+/// Scrapes the pod once with this path and TLS check, and says which token it was sent.
+fn token_sent(program: &Program, requests: &Receiver<Request>) -> Option<String> {
+    program.get("/metrics?job=web");
+    let request = requests.recv_timeout(PATIENCE).unwrap();
+    let line = request
+        .head
+        .lines()
+        .find(|line| line.to_ascii_lowercase().starts_with("authorization:"))?;
+    Some(line["authorization:".len()..].trim().to_owned())
+}
+
+/// One pod, and a token for the namespace `trusted`: what is sent to it.
+#[track_caller]
+fn check_token(namespace: &str, verify: &str, last: u8, expected: Option<&str>) {
+    let ca = Authority::new();
+    let listener = listener(last);
+    let address = listener.local_addr().unwrap();
+    let requests = serve(
+        listener,
+        ca.server(&[&address.ip().to_string()]),
+        SMALL_BODY,
+    );
+    let port = address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("tls-enabled", "true"),
+        ("tls-verify", verify),
+    ];
+    let file = TempFile::pods(&[pod(namespace, "p", address.ip(), &labels)]);
+    let (ca, token) = (
+        TempFile::new(ca.pem().as_bytes()),
+        TempFile::new(b"fixture-token-7f3a\n"),
+    );
+    let settings = [
+        ("SCRAPE_CA_FILE", ca.0.to_str().unwrap()),
+        ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+        ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
+        ("LOG_LEVEL", "trace"),
+    ];
+    let mut program = Program::with_pods(&file, &settings);
+    assert_eq!(token_sent(&program, &requests).as_deref(), expected);
+    let seen = [program.log().join("\n"), program.get("/").text().to_owned()].concat();
+    assert!(!seen.contains("fixture-token"), "{seen}");
+}
+
+#[test]
+fn the_token_is_sent_over_verified_tls_in_the_named_namespace() {
+    check_token("trusted", "true", 9, Some("Bearer fixture-token-7f3a"));
+}
+
+#[test]
+fn the_token_is_not_sent_to_another_namespace() {
+    check_token("other", "true", 10, None);
+}
+
+#[test]
+fn the_token_is_not_sent_where_the_certificate_is_not_checked() {
+    check_token("trusted", "false", 11, None);
+}
+
+#[test]
+fn the_token_is_not_sent_in_the_clear() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let port = fake.address.port().to_string();
+    let file = TempFile::pods(&[pod(
+        "trusted",
+        "p",
+        fake.address.ip(),
+        &[("job-name", "web"), ("port", &port)],
+    )]);
+    let token = TempFile::new(b"fixture-token-7f3a");
+    let settings = [
+        ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+        ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
+    ];
+    let program = Program::with_pods(&file, &settings);
+    assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
+    assert!(
+        !fake
+            .requests
+            .try_recv()
+            .unwrap()
+            .to_ascii_lowercase()
+            .contains("authorization")
+    );
+}
+
+#[test]
+fn a_refused_token_is_read_again_for_the_next_scrape() {
+    let ca = Authority::new();
+    let listener = listener(12);
+    let address = listener.local_addr().unwrap();
+    let requests = serve(listener, ca.server(&["127.2.0.12"]), SMALL_BODY);
+    let port = address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("tls-enabled", "true"),
+        ("endpoint", "denied"),
+    ];
+    let file = TempFile::pods(&[pod("trusted", "p", address.ip(), &labels)]);
+    let (ca, token) = (TempFile::new(ca.pem().as_bytes()), TempFile::new(b"old"));
+    let settings = [
+        ("SCRAPE_CA_FILE", ca.0.to_str().unwrap()),
+        ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+        ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
+    ];
+    let program = Program::with_pods(&file, &settings);
+    assert_eq!(
+        token_sent(&program, &requests).as_deref(),
+        Some("Bearer old")
+    );
+    std::fs::write(&token.0, "new").unwrap();
+    assert_eq!(
+        token_sent(&program, &requests).as_deref(),
+        Some("Bearer new")
+    );
 }

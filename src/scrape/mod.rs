@@ -1,9 +1,12 @@
 //! Scraping: one GET of one target within a deadline (`client.rs`), many of them fairly by a fixed number of
 //! threads (`pool.rs`), and why a scrape failed (`error.rs`).
 
+mod agents;
 pub mod client;
 mod connect;
 mod error;
 pub mod pool;
+mod token;
 
 pub use error::{Phase, Reason, ScrapeError};
+pub use token::TokenSettings;
