@@ -2,6 +2,7 @@
 //!
 //! * `support`: fakes with real sockets and the built program, the only shared helpers
 //! * `config`: settings, by value and by the program's exit code
+//! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
 //! * `merge`: many bodies in one text
 //! * `route`: what a request line asks for
@@ -12,6 +13,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod config;
+mod endurance;
 mod exposition;
 mod merge;
 mod route;

@@ -1,7 +1,7 @@
 //! Pods that misbehave: each costs its own `up` and nothing else, within its timeout.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -86,6 +86,19 @@ fn connection_refused() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     check_address(address, "connect: ");
+}
+
+/// A listener whose queue is full: the kernel drops what comes, as a host does that is gone.
+#[test]
+fn connection_that_nobody_answers() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let wait = Duration::from_millis(300);
+    let queued: Vec<TcpStream> = (0..5000)
+        .map_while(|_| TcpStream::connect_timeout(&address, wait).ok())
+        .collect();
+    assert!(queued.len() < 5000, "the queue has an end");
+    check_address(address, "connect: timeout after 1.000 s");
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! Many rounds of everything that can go wrong: the program must not grow.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::program::{Program, TempFile, pod};
+
+const PODS: usize = 200;
+const ROUNDS: usize = 100;
+/// Rounds after which everything that is kept has been made: connections, buffers, records.
+const SETTLED: usize = 10;
+
+/// The behaviour of the n-th pod: two thirds are healthy, the others fail each in another way.
+fn behaviour(number: usize) -> Behaviour {
+    match number % 30 {
+        0 => Behaviour::Hang,
+        3 => Behaviour::HangInBody(100, "a 1\n"),
+        6 => Behaviour::Drip(Duration::from_millis(1)),
+        9 => Behaviour::Endless,
+        12 => Behaviour::Reset,
+        15 => Behaviour::Status(503),
+        18 => Behaviour::Raw(b"SSH-2.0-x\r\n".to_vec()),
+        21 => Behaviour::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\na 1\n".to_vec()),
+        24 => Behaviour::Body("a 1\nno number\n".to_owned()),
+        27 => Behaviour::CloseAfter(3, SMALL_BODY.to_owned()),
+        _ => Behaviour::Body(
+            SMALL_BODY
+                .repeat(1 + number % 7)
+                .replace("kind=", &format!("kind{number}=")),
+        ),
+    }
+}
+
+/// Threads, descriptors and resident KiB of a process.
+fn size(pid: u32) -> (u64, usize, u64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        line.split_whitespace()
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    (field("Threads:"), descriptors, field("VmRSS:"))
+}
+
+/// The fake pods and the list of them.
+struct Pods {
+    _fakes: Vec<FakePod>,
+    list: TempFile,
+}
+
+impl Pods {
+    fn start() -> Pods {
+        let fakes: Vec<FakePod> = (0..PODS)
+            .map(|number| FakePod::start(behaviour(number)))
+            .collect();
+        let pods: Vec<_> = fakes
+            .iter()
+            .enumerate()
+            .map(|(number, fake)| {
+                let port = fake.address.port().to_string();
+                let timeout = if is_healthy(number) { "5" } else { "0.3" };
+                let labels = [
+                    ("job-name", "web"),
+                    ("port", port.as_str()),
+                    ("scrape-timeout-seconds", timeout),
+                ];
+                pod("n", &format!("p{number}"), fake.address.ip(), &labels)
+            })
+            .collect();
+        Pods {
+            list: TempFile::pods(&pods),
+            _fakes: fakes,
+        }
+    }
+}
+
+/// Whether the n-th pod answers as it should.
+fn is_healthy(number: usize) -> bool {
+    matches!(behaviour(number), Behaviour::CloseAfter(..)) || !number.is_multiple_of(3)
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
+    let pods = Pods::start();
+    let settings = [("CLIENT_WORKERS", "32"), ("MAX_BODY_BYTES", "100000")];
+    let mut program = Program::with_pods(&pods.list, &settings);
+    let mut settled = None;
+    for round in 1..=ROUNDS {
+        let answers = thread::scope(|scope| {
+            let clients: Vec<_> = (0..2)
+                .map(|_| scope.spawn(|| program.get("/metrics?job=web")))
+                .collect();
+            clients
+                .into_iter()
+                .map(|client| client.join().unwrap())
+                .collect::<Vec<_>>()
+        });
+        for answer in answers {
+            for number in 0..PODS {
+                let up = answer.up(&format!("p{number}"));
+                assert_eq!(
+                    up,
+                    Some(is_healthy(number)),
+                    "round {round}, p{number}: {}",
+                    program.get("/").text()
+                );
+            }
+        }
+        // Read what it logs, or the pipe fills up.
+        program.log();
+        if round == SETTLED {
+            settled = Some(size(program.pid()));
+        }
+    }
+    let (threads, descriptors, resident) = settled.unwrap();
+    let (threads_after, descriptors_after, resident_after) = size(program.pid());
+    assert_eq!(threads_after, threads);
+    // Which of the connections are just being opened differs from round to round.
+    assert!(
+        descriptors_after <= descriptors + 20,
+        "{descriptors} then {descriptors_after} descriptors"
+    );
+    assert!(
+        resident_after <= resident + resident / 10 + 1024,
+        "{resident} then {resident_after} KiB resident"
+    );
+}
