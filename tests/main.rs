@@ -5,9 +5,11 @@
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
 //! * `merge`: many bodies in one text
+//! * `pod_options`: each option of a pod, good and bad values
 //! * `route`: what a request line asks for
 //! * `server`: the built program seen by a scraper
 //! * `scrape`: the built program and pods that misbehave
+//! * `targets`: pod lists → targets
 //! * `tls`: pods over TLS
 //! * `tidy`: the layout and the documents, held against the code
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
@@ -16,9 +18,11 @@ mod config;
 mod endurance;
 mod exposition;
 mod merge;
+mod pod_options;
 mod route;
 mod scrape;
 mod server;
 mod support;
+mod targets;
 mod tidy;
 mod tls;

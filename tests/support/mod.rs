@@ -1,5 +1,36 @@
 //! The only shared helpers: a pod that behaves as told, the built program as a process.
 
+use std::fmt::Write;
+
+use kubernetes_metrics_aggregator::target::Target;
+
 pub(crate) mod certificates;
 pub(crate) mod fake_pod;
 pub(crate) mod program;
+
+/// One line: job, who it is, and how it is scraped or why not.
+pub(crate) fn describe(target: &Target) -> String {
+    let mut line = format!(
+        "{} {}/{} {}",
+        target.job, target.namespace, target.pod, target.pod_ip
+    );
+    if let Some(port) = target.pod_port {
+        write!(line, " pod_port={port}").unwrap();
+    }
+    if target.terminating {
+        line += " terminating";
+    }
+    match &target.options {
+        Ok(options) => {
+            let address = target.address().unwrap();
+            let timeout = options.timeout.as_secs_f64();
+            write!(line, " {address}{} {timeout}s", options.path_and_query).unwrap();
+            if let Some(tls) = &options.tls {
+                let name = tls.server_name.as_deref().unwrap_or("-");
+                write!(line, " tls verify={} name={name}", tls.verify).unwrap();
+            }
+        }
+        Err(error) => write!(line, " {error}").unwrap(),
+    }
+    line
+}

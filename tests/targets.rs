@@ -1,0 +1,188 @@
+//! Pod lists → targets: whole lists as an API server or `kubectl` writes them, and what is no list.
+
+use std::fs;
+
+use kubernetes_metrics_aggregator::kubernetes::pod::targets_from_pod;
+use kubernetes_metrics_aggregator::kubernetes::pod_list::{PodListEnd, read_pod_list};
+use kubernetes_metrics_aggregator::target::Target;
+
+use crate::support::describe;
+
+fn fixture(name: &str) -> String {
+    let path = format!(
+        "{}/fixtures/kubernetes/podlist-{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    fs::read_to_string(path).unwrap()
+}
+
+fn read(json: &str) -> Result<(Vec<Target>, PodListEnd), serde_json::Error> {
+    let mut targets = Vec::new();
+    let end = read_pod_list(json.as_bytes(), &mut |pod| {
+        targets.extend(targets_from_pod(pod));
+    })?;
+    Ok((targets, end))
+}
+
+/// The targets of a fixture, one line each.
+#[track_caller]
+fn check_list(name: &str, expected: &[&str]) {
+    let (targets, _) = read(&fixture(name)).unwrap();
+    let lines: Vec<String> = targets.iter().map(describe).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn pods_with_the_labels_of_the_readme() {
+    check_list(
+        "seed",
+        &[
+            "memcached somenamespace/memcached-db-54c6dc7658-9zlwq 10.244.137.60 10.244.137.60:9150/metrics 5s",
+            "memcached someothernamespace/memcached-db-7788765cbb-clrqg 10.244.142.192 10.244.142.192:9150/metrics 5s",
+            "memcached someothernamespace/memcached-session-69b5fdf649-zx8lg 10.244.134.119 10.244.134.119:9150/metrics 5s",
+            "web somenamespace/web-5d9c7b7f6-abcde 10.244.137.61 10.244.137.61:80/metrics 5s",
+        ],
+    );
+}
+
+#[test]
+fn pods_that_run_or_may_run() {
+    check_list(
+        "phases",
+        &[
+            "web ns/running-1 10.1.0.11 10.1.0.11:8080/metrics 5s",
+            "web ns/not-ready-1 10.1.0.12 10.1.0.12:8080/metrics 5s",
+            "web ns/pending-with-ip-1 10.1.0.13 10.1.0.13:8080/metrics 5s",
+            "web ns/unknown-1 10.1.0.18 10.1.0.18:8080/metrics 5s",
+            "web ns/terminating-1 10.1.0.19 terminating 10.1.0.19:8080/metrics 5s",
+        ],
+    );
+}
+
+#[test]
+fn two_pods_in_the_network_of_one_node() {
+    check_list(
+        "host-network",
+        &[
+            "node monitoring/node-exporter-4xk2p 192.168.10.11 192.168.10.11:9100/metrics 5s",
+            "node monitoring/node-exporter-second-9qq7d 192.168.10.11 192.168.10.11:9100/metrics 5s",
+        ],
+    );
+}
+
+#[test]
+fn ipv6_and_dual_stack() {
+    check_list(
+        "ipv6",
+        &[
+            "web ns/six-1 fd00:10:244::5 [fd00:10:244::5]:8080/metrics 5s",
+            "web ns/dual-1 10.244.0.9 10.244.0.9:8080/metrics 5s",
+            "web ns/long-1 2001:db8::1 [2001:db8::1]:8080/metrics 5s",
+        ],
+    );
+}
+
+#[test]
+fn several_targets_in_one_pod() {
+    check_list(
+        "scrape-targets",
+        &[
+            "multi ns/envoy-1 10.1.0.51 pod_port=9100 10.1.0.51:9100/stats?format=prometheus 5s",
+            "multi ns/envoy-1 10.1.0.51 pod_port=8080 10.1.0.51:8080/metrics 5s",
+            "multi ns/envoy-1 10.1.0.51 pod_port=9200 10.1.0.51:9200/metrics 5s",
+            "multi ns/same-port-twice-1 10.1.0.52 annotation metrics-aggregator.apawel.me/scrape-targets: \
+             expected at most 100 different ports with paths, like 8080:/metrics,9100:/stats, found \"8080:/a,8080:/b\"",
+            "multi ns/bad-timeout-1 10.1.0.53 pod_port=8080 annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
+             expected seconds over 0, at most 300, like 5 or 0.5, found \"5s\"",
+            "multi ns/bad-timeout-1 10.1.0.53 pod_port=8081 annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
+             expected seconds over 0, at most 300, like 5 or 0.5, found \"5s\"",
+            "multi ns/bad-port-1 10.1.0.54 label metrics-aggregator.apawel.me/port: \
+             expected a number from 1 to 65535, found \"http\"",
+        ],
+    );
+}
+
+#[test]
+fn the_output_of_kubectl() {
+    check_list(
+        "kubectl",
+        &[
+            "memcached a/memcached-1 10.1.0.61 10.1.0.61:9150/metrics 5s",
+            "memcached b/memcached-2 10.1.0.63 10.1.0.63:9150/metrics 5s",
+        ],
+    );
+}
+
+#[test]
+fn fields_that_are_missing_null_or_unknown() {
+    check_list(
+        "sparse",
+        &[
+            "web default/sparse 10.1.0.73 10.1.0.73:80/metrics 5s",
+            "web ns/future 10.1.0.74 10.1.0.74:80/metrics 5s",
+        ],
+    );
+    check_list("empty", &[]);
+}
+
+#[test]
+fn a_list_tells_how_it_ends() {
+    let (_, end) = read(&fixture("sparse")).unwrap();
+    assert_eq!(
+        (end.continue_token, end.resource_version),
+        (None, "7".to_owned())
+    );
+    let page =
+        r#"{"kind":"PodList","items":[],"metadata":{"continue":"abc","resourceVersion":"9"}}"#;
+    let (_, end) = read(page).unwrap();
+    assert_eq!(end.continue_token.as_deref(), Some("abc"));
+}
+
+#[test]
+fn a_list_that_breaks_off_anywhere_is_an_error() {
+    let list = fixture("seed");
+    let list = list.trim_end();
+    read(list).unwrap();
+    // Each cut decodes all that stands before it: a step over the list keeps this quick.
+    for end in (0..list.len()).step_by(7) {
+        assert!(read(&list[..end]).is_err(), "{end} bytes of {}", list.len());
+    }
+}
+
+#[track_caller]
+fn check_list_error(json: &str, expected: &str) {
+    let error = read(json).unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn what_is_no_pod_list() {
+    check_list_error("", "EOF while parsing a value");
+    check_list_error("<html>", "expected value at line 1 column 1");
+    check_list_error("[]", "invalid type: sequence, expected a pod list");
+    check_list_error("{}", "expected kind PodList or List");
+    check_list_error(r#"{"kind":"Status"}"#, "expected kind PodList or List");
+    check_list_error(r#"{"items":[]}"#, "expected kind PodList or List");
+    check_list_error(r#"{"kind":"PodList"}"#, "missing field `items`");
+    check_list_error(
+        r#"{"kind":"PodList","items":{}}"#,
+        "invalid type: map, expected an array of pods",
+    );
+    check_list_error(
+        r#"{"kind":"PodList","items":[],"items":[]}"#,
+        "duplicate field `items`",
+    );
+    check_list_error(
+        r#"{"kind":"PodList","items":["x"]}"#,
+        "invalid type: string \"x\", expected a pod",
+    );
+    check_list_error(
+        r#"{"kind":"PodList","items":[{"metadata":{"labels":[]}}]}"#,
+        "invalid type: sequence, expected a map",
+    );
+    check_list_error(r#"{"kind":"PodList","items":[]}{}"#, "trailing characters");
+    check_list_error(
+        "{\"kind\":\"PodList\",\"items\":[]}\0",
+        "trailing characters",
+    );
+}
