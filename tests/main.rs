@@ -2,6 +2,8 @@
 //!
 //! * `support`: fakes with real sockets and the built program, the only shared helpers
 //! * `config`: settings, by value and by the program's exit code
+//! * `discovery_faults`: a failing API server, and recovery
+//! * `discovery`: the cache thread against the fake API server and files
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
 //! * `merge`: many bodies in one text
@@ -15,6 +17,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod config;
+mod discovery;
+mod discovery_faults;
 mod endurance;
 mod exposition;
 mod merge;

@@ -87,7 +87,7 @@ impl fmt::Display for ClientError {
                 write_message(f, message)
             }
             ClientError::Timeout { phase } => write!(f, "timeout: {phase}"),
-            ClientError::Connection(error) => error.fmt(f),
+            ClientError::Connection(error) => write!(f, "connection: {error}"),
             ClientError::Malformed(error) => write!(f, "not a pod list: {error}"),
             ClientError::TooLarge { limit } => write!(f, "larger than {limit}"),
         }

@@ -1,11 +1,17 @@
-//! The only shared helpers: a pod that behaves as told, the built program as a process.
+//! The only shared helpers: an API server and pods that behave as told, the built program as a process.
 
 use std::fmt::Write;
+use std::time::Duration;
 
+use crossbeam_channel::tick;
 use kubernetes_metrics_aggregator::target::Target;
 
 pub(crate) mod certificates;
+pub(crate) mod discovery;
+pub(crate) mod fake_api;
+mod fake_api_answers;
 pub(crate) mod fake_pod;
+pub(crate) mod logs;
 pub(crate) mod program;
 
 /// One line: job, who it is, and how it is scraped or why not.
@@ -33,4 +39,12 @@ pub(crate) fn describe(target: &Target) -> String {
         Err(error) => write!(line, " {error}").unwrap(),
     }
     line
+}
+
+/// Waits until the condition holds; panics after 20 s, which is far more than anything here takes.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let ticks = tick(Duration::from_millis(5));
+    let is_done = ticks.iter().take(4_000).any(|_| is_true());
+    assert!(is_done, "never happened: {what}");
 }

@@ -1,0 +1,317 @@
+//! The cache thread: how it asks, what it publishes and what it says, against the fake API server and files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kubernetes_metrics_aggregator::discovery::{DiscoverySettings, NotInCluster, Source};
+use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
+use kubernetes_metrics_aggregator::target::TargetSet;
+use kubernetes_metrics_aggregator::telemetry::RefreshResult;
+use log::Level;
+use serde_json::{Value, json};
+
+use crate::support::discovery::{names, settings, source, start, start_with};
+use crate::support::fake_api::{FakeApi, Fault, pod};
+use crate::support::{eventually, logs};
+
+#[test]
+fn a_list_is_asked_for_as_the_api_server_wants_it() {
+    let api = FakeApi::start();
+    api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
+    let running = start(&api, &[]);
+    running.wait_for_names(&["ns/a-1"]);
+    let first = api.next_request();
+    assert_eq!(first.path, "/api/v1/pods");
+    let expected = [
+        ("labelSelector", JOB_NAME_KEY),
+        ("limit", "500"),
+        ("resourceVersion", "0"),
+        ("resourceVersionMatch", "NotOlderThan"),
+    ];
+    let query: Vec<_> = first.query.iter().map(|(k, v)| (&**k, &**v)).collect();
+    assert_eq!(query, expected);
+    assert_eq!(first.headers["authorization"], "Bearer fixture-token");
+    assert_eq!(first.headers["accept"], "application/json");
+    assert_eq!(first.headers["accept-encoding"], "gzip");
+    let agent = format!(
+        "kubernetes-metrics-aggregator/{}",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(first.headers["user-agent"], agent);
+    assert_eq!(api.next_request().connection, first.connection);
+    assert_eq!(api.next_request().connection, first.connection);
+    running.discovery.stop();
+}
+
+#[test]
+fn over_plain_http_no_token_is_sent() {
+    let api = FakeApi::start_plain();
+    let running = start(&api, &[]);
+    assert!(!api.next_request().headers.contains_key("authorization"));
+    running.wait_for_names(&[]);
+    running.discovery.stop();
+}
+
+#[test]
+fn the_api_server_of_the_cluster() {
+    let api = FakeApi::start();
+    let host = Some(api.address().ip().to_string());
+    let port = Some(api.address().port().to_string());
+    let source = Source::in_cluster(host, port, api.service_account_dir()).unwrap();
+    let running = start_with(&settings(source, &[]));
+    running.wait_for_names(&[]);
+    running.discovery.stop();
+    let outside = Source::in_cluster(None, Some("443".to_owned()), "/nowhere".into());
+    assert_eq!(outside, Err(NotInCluster));
+}
+
+#[test]
+fn pages_make_one_list() {
+    let api = FakeApi::start();
+    let pods = (1..=5).map(|n| pod("ns", &format!("a-{n}"), "a", "10.0.0.1"));
+    api.set_pods(pods.collect());
+    api.set_page_items(2);
+    let running = start(&api, &[]);
+    running.wait_for_names(&["ns/a-1", "ns/a-2", "ns/a-3", "ns/a-4", "ns/a-5"]);
+    let continues: Vec<_> = (0..4)
+        .map(|_| api.next_request().query.remove("continue"))
+        .collect();
+    let token = |text: &str| Some(text.to_owned());
+    assert_eq!(continues, [None, token("from-2"), token("from-4"), None]);
+    running.discovery.stop();
+}
+
+#[test]
+fn a_forbidden_namespace_does_not_blind_the_others() {
+    let api = FakeApi::start();
+    api.set_pods(vec![
+        pod("a", "p-1", "j", "10.0.0.1"),
+        pod("b", "p-1", "j", "10.0.0.2"),
+        pod("c", "p-1", "j", "10.0.0.3"),
+    ]);
+    api.set_forbidden(&["b"]);
+    let running = start(&api, &["b", "a", "b"]);
+    running.wait_for_names(&["a/p-1"]);
+    let error = running.wait_for_error();
+    let expected =
+        "namespace \"b\": status 403: the service account may not list pods in namespace \"b\"";
+    assert!(error.starts_with(expected), "{error}");
+
+    api.set_forbidden(&[]);
+    running.wait_for_names(&["a/p-1", "b/p-1"]);
+    eventually("no error", || running.cache.last_error().is_none());
+
+    api.set_forbidden(&["b"]);
+    api.set_pods(vec![pod("a", "p-2", "j", "10.0.0.1")]);
+    running.wait_for_names(&["a/p-2", "b/p-1"]);
+    running.discovery.stop();
+}
+
+#[test]
+fn no_set_before_every_namespace_has_answered() {
+    let api = FakeApi::start();
+    api.set_pods(vec![
+        pod("a", "p-1", "j", "10.0.0.1"),
+        pod("b", "p-1", "j", "10.0.0.2"),
+    ]);
+    // The namespaces are listed in order.
+    api.script([Fault::Good, Fault::Status(500, "")]);
+    let running = start(&api, &["a", "b"]);
+    running.wait_for_error();
+    assert!(running.cache.snapshot().is_none());
+    eventually("a set", || running.cache.snapshot().is_some());
+    let first = running.cache.snapshot().unwrap();
+    assert_eq!(names(&first), ["a/p-1", "b/p-1"]);
+    running.discovery.stop();
+}
+
+#[test]
+fn what_does_not_change_keeps_its_identity() {
+    let api = FakeApi::start();
+    let [one, two, three] = ["1", "2", "3"].map(|n| pod("ns", n, "a", "10.0.0.1"));
+    api.set_pods(vec![one.clone(), two]);
+    let running = start(&api, &[]);
+    let before = running.wait_for_names(&["ns/1", "ns/2"]);
+    let first_success = running.cache.last_success();
+    eventually("another list", || {
+        running.cache.last_success() != first_success
+    });
+    assert!(Arc::ptr_eq(&before, &running.cache.snapshot().unwrap()));
+    api.set_pods(vec![one, three]);
+    let after = running.wait_for_names(&["ns/1", "ns/3"]);
+    let target = |set: &TargetSet| Arc::clone(&set.job("a").unwrap()[0]);
+    assert!(Arc::ptr_eq(&target(&before), &target(&after)));
+    running.discovery.stop();
+}
+
+#[test]
+fn the_aggregator_is_no_target() {
+    let api = FakeApi::start();
+    api.set_pods(vec![
+        pod("ns", "self", "a", "127.0.0.7"),
+        // The same port of an address that is not of this machine (RFC 5737).
+        pod("ns", "other", "a", "192.0.2.55"),
+        pod("ns", "six", "a", "::1"),
+    ]);
+    let check = |own_address: &str, expected: &[&str]| {
+        let running = start_with(&DiscoverySettings {
+            own_address: Some(own_address.parse().unwrap()),
+            ..settings(source(&api), &[])
+        });
+        running.wait_for_names(expected);
+        running.discovery.stop();
+    };
+    check("0.0.0.0:80", &["ns/other", "ns/six"]);
+    check("127.0.0.7:80", &["ns/other", "ns/six"]);
+    check("127.0.0.8:80", &["ns/other", "ns/self", "ns/six"]);
+    check("0.0.0.0:81", &["ns/other", "ns/self", "ns/six"]);
+}
+
+#[test]
+fn stop_ends_a_slow_answer() {
+    let api = FakeApi::start();
+    api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
+    let running = start(&api, &[]);
+    let before = running.wait_for_names(&["ns/a-1"]);
+    api.script([Fault::Hang]);
+    api.wait_for_hang();
+    // Readers do not wait for it.
+    assert!(Arc::ptr_eq(&before, &running.cache.snapshot().unwrap()));
+    let begin = Instant::now();
+    let ended = running.discovery.ended().clone();
+    running.discovery.stop();
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert_eq!(
+        ended.try_recv(),
+        Err(crossbeam_channel::TryRecvError::Disconnected)
+    );
+    assert!(running.cache.last_error().is_none());
+}
+
+/// A file of this test, in a directory that the tests share.
+fn file_with(name: &str, text: &str) -> PathBuf {
+    let name = format!("pods-{}-{name}.json", std::process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    replace(&path, text);
+    path
+}
+
+/// As an operator does it who does not want half a file to be read.
+fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+fn list_of(pods: &[Value]) -> String {
+    json!({"kind": "List", "items": pods}).to_string()
+}
+
+#[test]
+fn a_file_is_read_again_and_again() {
+    let pods = [
+        pod("a", "p-1", "j", "10.0.0.1"),
+        pod("b", "p-1", "j", "10.0.0.2"),
+    ];
+    let path = file_with("again", &list_of(&pods));
+    let all = start_with(&settings(Source::File(path.clone()), &[]));
+    let some = start_with(&settings(Source::File(path.clone()), &["b", "c"]));
+    all.wait_for_names(&["a/p-1", "b/p-1"]);
+    some.wait_for_names(&["b/p-1"]);
+
+    replace(&path, "{\"kind\": ");
+    all.wait_for(RefreshResult::Malformed);
+    let error = all.wait_for_error();
+    assert!(
+        error.starts_with("file \"") && error.contains("EOF"),
+        "{error}"
+    );
+    fs::remove_file(&path).unwrap();
+    all.wait_for(RefreshResult::File);
+    all.wait_for_names(&["a/p-1", "b/p-1"]);
+
+    replace(&path, &list_of(&pods[..1]));
+    all.wait_for_names(&["a/p-1"]);
+    some.wait_for_names(&[]);
+    all.discovery.stop();
+    some.discovery.stop();
+    fs::remove_file(&path).unwrap();
+}
+
+/// What the thread of this test has logged at info or above, in order.
+fn loud_lines(mark: &str) -> Vec<(Level, String)> {
+    logs::of_thread_that_said(mark)
+        .into_iter()
+        .filter(|line| line.level <= Level::Info)
+        .map(|line| (line.level, line.text))
+        .collect()
+}
+
+#[test]
+fn a_refresh_says_one_thing_and_only_news() {
+    logs::capture();
+    let with_port = |name: &str, port: &str| {
+        let mut pod = pod("ns", name, "a", "10.0.0.1");
+        pod["metadata"]["labels"]["metrics-aggregator.apawel.me/port"] = json!(port);
+        pod
+    };
+    let path = file_with("log-lines", &list_of(&[pod("ns", "p-1", "a", "10.0.0.1")]));
+    let running = start_with(&settings(Source::File(path.clone()), &[]));
+    running.wait_for_names(&["ns/p-1"]);
+    let bad = [with_port("bad-1", "x\u{1b}[2J"), with_port("bad-2", "y")];
+    replace(&path, &list_of(&bad));
+    running.wait_for_names(&["ns/bad-1", "ns/bad-2"]);
+    let success = running.cache.last_success();
+    eventually("another list", || running.cache.last_success() != success);
+    let not_json = "]";
+    replace(&path, not_json);
+    running.wait_for(RefreshResult::Malformed);
+    replace(&path, &list_of(&bad));
+    eventually("no error", || running.cache.last_error().is_none());
+    // The next list only begins when the line of this one is written.
+    let success = running.cache.last_success();
+    eventually("another list", || running.cache.last_success() != success);
+    running.discovery.stop();
+    fs::remove_file(&path).unwrap();
+
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let lines = loud_lines(name);
+    let expected = [
+        (Level::Info, "pod list: 1 targets in 1 jobs".to_owned()),
+        (
+            Level::Warn,
+            "pod list: 2 targets in 1 jobs; option that cannot be used: \"ns/bad-1\": label \
+             metrics-aggregator.apawel.me/port: expected a number from 1 to 65535, found \"x\\u{1b}[2J\" \
+             (and 1 more pods)"
+                .to_owned(),
+        ),
+        (
+            Level::Warn,
+            format!("pod list: file {path:?}: expected value at line 1 column 1; keeping 2 targets in 1 jobs"),
+        ),
+        (Level::Info, "pod list: 2 targets in 1 jobs".to_owned()),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_token_is_never_logged() {
+    logs::capture();
+    let api = FakeApi::start();
+    fs::write(api.service_account_dir().join("token"), "s3cret-t0ken").unwrap();
+    let running = start(&api, &[]);
+    running.wait_for(RefreshResult::Unauthorized);
+    api.set_token("s3cret-t0ken");
+    running.wait_for(RefreshResult::Ok);
+    running.discovery.stop();
+    let lines = logs::all();
+    // ureq logs each request at debug.
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.text.contains(&api.address().to_string()))
+    );
+    assert!(!lines.iter().any(|line| line.text.contains("s3cret-t0ken")));
+}

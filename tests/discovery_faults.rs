@@ -1,0 +1,254 @@
+//! Every way in which a list fails: the last complete set stays, the reason is told, and discovery recovers by itself.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kubernetes_metrics_aggregator::discovery::{Discovery, Source, TargetCache};
+use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
+
+use crate::support::discovery::{settings, start, start_with};
+use crate::support::eventually;
+use crate::support::fake_api::{FakeApi, Fault, pod};
+
+/// Many times the same, so that it still holds when the test looks.
+fn repeated(fault: &Fault) -> impl Iterator<Item = Fault> {
+    std::iter::repeat_n(fault.clone(), 100)
+}
+
+/// A fault after a good list of two pages, first on the first page, then on the second: what the refreshes count as,
+/// and what the status page says. The targets stay.
+#[track_caller]
+fn check_failure(fault: &Fault, result: RefreshResult, expected: &str) {
+    for is_first_page in [true, false] {
+        let api = FakeApi::start();
+        let pods = (1..=3).map(|n| pod("ns", &format!("a-{n}"), "a", "10.0.0.1"));
+        api.set_pods(pods.collect());
+        api.set_page_items(2);
+        let running = start(&api, &[]);
+        let before = running.wait_for_names(&["ns/a-1", "ns/a-2", "ns/a-3"]);
+        if is_first_page {
+            api.script(repeated(fault));
+        } else {
+            api.script_pages(repeated(fault));
+        }
+        running.wait_for(result);
+        let error = running.wait_for_error();
+        assert!(error.contains(expected), "{error}");
+        assert!(Arc::ptr_eq(&before, &running.cache.snapshot().unwrap()));
+        assert!(running.cache.last_success().is_some());
+        running.discovery.stop();
+    }
+}
+
+#[test]
+fn statuses_keep_the_last_list() {
+    let check_status = |status, result, expected| {
+        check_failure(&Fault::Status(status, ""), result, expected);
+    };
+    check_status(
+        401,
+        RefreshResult::Unauthorized,
+        "status 401: \"scripted 401\"",
+    );
+    check_status(
+        403,
+        RefreshResult::Forbidden,
+        "status 403: the service account may not list pods at the cluster scope: \"scripted 403\"",
+    );
+    check_status(410, RefreshResult::Gone, "status 410: \"scripted 410\"");
+    check_status(
+        429,
+        RefreshResult::Throttled,
+        "status 429: \"scripted 429\"",
+    );
+    check_status(
+        500,
+        RefreshResult::ServerError,
+        "status 500: \"scripted 500\"",
+    );
+    let redirect = Fault::Status(302, "Location: http://127.0.0.1:1/\r\n");
+    check_failure(&redirect, RefreshResult::ServerError, "status 302");
+}
+
+#[test]
+fn answers_that_break_off_keep_the_last_list() {
+    check_failure(
+        &Fault::Close,
+        RefreshResult::Connection,
+        "connection: peer closed",
+    );
+    check_failure(
+        &Fault::HalfBody,
+        RefreshResult::Connection,
+        "Peer disconnected",
+    );
+}
+
+#[test]
+fn answers_that_are_no_pod_list_keep_the_last_list() {
+    let check_body = |body, expected| {
+        check_failure(&Fault::Body(body), RefreshResult::Malformed, expected);
+    };
+    check_body("<html>", "not a pod list: expected value");
+    check_body("{}", "not a pod list: expected kind PodList");
+    check_body(r#"{"kind":"PodList","items":["#, "not a pod list: EOF");
+    check_body(
+        r#"{"kind":"PodList","items":[]}{"#,
+        "not a pod list: trailing",
+    );
+}
+
+#[test]
+fn a_list_without_end_is_given_up() {
+    let api = FakeApi::start_plain();
+    let running = start(&api, &[]);
+    running.wait_for_names(&[]);
+    api.script([Fault::EmptyPage]);
+    api.script_pages(std::iter::repeat_n(Fault::EmptyPage, 2_000));
+    running.wait_for(RefreshResult::Malformed);
+    assert_eq!(&*running.wait_for_error(), "larger than 2,000 pages");
+    running.discovery.stop();
+}
+
+#[test]
+fn an_old_continue_token_starts_the_list_again() {
+    let api = FakeApi::start();
+    let pods = (1..=3).map(|n| pod("ns", &format!("a-{n}"), "a", "10.0.0.1"));
+    api.set_pods(pods.collect());
+    api.set_page_items(2);
+    api.script_pages([Fault::Status(410, ""), Fault::Status(410, "")]);
+    let running = start(&api, &[]);
+    running.wait_for_names(&["ns/a-1", "ns/a-2", "ns/a-3"]);
+    assert_eq!(running.telemetry.refreshes(RefreshResult::Gone), 0);
+    let is_first = |_| !api.next_request().query.contains_key("continue");
+    let firsts: Vec<bool> = (0..6).map(is_first).collect();
+    assert_eq!(firsts, [true, false, true, false, true, false]);
+    running.discovery.stop();
+}
+
+#[test]
+fn discovery_recovers_by_itself() {
+    let api = FakeApi::start();
+    api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
+    api.script([Fault::Close, Fault::Status(500, "")]);
+    let running = start(&api, &[]);
+    running.wait_for(RefreshResult::ServerError);
+    assert!(running.cache.snapshot().is_none());
+    assert!(running.cache.last_success().is_none());
+    running.wait_for_names(&["ns/a-1"]);
+    eventually("no error", || running.cache.last_error().is_none());
+    assert!(running.cache.last_success_time().is_some());
+    running.discovery.stop();
+}
+
+#[test]
+fn retry_after_is_obeyed() {
+    let api = FakeApi::start();
+    api.script([Fault::Status(429, "Retry-After: 3\r\n")]);
+    let running = start(&api, &[]);
+    api.next_request();
+    let asked = Instant::now();
+    api.next_request();
+    // Longer than the first wait ever is without the header.
+    assert!(asked.elapsed() >= Duration::from_millis(2_900));
+    running.discovery.stop();
+}
+
+#[test]
+fn a_token_that_was_replaced_is_read_at_once() {
+    let api = FakeApi::start();
+    let running = start(&api, &[]);
+    running.wait_for_names(&[]);
+    fs::write(api.service_account_dir().join("token"), "second").unwrap();
+    api.set_token("second");
+    api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
+    running.wait_for_names(&["ns/a-1"]);
+    assert_eq!(running.telemetry.refreshes(RefreshResult::Unauthorized), 0);
+    running.discovery.stop();
+}
+
+#[test]
+fn a_token_that_expired_is_replaced_later() {
+    let api = FakeApi::start();
+    let running = start(&api, &[]);
+    running.wait_for_names(&[]);
+    api.set_token("second");
+    running.wait_for(RefreshResult::Unauthorized);
+    fs::write(api.service_account_dir().join("token"), "second").unwrap();
+    api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
+    running.wait_for_names(&["ns/a-1"]);
+    running.discovery.stop();
+}
+
+#[test]
+fn a_ca_that_rotates_is_read_again() {
+    let api = FakeApi::start();
+    let running = start(&api, &[]);
+    running.wait_for_names(&[]);
+    api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
+    api.rotate_ca();
+    running.wait_for_names(&["ns/a-1"]);
+    running.discovery.stop();
+}
+
+#[test]
+fn a_server_of_another_ca_is_not_trusted() {
+    let [api, other] = [FakeApi::start(), FakeApi::start()];
+    let running = start_with(&settings(
+        Source::Url {
+            url: api.url(),
+            service_account_dir: other.service_account_dir(),
+        },
+        &[],
+    ));
+    running.wait_for(RefreshResult::Connection);
+    let error = running.wait_for_error();
+    assert!(
+        error.starts_with("connection: invalid peer certificate"),
+        "{error}"
+    );
+    running.discovery.stop();
+}
+
+#[test]
+fn without_a_service_account_the_error_names_the_file() {
+    let api = FakeApi::start();
+    let running = start_with(&settings(
+        Source::Url {
+            url: api.url(),
+            service_account_dir: "/nowhere".into(),
+        },
+        &[],
+    ));
+    running.wait_for(RefreshResult::File);
+    let error = running.wait_for_error();
+    assert!(
+        error.starts_with("service account file \"/nowhere/token\": "),
+        "{error}"
+    );
+    running.discovery.stop();
+}
+
+#[test]
+fn urls_that_cannot_be_used() {
+    for url in [
+        "",
+        "api",
+        "ftp://api",
+        "https://",
+        "http://u:p@api",
+        "http://api?x=1",
+        "/x",
+    ] {
+        let source = Source::Url {
+            url: url.to_owned(),
+            service_account_dir: "/nowhere".into(),
+        };
+        let telemetry = Arc::new(Telemetry::default());
+        let error = Discovery::start(&settings(source, &[]), TargetCache::new(), telemetry)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("API server: expected a URL"), "{error}");
+    }
+}

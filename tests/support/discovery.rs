@@ -1,0 +1,80 @@
+//! A running cache thread, and how to wait for what it publishes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kubernetes_metrics_aggregator::discovery::{Discovery, DiscoverySettings, Source, TargetCache};
+use kubernetes_metrics_aggregator::target::{Target, TargetSet};
+use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
+
+use super::eventually;
+use super::fake_api::FakeApi;
+
+/// The cache thread and what it shares.
+pub(crate) struct Running {
+    pub(crate) cache: TargetCache,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) discovery: Discovery,
+}
+
+pub(crate) fn settings(source: Source, namespaces: &[&str]) -> DiscoverySettings {
+    DiscoverySettings {
+        source,
+        namespaces: namespaces.iter().map(|&name| name.to_owned()).collect(),
+        interval: Duration::from_millis(10),
+        own_address: None,
+    }
+}
+
+pub(crate) fn start_with(settings: &DiscoverySettings) -> Running {
+    let cache = TargetCache::new();
+    let telemetry = Arc::new(Telemetry::default());
+    let discovery = Discovery::start(settings, cache.clone(), Arc::clone(&telemetry)).unwrap();
+    Running {
+        cache,
+        telemetry,
+        discovery,
+    }
+}
+
+pub(crate) fn source(api: &FakeApi) -> Source {
+    Source::Url {
+        url: api.url(),
+        service_account_dir: api.service_account_dir(),
+    }
+}
+
+pub(crate) fn start(api: &FakeApi, namespaces: &[&str]) -> Running {
+    start_with(&settings(source(api), namespaces))
+}
+
+/// `namespace/pod` of all targets.
+pub(crate) fn names(set: &TargetSet) -> Vec<String> {
+    let name = |target: &Arc<Target>| format!("{}/{}", target.namespace, target.pod);
+    set.targets().map(name).collect()
+}
+
+impl Running {
+    #[track_caller]
+    pub(crate) fn wait_for_names(&self, expected: &[&str]) -> Arc<TargetSet> {
+        let has_names = || {
+            self.cache
+                .snapshot()
+                .is_some_and(|set| names(&set) == expected)
+        };
+        eventually(&format!("targets {expected:?}"), has_names);
+        self.cache.snapshot().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for(&self, result: RefreshResult) {
+        let is_counted = || self.telemetry.refreshes(result) > 0;
+        eventually(&format!("{result:?}"), is_counted);
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_error(&self) -> Arc<str> {
+        eventually("an error", || self.cache.last_error().is_some());
+        self.cache.last_error().unwrap()
+    }
+}

@@ -1,0 +1,199 @@
+//! What the fake API server answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
+use rustls::ServerConfig;
+use serde_json::{Value, json};
+
+/// What the server does instead of a good answer, once each, in order.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// None: the good answer.
+    Good,
+    /// This status with a `Status` object, and these header lines.
+    Status(u16, &'static str),
+    /// 200 with this body.
+    Body(&'static str),
+    /// Closes after half of the good answer.
+    HalfBody,
+    /// Closes without an answer.
+    Close,
+    /// Begins the good answer and says no more while the client waits.
+    Hang,
+    /// A page without a pod that another one follows.
+    EmptyPage,
+}
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    pub(crate) path: String,
+    pub(crate) query: BTreeMap<String, String>,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Number of the connection, from 0.
+    pub(crate) connection: u32,
+}
+
+/// What the server knows and is to do.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) token: String,
+    pub(super) pods: Vec<Value>,
+    pub(super) page_items: usize,
+    /// Namespaces that may not be listed; an empty name: all at once.
+    pub(super) forbidden: Vec<String>,
+    pub(super) faults: VecDeque<Fault>,
+    /// For pages after the first only.
+    pub(super) page_faults: VecDeque<Fault>,
+}
+
+/// What is to be sent, and what happens then.
+pub(super) struct Answer {
+    pub(super) bytes: Vec<u8>,
+    pub(super) then: Then,
+}
+
+/// What happens to the connection after an answer.
+pub(super) enum Then {
+    KeepAlive,
+    Close,
+    Hang,
+}
+
+impl State {
+    pub(super) fn answer(&mut self, request: &Recorded) -> Answer {
+        let fault = if request.query.contains_key("continue") {
+            self.page_faults.pop_front()
+        } else {
+            self.faults.pop_front()
+        };
+        let then = |bytes, then| Answer { bytes, then };
+        match fault {
+            None | Some(Fault::Good) => then(self.good_answer(request), Then::KeepAlive),
+            Some(Fault::Status(code, headers)) => {
+                let message = format!("scripted {code}");
+                then(status(code, &message, headers), Then::KeepAlive)
+            }
+            Some(Fault::Body(body)) => then(ok(body.as_bytes(), false), Then::KeepAlive),
+            Some(Fault::HalfBody) => then(half(self.good_answer(request)), Then::Close),
+            Some(Fault::Close) => then(Vec::new(), Then::Close),
+            Some(Fault::Hang) => then(half(self.good_answer(request)), Then::Hang),
+            Some(Fault::EmptyPage) => {
+                let page =
+                    json!({"kind": "PodList", "items": [], "metadata": {"continue": "again"}});
+                then(ok(page.to_string().as_bytes(), false), Then::KeepAlive)
+            }
+        }
+    }
+
+    /// As the real server: the token first, then the right, then the parameters.
+    fn good_answer(&self, request: &Recorded) -> Vec<u8> {
+        let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
+        if self.tls.is_some() && header("authorization") != format!("Bearer {}", self.token) {
+            return status(401, "Unauthorized", "");
+        }
+        let namespace = match request.path.split('/').collect::<Vec<_>>()[..] {
+            ["", "api", "v1", "pods"] => "",
+            ["", "api", "v1", "namespaces", namespace, "pods"] => namespace,
+            _ => return status(404, "the server could not find the requested resource", ""),
+        };
+        if self.forbidden.iter().any(|name| name == namespace) {
+            let message = "pods is forbidden: User \"system:serviceaccount:m:aggregator\" cannot list resource \"pods\"";
+            return status(403, message, "");
+        }
+        if let Err(message) = check_parameters(request) {
+            return status(400, message, "");
+        }
+        let page = self.page(namespace, request);
+        ok(
+            page.to_string().as_bytes(),
+            header("accept-encoding") == "gzip",
+        )
+    }
+
+    fn page(&self, namespace: &str, request: &Recorded) -> Value {
+        let is_selected = |pod: &&Value| {
+            pod["metadata"]["labels"].get(JOB_NAME_KEY).is_some()
+                && (namespace.is_empty() || pod["metadata"]["namespace"] == namespace)
+        };
+        let selected: Vec<&Value> = self.pods.iter().filter(is_selected).collect();
+        let start = match request.query.get("continue") {
+            Some(token) => token.strip_prefix("from-").unwrap().parse().unwrap(),
+            None => 0,
+        };
+        let limit: usize = request.query["limit"].parse().unwrap();
+        let end = selected.len().min(start + limit.min(self.page_items));
+        let mut metadata = json!({"resourceVersion": "100"});
+        if end < selected.len() {
+            metadata["continue"] = json!(format!("from-{end}"));
+        }
+        json!({
+            "kind": "PodList",
+            "apiVersion": "v1",
+            "metadata": metadata,
+            "items": &selected[start..end],
+        })
+    }
+}
+
+/// The rules of `ValidateListOptions` in apimachinery, and that the client selects by the label.
+fn check_parameters(request: &Recorded) -> Result<(), &'static str> {
+    let parameter = |name: &str| request.query.get(name).map(String::as_str);
+    let is_first = parameter("continue").is_none();
+    if parameter("labelSelector") != Some(JOB_NAME_KEY) || parameter("limit").is_none() {
+        return Err("expected a selector by job name and a limit");
+    }
+    let version = (
+        parameter("resourceVersion"),
+        parameter("resourceVersionMatch"),
+    );
+    match version {
+        (None, None) => Ok(()),
+        (Some("0"), Some("NotOlderThan")) if is_first => Ok(()),
+        (_, Some(_)) if !is_first => Err("resourceVersionMatch is forbidden with continue"),
+        (Some(_), _) if !is_first => {
+            Err("specifying resource version is not allowed when using continue")
+        }
+        _ => Err("resourceVersionMatch is forbidden unless resourceVersion is provided"),
+    }
+}
+
+/// All of the head and half of what follows.
+fn half(mut answer: Vec<u8>) -> Vec<u8> {
+    let head = answer
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    answer.truncate(head + (answer.len() - head) / 2);
+    answer
+}
+
+fn status(code: u16, message: &str, headers: &str) -> Vec<u8> {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code});
+    response(code, headers, body.to_string().as_bytes())
+}
+
+fn ok(body: &[u8], is_gzip: bool) -> Vec<u8> {
+    if !is_gzip {
+        return response(200, "", body);
+    }
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(body).unwrap();
+    response(200, "Content-Encoding: gzip\r\n", &gzip.finish().unwrap())
+}
+
+fn response(code: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {code} Scripted\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
