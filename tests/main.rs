@@ -6,6 +6,7 @@
 //! * `discovery`: the cache thread against the fake API server and files
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
+//! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `merge`: many bodies in one text
 //! * `pod_options`: each option of a pod, good and bad values
 //! * `route`: what a request line asks for
@@ -21,6 +22,7 @@ mod discovery;
 mod discovery_faults;
 mod endurance;
 mod exposition;
+mod front;
 mod merge;
 mod pod_options;
 mod route;

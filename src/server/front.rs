@@ -1,7 +1,144 @@
-//! Where requests come in: the listening socket.
+//! The front: where clients from outside come in, and all that stands between them and tiny_http.
+//!
+//! It accepts TCP connections under a bound, does TLS and authentication, reads one well-formed request without a
+//! body at a time within limits of size and time, hands it to tiny_http, and sends the answer as fast as the client
+//! takes it, also within limits. What a client does wrong is answered at once with one line that says what to do.
+//!
+//! Threads: `front` accepts; each connection has its own, `connection`, from `accept` to its end; `front files` reads
+//! certificate and token files again. Keep-alive is offered: a scraper over TLS then needs one handshake, not one per
+//! scrape.
+//!
+//! Nothing that a stranger can cause is logged above debug, but for one bounded warning.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+mod answer;
+mod auth;
+mod connection;
+mod connections;
+mod files;
+mod head;
+mod refusal;
+mod requests;
+mod room;
+mod stream;
+mod tls;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::telemetry::{FrontEvent, Telemetry};
+pub use answer::Answer;
+use connections::Connections;
+pub use files::FileError;
+use files::Files;
+pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, HeadBuffer, TARGET_BYTES_MAX};
+pub use refusal::Refusal;
+pub use requests::{FrontRequest, Requests};
+use room::Room;
+pub use tls::{TlsError, TlsFiles};
+
+/// Stack of a connection's thread: a handshake needs a good part of it. Untouched pages cost nothing.
+const STACK_BYTES: usize = 256 * 1024;
+/// First and longest pause after `accept` has failed for want of something.
+const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// Least time between two warnings of one kind.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What can be set.
+#[derive(Debug, Clone)]
+pub struct FrontSettings {
+    /// Most connections at once (`MAX_CONNECTIONS`); at most half of the descriptors that the process may open are
+    /// used for them.
+    pub connections_max: usize,
+    /// Certificate files; without, plain HTTP is spoken.
+    pub tls: Option<TlsFiles>,
+    /// The bearer token that requests have to show, if any.
+    pub token_file: Option<PathBuf>,
+    /// Time and size limits; nobody but a test needs others than the default.
+    pub limits: Limits,
+}
+
+/// How long and how much of it a client is waited for.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For a TLS handshake: 10 s.
+    pub handshake_time: Duration,
+    /// For a whole request head, from the connection's start or from its first byte: 10 s.
+    pub head_time: Duration,
+    /// For the first byte of a next request: 2 min, longer than most scrape intervals.
+    pub idle_time: Duration,
+    /// A client that takes less than `progress_bytes` of its answer in this time is cut off: 10 s.
+    pub progress_time: Duration,
+    /// See there: 64 KiB, or what is left of the answer.
+    pub progress_bytes: usize,
+    /// For a whole answer: 5 min, longer than any scrape.
+    pub send_time: Duration,
+    /// For the client to close after the last answer: 2 s.
+    pub linger_time: Duration,
+    /// What it may still send then: 256 KiB.
+    pub linger_bytes: usize,
+    /// Answers that clients have not taken yet, together: 256 MiB.
+    pub unsent_bytes_max: usize,
+    /// To make room for another, an answer under way may be cut off after this time: 2 s,
+    pub unsent_time: Duration,
+    /// or after this time without `progress_bytes` being taken: 500 ms.
+    pub unsent_stall_time: Duration,
+    /// Between two looks at the certificate and token files: 2 s.
+    pub reload_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            handshake_time: Duration::from_secs(10),
+            head_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(120),
+            progress_time: Duration::from_secs(10),
+            progress_bytes: 64 * 1024,
+            send_time: Duration::from_secs(300),
+            linger_time: Duration::from_secs(2),
+            linger_bytes: 256 * 1024,
+            unsent_bytes_max: 256 * 1024 * 1024,
+            unsent_time: Duration::from_secs(2),
+            unsent_stall_time: Duration::from_millis(500),
+            reload_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why the front cannot start.
+#[derive(Debug)]
+pub enum FrontError {
+    /// A certificate, key or token file cannot be used.
+    File(FileError),
+    /// A thread or a socket of its own cannot be had.
+    Start(io::Error),
+}
+
+impl fmt::Display for FrontError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrontError::File(error) => error.fmt(f),
+            FrontError::Start(error) => write!(f, "the server cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for FrontError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FrontError::File(error) => Some(error),
+            FrontError::Start(error) => Some(error),
+        }
+    }
+}
 
 /// Listens on the address. All addresses means IPv6 and IPv4 alike; where the machine has no IPv6, IPv4 alone.
 ///
@@ -15,4 +152,206 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         }
         bound => bound,
     }
+}
+
+/// The running front. Its requests come out of the [`Requests`] that were started with it.
+#[derive(Debug)]
+pub struct Front {
+    shared: Arc<Shared>,
+    /// A second handle of the listening socket.
+    closer: TcpStream,
+    /// One message for each thread ends its waiting.
+    stop: Sender<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What all threads of the front share.
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    files: Files,
+    connections: Arc<Connections>,
+    requests: Arc<Requests>,
+    telemetry: Arc<Telemetry>,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Front {
+    /// Starts to accept connections.
+    ///
+    /// # Errors
+    /// A file is not right ([`FrontError::File`]), or the machine lacks something ([`FrontError::Start`]).
+    pub fn start(
+        listener: TcpListener,
+        settings: FrontSettings,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<(Front, Arc<Requests>), FrontError> {
+        let limits = settings.limits;
+        let files = Files::load(settings.tls.as_ref(), settings.token_file.as_deref())
+            .map_err(FrontError::File)?;
+        let places = places(settings.connections_max);
+        let room = Room::new(limits.clone(), Arc::clone(&telemetry));
+        let requests = Arc::new(Requests::open(Arc::new(room)).map_err(FrontError::Start)?);
+        let shared = Arc::new(Shared {
+            limits,
+            files,
+            connections: Arc::new(Connections::new(places, Arc::clone(&telemetry))),
+            requests: Arc::clone(&requests),
+            telemetry,
+            warned: Mutex::default(),
+        });
+        let front = Front::start_threads(listener, shared).map_err(FrontError::Start)?;
+        Ok((front, requests))
+    }
+
+    fn start_threads(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Front> {
+        // A listening socket can be shut down, but std offers that for streams only.
+        let closer = TcpStream::from(OwnedFd::from(listener.try_clone()?));
+        let (stop, stopped) = bounded(2);
+        let mut threads = Vec::new();
+        if !shared.files.is_empty() {
+            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+            threads.push(
+                thread::Builder::new()
+                    .name("front files".to_owned())
+                    .spawn(move || {
+                        while stopped.recv_timeout(shared.limits.reload_interval)
+                            == Err(RecvTimeoutError::Timeout)
+                        {
+                            shared.files.reload();
+                        }
+                    })?,
+            );
+        }
+        let accepting = Arc::clone(&shared);
+        let accept = move || accepting.accept_all(&listener, &stopped);
+        threads.push(
+            thread::Builder::new()
+                .name("front".to_owned())
+                .spawn(accept)?,
+        );
+        Ok(Front {
+            shared,
+            closer,
+            stop,
+            threads,
+        })
+    }
+
+    /// Stops accepting: new connections are refused by the kernel at once, and those without a request at hand are
+    /// closed. Requests under way go on.
+    pub fn stop_accepting(&self) {
+        for _ in &self.threads {
+            // An error means that the messages are there already.
+            let _ = self.stop.try_send(());
+        }
+        self.shared.connections.stop();
+        // Wakes the thread that accepts. An error means that it was done before.
+        let _ = self.closer.shutdown(Shutdown::Both);
+    }
+
+    /// Stops accepting, waits until all requests under way are answered, then ends the rest.
+    ///
+    /// Whoever answers requests has to go on doing so meanwhile. Afterwards [`Requests::next`] has no more.
+    pub fn finish(self, within: Duration) {
+        self.stop_accepting();
+        let left = self.shared.connections.finish(within);
+        self.shared.requests.finish();
+        if left > 0 {
+            log::warn!(
+                "{left} connections were still being answered after {} s and are cut off",
+                within.as_secs()
+            );
+            self.shared
+                .connections
+                .wait_empty(self.shared.limits.linger_time);
+        }
+        for thread in self.threads {
+            // An error is a panic; the hook has logged it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn accept_all(self: &Arc<Self>, listener: &TcpListener, stopped: &Receiver<()>) {
+        let (mut pause, pause_max) = ACCEPT_PAUSE;
+        loop {
+            let accepted = listener.accept().and_then(|(tcp, _)| self.admit(tcp));
+            if self.connections.is_stopping() {
+                return;
+            }
+            let Err(error) = accepted else {
+                pause = ACCEPT_PAUSE.0;
+                continue;
+            };
+            self.telemetry.count_front(FrontEvent::AcceptError);
+            if matches!(
+                error.kind(),
+                ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+            ) {
+                continue;
+            }
+            // Out of descriptors, memory or threads. Those who wait give theirs back.
+            self.warn(&format!("a connection cannot be accepted: {error}"));
+            self.connections.make_room();
+            // Ends at once when the front stops.
+            let _ = stopped.recv_timeout(pause);
+            pause = (pause * 2).min(pause_max);
+        }
+    }
+
+    /// Gives a connection a place and a thread.
+    fn admit(self: &Arc<Self>, tcp: TcpStream) -> io::Result<()> {
+        let tcp = Arc::new(tcp);
+        let Some(place) = self.connections.admit(&tcp) else {
+            return Ok(());
+        };
+        if place.made_room() {
+            self.warn_full(
+                "all connections are taken, those that wait longest without a request are closed",
+            );
+        }
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new()
+            .name("connection".to_owned())
+            .stack_size(STACK_BYTES);
+        thread
+            .spawn(move || connection::serve(&shared, &place, &tcp))
+            .map(drop)
+    }
+
+    fn warn_full(&self, what: &str) {
+        self.warn(&format!("{what} (MAX_CONNECTIONS)"));
+    }
+
+    /// Logs what strangers can cause: one line in a while, whatever happens.
+    fn warn(&self, what: &str) {
+        let mut warned = self.warned.lock().expect("no panic while it is locked");
+        if warned.is_none_or(|last| last.elapsed() >= WARN_INTERVAL) {
+            *warned = Some(Instant::now());
+            drop(warned);
+            log::warn!("{what}");
+        } else {
+            log::debug!("{what}");
+        }
+    }
+}
+
+/// Connections at once: as set, but at most half of the descriptors that the process may open, so that scrapes and
+/// files have the others.
+fn places(connections_max: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let open_files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft_limit =
+        open_files.and_then(|limit| limit.split_whitespace().next()?.parse::<usize>().ok());
+    let half = soft_limit.map_or(usize::MAX, |limit| limit / 2);
+    if half < connections_max {
+        log::warn!(
+            "MAX_CONNECTIONS is {connections_max}, but only {half} are used: half of the open files limit"
+        );
+    }
+    connections_max.min(half).max(1)
 }

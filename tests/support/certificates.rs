@@ -49,6 +49,14 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// A certificate for these DNS names and IPs and its key, both PEM.
+    pub(crate) fn pem_pair(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = params(names);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
     fn sign(&self, params: &CertificateParams) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

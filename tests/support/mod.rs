@@ -1,4 +1,4 @@
-//! The only shared helpers: an API server and pods that behave as told, the built program as a process.
+//! The only shared helpers: an API server and pods that behave as told, a front, the built program as a process.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,6 +11,7 @@ pub(crate) mod discovery;
 pub(crate) mod fake_api;
 mod fake_api_answers;
 pub(crate) mod fake_pod;
+pub(crate) mod front;
 pub(crate) mod logs;
 pub(crate) mod program;
 

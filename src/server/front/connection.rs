@@ -1,0 +1,254 @@
+//! The life of one connection, on its own thread: handshake, then request by request head, authorisation, answer.
+
+use std::io::{self, ErrorKind};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Shared;
+use super::answer::Answer;
+use super::connections::{Begin, Place};
+use super::head::{Head, HeadBuffer};
+use super::refusal::Refusal;
+use super::room::Share;
+use super::stream::{ClientStream, Progress};
+use crate::telemetry::FrontEvent;
+
+/// Read from the client at once; most heads are smaller.
+const READ_BYTES: usize = 2 * 1024;
+/// A body up to this size goes out in one write with its head.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
+
+/// Why a connection ends.
+enum End {
+    /// The client gets a last answer.
+    Refused(Refusal),
+    /// All is said.
+    Done,
+    /// The client is gone, or was cut off.
+    Broken(io::Error),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        End::Refused(refusal)
+    }
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    place: &'a Place,
+    tcp: &'a Arc<TcpStream>,
+    stream: ClientStream,
+    buffer: HeadBuffer,
+    /// No request has been read yet.
+    fresh: bool,
+    /// The request at hand is HEAD: its answer has no body.
+    head_only: bool,
+}
+
+/// Serves the connection until it ends.
+pub(super) fn serve(shared: &Shared, place: &Place, tcp: &Arc<TcpStream>) {
+    let tls = shared
+        .files
+        .tls
+        .as_ref()
+        .map(super::files::Watched::current);
+    let stream = match ClientStream::new(Arc::clone(tcp), tls) {
+        Ok(stream) => stream,
+        Err(error) => return log::debug!("connection {}: {error}", place.id()),
+    };
+    let buffer = HeadBuffer::default();
+    let mut connection = Connection {
+        shared,
+        place,
+        tcp,
+        stream,
+        buffer,
+        fresh: true,
+        head_only: false,
+    };
+    let Err(end) = connection.run();
+    match end {
+        End::Refused(refusal) => {
+            log::debug!(
+                "connection {}: refused with {}: {refusal}",
+                place.id(),
+                refusal.status()
+            );
+            shared.telemetry.count_front_refusal(refusal.status());
+            if connection
+                .send(Answer::from(refusal), &Share::none(), false)
+                .is_ok()
+            {
+                connection.stream.close(&shared.limits);
+            }
+        }
+        End::Done => connection.stream.close(&shared.limits),
+        End::Broken(error) => log::debug!("connection {}: {error}", place.id()),
+    }
+}
+
+/// There is always a reason to end.
+type Never = std::convert::Infallible;
+
+impl Connection<'_> {
+    fn run(&mut self) -> Result<Never, End> {
+        self.handshake()?;
+        loop {
+            let head = self.read_head()?;
+            self.fresh = false;
+            self.head_only = head.method == "HEAD";
+            self.authorise(&head)?;
+            match self.place.begin_answer(head.is_open()) {
+                Begin::Answer => {}
+                Begin::Full => {
+                    self.shared
+                        .warn_full("all connections are being answered, new ones are refused");
+                    return Err(Refusal::Full.into());
+                }
+                Begin::Closed => return Err(End::Done),
+            }
+            let answered = self.answer(&head);
+            let may_go_on = self.place.end_answer();
+            if !answered? || !may_go_on {
+                return Err(End::Done);
+            }
+        }
+    }
+
+    fn handshake(&mut self) -> Result<(), End> {
+        let deadline = Instant::now() + self.shared.limits.handshake_time;
+        if self.stream.turned_plain(deadline).map_err(End::Broken)? {
+            return Err(Refusal::PlainHttp.into());
+        }
+        self.stream.handshake(deadline).map_err(|error| {
+            self.shared
+                .telemetry
+                .count_front(FrontEvent::HandshakeFailed);
+            log::debug!("connection {}: TLS handshake: {error}", self.place.id());
+            End::Done
+        })
+    }
+
+    /// Reads until a whole request is there.
+    fn read_head(&mut self) -> Result<Head, End> {
+        let limits = &self.shared.limits;
+        let idle = self.buffer.is_empty() && !self.fresh;
+        let mut deadline = Instant::now()
+            + if idle {
+                limits.idle_time
+            } else {
+                limits.head_time
+            };
+        let mut bytes = [0; READ_BYTES];
+        loop {
+            if let Some(head) = self.buffer.take()? {
+                return Ok(head);
+            }
+            match self.stream.read(&mut bytes, deadline) {
+                Ok(0) if self.buffer.is_empty() => return Err(End::Done),
+                Ok(0) => return Err(Refusal::Truncated.into()),
+                Ok(length) => {
+                    if self.buffer.is_empty() && idle {
+                        deadline = Instant::now() + limits.head_time;
+                    }
+                    self.buffer.push(&bytes[..length]);
+                }
+                Err(error) if error.kind() != ErrorKind::TimedOut => {
+                    return Err(End::Broken(error));
+                }
+                Err(_) if self.buffer.is_empty() => return Err(End::Done),
+                Err(_) => return Err(Refusal::TooSlow.into()),
+            }
+        }
+    }
+
+    fn authorise(&self, head: &Head) -> Result<(), Refusal> {
+        let files = &self.shared.files;
+        if head.is_open() {
+            return Ok(());
+        }
+        if files.needs_client_certificate && !self.stream.has_client_certificate() {
+            return Err(Refusal::Certificate);
+        }
+        match &files.token {
+            Some(token) if !token.current().admits(&head.authorization) => Err(Refusal::Token),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the request answered; answers whether the client may send another one.
+    fn answer(&mut self, head: &Head) -> Result<bool, End> {
+        let shared = self.shared;
+        let answers = shared.requests.send(head, self.tcp).map_err(|error| {
+            log::debug!("connection {}: {error}", self.place.id());
+            Refusal::Stopping
+        })?;
+        let Ok((answer, share)) = answers.recv() else {
+            let stopping = shared.connections.is_stopping();
+            return Err(if stopping {
+                Refusal::Stopping
+            } else {
+                Refusal::NoAnswer
+            }
+            .into());
+        };
+        let keep_alive = head.keep_alive && !shared.connections.is_stopping();
+        self.send_with(answer, share, keep_alive)?;
+        Ok(keep_alive)
+    }
+
+    fn send_with(&mut self, answer: Answer, share: Share, keep_alive: bool) -> Result<(), End> {
+        let sent = self.send(answer, &share, keep_alive);
+        drop(share);
+        sent.map_err(|error| {
+            if error.kind() == ErrorKind::TimedOut {
+                self.shared.telemetry.count_front(FrontEvent::SendCutOff);
+            }
+            End::Broken(error)
+        })
+    }
+
+    fn send(&mut self, mut answer: Answer, share: &Share, keep_alive: bool) -> io::Result<()> {
+        let mut progress = Progress::start(&self.shared.limits, share);
+        let mut head = answer.head(keep_alive);
+        let mut left = if self.head_only { 0 } else { answer.length };
+        if left <= JOINED_BYTES_MAX {
+            take_body(&mut answer, left, |piece| {
+                head.extend_from_slice(piece);
+                Ok(())
+            })?;
+            left = 0;
+        }
+        self.stream.write_all(&head, &mut progress)?;
+        take_body(&mut answer, left, |piece| {
+            self.stream.write_all(piece, &mut progress)
+        })
+    }
+}
+
+/// Passes `left` bytes of the body on, piece by piece.
+fn take_body(
+    answer: &mut Answer,
+    mut left: usize,
+    mut pass: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    while left > 0 {
+        let piece = match answer.body.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            piece => piece?,
+        };
+        if piece.is_empty() {
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the answer ended before its length",
+            ));
+        }
+        let length = piece.len().min(left);
+        pass(&piece[..length])?;
+        answer.body.consume(length);
+        left -= length;
+    }
+    Ok(())
+}

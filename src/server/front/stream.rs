@@ -1,0 +1,269 @@
+//! The client's side of a connection: TCP with or without TLS, every read and write within a limit.
+//!
+//! Blocking sockets with timeouts; no thread but the connection's own reads or writes here. Another one may shut the
+//! socket down, which ends whatever is going on.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection};
+
+use super::Limits;
+use super::room::Share;
+
+/// Longest that one write waits before the progress is looked at.
+const WRITE_WAIT: Duration = Duration::from_millis(500);
+/// Written at once, so that the progress of a slow client is seen.
+const WRITE_BYTES: usize = 256 * 1024;
+/// Read at once while waiting for the client to close.
+const DRAIN_BYTES: usize = 8 * 1024;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct ClientStream {
+    tcp: Arc<TcpStream>,
+    tls: Option<Box<ServerConnection>>,
+}
+
+/// How fast a client takes its answer: it has to take [`Limits::progress_bytes`] (or the rest) in each
+/// [`Limits::progress_time`], and all of it in [`Limits::send_time`]. Only the time spent in writing counts, not that
+/// in which the answer is made.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    limits: &'a Limits,
+    share: &'a Share,
+    spent: Duration,
+    window_spent: Duration,
+    window_bytes: usize,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn start(limits: &'a Limits, share: &'a Share) -> Progress<'a> {
+        Progress {
+            limits,
+            share,
+            spent: Duration::ZERO,
+            window_spent: Duration::ZERO,
+            window_bytes: 0,
+        }
+    }
+
+    /// Writes once and notes how long it took; 0 means that the client took nothing so far.
+    fn write(&mut self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        let started = Instant::now();
+        let written = write();
+        let took = started.elapsed();
+        let written = match written {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if is_wait(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        self.spent += took;
+        self.window_spent += took;
+        self.window_bytes += written;
+        if self.window_bytes >= self.limits.progress_bytes {
+            self.window_bytes = 0;
+            self.window_spent = Duration::ZERO;
+            self.share.note_progress();
+        }
+        if self.window_spent > self.limits.progress_time || self.spent > self.limits.send_time {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        Ok(written)
+    }
+}
+
+impl ClientStream {
+    /// Sets the socket up; no byte is read or written yet.
+    pub(super) fn new(
+        tcp: Arc<TcpStream>,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<ClientStream> {
+        tcp.set_nodelay(true)?;
+        tcp.set_write_timeout(Some(WRITE_WAIT))?;
+        let tls = tls
+            .map(ServerConnection::new)
+            .transpose()
+            .map_err(io::Error::other)?
+            .map(Box::new);
+        Ok(ClientStream { tcp, tls })
+    }
+
+    /// Does the TLS handshake, if TLS is spoken. An error has been told to the client by an alert, and nothing more
+    /// can be.
+    pub(super) fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(());
+        };
+        let done = complete_handshake(tls, &self.tcp, deadline);
+        if done.is_err() {
+            self.tls = None;
+        }
+        done
+    }
+
+    /// Whether the client speaks plain HTTP where TLS is expected; the stream is plain afterwards, if so.
+    ///
+    /// A TLS record starts with a byte under 32, a request with a letter.
+    pub(super) fn turned_plain(&mut self, deadline: Instant) -> io::Result<bool> {
+        if self.tls.is_none() {
+            return Ok(false);
+        }
+        let mut first = [0];
+        set_read_deadline(&self.tcp, deadline)?;
+        let length = self.tcp.peek(&mut first).map_err(timed_out)?;
+        let plain = length == 1 && first[0].is_ascii_alphabetic();
+        if plain {
+            self.tls = None;
+        }
+        Ok(plain)
+    }
+
+    /// Whether the client has shown a certificate; one that is not right has ended the handshake.
+    pub(super) fn has_client_certificate(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| tls.peer_certificates().is_some())
+    }
+
+    /// Reads what has come, at least one byte; 0 means that no more will come.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub(super) fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return read_tcp(&self.tcp, buffer, deadline);
+        };
+        loop {
+            match tls.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // The connection was cut without a TLS end; a head that is not whole is refused anyway.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                read => return read,
+            }
+            flush_tls(tls, &self.tcp, deadline)?;
+            read_tls(tls, &self.tcp, deadline)?;
+        }
+    }
+
+    /// Writes all of it, while the client makes progress.
+    ///
+    /// # Errors
+    /// `TimedOut` when the client does not.
+    pub(super) fn write_all(
+        &mut self,
+        mut bytes: &[u8],
+        progress: &mut Progress<'_>,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let Some(tls) = &mut self.tls else {
+                let piece = &bytes[..bytes.len().min(WRITE_BYTES)];
+                let written = progress.write(|| (&*self.tcp).write(piece))?;
+                bytes = &bytes[written..];
+                continue;
+            };
+            let taken = tls.writer().write(bytes)?;
+            bytes = &bytes[taken..];
+            while tls.wants_write() {
+                progress.write(|| tls.write_tls(&mut &*self.tcp))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection so that the client can read what was sent to it: a socket that is closed while something
+    /// from the client is unread takes the answer back (RST). So the client gets a bounded time to close first.
+    pub(super) fn close(mut self, limits: &Limits) {
+        let deadline = Instant::now() + limits.linger_time;
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            // The client may be gone; then there is nobody to tell.
+            let _ = flush_tls(tls, &self.tcp, deadline);
+        }
+        if self.tcp.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let mut buffer = [0; DRAIN_BYTES];
+        let mut left = limits.linger_bytes;
+        while left > 0 {
+            match read_tcp(&self.tcp, &mut buffer, deadline) {
+                Ok(0) | Err(_) => return,
+                Ok(length) => left = left.saturating_sub(length),
+            }
+        }
+    }
+}
+
+fn complete_handshake(
+    tls: &mut ServerConnection,
+    tcp: &TcpStream,
+    deadline: Instant,
+) -> io::Result<()> {
+    while tls.is_handshaking() {
+        flush_tls(tls, tcp, deadline)?;
+        read_tls(tls, tcp, deadline)?;
+    }
+    flush_tls(tls, tcp, deadline)
+}
+
+fn read_tls(tls: &mut ServerConnection, mut tcp: &TcpStream, deadline: Instant) -> io::Result<()> {
+    set_read_deadline(tcp, deadline)?;
+    if tls.read_tls(&mut tcp).map_err(timed_out)? == 0 && tls.is_handshaking() {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    if let Err(error) = tls.process_new_packets() {
+        // Tells the client why; the error stands, whether it hears it or not.
+        let _ = flush_tls(tls, tcp, deadline);
+        return Err(io::Error::new(ErrorKind::InvalidData, error));
+    }
+    Ok(())
+}
+
+fn flush_tls(tls: &mut ServerConnection, mut tcp: &TcpStream, deadline: Instant) -> io::Result<()> {
+    while tls.wants_write() {
+        match tls.write_tls(&mut tcp) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(_) => {}
+            Err(error) if is_wait(&error) => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= deadline {
+            return Err(ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
+}
+
+fn read_tcp(mut tcp: &TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+    loop {
+        set_read_deadline(tcp, deadline)?;
+        match tcp.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read.map_err(timed_out),
+        }
+    }
+}
+
+fn set_read_deadline(tcp: &TcpStream, deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    tcp.set_read_timeout(Some(left))
+}
+
+/// A socket timeout shows as `WouldBlock` on Linux.
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::WouldBlock {
+        ErrorKind::TimedOut.into()
+    } else {
+        error
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,294 @@
+//! The front with real sockets: what it lets through, what it refuses and how, and what becomes of slow clients.
+
+mod auth;
+mod head;
+mod limits;
+mod tls;
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use kubernetes_metrics_aggregator::server::front::{Answer, HEADERS_MAX, TARGET_BYTES_MAX};
+
+use crate::support::front::{TestFront, eventually};
+use crate::support::program::PATIENCE;
+
+#[track_caller]
+fn check_refused(front: &TestFront, request: &[u8], status: u16, text: &str) {
+    let answer = front.ask(request);
+    let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{shown:?}: {answer}"));
+    assert!(
+        head.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{shown:?}: {answer}"
+    );
+    assert!(
+        head.contains("\r\nConnection: close"),
+        "{shown:?}: {answer}"
+    );
+    assert!(
+        head.contains("\r\nContent-Type: text/plain"),
+        "{shown:?}: {answer}"
+    );
+    assert!(body.contains(text), "{shown:?}: {answer}");
+    assert!(
+        body.ends_with('\n') && body.lines().count() == 1,
+        "{shown:?}: {answer}"
+    );
+}
+
+/// Heads, and what is answered.
+const BAD_HEADS: &[(&str, u16, &str)] = &[
+    ("GET / HTTP/1.1\nHost: h\n\n", 400, "CR LF"),
+    ("GET / HTTP/1.1\r\nHost: h\rX: y\r\n\r\n", 400, "CR LF"),
+    ("\r\n\r\n", 400, "first line"),
+    ("GET\r\n\r\n", 400, "first line"),
+    ("GET /\r\n\r\n", 400, "first line"),
+    ("GET  / HTTP/1.1\r\n\r\n", 400, "first line"),
+    ("GET / HTTP/1.1 \r\n\r\n", 400, "first line"),
+    (" GET / HTTP/1.1\r\n\r\n", 400, "first line"),
+    ("G(T / HTTP/1.1\r\n\r\n", 400, "first line"),
+    ("GET /\t HTTP/1.1\r\n\r\n", 400, "first line"),
+    ("GET / http/1.1\r\n\r\n", 400, "first line"),
+    (
+        "AVERYLONGMETHODINDEED / HTTP/1.1\r\n\r\n",
+        400,
+        "first line",
+    ),
+    ("GET /\0 HTTP/1.1\r\n", 400, "control"),
+    ("GET /\u{7f} HTTP/1.1\r\n", 400, "control"),
+    ("GET /ü HTTP/1.1\r\nHost: h\r\n\r\n", 400, "percent-encode"),
+    ("GET / HTTP/1.1\r\n\r\n", 400, "name the host"),
+    (
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        400,
+        "name the host",
+    ),
+    ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "name the host"),
+    ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400, "not folded"),
+    ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, "header lines"),
+    ("GET / HTTP/1.1\r\nHost\r\n\r\n", 400, "header lines"),
+    ("GET / HTTP/1.1\r\n: a\r\n\r\n", 400, "header lines"),
+    (
+        "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+        505,
+        "HTTP/1.0 and HTTP/1.1",
+    ),
+    (
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        505,
+        "HTTP/1.0 and HTTP/1.1",
+    ),
+];
+
+/// Header lines in an otherwise right head, and what is answered.
+const BAD_HEADERS: &[(&str, u16, &str)] = &[
+    ("Content-Length: 1", 413, "must not have a body"),
+    (
+        "content-length: 99999999999999999999",
+        413,
+        "must not have a body",
+    ),
+    ("Content-Length: +1", 400, "one number"),
+    ("Content-Length: 0, 0", 400, "one number"),
+    ("Content-Length: ", 400, "one number"),
+    ("Transfer-Encoding: chunked", 413, "must not have a body"),
+    ("Transfer-encoding: identity", 413, "must not have a body"),
+    ("Expect: tea", 417, "100-continue"),
+    ("X: a\u{1}b", 400, "control"),
+];
+
+#[test]
+fn what_is_not_one_well_formed_request_without_a_body_is_refused_at_once() {
+    let front = TestFront::start(|_| {});
+    for (request, status, text) in BAD_HEADS {
+        check_refused(&front, request.as_bytes(), *status, text);
+    }
+    for (header, status, text) in BAD_HEADERS {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\nx");
+        check_refused(&front, request.as_bytes(), *status, text);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_ends() {
+    let front = TestFront::start(|_| {});
+    let long = "x".repeat(TARGET_BYTES_MAX);
+    check_refused(
+        &front,
+        format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(),
+        414,
+        "8 KiB",
+    );
+    check_refused(
+        &front,
+        format!("GET /{long}{long}{long}").as_bytes(),
+        414,
+        "8 KiB",
+    );
+    let headers = "X: y\r\n".repeat(HEADERS_MAX);
+    let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+    check_refused(&front, many.as_bytes(), 431, "more than 100 headers");
+    let endless = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}{long}{long}");
+    check_refused(&front, endless.as_bytes(), 431, "16 KiB");
+    // Far more than is read: the answer arrives all the same.
+    let mut client = front.client();
+    let _ = client.stream.write_all(&vec![b'x'; 200_000]);
+    assert!(client.rest().starts_with("HTTP/1.1 414 "));
+}
+
+#[test]
+fn requests_go_on_with_the_known_headers_only() {
+    let front = TestFront::start(|_| {});
+    let request = "GET /metrics%3Fjob=a?b=%20 HTTP/1.1\r\nhOST: h:80\r\naccept:\t a;q=0.5 \r\n\
+                   Authorization: Bearer secret\r\nCookie: secret\r\nX-Front-Request: 7\r\n\
+                   X-Prometheus-Scrape-Timeout-Seconds: 10\r\nX-Name: M\u{fc}ller\r\nConnection: x, CLOSE\r\n\r\n";
+    let answer = front.ask(request.as_bytes());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    let (shown, number) = body.split_once("X-Front-Request: ").unwrap();
+    let (_, timeout) = number.split_once('\n').unwrap();
+    assert_eq!(
+        format!("{shown}{timeout}"),
+        "GET /metrics%3Fjob=a?b=%20\nAccept: a;q=0.5\nHost: h:80\nX-Prometheus-Scrape-Timeout-Seconds: 10\n"
+    );
+}
+
+#[test]
+fn unusual_but_right_requests_are_answered() {
+    let front = TestFront::start(|_| {});
+    for (request, body) in [
+        ("GET /a HTTP/1.0\r\n\r\n", "GET /a\n"),
+        ("\r\nGET /a HTTP/1.0\r\n\r\n", "GET /a\n"),
+        ("GET http://h/a HTTP/1.0\r\n\r\n", "GET http://h/a\n"),
+        ("OPTIONS * HTTP/1.0\r\n\r\n", "OPTIONS *\n"),
+        (
+            "BREW /a HTTP/1.0\r\nContent-Length: 00\r\nExpect: 100-Continue\r\n\r\n",
+            "BREW /a\n",
+        ),
+        (
+            "GET /a HTTP/1.0\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+            "GET /a\n",
+        ),
+        ("GET /a HTTP/1.0\r\nX:\r\nHost:\r\n\r\n", "GET /a\nHost: \n"),
+    ] {
+        let answer = front.ask(request.as_bytes());
+        let shown = answer
+            .split_once("\r\n\r\n")
+            .unwrap()
+            .1
+            .split("X-Front-Request")
+            .next();
+        assert_eq!(shown, Some(body), "{request:?}");
+    }
+    let head = front.ask(b"HEAD /bytes/5 HTTP/1.0\r\n\r\n");
+    assert!(
+        head.contains("\r\nContent-Length: 5\r\n") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+}
+
+#[test]
+fn connections_are_kept_and_pipelined_requests_answered_in_order() {
+    let front = TestFront::start(|_| {});
+    let mut client = front.client();
+    assert!(client.get("/one").starts_with("200 GET /one\n"));
+    let many: String = (0..500)
+        .map(|n| format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n"))
+        .collect();
+    client.send(many.as_bytes());
+    for n in 0..500 {
+        assert!(client.answer().starts_with(&format!("200 GET /{n}\n")));
+    }
+    client.send(b"HEAD /bytes/5 HTTP/1.1\r\nHost: h\r\n\r\nGET /bytes/3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let rest = client.rest();
+    assert!(rest.ends_with("Connection: close\r\n\r\nxxx"), "{rest}");
+    assert_eq!(
+        front
+            .telemetry
+            .front(kubernetes_metrics_aggregator::telemetry::FrontEvent::Accepted),
+        1
+    );
+}
+
+#[test]
+fn a_client_that_closes_its_side_is_answered() {
+    let front = TestFront::start(|_| {});
+    let mut client = front.client();
+    client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    assert!(client.rest().contains("GET /a\n"));
+    let mut client = front.client();
+    client.send(b"GET /a HTTP/1.1\r\nHo");
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    assert!(client.rest().starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn a_fault_behind_costs_one_request_only() {
+    let front = TestFront::start(|_| {});
+    assert!(
+        front
+            .client()
+            .get("/drop")
+            .starts_with("500 internal error")
+    );
+    let mut client = front.client();
+    client.send(b"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(client.is_closed());
+    eventually("the panic is counted", || front.telemetry.panics() == 1);
+    // A body that is shorter than said: the client can tell.
+    let answer = front.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(answer.len() < 200_000);
+    assert!(front.client().get("/a").starts_with("200 GET /a\n"));
+    eventually("no connection is left", || front.open() == 0);
+}
+
+#[test]
+fn large_answers_arrive_whole() {
+    let front = TestFront::start(|_| {});
+    let mut client = front.client();
+    for length in [0, 1, 16 * 1024, 16 * 1024 + 1, 30_000_000] {
+        assert_eq!(
+            client.get(&format!("/bytes/{length}")).len(),
+            "200 ".len() + length
+        );
+    }
+}
+
+#[test]
+fn at_the_end_requests_under_way_are_answered_and_nobody_else() {
+    let mut front = TestFront::start(|_| {});
+    let mut idle = front.client();
+    assert!(idle.get("/a").starts_with("200"));
+    let mut silent = front.client();
+    let mut held = front.client();
+    held.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+    let request = front.held();
+    eventually("all are accepted", || front.open() == 3);
+    front.stop_accepting();
+    assert!(TcpStream::connect(front.address).is_err());
+    assert!(idle.is_closed());
+    assert!(silent.is_closed());
+    request.answer(Answer::text(200, "late\n"));
+    let (head, body) = held.raw_answer();
+    assert_eq!(body, b"late\n");
+    assert!(head.contains("Connection: close"), "{head}");
+    drop(held);
+    front.finish(PATIENCE);
+    assert_eq!(front.open(), 0);
+}
+
+#[test]
+fn the_end_does_not_wait_for_ever() {
+    let mut front = TestFront::start(|_| {});
+    let mut held = front.client();
+    held.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+    let request = front.held();
+    front.finish(Duration::from_millis(20));
+    assert!(held.is_closed());
+    drop(request);
+}

@@ -1,0 +1,164 @@
+//! The bearer token: who gets in, and that it is never shown.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kubernetes_metrics_aggregator::server::front::{Front, FrontSettings, Limits, bind};
+
+use crate::support::front::{TestFront, eventually};
+use crate::support::program::TempFile;
+
+/// How often files are looked at.
+pub(super) const RELOAD: Duration = Duration::from_millis(10);
+
+fn start(token_file: &Path) -> TestFront {
+    TestFront::start(|settings| {
+        settings.token_file = Some(token_file.to_owned());
+        settings.limits.reload_interval = RELOAD;
+    })
+}
+
+#[track_caller]
+fn status(front: &TestFront, target: &str, headers: &str) -> String {
+    let answer = front.ask(format!("GET {target} HTTP/1.0\r\n{headers}\r\n").as_bytes());
+    assert!(!answer.contains("s3cret"), "{answer}");
+    let status = answer.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(
+        status == "401",
+        answer.contains("\r\nWWW-Authenticate: Bearer\r\n"),
+        "{answer}"
+    );
+    status
+}
+
+#[test]
+fn only_the_right_token_gets_in() {
+    let token = TempFile::new(b" s3cret-Token \n");
+    let front = start(&token.0);
+    for (headers, expected) in [
+        ("", "401"),
+        ("Authorization: Bearer s3cret-Token\r\n", "200"),
+        ("authorization: bearer  s3cret-Token \r\n", "200"),
+        ("Authorization: Bearer s3cret-token\r\n", "401"),
+        ("Authorization: Bearer s3cret-Toke\r\n", "401"),
+        ("Authorization: Bearer s3cret-Token1\r\n", "401"),
+        ("Authorization: Bearer s3cret-Tokens3cret-Token\r\n", "401"),
+        ("Authorization: Bearer \r\n", "401"),
+        ("Authorization: s3cret-Token\r\n", "401"),
+        ("Authorization: Basic s3cret-Token\r\n", "401"),
+        (
+            "Authorization: Bearer s3cret-Token\r\nAuthorization: Bearer s3cret-Token\r\n",
+            "401",
+        ),
+        (
+            "Authorization: Bearer x\r\nAuthorization: Bearer s3cret-Token\r\n",
+            "401",
+        ),
+        ("X-Authorization: Bearer s3cret-Token\r\n", "401"),
+    ] {
+        assert_eq!(
+            status(&front, "/metrics?job=a", headers),
+            expected,
+            "{headers}"
+        );
+    }
+}
+
+#[test]
+fn probes_need_no_token_and_nothing_else_passes_for_one() {
+    let token = TempFile::new(b"s3cret");
+    let front = start(&token.0);
+    for open in ["/-/healthy", "/-/ready"] {
+        assert_eq!(status(&front, open, ""), "200", "{open}");
+    }
+    for closed in [
+        "/",
+        "/-/metrics",
+        "/-/healthy?",
+        "/-/healthy?job=a",
+        "/-/healthy/",
+        "/-/healthy/../metrics",
+        "/-/healthy/..%2fmetrics",
+        "/-/healthy%3Fjob=a",
+        "/%2D/healthy",
+        "/-/%68ealthy",
+        "//-/healthy",
+        "/./-/healthy",
+        "/-/Healthy",
+        "/-/healthy#",
+        "/metrics?job=a&x=/-/healthy",
+        "http://h/-/healthy",
+        "*",
+    ] {
+        assert_eq!(status(&front, closed, ""), "401", "{closed}");
+    }
+}
+
+#[test]
+fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
+    let token = TempFile::new(b"one");
+    let front = start(&token.0);
+    let one = "Authorization: Bearer one\r\n";
+    let two = "Authorization: Bearer two\r\n";
+    assert_eq!(status(&front, "/a", one), "200");
+    fs::write(&token.0, "two").unwrap();
+    eventually("the new token is taken", || {
+        status(&front, "/a", two) == "200"
+    });
+    assert_eq!(status(&front, "/a", one), "401");
+    fs::write(&token.0, "\n").unwrap();
+    // Long enough for the file to be looked at a few times.
+    let until = Instant::now() + RELOAD * 5;
+    while Instant::now() < until {
+        assert_eq!(status(&front, "/a", two), "200");
+        assert_eq!(status(&front, "/a", "Authorization: Bearer \r\n"), "401");
+    }
+    fs::write(&token.0, "one").unwrap();
+    eventually("the next token is taken", || {
+        status(&front, "/a", one) == "200"
+    });
+}
+
+#[test]
+fn a_bad_token_file_is_an_error_at_the_start() {
+    for (content, expected) in [
+        ("", "AUTH_TOKEN_FILE: the file is empty: expected a token"),
+        (
+            " \n",
+            "AUTH_TOKEN_FILE: the file is empty: expected a token",
+        ),
+        (
+            "two\nlines",
+            "AUTH_TOKEN_FILE: expected one line of at most 4096 visible ASCII characters",
+        ),
+    ] {
+        let token = TempFile::new(content.as_bytes());
+        assert_eq!(
+            start_error(Some(token.0.clone()), None),
+            expected,
+            "{content:?}"
+        );
+    }
+    let missing = std::env::temp_dir().join("no-such-directory/missing");
+    assert!(
+        start_error(Some(missing), None)
+            .ends_with("missing: No such file or directory (os error 2)")
+    );
+}
+
+pub(super) fn start_error(
+    token_file: Option<std::path::PathBuf>,
+    tls: Option<kubernetes_metrics_aggregator::server::front::TlsFiles>,
+) -> String {
+    let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let settings = FrontSettings {
+        connections_max: 1,
+        tls,
+        token_file,
+        limits: Limits::default(),
+    };
+    Front::start(listener, settings, std::sync::Arc::default())
+        .unwrap_err()
+        .to_string()
+}

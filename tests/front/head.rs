@@ -1,0 +1,174 @@
+//! Generated request heads: the reader of heads never fails, and what it lets through means the same to tiny_http.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::{Mutex, OnceLock};
+
+use kubernetes_metrics_aggregator::server::front::{Head, HeadBuffer, Refusal};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+
+use crate::support::front::TestFront;
+use crate::support::program::PATIENCE;
+
+/// Takes all of it at once.
+fn take(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+    let mut buffer = HeadBuffer::default();
+    buffer.push(bytes);
+    buffer.take()
+}
+
+/// Takes it as it comes in pieces of this size.
+fn take_in_pieces(bytes: &[u8], size: usize) -> Result<Option<Head>, Refusal> {
+    let mut buffer = HeadBuffer::default();
+    for piece in bytes.chunks(size) {
+        buffer.push(piece);
+        if let Some(head) = buffer.take()? {
+            return Ok(Some(head));
+        }
+    }
+    Ok(None)
+}
+
+fn one_of(words: &[&'static str]) -> impl Strategy<Value = &'static str> {
+    select(words.to_vec())
+}
+
+fn line_end() -> impl Strategy<Value = &'static str> {
+    one_of(&["\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n "])
+}
+
+fn almost_a_request_line() -> impl Strategy<Value = String> {
+    let whole = one_of(&["*", "http://h/a"]).prop_map(str::to_owned);
+    let method = one_of(&["GET", "HEAD", "get", "B-R!EW", "", "G T"]);
+    let blank = one_of(&[" ", " ", " ", "  ", "\t"]);
+    let target = prop_oneof!["/[!-~]{0,20}", ".{0,4}", whole];
+    let version = one_of(&[" HTTP/1.1", " HTTP/1.1", " HTTP/1.0", " HTTP/1.2", ""]);
+    (method, blank, target, version, line_end())
+        .prop_map(|(a, b, c, d, e)| [a, b, c.as_str(), d, e].concat())
+}
+
+fn almost_a_header() -> impl Strategy<Value = String> {
+    let name = one_of(&[
+        "Host",
+        "Accept",
+        "accept-encoding",
+        "Content-Length",
+        "X-Front-Request",
+    ]);
+    let colon = one_of(&[":", ": ", " :", ""]);
+    let value = one_of(&[
+        "h:1", "0", "a, b;q=1", "\t x\t", "", "M\u{fc}", "a: b", "\u{7f}",
+    ]);
+    (name, colon, value, line_end()).prop_map(|(a, b, c, d)| [a, b, c, d].concat())
+}
+
+/// Bytes that are almost a head, put together from what matters in one.
+fn almost_a_head() -> impl Strategy<Value = Vec<u8>> {
+    let headers = proptest::collection::vec(almost_a_header(), 0..6);
+    let end = one_of(&["\r\n", "\r\n", "\n", ""]);
+    (almost_a_request_line(), headers, end).prop_map(|(first, headers, end)| {
+        [&first, headers.concat().as_str(), end]
+            .concat()
+            .into_bytes()
+    })
+}
+
+/// One tiny_http and one connection to it, for all cases.
+struct Parser {
+    http: tiny_http::Server,
+    stream: TcpStream,
+}
+
+fn parser() -> &'static Mutex<Parser> {
+    static PARSER: OnceLock<Mutex<Parser>> = OnceLock::new();
+    PARSER.get_or_init(|| {
+        let http = tiny_http::Server::http((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(http.server_addr().to_ip().unwrap()).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Mutex::new(Parser { http, stream })
+    })
+}
+
+/// Method, target and headers.
+type Parsed = (String, String, Vec<(String, String)>);
+
+/// What tiny_http makes of a head; `None` if it refuses it.
+fn parsed_by_tiny_http(head: &Head) -> Option<Parsed> {
+    let mut parser = parser().lock().unwrap();
+    parser
+        .stream
+        .write_all(format!("{}\r\n", head.encode()).as_bytes())
+        .unwrap();
+    let request = parser.http.recv_timeout(PATIENCE).unwrap()?;
+    let headers = request
+        .headers()
+        .iter()
+        .map(|header| (header.field.to_string(), header.value.to_string()));
+    let parsed = (
+        request.method().to_string(),
+        request.url().to_owned(),
+        headers.collect(),
+    );
+    drop(request.into_writer());
+    Some(parsed)
+}
+
+fn check_same_for_tiny_http(head: &Head) -> Result<(), TestCaseError> {
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    let ours = (head.method.clone(), head.target.clone(), headers);
+    prop_assert_eq!(parsed_by_tiny_http(head), Some(ours));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), size in 1..50_usize) {
+        prop_assert_eq!(take(&bytes).is_ok(), take_in_pieces(&bytes, size).is_ok());
+    }
+
+    #[test]
+    fn what_passes_means_the_same_to_tiny_http(bytes in almost_a_head(), size in 1..50_usize) {
+        let taken = take(&bytes);
+        prop_assert_eq!(&taken, &take_in_pieces(&bytes, size));
+        if let Ok(Some(head)) = taken {
+            check_same_for_tiny_http(&head)?;
+        }
+    }
+}
+
+#[test]
+fn a_generated_head_passes_now_and_then() {
+    // The property above would hold for a reader that refuses all.
+    let head = take(
+        b"B-R!EW /!~ HTTP/1.1\r\nHost: h:1\r\nAccept: a, b;q=1\r\naccept-encoding:\t x\t\r\n\r\n",
+    );
+    check_same_for_tiny_http(&head.unwrap().unwrap()).unwrap();
+}
+
+#[test]
+fn random_bytes_get_an_answer_or_an_end_and_harm_nobody() {
+    let front = TestFront::start(|_| {});
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let bytes = proptest::collection::vec(any::<u8>(), 1..2000);
+    for _ in 0..100 {
+        let bytes = bytes.new_tree(&mut runner).unwrap().current();
+        let mut stream = front.tcp();
+        let _ = stream.write_all(&bytes);
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+            "{bytes:?}"
+        );
+    }
+    assert!(front.client().get("/a").starts_with("200"));
+}

@@ -1,0 +1,201 @@
+//! Slow clients, too many clients, clients that do not read.
+
+use std::io::{Read, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kubernetes_metrics_aggregator::server::front::{Answer, Limits};
+use kubernetes_metrics_aggregator::telemetry::FrontEvent;
+
+use crate::support::front::{TestFront, eventually};
+use crate::support::program::PATIENCE;
+
+/// What a test waits for instead of seconds.
+const SHORT: Duration = Duration::from_millis(150);
+/// Larger than what the kernel takes for a client that does not read.
+const LARGE: usize = 24_000_000;
+
+fn large_request() -> String {
+    format!("GET /bytes/{LARGE} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+#[test]
+fn a_dripped_head_is_cut_off_at_its_total_time() {
+    let front = TestFront::start(|settings| settings.limits.head_time = SHORT);
+    let mut client = front.client();
+    let mut reader = client.stream.try_clone().unwrap();
+    let (ended, end) = mpsc::channel();
+    let reading = thread::spawn(move || {
+        let mut answer = String::new();
+        // A byte that is sent after the last answer may reset the connection.
+        let _ = reader.read_to_string(&mut answer);
+        ended.send(()).unwrap();
+        answer
+    });
+    let started = Instant::now();
+    // One byte now and then, each well within the limit.
+    while end.recv_timeout(SHORT / 10).is_err() {
+        let _ = client.stream.write_all(b"G");
+        assert!(started.elapsed() < PATIENCE);
+    }
+    assert!(reading.join().unwrap().starts_with("HTTP/1.1 408 "));
+}
+
+#[test]
+fn silent_clients_are_closed_without_a_word() {
+    let front = TestFront::start(|settings| {
+        settings.limits.head_time = SHORT;
+        settings.limits.idle_time = SHORT;
+    });
+    assert!(front.client().is_closed());
+    let mut client = front.client();
+    assert!(client.get("/a").starts_with("200"));
+    assert!(client.is_closed());
+    eventually("all have ended", || front.open() == 0);
+}
+
+#[test]
+fn those_who_wait_longest_make_room() {
+    let front = TestFront::start(|settings| settings.connections_max = 3);
+    let mut first = front.client();
+    assert!(first.get("/a").starts_with("200"));
+    let mut second = front.client();
+    let mut third = front.client();
+    eventually("all are accepted", || front.open() == 3);
+    // The first one waits anew from here on, so the second one has waited longest.
+    assert!(first.get("/a").starts_with("200"));
+    let mut fourth = front.client();
+    assert!(second.is_closed());
+    assert!(fourth.get("/a").starts_with("200"));
+    let mut fifth = front.client();
+    assert!(third.is_closed());
+    for client in [&mut first, &mut fourth, &mut fifth] {
+        assert!(client.get("/a").starts_with("200"));
+    }
+    assert_eq!(front.telemetry.front(FrontEvent::MadeRoom), 2);
+    assert_eq!(front.open(), 3);
+}
+
+#[test]
+fn a_flood_of_idle_connections_keeps_nobody_out() {
+    let front = TestFront::start(|settings| settings.connections_max = 16);
+    let mut idle = Vec::new();
+    for round in 0..20 {
+        idle.extend((0..10).map(|_| front.tcp()));
+        assert!(front.client().get(&format!("/{round}")).starts_with("200"));
+        assert!(front.open() <= 16);
+    }
+}
+
+#[test]
+fn only_when_all_are_being_answered_a_new_one_is_refused() {
+    let front = TestFront::start(|settings| settings.connections_max = 2);
+    let mut busy: Vec<_> = (0..2).map(|_| front.client()).collect();
+    let held: Vec<_> = busy
+        .iter_mut()
+        .map(|client| {
+            client.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+            front.held()
+        })
+        .collect();
+    for _ in 0..3 {
+        let refused = front.ask(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
+        assert!(refused.contains("MAX_CONNECTIONS"), "{refused}");
+        assert!(
+            front
+                .client()
+                .get("/-/healthy")
+                .starts_with("200 GET /-/healthy")
+        );
+    }
+    for request in held {
+        request.answer(Answer::text(200, "held"));
+    }
+    for client in &mut busy {
+        assert_eq!(client.answer(), "200 held");
+    }
+    assert!(front.client().get("/a").starts_with("200"));
+    assert_eq!(
+        front
+            .telemetry
+            .front_refusals()
+            .find(|(status, _)| *status == 503),
+        Some((503, 3))
+    );
+}
+
+#[test]
+fn clients_that_do_not_read_are_cut_off_and_hold_nobody_up() {
+    let front = TestFront::start(|settings| settings.limits.progress_time = SHORT);
+    let mut deaf: Vec<_> = (0..6).map(|_| front.client()).collect();
+    for client in &mut deaf {
+        client.send(large_request().as_bytes());
+    }
+    // Twice as many as there are threads that answer: these are free all the same.
+    assert!(front.client().get("/a").starts_with("200"));
+    assert_eq!(
+        front.client().get(&format!("/bytes/{LARGE}")).len(),
+        "200 ".len() + LARGE
+    );
+    eventually("all are cut off", || {
+        front.telemetry.front(FrontEvent::SendCutOff) == 6
+    });
+    eventually("their memory is free", || front.open() == 0);
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_is_cut_off() {
+    let front = TestFront::start(|settings| settings.limits.progress_time = SHORT);
+    let mut client = front.client();
+    client.send(large_request().as_bytes());
+    let started = Instant::now();
+    let mut piece = [0; 100];
+    // A hundred bytes now and then: always some progress, never enough.
+    while front.telemetry.front(FrontEvent::SendCutOff) == 0 {
+        assert!(started.elapsed() < PATIENCE);
+        client.stream.read_exact(&mut piece).unwrap();
+        thread::sleep(SHORT / 10);
+    }
+}
+
+#[test]
+fn answers_that_nobody_takes_make_room_for_others() {
+    let front = TestFront::start(|settings| {
+        settings.limits.unsent_bytes_max = 2 * LARGE;
+        settings.limits.unsent_time = SHORT;
+    });
+    let mut deaf: Vec<_> = (0..4).map(|_| front.client()).collect();
+    for client in &mut deaf {
+        client.send(large_request().as_bytes());
+    }
+    // Two fit; two wait until those have had their time; then it is this one's turn.
+    assert_eq!(
+        front.client().get(&format!("/bytes/{LARGE}")).len(),
+        "200 ".len() + LARGE
+    );
+    assert!(front.telemetry.front(FrontEvent::SendCutOff) >= 2);
+    // Larger than all the room: it gets it alone.
+    assert_eq!(
+        front.client().get(&format!("/bytes/{}", 3 * LARGE)).len(),
+        "200 ".len() + 3 * LARGE
+    );
+}
+
+#[test]
+fn a_last_answer_is_readable_whatever_the_client_still_sends() {
+    let front = TestFront::start(|settings| {
+        settings.limits = Limits {
+            linger_time: SHORT,
+            ..Limits::default()
+        };
+    });
+    let mut client = front.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+    client.send(&[b'x'; 100_000]);
+    assert!(client.rest().starts_with("HTTP/1.1 413 "));
+    // It stays open on the client's side, but holds its place no longer than the limit.
+    eventually("the place is free", || front.open() == 0);
+}

@@ -1,0 +1,253 @@
+//! TLS from outside: versions, client certificates, files that change, and clients that do not speak it.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kubernetes_metrics_aggregator::server::front::TlsFiles;
+use kubernetes_metrics_aggregator::telemetry::FrontEvent;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
+
+use super::auth::{RELOAD, start_error};
+use crate::support::certificates::Authority;
+use crate::support::front::{Client, TestFront, eventually};
+use crate::support::program::TempFile;
+
+const NAME: &str = "aggregator.test";
+const SHORT: Duration = Duration::from_millis(150);
+
+/// Certificate files and who signed them.
+struct Files {
+    authority: Authority,
+    cert: TempFile,
+    key: TempFile,
+}
+
+impl Files {
+    fn new() -> Files {
+        let authority = Authority::new();
+        let (cert, key) = authority.pem_pair(&[NAME]);
+        Files {
+            authority,
+            cert: TempFile::new(cert.as_bytes()),
+            key: TempFile::new(key.as_bytes()),
+        }
+    }
+
+    fn tls(&self) -> TlsFiles {
+        TlsFiles {
+            cert: self.cert.0.clone(),
+            key: self.key.0.clone(),
+            client_ca: None,
+        }
+    }
+
+    fn start(&self) -> TestFront {
+        self.start_with(self.tls())
+    }
+
+    fn start_with(&self, tls: TlsFiles) -> TestFront {
+        TestFront::start(|settings| {
+            settings.tls = Some(tls);
+            settings.limits.reload_interval = RELOAD;
+            settings.limits.handshake_time = SHORT * 10;
+        })
+    }
+}
+
+type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+/// What a client trusts, speaks and shows.
+struct Visitor<'a> {
+    trusts: &'a Authority,
+    version: &'static SupportedProtocolVersion,
+    shows: Option<(String, String)>,
+}
+
+impl Visitor<'_> {
+    fn visit(&self, front: &TestFront) -> TlsClient {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(self.trusts.pem().as_bytes()).unwrap())
+            .unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[self.version])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match &self.shows {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![cert], key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let connection = ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
+        Client::new(StreamOwned::new(connection, front.tcp()))
+    }
+
+    /// Asks once; `Err` is what TLS says.
+    fn ask(&self, front: &TestFront, url: &str) -> Result<String, String> {
+        let mut client = self.visit(front);
+        let request = format!("GET {url} HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
+        let sent = client
+            .stream
+            .write_all(request.as_bytes())
+            .and_then(|()| client.stream.flush());
+        sent.map_err(|error| error.to_string())?;
+        let mut first = [0; 12];
+        std::io::Read::read_exact(&mut client.stream, &mut first)
+            .map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&first[9..]).into_owned())
+    }
+}
+
+fn visitor(trusts: &Authority) -> Visitor<'_> {
+    Visitor {
+        trusts,
+        version: &TLS13,
+        shows: None,
+    }
+}
+
+#[test]
+fn both_versions_are_spoken_and_connections_kept() {
+    let files = Files::new();
+    let front = files.start();
+    for version in [&TLS12, &TLS13] {
+        let mut client = Visitor {
+            version,
+            ..visitor(&files.authority)
+        }
+        .visit(&front);
+        assert!(client.get("/one").starts_with("200 GET /one\n"));
+        assert_eq!(client.stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert_eq!(client.get("/bytes/5000000").len(), "200 ".len() + 5_000_000);
+        client.send(b"GET /three HTTP/1.0\r\n\r\n");
+        // An end without close_notify would be an error here.
+        assert!(client.rest().contains("GET /three\n"));
+    }
+    assert_eq!(front.telemetry.front(FrontEvent::Accepted), 2);
+}
+
+#[test]
+fn who_does_not_speak_tls_is_told_or_cut_off() {
+    let files = Files::new();
+    let front = files.start();
+    let answer = front.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("use https://"),
+        "{answer}"
+    );
+    let mut garbage = front.tcp();
+    garbage.write_all(&[0x16; 300]).unwrap();
+    let mut alert = Vec::new();
+    std::io::Read::read_to_end(&mut garbage, &mut alert).unwrap();
+    assert_eq!(alert[0], 21, "an alert: {alert:?}");
+    // A handshake that never goes on, and one that never starts.
+    let mut started = front.tcp();
+    started.write_all(&[0x16, 3, 1, 1, 0, 1, 0, 0]).unwrap();
+    assert!(Client::new(started).is_closed());
+    assert!(front.client().is_closed());
+    eventually("all are counted", || {
+        front.telemetry.front(FrontEvent::HandshakeFailed) == 2
+    });
+    assert_eq!(
+        visitor(&files.authority).ask(&front, "/").as_deref(),
+        Ok("200")
+    );
+    eventually("none is left", || front.open() == 0);
+}
+
+#[test]
+fn a_client_certificate_is_needed_but_for_probes() {
+    let files = Files::new();
+    let ours = Authority::new();
+    let stranger = Authority::new();
+    let ca = TempFile::new(ours.pem().as_bytes());
+    let front = files.start_with(TlsFiles {
+        client_ca: Some(ca.0.clone()),
+        ..files.tls()
+    });
+    for version in [&TLS12, &TLS13] {
+        let with = |shows| Visitor {
+            shows,
+            version,
+            ..visitor(&files.authority)
+        };
+        let right = with(Some(ours.pem_pair(&["scraper"])));
+        assert_eq!(right.ask(&front, "/metrics").as_deref(), Ok("200"));
+        let none = with(None);
+        assert_eq!(none.ask(&front, "/metrics").as_deref(), Ok("403"));
+        assert_eq!(none.ask(&front, "/-/healthy").as_deref(), Ok("200"));
+        assert_eq!(none.ask(&front, "/-/ready?x").as_deref(), Ok("403"));
+        let wrong = with(Some(stranger.pem_pair(&["scraper"])));
+        let error = wrong.ask(&front, "/-/healthy").unwrap_err();
+        assert!(error.contains("alert"), "{error}");
+    }
+}
+
+#[test]
+fn new_files_are_taken_up_and_broken_ones_left_alone() {
+    let files = Files::new();
+    let front = files.start();
+    let old = visitor(&files.authority);
+    let mut kept = old.visit(&front);
+    assert!(kept.get("/a").starts_with("200"));
+    let next = Authority::new();
+    // A certificate without its key, as in the middle of a slow rotation.
+    let (cert, key) = next.pem_pair(&[NAME]);
+    fs::write(&files.cert.0, cert).unwrap();
+    assert_eq!(old.ask(&front, "/a").as_deref(), Ok("200"));
+    fs::write(&files.key.0, key).unwrap();
+    eventually("the new pair is in use", || {
+        visitor(&next).ask(&front, "/a").is_ok()
+    });
+    assert!(old.ask(&front, "/a").is_err());
+    assert!(kept.get("/a").starts_with("200"));
+    fs::write(&files.key.0, "no key").unwrap();
+    fs::remove_file(&files.cert.0).unwrap();
+    // Long enough for the files to be looked at a few times.
+    let until = Instant::now() + RELOAD * 5;
+    while Instant::now() < until {
+        assert_eq!(visitor(&next).ask(&front, "/a").as_deref(), Ok("200"));
+    }
+}
+
+#[test]
+fn bad_files_are_errors_at_the_start() {
+    let files = Files::new();
+    let other = Authority::new().pem_pair(&[NAME]).1;
+    let other = TempFile::new(other.as_bytes());
+    let no_pem = TempFile::new(b"x");
+    let (cert, key) = (&files.cert, &files.key);
+    for (cert, key, client_ca, expected) in [
+        (&no_pem, key, None, "TLS_CERT_FILE: expected"),
+        (cert, &no_pem, None, "TLS_KEY_FILE: expected"),
+        (cert, cert, None, "TLS_KEY_FILE: expected"),
+        (cert, key, Some(&no_pem), "TLS_CLIENT_CA_FILE: expected"),
+        (
+            cert,
+            &other,
+            None,
+            "TLS_CERT_FILE and TLS_KEY_FILE do not go together",
+        ),
+    ] {
+        let tls = TlsFiles {
+            cert: cert.0.clone(),
+            key: key.0.clone(),
+            client_ca: client_ca.map(|file: &TempFile| file.0.clone()),
+        };
+        let error = start_error(None, Some(tls));
+        assert!(error.starts_with(expected), "{error}");
+    }
+}

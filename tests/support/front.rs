@@ -1,0 +1,262 @@
+//! A front on loopback, something simple behind it that answers, and a client that reads byte by byte what it says.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, Cursor, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use kubernetes_metrics_aggregator::server::front::{
+    Answer, Front, FrontRequest, FrontSettings, Limits, bind,
+};
+use kubernetes_metrics_aggregator::telemetry::{FrontEvent, Telemetry};
+
+use super::program::PATIENCE;
+
+/// The names that an echoed answer shows, if the request has them.
+const SHOWN: [&str; 8] = [
+    "Accept",
+    "Accept-Encoding",
+    "Authorization",
+    "Cookie",
+    "Host",
+    "User-Agent",
+    "X-Front-Request",
+    "X-Prometheus-Scrape-Timeout-Seconds",
+];
+
+/// The front and two threads that answer.
+pub(crate) struct TestFront {
+    pub(crate) address: SocketAddr,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Requests for `/hold`: the test answers them.
+    pub(crate) held: Receiver<FrontRequest>,
+    front: Option<Front>,
+    answering: Vec<JoinHandle<()>>,
+}
+
+impl TestFront {
+    /// Starts with these changes to the default settings.
+    pub(crate) fn start(change: impl FnOnce(&mut FrontSettings)) -> TestFront {
+        let mut settings = FrontSettings {
+            connections_max: 64,
+            tls: None,
+            token_file: None,
+            limits: Limits::default(),
+        };
+        change(&mut settings);
+        let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let telemetry = Arc::new(Telemetry::default());
+        let (front, requests) = Front::start(listener, settings, Arc::clone(&telemetry)).unwrap();
+        let (hold, held) = unbounded();
+        let answering = (0..2).map(|_| {
+            let (requests, hold) = (Arc::clone(&requests), hold.clone());
+            thread::spawn(move || {
+                while let Some(request) = requests.next() {
+                    answer(request, &hold);
+                }
+            })
+        });
+        let answering = answering.collect();
+        TestFront {
+            address,
+            telemetry,
+            held,
+            front: Some(front),
+            answering,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client<TcpStream> {
+        Client::new(self.tcp())
+    }
+
+    pub(crate) fn tcp(&self) -> TcpStream {
+        let tcp = TcpStream::connect(self.address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+        tcp
+    }
+
+    /// Sends the bytes on a connection of their own and reads all that comes back.
+    pub(crate) fn ask(&self, request: &[u8]) -> String {
+        let mut client = self.client();
+        client.send(request);
+        client.rest()
+    }
+
+    pub(crate) fn held(&self) -> FrontRequest {
+        self.held
+            .recv_timeout(PATIENCE)
+            .expect("a request for /hold")
+    }
+
+    pub(crate) fn open(&self) -> u64 {
+        self.telemetry.front(FrontEvent::Accepted) - self.telemetry.front(FrontEvent::Ended)
+    }
+
+    pub(crate) fn stop_accepting(&self) {
+        self.front.as_ref().unwrap().stop_accepting();
+    }
+
+    /// Ends the front and what is behind it.
+    pub(crate) fn finish(&mut self, within: Duration) {
+        self.front.take().unwrap().finish(within);
+        for thread in self.answering.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for TestFront {
+    fn drop(&mut self) {
+        if let Some(front) = self.front.take() {
+            front.finish(Duration::ZERO);
+        }
+    }
+}
+
+fn answer(request: FrontRequest, hold: &Sender<FrontRequest>) {
+    let url = request.url().to_owned();
+    if let Some(bytes) = url.strip_prefix("/bytes/") {
+        let length = bytes.parse().unwrap();
+        request.answer(bytes_answer(length, length));
+        return;
+    }
+    match url.as_str() {
+        "/hold" => hold.send(request).unwrap(),
+        "/drop" => drop(request),
+        "/short" => request.answer(bytes_answer(100_000, 200_000)),
+        "/panic" => {
+            let mut answer = Answer::text(200, "never sent");
+            answer.body = Box::new(Panics);
+            request.answer(answer);
+        }
+        _ => {
+            let mut text = format!("{} {url}\n", request.method());
+            for name in SHOWN {
+                if let Some(value) = request.header(name) {
+                    writeln!(text, "{name}: {value}").unwrap();
+                }
+            }
+            request.answer(Answer::text(200, text));
+        }
+    }
+}
+
+fn bytes_answer(there: usize, length: usize) -> Answer {
+    let mut answer = Answer::text(200, "");
+    answer.length = length;
+    answer.body = Box::new(Cursor::new(vec![b'x'; there]));
+    answer
+}
+
+/// A body with an error of the program in it.
+struct Panics;
+
+impl Read for Panics {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("asked for by the test");
+    }
+}
+
+impl BufRead for Panics {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        panic!("asked for by the test");
+    }
+
+    fn consume(&mut self, _: usize) {}
+}
+
+/// One connection, seen by the client.
+pub(crate) struct Client<S> {
+    pub(crate) stream: S,
+    /// Read, but not yet asked for.
+    buffer: Vec<u8>,
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn new(stream: S) -> Client<S> {
+        Client {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+        self.stream.flush().unwrap();
+    }
+
+    /// `GET` on a connection that stays open; answers the body's text after the status.
+    pub(crate) fn get(&mut self, url: &str) -> String {
+        self.send(format!("GET {url} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        self.answer()
+    }
+
+    /// Reads one whole answer: status, blank, body.
+    pub(crate) fn answer(&mut self) -> String {
+        let (head, body) = self.raw_answer();
+        let status = head.split(' ').nth(1).unwrap();
+        format!("{status} {}", String::from_utf8(body).unwrap())
+    }
+
+    /// Reads one whole answer: head and body.
+    pub(crate) fn raw_answer(&mut self) -> (String, Vec<u8>) {
+        let end = loop {
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read_more();
+        };
+        let head = String::from_utf8(self.buffer.drain(..end).collect()).unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "));
+        let length: usize = length.unwrap().parse().unwrap();
+        while self.buffer.len() < length {
+            self.read_more();
+        }
+        (head, self.buffer.drain(..length).collect())
+    }
+
+    fn read_more(&mut self) {
+        let mut bytes = [0; 64 * 1024];
+        let length = self.stream.read(&mut bytes).unwrap();
+        assert!(
+            length > 0,
+            "closed; so far {:?}",
+            String::from_utf8_lossy(&self.buffer)
+        );
+        self.buffer.extend_from_slice(&bytes[..length]);
+    }
+
+    /// Reads until the server closes.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        self.stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Whether the server has closed or cut the connection, and sent nothing before.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        let mut bytes = [0; 1];
+        match self.stream.read(&mut bytes) {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
