@@ -48,6 +48,16 @@ pub struct Config {
     pub scrape_token_namespaces: Vec<String>,
     /// Taken off the scraper's timeout. Defaults to 0.5 s (env `SCRAPE_TIMEOUT_OFFSET_SECONDS`, 0 to 60).
     pub scrape_timeout_offset: Duration,
+    /// Certificate that scrapers are shown, PEM (env `TLS_CERT_FILE`); set if and only if its key is.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Key of the certificate, PEM (env `TLS_KEY_FILE`).
+    pub tls_key_file: Option<PathBuf>,
+    /// CAs of which scrapers need a certificate, PEM (env `TLS_CLIENT_CA_FILE`); needs `TLS_CERT_FILE`.
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// Bearer token that scrapers have to send (env `AUTH_TOKEN_FILE`).
+    pub auth_token_file: Option<PathBuf>,
+    /// Connections of clients at once. Defaults to 512 (env `MAX_CONNECTIONS`, 1 to 10000).
+    pub connections_max: usize,
     /// Scrape requests that may wait for a server worker. Defaults to 64 (env `MAX_WAITING_REQUESTS`, 1 to 10000).
     pub waiting_requests_max: usize,
     /// Level of gzip for answers, 0 for never. Defaults to 1 (env `GZIP_LEVEL`, 0 to 9).
@@ -60,15 +70,7 @@ pub struct Config {
 
 /// Settings of the contract that this version does not have. Whoever sets one relies on it, some for protection:
 /// starting without would be worse than not starting.
-const NOT_YET: &[&str] = &[
-    "CACHE_UPDATE_MODE",
-    "TLS_CERT_FILE",
-    "TLS_KEY_FILE",
-    "TLS_CLIENT_CA_FILE",
-    "AUTH_TOKEN_FILE",
-    "MAX_CONNECTIONS",
-    "ADVERTISE_ADDRESS",
-];
+const NOT_YET: &[&str] = &["CACHE_UPDATE_MODE", "ADVERTISE_ADDRESS"];
 
 /// A value that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,6 +138,7 @@ impl Config {
             }
         }
         config.check_token(&mut errors);
+        config.check_tls(&mut errors);
         config.read_pod_source(lookup, &mut errors);
         if errors.is_empty() {
             Ok(config)
@@ -181,6 +184,23 @@ impl Config {
         }
     }
 
+    /// Certificate and key belong together, and client certificates need both.
+    fn check_tls(&self, errors: &mut Vec<ConfigError>) {
+        let (cert, key) = (&self.tls_cert_file, &self.tls_key_file);
+        let (name, file) = match (cert, key, &self.tls_client_ca_file) {
+            (Some(cert), None, _) => ("TLS_CERT_FILE", cert),
+            (None, Some(key), _) => ("TLS_KEY_FILE", key),
+            (None, None, Some(ca)) => ("TLS_CLIENT_CA_FILE", ca),
+            _ => return,
+        };
+        let expected = "TLS_CERT_FILE and TLS_KEY_FILE both set with it";
+        errors.push(ConfigError {
+            name,
+            value: file.display().to_string(),
+            expected,
+        });
+    }
+
     /// Where pods come from: exactly one of the file, the URL, or the cluster this runs in.
     fn read_pod_source(
         &mut self,
@@ -222,6 +242,11 @@ impl Config {
             kubernetes_service: None,
             body_bytes_max: 0,
             scrape_ca_file: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            tls_client_ca_file: None,
+            auth_token_file: None,
+            connections_max: 0,
             scrape_token_file: None,
             scrape_token_namespaces: Vec::new(),
             scrape_timeout_offset: Duration::ZERO,

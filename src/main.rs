@@ -18,6 +18,7 @@ use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
 use kubernetes_metrics_aggregator::scrape::TokenSettings;
 use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
 use kubernetes_metrics_aggregator::scrape::pool::ScrapePool;
+use kubernetes_metrics_aggregator::server::front::{FrontError, FrontSettings, Limits, TlsFiles};
 use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, front};
 use kubernetes_metrics_aggregator::target::PodLabelStyle;
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
@@ -49,6 +50,8 @@ enum MainError {
     NoSource(NotInCluster),
     /// Exit code 1.
     Discovery(DiscoveryError),
+    /// Exit code 2 when a file is not right, else 1.
+    Front(FrontError),
     /// Exit code 1.
     Listen(SocketAddr, io::Error),
     /// Exit code 1: what was being done, and what failed.
@@ -69,6 +72,7 @@ impl fmt::Display for MainError {
             }
             MainError::NoSource(error) => error.fmt(f),
             MainError::Discovery(error) => error.fmt(f),
+            MainError::Front(error) => error.fmt(f),
             MainError::Listen(address, error) => {
                 write!(
                     f,
@@ -84,9 +88,10 @@ impl fmt::Display for MainError {
 impl MainError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            MainError::Usage(_) | MainError::Config(_) | MainError::NoSource(_) => {
-                ExitCode::from(2)
-            }
+            MainError::Usage(_)
+            | MainError::Config(_)
+            | MainError::NoSource(_)
+            | MainError::Front(FrontError::File(_)) => ExitCode::from(2),
             _ => ExitCode::from(1),
         }
     }
@@ -225,8 +230,8 @@ impl Running {
             gzip_level: config.gzip_level,
             scrape_timeout_offset: config.scrape_timeout_offset,
         };
-        let server = Server::start(listener, settings, sources, &end)
-            .map_err(|error| MainError::Io("starting the server", error))?;
+        let server = Server::start(listener, front_settings(config), settings, sources, &end)
+            .map_err(MainError::Front)?;
         log::info!("listening on {}", server.address());
         Ok(Running {
             server,
@@ -247,6 +252,23 @@ impl Running {
         self.discovery.stop();
         end.map(|_| log::info!("stopped"))
             .map_err(MainError::Failed)
+    }
+}
+
+fn front_settings(config: &Config) -> FrontSettings {
+    let tls = config
+        .tls_cert_file
+        .clone()
+        .zip(config.tls_key_file.clone());
+    FrontSettings {
+        connections_max: config.connections_max,
+        tls: tls.map(|(cert, key)| TlsFiles {
+            cert,
+            key,
+            client_ca: config.tls_client_ca_file.clone(),
+        }),
+        token_file: config.auth_token_file.clone(),
+        limits: Limits::default(),
     }
 }
 

@@ -147,14 +147,14 @@ fn all_bad_values_are_reported_together() {
         ("GZIP_LEVEL", "x"),
         ("LOG_LEVEL", "x"),
         ("SERVER_WORKERS", "3"),
-        ("AUTH_TOKEN_FILE", "/x"),
+        ("ADVERTISE_ADDRESS", "x"),
     ]);
     let errors = errors.unwrap_err();
     let names: Vec<&str> = errors
         .iter()
         .filter_map(|error| error.split(':').next())
         .collect();
-    assert_eq!(names, ["LOG_LEVEL", "GZIP_LEVEL", "AUTH_TOKEN_FILE"]);
+    assert_eq!(names, ["LOG_LEVEL", "GZIP_LEVEL", "ADVERTISE_ADDRESS"]);
 }
 
 #[test]
@@ -196,6 +196,26 @@ fn a_token_for_pods_needs_namespaces_and_the_reverse() {
         ("SCRAPE_TOKEN_NAMESPACES", "Shop"),
     ];
     assert_eq!(parse(&bad).unwrap_err().len(), 1);
+}
+
+#[test]
+fn certificate_and_key_belong_together() {
+    for alone in ["TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE"] {
+        let errors = parse(&[(alone, "/x.pem")]).unwrap_err();
+        assert_eq!(
+            errors,
+            [format!(
+                "{alone}: expected TLS_CERT_FILE and TLS_KEY_FILE both set with it, found \"/x.pem\""
+            )]
+        );
+    }
+    let all = [
+        ("TLS_CERT_FILE", "c"),
+        ("TLS_KEY_FILE", "k"),
+        ("TLS_CLIENT_CA_FILE", "a"),
+        ("AUTH_TOKEN_FILE", "t"),
+    ];
+    assert!(parse(&all).is_ok());
 }
 
 #[test]

@@ -130,6 +130,51 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "TLS_CERT_FILE",
+        default: "",
+        expected: "the path of a PEM file",
+        help: "certificate that scrapers are shown; with it only https is spoken. Read again when it changes",
+        read: |config, value| set(&mut config.tls_cert_file, Some(Some(PathBuf::from(value)))),
+    },
+    Setting {
+        name: "TLS_KEY_FILE",
+        default: "",
+        expected: "the path of a PEM file",
+        help: "key of the certificate",
+        read: |config, value| set(&mut config.tls_key_file, Some(Some(PathBuf::from(value)))),
+    },
+    Setting {
+        name: "TLS_CLIENT_CA_FILE",
+        default: "",
+        expected: "the path of a PEM file",
+        help: "scrapers need a certificate of one of these CAs, except for /-/healthy and /-/ready",
+        read: |config, value| {
+            set(
+                &mut config.tls_client_ca_file,
+                Some(Some(PathBuf::from(value))),
+            )
+        },
+    },
+    Setting {
+        name: "AUTH_TOKEN_FILE",
+        default: "",
+        expected: "the path of a file",
+        help: "bearer token that scrapers have to send, except for /-/healthy and /-/ready. Read again when it changes",
+        read: |config, value| {
+            set(
+                &mut config.auth_token_file,
+                Some(Some(PathBuf::from(value))),
+            )
+        },
+    },
+    Setting {
+        name: "MAX_CONNECTIONS",
+        default: "512",
+        expected: "a number from 1 to 10000",
+        help: "connections of clients at once; then the one that has waited longest without a request makes room",
+        read: |config, value| set(&mut config.connections_max, number(value, 1..=10_000)),
+    },
+    Setting {
         name: "MAX_WAITING_REQUESTS",
         default: "64",
         expected: "a number from 1 to 10000",

@@ -1,4 +1,4 @@
-//! The HTTP server: tiny_http reads requests, a few threads route them, the server workers answer scrape requests.
+//! The HTTP server: the front takes requests in, a few threads route them, the server workers answer scrape requests.
 //!
 //! Cheap answers (health, status) are given at once by the thread that routed the request and never wait behind
 //! scrapes. Scrape requests wait in a bounded queue for one of the `SERVER_WORKERS`.
@@ -18,18 +18,19 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use tiny_http::Request;
 
 use crate::aggregate::Aggregator;
 use crate::discovery::TargetCache;
 use crate::telemetry::Telemetry;
-use reply::Reply;
+use front::{Answer, Front, FrontError, FrontRequest, FrontSettings, Requests};
 use route::{RequestError, Route, accepts_gzip, route, scrape_timeout};
 
-/// Threads that take requests from tiny_http and give the cheap answers.
+/// Threads that take requests from the front and give the cheap answers.
 const ROUTE_THREADS: usize = 2;
 /// Time that requests have to end when the server stops. The Deployment's grace period is longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(20);
+/// Time that server workers have to end once nobody waits for their answers.
+const JOIN_TIME: Duration = Duration::from_secs(1);
 
 /// What can be set.
 #[derive(Debug, Clone)]
@@ -57,7 +58,7 @@ pub struct Sources {
 
 /// The running server.
 pub struct Server {
-    http: Arc<tiny_http::Server>,
+    front: Front,
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
     route_threads: Vec<JoinHandle<()>>,
@@ -76,7 +77,7 @@ impl fmt::Debug for Server {
 
 /// A scrape request on its way from the router to a server worker.
 struct ScrapeRequest {
-    request: Request,
+    request: FrontRequest,
     jobs: Vec<String>,
     deadline: Option<Instant>,
 }
@@ -87,20 +88,37 @@ impl Server {
     /// `failed` gets an `Err` with the reason if the server cannot go on by itself; the process should then end.
     ///
     /// # Errors
-    /// A thread cannot be started.
+    /// A certificate, key or token file is not right, or a thread cannot be started.
     pub fn start(
         listener: TcpListener,
+        front: FrontSettings,
         settings: ServerSettings,
         sources: Sources,
         failed: &Sender<Result<i32, String>>,
+    ) -> Result<Server, FrontError> {
+        let address = listener.local_addr().map_err(FrontError::Start)?;
+        let (front, requests) = Front::start(listener, front, Arc::clone(&sources.telemetry))?;
+        Server::start_threads(
+            front,
+            address,
+            &requests,
+            Answering { settings, sources },
+            failed,
+        )
+        .map_err(FrontError::Start)
+    }
+
+    fn start_threads(
+        front: Front,
+        address: SocketAddr,
+        requests: &Arc<Requests>,
+        answering: Answering,
+        failed: &Sender<Result<i32, String>>,
     ) -> io::Result<Server> {
-        let address = listener.local_addr()?;
-        let http =
-            Arc::new(tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?);
         let stopping = Arc::new(AtomicBool::new(false));
-        let (queue, waiting) = bounded(settings.waiting_requests_max);
+        let (queue, waiting) = bounded(answering.settings.waiting_requests_max);
         let (alive, ended) = bounded(0);
-        let answering = Arc::new(Answering { settings, sources });
+        let answering = Arc::new(answering);
         let mut workers = Vec::new();
         for _ in 0..answering.settings.workers {
             let (answering, waiting, alive) =
@@ -117,7 +135,7 @@ impl Server {
         let mut route_threads = Vec::new();
         for _ in 0..ROUTE_THREADS {
             let router = Router {
-                http: Arc::clone(&http),
+                requests: Arc::clone(requests),
                 stopping: Arc::clone(&stopping),
                 answering: Arc::clone(&answering),
                 queue: queue.clone(),
@@ -130,7 +148,7 @@ impl Server {
             );
         }
         Ok(Server {
-            http,
+            front,
             address,
             stopping,
             route_threads,
@@ -148,39 +166,25 @@ impl Server {
     /// Stops taking requests, lets those under way end within a bound, and joins the threads.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
-        for _ in &self.route_threads {
-            // Each call wakes one of them.
-            self.http.unblock();
-        }
+        self.front.finish(SHUTDOWN_TIME);
         for thread in self.route_threads {
             // An Err is a panic outside of a request; the hook has logged it.
             let _ = thread.join();
         }
-        // Only now: this would take a wake-up away from a thread that still needs it.
-        while let Ok(Some(request)) = self.http.try_recv() {
-            reply::send(request, Reply::from(&RequestError::ShuttingDown));
-        }
-        drop(self.http);
         // The routers held the last senders of the queue: the workers end when it is empty.
-        match self.ended.recv_timeout(SHUTDOWN_TIME) {
-            Err(RecvTimeoutError::Timeout) => {
-                log::warn!(
-                    "scrape requests still running after {} s are cut off",
-                    SHUTDOWN_TIME.as_secs()
-                );
-            }
-            _ => {
-                for worker in self.workers {
-                    let _ = worker.join();
-                }
-            }
+        if self.ended.recv_timeout(JOIN_TIME) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("scrapes that nobody waits for any more are cut off");
+            return;
+        }
+        for worker in self.workers {
+            let _ = worker.join();
         }
     }
 }
 
-/// Takes requests from tiny_http.
+/// Takes requests from the front.
 struct Router {
-    http: Arc<tiny_http::Server>,
+    requests: Arc<Requests>,
     stopping: Arc<AtomicBool>,
     answering: Arc<Answering>,
     queue: Sender<ScrapeRequest>,
@@ -189,60 +193,52 @@ struct Router {
 
 impl Router {
     fn run(&self) {
-        while !self.stopping.load(Ordering::Relaxed) {
-            match self.http.recv() {
-                Ok(request) => self.route(request),
-                Err(_) if self.stopping.load(Ordering::Relaxed) => break,
-                Err(error) => {
-                    // tiny_http ends its accept loop at the first error: nothing would be answered any more.
-                    let _ = self
-                        .failed
-                        .try_send(Err(format!("accepting connections failed: {error}")));
-                    break;
-                }
-            }
+        while let Some(request) = self.requests.next() {
+            self.route(request);
+        }
+        if !self.stopping.load(Ordering::Relaxed) {
+            // One message is enough for all routers.
+            let _ = self
+                .failed
+                .try_send(Err("no more requests can be read".to_owned()));
         }
     }
 
-    fn route(&self, request: Request) {
-        let routed = read_request(&request, self.answering.settings.scrape_timeout_offset);
-        match routed {
+    fn route(&self, request: FrontRequest) {
+        match read_request(&request, self.answering.settings.scrape_timeout_offset) {
             Ok((Route::Metrics { jobs }, deadline)) => {
-                match self.queue.try_send(ScrapeRequest {
+                let refused = match self.queue.try_send(ScrapeRequest {
                     request,
                     jobs,
                     deadline,
                 }) {
-                    Ok(()) => {}
+                    Ok(()) => return,
                     Err(TrySendError::Full(refused)) => {
-                        reply::send(refused.request, Reply::from(&RequestError::TooManyWaiting));
+                        (refused.request, RequestError::TooManyWaiting)
                     }
                     Err(TrySendError::Disconnected(refused)) => {
-                        reply::send(refused.request, Reply::from(&RequestError::ShuttingDown));
+                        (refused.request, RequestError::ShuttingDown)
                     }
-                }
+                };
+                refused.0.answer(Answer::from(&refused.1));
             }
             Ok((route, _)) => {
-                let reply = self.answering.caught(|| self.answering.cheap(&route));
-                reply::send(request, reply);
+                let answer = self.answering.caught(|| self.answering.cheap(&route));
+                request.answer(answer);
             }
-            Err(error) => reply::send(request, Reply::from(&error)),
+            Err(error) => request.answer(Answer::from(&error)),
         }
     }
 }
 
 /// Route and deadline of a request.
 fn read_request(
-    request: &Request,
+    request: &FrontRequest,
     offset: Duration,
 ) -> Result<(Route, Option<Instant>), RequestError> {
-    let route = route(request.method().as_str(), request.url())?;
-    if request.body_length().is_some_and(|length| length > 0)
-        || header(request, "Transfer-Encoding").is_some()
-    {
-        return Err(RequestError::Body);
-    }
-    let timeout = header(request, "X-Prometheus-Scrape-Timeout-Seconds")
+    let route = route(request.method(), request.url())?;
+    let timeout = request
+        .header("X-Prometheus-Scrape-Timeout-Seconds")
         .map(scrape_timeout)
         .transpose()?;
     // An offset that would leave less than half of a short timeout is cut to that half.
@@ -251,14 +247,6 @@ fn read_request(
         route,
         budget.and_then(|budget| Instant::now().checked_add(budget)),
     ))
-}
-
-fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
-    request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv(name))
-        .map(|header| header.value.as_str())
 }
 
 /// Makes the answers; shared by routers and server workers.
@@ -276,24 +264,28 @@ impl Answering {
             deadline,
         } in waiting
         {
-            let gzip = self.settings.gzip_level > 0
-                && header(&request, "Accept-Encoding").is_some_and(accepts_gzip);
-            let reply = self.caught(|| match self.metrics(&jobs, deadline, gzip) {
-                Ok(reply) => reply,
-                Err(error) => Reply::from(&error),
+            let accepts_gzip = request.header("Accept-Encoding").is_some_and(accepts_gzip);
+            let gzip_level = if accepts_gzip {
+                self.settings.gzip_level
+            } else {
+                0
+            };
+            let answer = self.caught(|| match self.metrics(&jobs, deadline, gzip_level) {
+                Ok(answer) => answer,
+                Err(error) => Answer::from(&error),
             });
-            reply::send(request, reply);
+            request.answer(answer);
         }
     }
 
     /// The answers that cost nothing.
-    fn cheap(&self, route: &Route) -> Reply {
+    fn cheap(&self, route: &Route) -> Answer {
         match route {
-            Route::Healthy => Reply::text("healthy\n"),
-            Route::Ready if self.sources.cache.snapshot().is_some() => Reply::text("ready\n"),
-            Route::Ready => Reply::from(&RequestError::NotReady),
+            Route::Healthy => Answer::text(200, "healthy\n"),
+            Route::Ready if self.sources.cache.snapshot().is_some() => Answer::text(200, "ready\n"),
+            Route::Ready => Answer::from(&RequestError::NotReady),
             Route::Status | Route::Metrics { .. } => {
-                Reply::text(status_page::render(&self.sources))
+                Answer::text(200, status_page::render(&self.sources))
             }
         }
     }
@@ -302,8 +294,8 @@ impl Answering {
         &self,
         jobs: &[String],
         deadline: Option<Instant>,
-        gzip: bool,
-    ) -> Result<Reply, RequestError> {
+        gzip_level: u32,
+    ) -> Result<Answer, RequestError> {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(RequestError::WaitedTooLong);
         }
@@ -322,16 +314,15 @@ impl Answering {
             log::Level::Info
         };
         log::log!(level, "job={:?} {}", jobs.join(","), answer.summary);
-        let level = if gzip { self.settings.gzip_level } else { 0 };
-        Ok(Reply::metrics(answer.text, level))
+        Ok(reply::metrics(answer.text, gzip_level))
     }
 
     /// A panic costs the one request in which it happens.
-    fn caught(&self, answer: impl FnOnce() -> Reply) -> Reply {
+    fn caught(&self, answer: impl FnOnce() -> Answer) -> Answer {
         // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
             self.sources.telemetry.count_panic();
-            Reply::from(&RequestError::Panic)
+            Answer::from(&RequestError::Panic)
         })
     }
 }

@@ -24,8 +24,6 @@ pub enum Route {
 pub enum RequestError {
     /// 405.
     Method,
-    /// 413.
-    Body,
     /// 400: the query has no `job`, or an empty one.
     NoJob,
     /// 400: a `%` sequence that is none, or that is no UTF-8.
@@ -59,7 +57,6 @@ impl RequestError {
             RequestError::NoJob | RequestError::BadEncoding | RequestError::BadTimeout(_) => 400,
             RequestError::UnknownPath | RequestError::UnknownJob(_) => 404,
             RequestError::Method => 405,
-            RequestError::Body => 413,
             RequestError::Panic => 500,
             RequestError::NotReady
             | RequestError::TooManyWaiting
@@ -79,7 +76,6 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RequestError::Method => f.write_str("only GET and HEAD are answered"),
-            RequestError::Body => f.write_str("a request must not have a body"),
             RequestError::NoJob => f.write_str("name the job: /metrics?job=NAME; / lists the jobs"),
             RequestError::BadEncoding => f.write_str("the URL is not percent-encoded UTF-8"),
             RequestError::BadTimeout(value) => write!(
