@@ -113,6 +113,16 @@ impl Default for Limits {
     }
 }
 
+impl FrontSettings {
+    /// Reads the files, to say beforehand whether they can be used.
+    ///
+    /// # Errors
+    /// The first file that cannot.
+    pub fn check(&self) -> Result<(), FileError> {
+        Files::load(self.tls.as_ref(), self.token_file.as_deref()).map(drop)
+    }
+}
+
 /// Why the front cannot start.
 #[derive(Debug)]
 pub enum FrontError {

@@ -237,7 +237,7 @@ impl FrontRequest {
 
     /// Gives the answer to the connection's thread, which sends it.
     ///
-    /// Returns at once for an answer of up to 256 KiB; for a larger one as soon as there is room for it among those
+    /// Returns at once for an answer of up to 1 MiB; for a larger one as soon as there is room for it among those
     /// that clients have not taken yet.
     pub fn answer(self, answer: Answer) {
         let share = self.room.take(answer.length, &self.place.tcp);

@@ -16,7 +16,7 @@ use crate::telemetry::{FrontEvent, Telemetry};
 
 /// Answers up to this size need no room: the kernel takes most of one at once, and an answer to a probe must never
 /// wait for anything.
-const SMALL_BYTES_MAX: usize = 256 * 1024;
+const SMALL_BYTES_MAX: usize = 1024 * 1024;
 
 /// The room.
 #[derive(Debug)]
