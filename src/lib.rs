@@ -6,9 +6,10 @@
 //!
 //! * **Discovery** keeps the [`target::TargetSet`]: the thread `discovery` lists pods again and again
 //!   ([`kubernetes`]) and publishes a new set in the [`discovery::TargetCache`].
-//! * **Requests**: tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
+//! * **Requests**: the front ([`server::front`]: threads `front`, and `connection` for each client) lets whole
+//!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
 //!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
-//!   request at a time scraped and merged ([`aggregate`]).
+//!   request at a time scraped and merged ([`aggregate`]). The connection's own thread sends the answer.
 //! * **Scrapes**: the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]) fetch one target at a time
 //!   ([`scrape::client`]), check the body line by line and put the identity labels in ([`exposition::parse`]). What is
 //!   left for the request's thread is to put byte ranges in order ([`exposition::merge`]) and to write them.
@@ -16,6 +17,8 @@
 //! ```text
 //!  discovery ── Arc<TargetSet> ──→ TargetCache
 //!                                     │ snapshot
+//!  front, connection ── tiny_http
+//!      │ whole requests
 //!  http (route) ── bounded queue ──→ server (aggregate) ── batch ──→ scrape (GET, parse, label)
 //!      │ health, status                 │ merge, write    ←─ results ──┘
 //! ```

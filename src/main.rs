@@ -152,6 +152,9 @@ fn check_config() -> Result<(), MainError> {
         fs::read(file)
             .map_err(|error| MainError::Failed(format!("{}: {error}", file.display())))?;
     }
+    front_settings(&config)
+        .check()
+        .map_err(|error| MainError::Front(FrontError::File(error)))?;
     print(&format!(
         "{}\nthe settings can be used\n",
         config.effective("\n")
