@@ -1,0 +1,165 @@
+//! Bodies as exporters send them: counters, gauges and histograms with HELP and TYPE, about 100 bytes a line.
+
+use std::fmt::Write;
+
+const SUBSYSTEMS: [&str; 8] = [
+    "http_server",
+    "grpc_client",
+    "cache",
+    "work_queue",
+    "database_pool",
+    "storage",
+    "scheduler",
+    "session",
+];
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+const CODES: [&str; 5] = ["200", "201", "304", "404", "500"];
+const BOUNDS: [&str; 10] = [
+    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf",
+];
+
+/// Renders a body with exactly this many series. Bodies of two variants have the same series and other values.
+pub(crate) fn render(series: usize, variant: usize) -> String {
+    let mut body = Body {
+        text: String::with_capacity(series * 110),
+        left: series,
+        // More series make both more families and larger ones.
+        width: series.isqrt(),
+        random: Random(0x9e37_79b9_7f4a_7c15 ^ (variant as u64 + 1)),
+    };
+    for number in 0.. {
+        if body.left == 0 {
+            break;
+        }
+        let name = format!("{}_{:02}", SUBSYSTEMS[number % 8], number / 8);
+        match number % 4 {
+            0 => body.counter(&name),
+            1 => body.histogram(&name),
+            2 => body.gauge(&name),
+            _ => body.single(&name),
+        }
+    }
+    body.text
+}
+
+struct Body {
+    text: String,
+    /// Series still to write.
+    left: usize,
+    /// Series of a large family.
+    width: usize,
+    random: Random,
+}
+
+impl Body {
+    fn head(&mut self, name: &str, metric_type: &str, help: &str) {
+        self.write(&format!(
+            "# HELP {name} {help}\n# TYPE {name} {metric_type}\n"
+        ));
+    }
+
+    fn write(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// Writes one sample; says whether there is room for another.
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        writeln!(self.text, "{name}{labels} {value}").expect("a String takes everything");
+        self.left > 0
+    }
+
+    fn counter(&mut self, subsystem: &str) {
+        let name = format!("{subsystem}_requests_total");
+        self.head(
+            &name,
+            "counter",
+            "Requests that were answered, by method, handler and status code.",
+        );
+        for n in 0..self.width {
+            let labels = format!(
+                "{{method=\"{}\",handler=\"/api/v1/resources/{}\",code=\"{}\"}}",
+                METHODS[n % 4],
+                n / 20,
+                CODES[n / 4 % 5]
+            );
+            let value = self.random.count();
+            if !self.sample(&name, &labels, value) {
+                return;
+            }
+        }
+    }
+
+    fn gauge(&mut self, subsystem: &str) {
+        let name = format!("{subsystem}_utilization_ratio");
+        self.head(&name, "gauge", "Share of the capacity that is in use.");
+        for n in 0..self.width / 2 {
+            let labels = format!("{{zone=\"eu-west-1{}\",shard=\"shard-{n:03}\"}}", n % 3);
+            let value = self.random.ratio();
+            if !self.sample(&name, &labels, value) {
+                return;
+            }
+        }
+    }
+
+    fn single(&mut self, subsystem: &str) {
+        let name = format!("{subsystem}_memory_bytes");
+        self.head(&name, "gauge", "Memory in use.");
+        let value = self.random.next() % 4_000_000_000;
+        self.sample(&name, "", value);
+    }
+
+    fn histogram(&mut self, subsystem: &str) {
+        let name = format!("{subsystem}_duration_seconds");
+        self.head(
+            &name,
+            "histogram",
+            "Time from the first byte of the request to the last one of the answer.",
+        );
+        for set in 0..(self.width / 12).max(1) {
+            let labels = format!("handler=\"/api/v1/resources/{set}\",zone=\"eu-west-1a\"");
+            let mut count = 0;
+            for bound in BOUNDS {
+                count += self.random.count();
+                let labels = format!("{{{labels},le=\"{bound}\"}}");
+                self.sample(&format!("{name}_bucket"), &labels, count);
+            }
+            let labels = format!("{{{labels}}}");
+            let sum = self.random.ratio();
+            self.sample(&format!("{name}_sum"), &labels, sum);
+            self.sample(&format!("{name}_count"), &labels, count);
+        }
+    }
+}
+
+/// xorshift64: values only have to differ and to stay the same from run to run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A count: often 0, seldom large, as in real exporters.
+    fn count(&mut self) -> u64 {
+        let bits = self.next() % 32;
+        let value = self.next();
+        if bits < 8 {
+            0
+        } else {
+            value % (1 << (bits - 6))
+        }
+    }
+
+    /// A number between 0 and 1 with up to 16 digits.
+    fn ratio(&mut self) -> String {
+        let digits = format!("{:016}", self.next() % 10_000_000_000_000_000);
+        format!("0.{digits}").trim_end_matches('0').to_owned()
+    }
+}

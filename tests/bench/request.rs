@@ -1,0 +1,77 @@
+//! What one request costs: `cargo bench --bench request`, with names of workloads behind `--` to choose some.
+//!
+//! In each round, by turns: the bare concurrent fetch of all bodies; the relay, the least that any merging server must
+//! do; one request through the server. All in processes of their own, on loopback, asked by the same client.
+
+mod body;
+mod farm;
+mod http;
+mod measure;
+mod process;
+mod relay;
+mod table;
+mod workload;
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use process::{LISTENING, check_descriptors};
+use workload::Workload;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when stderr is gone.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["farm", name] => serve(farm::start(workload(name)?)?),
+        ["relay", name, port] => {
+            let port = port.parse().map_err(io::Error::other)?;
+            serve(relay::start(workload(name)?, port)?)
+        }
+        // `cargo bench` passes this, `cargo test --benches` does not.
+        [ref names @ .., "--bench"] => bench(names),
+        _ => writeln!(io::stdout(), "cargo bench --bench request [-- WORKLOAD...]"),
+    }
+}
+
+fn workload(name: &str) -> io::Result<Workload> {
+    let mut found = Workload::named(&[name.to_owned()])?;
+    found
+        .pop()
+        .ok_or_else(|| io::Error::other("no such workload"))
+}
+
+/// Says where it listens, and ends with the process that started it.
+fn serve(address: SocketAddr) -> io::Result<()> {
+    writeln!(io::stderr(), "{LISTENING}{address}")?;
+    io::stdin().read_to_end(&mut Vec::new()).map(drop)
+}
+
+fn bench(names: &[&str]) -> io::Result<()> {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let workloads = Workload::named(&names)?;
+    let descriptors = workloads.iter().map(Workload::descriptors).max();
+    check_descriptors(descriptors.unwrap_or(0))?;
+    let mut out = io::stdout();
+    writeln!(out, "{}. {}", table::machine(), table::head())?;
+    let mut notes = Vec::new();
+    for workload in workloads {
+        let figures = measure::measure(workload)
+            .map_err(|error| io::Error::other(format!("{}: {error}", workload.name)))?;
+        writeln!(out, "{}", table::row(&figures).unwrap_or_default())?;
+        notes.extend(table::note(&figures));
+    }
+    notes.iter().try_for_each(|note| writeln!(out, "\n{note}"))
+}

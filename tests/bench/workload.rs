@@ -1,0 +1,150 @@
+//! What can be measured, by name.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// Most bodies that differ. The pods after them send the same again, in this order.
+const VARIANTS_MAX: usize = 64;
+
+/// One job and the way it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) pods: usize,
+    pub(crate) series_per_pod: usize,
+    /// Threads that scrape: of the server and of the relay alike.
+    pub(crate) client_workers: usize,
+    /// What a pod waits before it answers.
+    pub(crate) latency: Duration,
+    /// The first so many pods never answer. Fetch and relay leave them out.
+    pub(crate) hanging: usize,
+    /// One more server is asked for a gzipped answer.
+    pub(crate) gzip_answer: bool,
+    /// Pods compress where the scraper asks for it. Fetch and relay do not ask.
+    pub(crate) gzip_pods: bool,
+    /// Whether it takes seconds only, and is therefore measured if nothing is named.
+    quick: bool,
+}
+
+const PLAIN: Workload = Workload {
+    name: "",
+    pods: 100,
+    series_per_pod: 1_000,
+    client_workers: 32,
+    latency: Duration::ZERO,
+    hanging: 0,
+    gzip_answer: false,
+    gzip_pods: false,
+    quick: true,
+};
+
+const WORKLOADS: [Workload; 9] = [
+    Workload {
+        name: "10x100",
+        pods: 10,
+        series_per_pod: 100,
+        ..PLAIN
+    },
+    Workload {
+        name: "100x1000",
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000",
+        pods: 500,
+        ..PLAIN
+    },
+    Workload {
+        name: "1000x1000",
+        pods: 1_000,
+        ..PLAIN
+    },
+    Workload {
+        name: "50x10000",
+        pods: 50,
+        series_per_pod: 10_000,
+        ..PLAIN
+    },
+    Workload {
+        name: "100x1000-latency20ms",
+        latency: Duration::from_millis(20),
+        ..PLAIN
+    },
+    Workload {
+        name: "100x1000-gzip",
+        gzip_answer: true,
+        ..PLAIN
+    },
+    Workload {
+        name: "100x1000-gzippods",
+        gzip_pods: true,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-hang25",
+        pods: 500,
+        hanging: 25,
+        client_workers: 8,
+        quick: false,
+        ..PLAIN
+    },
+];
+
+impl Workload {
+    /// Those of these names; without names the quick ones.
+    pub(crate) fn named(names: &[String]) -> io::Result<Vec<Workload>> {
+        if names.is_empty() {
+            return Ok(WORKLOADS.into_iter().filter(|known| known.quick).collect());
+        }
+        let find = |name: &String| {
+            let found = WORKLOADS.into_iter().find(|known| known.name == name);
+            found.ok_or_else(|| {
+                let known = WORKLOADS.map(|known| known.name).join(" ");
+                io::Error::other(format!("unknown workload {name:?}; there are: {known}"))
+            })
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// Bodies that differ from each other.
+    pub(crate) fn variants(&self) -> usize {
+        self.pods.min(VARIANTS_MAX)
+    }
+
+    /// Processes that each keep a connection to every pod.
+    fn subjects(&self) -> usize {
+        if self.gzip_answer { 4 } else { 3 }
+    }
+
+    /// What `ulimit -n` has to be: for the farm, which holds all connections, and for the server, which keeps no more
+    /// connections than a quarter of it.
+    pub(crate) fn descriptors(&self) -> usize {
+        (self.subjects() * self.pods + 64).max(4 * self.pods)
+    }
+}
+
+/// Pods on one /24 of [`pod_ip`].
+const PODS_PER_NET: usize = 250;
+
+/// The loopback address of a pod: 127.2.0.1 and up.
+pub(crate) fn pod_ip(index: usize) -> Ipv4Addr {
+    let octet = |n: usize| u8::try_from(n).expect("fewer than 60,000 pods");
+    Ipv4Addr::new(
+        127,
+        2,
+        octet(index / PODS_PER_NET),
+        octet(index % PODS_PER_NET + 1),
+    )
+}
+
+/// The pod that has this address.
+pub(crate) fn pod_index(ip: IpAddr) -> Option<usize> {
+    match ip {
+        IpAddr::V4(ip) => match ip.octets() {
+            [127, 2, net, host] => Some(usize::from(net) * PODS_PER_NET + usize::from(host) - 1),
+            _ => None,
+        },
+        IpAddr::V6(_) => None,
+    }
+}
