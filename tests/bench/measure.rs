@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -73,21 +75,22 @@ enum Role {
     Server,
 }
 
-/// Measures the workload.
-pub(crate) fn measure(workload: Workload) -> io::Result<Figures> {
+/// Measures the workload. Ends early, with an error, once `stopped` is set.
+pub(crate) fn measure(workload: Workload, stopped: &Arc<AtomicBool>) -> io::Result<Figures> {
     let farm = Process::role(&["farm", workload.name])?;
     let farm_port = farm.address.port();
     let pod_list = PodListFile::new(&workload, farm_port)?;
-    let mut subjects = Subject::all(&workload, farm_port, &pod_list.0)?;
-    let mut client = Client::default();
+    let mut client = Client::new(Arc::clone(stopped));
+    let mut subjects = Subject::all(&workload, farm_port, &pod_list.0, &mut client)?;
     let mut fetched_bytes = 0;
     for _ in 0..WARM_UP_ROUNDS {
         for subject in &mut subjects {
             let answer = subject.ask(&mut client, true)?;
             match subject.role {
                 Role::Fetch => fetched_bytes = client.fetched()?.0,
-                Role::Relay => {}
-                Role::Server => client.check(&answer, &workload)?,
+                // Which pods hang is what the server learns from these rounds.
+                Role::Server if workload.hanging == 0 => client.check(&answer, &workload)?,
+                Role::Server | Role::Relay => {}
             }
         }
     }
@@ -112,8 +115,8 @@ fn run_rounds(
     client: &mut Client,
 ) -> io::Result<usize> {
     let start = Instant::now();
-    let mut rounds = 0;
     let hangs = workload.hanging > 0;
+    let mut rounds = 0;
     loop {
         for subject in &mut *subjects {
             let check = hangs && subject.role == Role::Server;
@@ -123,9 +126,12 @@ fn run_rounds(
             }
         }
         rounds += 1;
-        let is_enough = rounds >= ROUNDS_MIN && start.elapsed() >= ROUNDS_TIME;
-        let most = if hangs { HANGING_ROUNDS } else { ROUNDS_MAX };
-        if rounds >= most || (is_enough && !hangs) {
+        let is_enough = if hangs {
+            rounds >= HANGING_ROUNDS
+        } else {
+            rounds >= ROUNDS_MIN && start.elapsed() >= ROUNDS_TIME
+        };
+        if is_enough || rounds >= ROUNDS_MAX {
             return Ok(rounds);
         }
     }
@@ -133,9 +139,13 @@ fn run_rounds(
 
 impl Subject {
     /// Fetch, relay, and one or two servers, each started and ready.
-    fn all(workload: &Workload, farm_port: u16, pod_list: &Path) -> io::Result<Vec<Subject>> {
+    fn all(
+        workload: &Workload,
+        farm_port: u16,
+        pod_list: &Path,
+        client: &mut Client,
+    ) -> io::Result<Vec<Subject>> {
         let port = farm_port.to_string();
-        let mut client = Client::default();
         let mut servers = Vec::new();
         for gzip in [false, true] {
             if !gzip || workload.gzip_answer {
@@ -150,7 +160,7 @@ impl Subject {
             }
         }
         // How much the relay has to send.
-        let merged_bytes = servers[0].ask(&mut client, false)?.body_bytes;
+        let merged_bytes = servers[0].ask(client, false)?.body_bytes;
         let relay = |path: &str, role| {
             let process = Process::role(&["relay", workload.name, &port])?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
@@ -224,23 +234,27 @@ struct Client {
     buffer: Vec<u8>,
     /// The last body that was to be kept.
     body: Vec<u8>,
-}
-
-impl Default for Client {
-    fn default() -> Client {
-        Client {
-            buffer: vec![0; BUFFER_BYTES],
-            body: Vec::new(),
-        }
-    }
+    /// Then it asks no more.
+    stopped: Arc<AtomicBool>,
 }
 
 impl Client {
+    fn new(stopped: Arc<AtomicBool>) -> Client {
+        Client {
+            buffer: vec![0; BUFFER_BYTES],
+            body: Vec::new(),
+            stopped,
+        }
+    }
+
     fn ask(&mut self, process: &Process, request: &str, keep: bool) -> io::Result<Answer> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped by a signal"));
+        }
         let mut stream = TcpStream::connect(process.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(request.as_bytes())?;
-        let Client { buffer, body } = self;
+        let Client { buffer, body, .. } = self;
         body.clear();
         read_answer(&stream, buffer, |piece| {
             if keep {

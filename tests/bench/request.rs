@@ -16,6 +16,11 @@ use std::env;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use measure::measure;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use process::{LISTENING, check_descriptors};
 use workload::Workload;
@@ -64,14 +69,30 @@ fn bench(names: &[&str]) -> io::Result<()> {
     let workloads = Workload::named(&names)?;
     let descriptors = workloads.iter().map(Workload::descriptors).max();
     check_descriptors(descriptors.unwrap_or(0))?;
+    // Dying at once would leave the processes running.
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stopped))?;
+    }
     let mut out = io::stdout();
     writeln!(out, "{}. {}", table::machine(), table::head())?;
     let mut notes = Vec::new();
+    let mut failed = Vec::new();
     for workload in workloads {
-        let figures = measure::measure(workload)
-            .map_err(|error| io::Error::other(format!("{}: {error}", workload.name)))?;
-        writeln!(out, "{}", table::row(&figures).unwrap_or_default())?;
-        notes.extend(table::note(&figures));
+        match measure(workload, &stopped) {
+            Ok(figures) => {
+                writeln!(out, "{}", table::row(&figures).unwrap_or_default())?;
+                notes.extend(table::note(&figures));
+            }
+            Err(error) if stopped.load(Ordering::Relaxed) => return Err(error),
+            Err(error) => failed.push(format!("{}: no figures: {error}", workload.name)),
+        }
     }
-    notes.iter().try_for_each(|note| writeln!(out, "\n{note}"))
+    for note in notes {
+        writeln!(out, "\n{note}")?;
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(io::Error::other(failed.join("\n")))
 }
