@@ -15,8 +15,8 @@ use crate::target::{PodLabelStyle, Target, TargetSet};
 
 /// A target that took longer last time is scraped after the quick ones.
 const SLOW: Duration = Duration::from_secs(1);
-/// Time for scrapes that end at the deadline to hand in why. Within the half second that
-/// `SCRAPE_TIMEOUT_OFFSET_SECONDS` leaves by default.
+/// Scrapes end this long before the request's deadline, so that they can say why they failed; at most a quarter of
+/// what is left until then.
 const HAND_IN_TIME: Duration = Duration::from_millis(50);
 
 /// Scrapes and merges; shared by all server workers.
@@ -117,7 +117,7 @@ impl Aggregator {
 
     /// Scrapes the targets, which have to be in the order of answers, and merges what they send.
     ///
-    /// Ends when all have answered or failed, or shortly after `deadline`; a target that is not done by then is
+    /// Ends when all have answered or failed, at the latest at `deadline`; a target that is not done by then is
     /// `up 0`.
     pub fn scrape(
         &self,
@@ -165,9 +165,14 @@ impl Aggregator {
             .map(|&index| Arc::clone(&targets[index]))
             .collect();
         let mut results: Vec<Option<ScrapeResult>> = targets.iter().map(|_| None).collect();
+        let left = deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(start)
+        });
+        let hand_in_time = HAND_IN_TIME.min(left / 4);
+        let scrapes_end = deadline.map(|deadline| deadline - hand_in_time);
         for mut result in self
             .pool
-            .scrape(batch, deadline, HAND_IN_TIME)
+            .scrape(batch, scrapes_end, hand_in_time)
             .take(targets.len())
         {
             result.index = order[result.index];
