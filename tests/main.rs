@@ -8,14 +8,15 @@
 //! * `exposition`: one body; valid and invalid lines
 //! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `merge`: many bodies in one text
-//! * `pod_options`: each option of a pod, good and bad values
-//! * `route`: what a request line asks for
-//! * `server`: the built program seen by a scraper
-//! * `scrape`: the built program and pods that misbehave
-//! * `targets`: pod lists → targets
-//! * `tls`: pods over TLS
-//! * `tidy`: the layout and the documents, held against the code
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+//! * `pod_options`: each option of a pod, good and bad values
+//! * `properties`: what holds for all bodies, on generated ones
+//! * `route`: what a request line asks for
+//! * `scrape`: the built program and pods that misbehave
+//! * `server`: the built program seen by a scraper
+//! * `targets`: pod lists → targets
+//! * `tidy`: the layout and the documents, held against the code
+//! * `tls`: pods over TLS
 
 mod config;
 mod discovery;
@@ -25,6 +26,7 @@ mod exposition;
 mod front;
 mod merge;
 mod pod_options;
+mod properties;
 mod route;
 mod scrape;
 mod server;

@@ -202,6 +202,7 @@ impl<'l> Builder<'l> {
         self.samples += 1;
         if is_without_labels && self.current.is_reported {
             self.text.truncate(start);
+            self.duplicates_dropped += 1;
             return Ok(());
         }
         if self.text.len() >= u32::MAX as usize {

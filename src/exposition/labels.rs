@@ -1,7 +1,7 @@
 //! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
 
 /// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct IdentityLabels {
     names: Vec<Vec<u8>>,
     /// With braces, for a sample without labels: `{instance="a",job="b"}`; empty without identity labels.
@@ -17,7 +17,12 @@ impl IdentityLabels {
     /// A name that is not a label name of Prometheus 2 is written in the quoted form that Prometheus 3 reads. A
     /// label without a value is left out: for Prometheus it does not exist.
     pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> IdentityLabels {
-        let mut identity = IdentityLabels::default();
+        let mut identity = IdentityLabels {
+            names: Vec::new(),
+            alone: Vec::new(),
+            behind: Vec::new(),
+            name_bits: 0,
+        };
         for (name, value) in labels.into_iter().filter(|(_, value)| !value.is_empty()) {
             identity.behind.push(b',');
             push_label(&mut identity.behind, name.as_bytes(), value.as_bytes());
@@ -48,6 +53,13 @@ impl IdentityLabels {
     /// The bits of all names, see [`name_bit`].
     pub(super) fn name_bits(&self) -> u64 {
         self.name_bits
+    }
+}
+
+/// No labels.
+impl Default for IdentityLabels {
+    fn default() -> IdentityLabels {
+        IdentityLabels::new([])
     }
 }
 

@@ -60,8 +60,8 @@ impl Exposition {
         self.samples
     }
 
-    /// Number of samples that were left out because the same series with the same timestamp, or also without one,
-    /// stands before them.
+    /// Number of samples that were left out: because the same series with the same timestamp, or also without one,
+    /// stands before them, or because their series is one of those that are reported for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
         self.duplicates_dropped

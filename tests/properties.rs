@@ -1,0 +1,175 @@
+//! What holds for every body, on generated ones. `PROPTEST_CASES` sets how many; the default keeps the suite quick.
+//!
+//! * `properties/model.rs`: generated bodies as models, and how they are written
+//! * `properties/reference.rs`: the slow and obvious merge of such models, and a reader of merged text
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use kubernetes_metrics_aggregator::exposition::{
+    Exposition, Format, IdentityLabels, MergedText, Part, Report, merge, parse,
+};
+use model::Body;
+use proptest::prelude::*;
+use reference::Block;
+use std::time::Duration;
+
+mod model;
+mod reference;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn identity(number: usize) -> IdentityLabels {
+    IdentityLabels::new([("i", number.to_string().as_str()), ("j", "x\"\\\n")])
+}
+
+fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
+    let report = Report {
+        up: exposition.is_some(),
+        duration: Duration::from_millis(250),
+        samples_scraped: exposition.as_ref().map_or(0, Exposition::samples),
+    };
+    Part {
+        labels,
+        exposition,
+        report,
+    }
+}
+
+/// The number of a target that was left out stays free: the others keep their labels.
+fn merge_bodies(bodies: &[Option<&[u8]>], left_out: Option<usize>) -> MergedText {
+    let parts = bodies.iter().enumerate().filter_map(|(number, body)| {
+        let exposition = body.map(|body| parse(Format::Text, body, &identity(number)).unwrap());
+        (left_out != Some(number)).then(|| part(identity(number), exposition))
+    });
+    merge(parts.collect())
+}
+
+fn text(merged: &MergedText) -> String {
+    let mut text = Vec::new();
+    merged.write_to(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// A merge of the text alone, without identity labels; only the bare reported samples come on top.
+fn merge_again(text: &str) -> String {
+    let labels = IdentityLabels::default();
+    let exposition = parse(Format::Text, text.as_bytes(), &labels).unwrap();
+    assert_eq!(exposition.duplicates_dropped(), 0);
+    let again = self::text(&merge(vec![part(labels, Some(exposition))]));
+    let is_bare_report = |line: &str| {
+        ["up ", "scrape_duration_seconds ", "scrape_samples_scraped "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    again
+        .split_inclusive('\n')
+        .filter(|line| !is_bare_report(line))
+        .collect()
+}
+
+fn sample_lines(text: &str) -> Vec<&str> {
+    reference::statements(text)
+        .filter(|line| !line.starts_with("# "))
+        .collect()
+}
+
+fn as_slices(bodies: &[Option<Vec<u8>>]) -> Vec<Option<&[u8]>> {
+    bodies.iter().map(Option::as_deref).collect()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// The merge is what the slow and obvious one makes of the same models, to the last sample, in the same order.
+    #[test]
+    fn the_merge_is_the_obvious_one(models in model::targets()) {
+        let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();
+        let merged = merge_bodies(&as_slices(&bodies), None);
+        let expected = reference::merge(&models);
+        let text = text(&merged);
+        let found: Vec<Block> = reference::read_blocks(&text);
+        prop_assert_eq!(&found, &expected.blocks, "{}", text);
+        prop_assert_eq!(merged.help_conflicts(), expected.help_conflicts);
+        prop_assert_eq!(merged.type_conflicts(), expected.type_conflicts);
+        prop_assert_eq!(merged.len(), text.len());
+    }
+
+    #[test]
+    fn samples_in_are_samples_out_and_counted_drops(model in model::body()) {
+        let exposition = parse(Format::Text, &model.write(), &identity(0)).unwrap();
+        let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());
+        prop_assert_eq!(samples, model.samples().count() as u64);
+        let merged = text(&merge(vec![part(identity(0), Some(exposition))]));
+        let reported = 3;
+        prop_assert_eq!(samples, sample_lines(&merged).len() as u64 - reported + dropped);
+    }
+
+    #[test]
+    fn merged_text_means_itself(models in model::targets()) {
+        let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();
+        let once = text(&merge_bodies(&as_slices(&bodies), None));
+        check_means_itself(&once)?;
+    }
+
+    /// The same bodies give the same bytes, and what one target sends changes no other target's samples.
+    #[test]
+    fn targets_are_independent(models in model::targets(), choice in any::<prop::sample::Index>()) {
+        let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();
+        let all = text(&merge_bodies(&as_slices(&bodies), None));
+        prop_assert_eq!(&text(&merge_bodies(&as_slices(&bodies), None)), &all);
+        let left_out = choice.index(bodies.len());
+        let rest = text(&merge_bodies(&as_slices(&bodies), Some(left_out)));
+        let mut found = sample_lines(&rest);
+        let mark = format!("i=\"{left_out}\",j=");
+        let mut expected: Vec<&str> =
+            sample_lines(&all).into_iter().filter(|line| !line.contains(&mark)).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        prop_assert_eq!(found, expected);
+    }
+
+    /// Whatever comes is refused or understood; what is understood is written so that it is understood again.
+    #[test]
+    fn any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        check_any(&body)?;
+    }
+
+    #[test]
+    fn bytes_that_look_like_a_body(body in model::tokens()) {
+        check_any(&body)?;
+    }
+
+    #[test]
+    fn damaged_bodies(model in model::body(), damages in model::damages()) {
+        let mut body = model.write();
+        for damage in &damages {
+            damage.apply(&mut body);
+        }
+        check_any(&body)?;
+    }
+}
+
+fn check_any(body: &[u8]) -> Result<(), TestCaseError> {
+    let labels = identity(0);
+    let Ok(exposition) = parse(Format::Text, body, &labels) else {
+        return Ok(());
+    };
+    let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());
+    let once = text(&merge(vec![part(labels, Some(exposition))]));
+    let reported = 3;
+    let out = sample_lines(&once).len() as u64 - reported;
+    prop_assert_eq!(samples, out + dropped, "{}", once);
+    check_means_itself(&once)
+}
+
+/// The text is valid, and its merge says the same in the same order.
+fn check_means_itself(once: &str) -> Result<(), TestCaseError> {
+    let again = merge_again(once);
+    prop_assert_eq!(reference::read_blocks(&again), reference::read_blocks(once));
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! The slow and obvious merge of models, from the contract alone; and a reader of merged text, to compare with it.
+
+use super::model::{Body, Line, Sample};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One family of a merged text.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Block {
+    name: String,
+    help: Option<String>,
+    metric_type: String,
+    samples: Vec<PlainSample>,
+}
+
+/// A sample, unescaped, without labels that have no value.
+#[derive(Debug, Clone, PartialEq)]
+struct PlainSample {
+    name: String,
+    labels: Vec<(String, String)>,
+    value: String,
+    timestamp: Option<String>,
+}
+
+pub(crate) struct Merged {
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) help_conflicts: u64,
+    pub(crate) type_conflicts: u64,
+}
+
+const REPORTED: [(&str, &str); 3] = [
+    (
+        "up",
+        "Whether the last scrape of the target succeeded (1) or failed (0).",
+    ),
+    (
+        "scrape_duration_seconds",
+        "How long the last scrape of the target took.",
+    ),
+    (
+        "scrape_samples_scraped",
+        "Number of samples in the last scrape of the target.",
+    ),
+];
+
+pub(crate) fn merge(targets: &[Option<Body>]) -> Merged {
+    let (names, helps, types) = heads(targets);
+    let type_of = |name: &str| types.get(name).map(|words| joint_type(words));
+    let is_block = |name: &&&str| block_of(name, &type_of) == **name;
+    let blocks = names.iter().filter(is_block).map(|name| Block {
+        name: (*name).to_owned(),
+        help: helps.get(name).map(|helps| helps[0].to_owned()),
+        metric_type: type_of(name).unwrap_or("untyped").to_owned(),
+        samples: (0..)
+            .zip(targets)
+            .flat_map(|(number, body)| {
+                let mut samples = report(name, number, body.as_ref());
+                let own = body.iter().flat_map(|body| kept_samples(body, number));
+                let here = own.filter(|(own, _)| block_of(own, &type_of) == *name);
+                samples.extend(here.map(|(_, sample)| sample));
+                samples
+            })
+            .collect(),
+    });
+    Merged {
+        blocks: blocks.collect(),
+        help_conflicts: differing(&helps),
+        type_conflicts: differing(&types),
+    }
+}
+
+/// For each name what the targets say of it, in their order.
+type Said = BTreeMap<&'static str, Vec<&'static str>>;
+
+fn differing(said: &Said) -> u64 {
+    let differ = |values: &&Vec<&str>| values.iter().any(|value| *value != values[0]);
+    said.values().filter(differ).count() as u64
+}
+
+/// All names, the HELPs and the TYPEs.
+fn heads(targets: &[Option<Body>]) -> (BTreeSet<&'static str>, Said, Said) {
+    let mut names: BTreeSet<&str> = REPORTED.iter().map(|(name, _)| *name).collect();
+    let mut helps: Said = REPORTED
+        .iter()
+        .map(|(name, help)| (*name, vec![*help]))
+        .collect();
+    let mut types: Said = REPORTED
+        .iter()
+        .map(|(name, _)| (*name, vec!["gauge"]))
+        .collect();
+    for body in targets.iter().flatten() {
+        for (name, help) in helps_of(body) {
+            helps.entry(name).or_default().push(help);
+        }
+        for (name, word) in types_of(body) {
+            types.entry(name).or_default().push(word);
+        }
+        names.extend(kept_samples(body, 0).iter().map(|(name, _)| *name));
+    }
+    names.extend(helps.keys().chain(types.keys()));
+    (names, helps, types)
+}
+
+/// The last HELP of each name; one without a text takes away those before it.
+fn helps_of(body: &Body) -> BTreeMap<&'static str, &'static str> {
+    let mut helps = BTreeMap::new();
+    for line in &body.lines {
+        if let Line::Help(name, text) = line {
+            helps.remove(name);
+            if !text.is_empty() {
+                helps.insert(*name, *text);
+            }
+        }
+    }
+    helps
+}
+
+fn has_parts(word: &str) -> bool {
+    word == "histogram" || word == "summary"
+}
+
+/// The last TYPE of each name, but nothing after a histogram or summary except another of these.
+fn types_of(body: &Body) -> BTreeMap<&'static str, &'static str> {
+    let mut types: BTreeMap<&'static str, &'static str> = BTreeMap::new();
+    for line in &body.lines {
+        if let Line::Type(name, word) = line
+            && (has_parts(word) || !types.get(name).is_some_and(|known| has_parts(known)))
+        {
+            types.insert(*name, *word);
+        }
+    }
+    types
+}
+
+fn joint_type<'t>(words: &[&'t str]) -> &'t str {
+    if let Some(word) = words.iter().find(|word| has_parts(word)) {
+        return word;
+    }
+    if words.iter().all(|word| *word == words[0]) {
+        words[0]
+    } else {
+        "untyped"
+    }
+}
+
+fn parts(word: Option<&str>) -> &'static [&'static str] {
+    match word {
+        Some("histogram") => &["_bucket", "_sum", "_count"],
+        Some("summary") => &["_sum", "_count"],
+        _ => &[],
+    }
+}
+
+fn block_of<'n, 't>(name: &'n str, type_of: &impl Fn(&str) -> Option<&'t str>) -> &'n str {
+    if type_of(name).is_some_and(has_parts) {
+        return name;
+    }
+    ["_bucket", "_sum", "_count"]
+        .iter()
+        .filter_map(|end| Some((name.strip_suffix(end)?, end)))
+        .find(|(base, end)| parts(type_of(base)).contains(end))
+        .map_or(name, |(base, _)| base)
+}
+
+/// The samples of a body as they must come out, with the names of their series.
+fn kept_samples(body: &Body, number: usize) -> Vec<(&'static str, PlainSample)> {
+    let mut last_type = None;
+    let mut seen = BTreeSet::new();
+    let mut kept = Vec::new();
+    for line in &body.lines {
+        match line {
+            Line::Type(name, word) => last_type = Some((*name, *word)),
+            Line::Sample(sample) => {
+                let labels = own_labels(sample, last_type);
+                let mut series = labels.clone();
+                series.sort_unstable();
+                let milliseconds: Option<i64> = sample.timestamp.and_then(|text| text.parse().ok());
+                let is_reported =
+                    labels.is_empty() && REPORTED.iter().any(|(name, _)| *name == sample.name);
+                if !is_reported && seen.insert((sample.name, series, milliseconds)) {
+                    kept.push((sample.name, with_identity(sample, labels, number)));
+                }
+            }
+            _ => {}
+        }
+    }
+    kept
+}
+
+fn own_labels(sample: &Sample, last_type: Option<(&str, &str)>) -> Vec<(String, String)> {
+    let misplaced = last_type.and_then(|(name, word)| {
+        let belongs = sample.name == name
+            || parts(Some(word))
+                .iter()
+                .any(|end| sample.name.strip_suffix(end) == Some(name));
+        let label = match word {
+            "histogram" => "le",
+            "summary" => "quantile",
+            _ => return None,
+        };
+        (!belongs).then_some(label)
+    });
+    let mut labels: Vec<(String, String)> = sample
+        .labels
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| {
+            let value = if misplaced == Some(*name) {
+                stored_float(value)
+            } else {
+                value
+            };
+            ((*name).to_owned(), value.to_owned())
+        })
+        .collect();
+    rename(&mut labels);
+    labels
+}
+
+/// How Prometheus 3.5.3 stores these values of `le` in a histogram.
+fn stored_float(value: &str) -> &str {
+    match value {
+        "1" => "1.0",
+        "0.50" => "0.5",
+        "1e6" => "1e+06",
+        other => other,
+    }
+}
+
+/// `i` and `j` are the identity labels.
+fn rename(labels: &mut [(String, String)]) {
+    for identity in ["i", "j"] {
+        if let Some(at) = labels.iter().position(|(name, _)| name == identity) {
+            let mut name = format!("exported_{identity}");
+            while labels.iter().any(|(taken, _)| *taken == name) {
+                name.insert_str(0, "exported_");
+            }
+            labels[at].0 = name;
+        }
+    }
+}
+
+fn identity(number: usize) -> [(String, String); 2] {
+    [
+        ("i".to_owned(), number.to_string()),
+        ("j".to_owned(), "x\"\\\n".to_owned()),
+    ]
+}
+
+fn with_identity(sample: &Sample, mut labels: Vec<(String, String)>, number: usize) -> PlainSample {
+    labels.extend(identity(number));
+    PlainSample {
+        name: sample.name.to_owned(),
+        labels,
+        value: sample.value.to_owned(),
+        timestamp: sample.timestamp.map(str::to_owned),
+    }
+}
+
+/// The reported sample of this name, if it is one of those.
+fn report(name: &str, number: usize, body: Option<&Body>) -> Vec<PlainSample> {
+    let value = match name {
+        "up" => usize::from(body.is_some()).to_string(),
+        "scrape_duration_seconds" => "0.25".to_owned(),
+        "scrape_samples_scraped" => body.map_or(0, |body| body.samples().count()).to_string(),
+        _ => return Vec::new(),
+    };
+    vec![PlainSample {
+        name: name.to_owned(),
+        labels: identity(number).to_vec(),
+        value,
+        timestamp: None,
+    }]
+}
+
+/// The lines of a merged text. There, no line break stands within quotes.
+pub(crate) fn statements(text: &str) -> impl Iterator<Item = &str> {
+    text.split_terminator('\n')
+}
+
+/// Takes a merged text apart.
+pub(crate) fn read_blocks(text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut help = None;
+    for line in statements(text) {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = Some(rest.to_owned());
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, metric_type) = rest.rsplit_once(' ').unwrap();
+            let head = format!("{name} ");
+            blocks.push(Block {
+                name: if name.starts_with('"') {
+                    unquote(name).0
+                } else {
+                    name.to_owned()
+                },
+                help: help
+                    .take()
+                    .map(|help| help.strip_prefix(&head).unwrap().to_owned()),
+                metric_type: metric_type.to_owned(),
+                samples: Vec::new(),
+            });
+        } else {
+            blocks.last_mut().unwrap().samples.push(read_sample(line));
+        }
+    }
+    blocks
+}
+
+fn read_sample(line: &str) -> PlainSample {
+    let end = line.find(['{', ' ']).unwrap();
+    let mut name = line[..end].to_owned();
+    let mut rest = &line[end..];
+    let mut labels = Vec::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let label;
+            (label, rest) = word(rest);
+            if let Some(value) = rest.strip_prefix('=') {
+                let value_and_rest = unquote(value);
+                labels.push((label, value_and_rest.0));
+                rest = value_and_rest.1;
+            } else {
+                name = label;
+            }
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+        }
+        rest = &rest[1..];
+    }
+    let mut numbers = rest[1..].split(' ');
+    labels.retain(|(_, value)| !value.is_empty());
+    PlainSample {
+        name,
+        labels,
+        value: numbers.next().unwrap().to_owned(),
+        timestamp: numbers.next().map(str::to_owned),
+    }
+}
+
+/// A bare or quoted name, and what follows it.
+fn word(text: &str) -> (String, &str) {
+    if text.starts_with('"') {
+        return unquote(text);
+    }
+    let end = text.find(['=', ',', '}']).unwrap();
+    (text[..end].to_owned(), &text[end..])
+}
+
+/// The quoted text at the start, unescaped, and what follows it.
+fn unquote(text: &str) -> (String, &str) {
+    let mut plain = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (plain, &text[at + 1..]),
+            '\\' => plain.push(match chars.next().unwrap().1 {
+                'n' => '\n',
+                other => other,
+            }),
+            _ => plain.push(c),
+        }
+    }
+    (plain, "")
+}
