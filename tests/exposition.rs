@@ -1,5 +1,5 @@
 //! One body: what its samples look like with the labels of the target, and what a refusal says. Which lines are valid
-//! stands in `exposition/lines.rs`.
+//! stands in `exposition/lines.rs`, and `exposition/openmetrics.rs` has the other format.
 //!
 //! Unless a row says otherwise, whether it is valid and which series it means was settled by letting Prometheus 3.5.3
 //! scrape the body: its `up`, its `scrape_samples_scraped` and the series it stored. The rules behind it stand in
@@ -14,13 +14,14 @@ use kubernetes_metrics_aggregator::exposition::{
 use std::time::Duration;
 
 mod lines;
+mod openmetrics;
 
 fn parse_text(body: &[u8]) -> Result<Exposition, LineError> {
     parse(Format::Text, body, &IdentityLabels::new([("i", "1")]))
 }
 
-/// The sample lines of a body with the identity label `i="1"`, without HELP, TYPE and the reported series.
-fn samples_of(exposition: Exposition) -> String {
+/// The whole answer for one target with the identity label `i="1"`.
+fn merged_text(exposition: Exposition) -> String {
     let part = Part {
         labels: IdentityLabels::new([("i", "1")]),
         exposition: Some(exposition),
@@ -32,7 +33,12 @@ fn samples_of(exposition: Exposition) -> String {
     };
     let mut text = Vec::new();
     merge(vec![part]).write_to(&mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// The sample lines of a body with the identity label `i="1"`, without HELP, TYPE and the reported series.
+fn samples_of(exposition: Exposition) -> String {
+    let text = merged_text(exposition);
     let reported = ["up", "scrape_duration_seconds", "scrape_samples_scraped"]
         .map(|name| format!("{name}{{i=\"1\"}} "));
     text.split_inclusive('\n')

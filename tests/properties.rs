@@ -133,6 +133,19 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
+    /// OpenMetrics says the same as the text format.
+    #[test]
+    fn open_metrics_is_the_same(model in model::body()) {
+        let model = model.common();
+        let read = |format, body: &[u8]| {
+            let exposition = parse(format, body, &identity(0)).unwrap();
+            text(&merge(vec![part(identity(0), Some(exposition))]))
+        };
+        let expected = read(Format::Text, &model.write());
+        let found = read(Format::OpenMetrics, &model.write_open_metrics());
+        prop_assert_eq!(reference::read_blocks(&found), reference::read_blocks(&expected));
+    }
+
     /// Whatever comes is refused or understood; what is understood is written so that it is understood again.
     #[test]
     fn any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -151,12 +164,24 @@ proptest! {
             damage.apply(&mut body);
         }
         check_any(&body)?;
+        let mut body = model.common().write_open_metrics();
+        for damage in &damages {
+            damage.apply(&mut body);
+        }
+        check_any(&body)?;
     }
 }
 
 fn check_any(body: &[u8]) -> Result<(), TestCaseError> {
+    let ended = [body, b"# EOF\n"].concat();
+    check_format(Format::Text, body)?;
+    check_format(Format::OpenMetrics, body)?;
+    check_format(Format::OpenMetrics, &ended)
+}
+
+fn check_format(format: Format, body: &[u8]) -> Result<(), TestCaseError> {
     let labels = identity(0);
-    let Ok(exposition) = parse(Format::Text, body, &labels) else {
+    let Ok(exposition) = parse(format, body, &labels) else {
         return Ok(());
     };
     let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());

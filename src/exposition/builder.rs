@@ -58,12 +58,20 @@ impl<'l> Builder<'l> {
         }
     }
 
-    pub(super) fn type_line(&mut self, name: &[u8], metric_type: MetricType) {
+    /// `suffix` is what the text format has behind this name, and OpenMetrics has not.
+    pub(super) fn type_line(
+        &mut self,
+        name: &[u8],
+        metric_type: MetricType,
+        suffix: &'static [u8],
+    ) {
         let id = self.names.intern(name);
-        let known = &mut self.names.get_mut(id).metric_type;
+        let name = self.names.get_mut(id);
         // The last one stands, but nothing displaces a histogram or summary: what belongs to it must stay with it.
-        if metric_type.has_children() || !known.is_some_and(MetricType::has_children) {
-            *known = Some(metric_type);
+        let is_known_better = name.metric_type.is_some_and(MetricType::has_children);
+        if metric_type.has_children() || !is_known_better {
+            name.metric_type = Some(metric_type);
+            name.suffix = suffix;
         }
         self.last_type = Some((Some(id), metric_type));
         self.current = Current::default();
@@ -75,9 +83,11 @@ impl<'l> Builder<'l> {
         self.current = Current::default();
     }
 
+    /// `text` is escaped as in the text format. One of blanks alone says nothing: read again, it is empty.
     pub(super) fn help_line(&mut self, name: &[u8], text: &[u8]) {
         let id = self.names.intern(name);
-        let help = (!text.is_empty()).then(|| self.names.push_head(text));
+        let is_blank = text.iter().all(|byte| matches!(byte, b' ' | b'\t' | 0));
+        let help = (!is_blank).then(|| self.names.push_head(text));
         self.names.get_mut(id).help = help;
     }
 
@@ -141,9 +151,12 @@ impl<'l> Builder<'l> {
         let start = self.text.len();
         let hash = self.write_series(&sample.name, &sample.labels);
         let (timestamp, milliseconds) = sample.timestamp.unzip();
-        for part in [Some(sample.value), timestamp].into_iter().flatten() {
+        for part in [Some(&body[sample.value]), timestamp.as_deref()]
+            .into_iter()
+            .flatten()
+        {
             self.text.push(b' ');
-            self.text.extend_from_slice(&body[part]);
+            self.text.extend_from_slice(part);
         }
         self.text.push(b'\n');
         self.finish_sample(start, hash, milliseconds, sample.labels.is_empty())
@@ -228,7 +241,8 @@ impl<'l> Builder<'l> {
     }
 
     /// Groups names into families, and orders the families by name.
-    pub(super) fn finish(self) -> Exposition {
+    pub(super) fn finish(mut self) -> Exposition {
+        self.names.append_suffixes();
         let family_of = self.family_of_names();
         let text_end = offset(self.text.len());
         let mut pieces: Vec<(NameId, Span)> = Vec::with_capacity(self.runs.len());

@@ -57,8 +57,22 @@ pub enum LineErrorKind {
     Timestamp,
     /// Something after the timestamp.
     LineEnd,
-    /// OpenMetrics, which is not read yet.
-    TextFormat,
+    /// OpenMetrics: a line of none of its kinds; blank lines and other comments are not allowed there.
+    OpenMetricsLine,
+    /// OpenMetrics: the word in a TYPE line is not one of its eight types.
+    OpenMetricsType,
+    /// OpenMetrics: no blank, or no line end, after the name in a HELP, TYPE or UNIT line.
+    HeadText,
+    /// OpenMetrics: a unit that is not the end of the metric name.
+    Unit,
+    /// OpenMetrics: neither a comma nor the closing brace after a label.
+    LabelEnd,
+    /// OpenMetrics: something other than a finite timestamp, an exemplar or the end of the line after the value.
+    Seconds,
+    /// OpenMetrics: the body ends without `# EOF`, as one that was cut off does.
+    EndMark,
+    /// OpenMetrics: something after `# EOF`.
+    AfterEndMark,
     /// The body, or its text with the labels of the target, is over `u32::MAX` bytes.
     Size,
 }
@@ -82,7 +96,14 @@ impl fmt::Display for LineErrorKind {
             LineErrorKind::Number => "a number as value",
             LineErrorKind::Timestamp => "a timestamp in milliseconds or a line end",
             LineErrorKind::LineEnd => "a line end",
-            LineErrorKind::TextFormat => "the Prometheus text format",
+            LineErrorKind::OpenMetricsLine => "a metric name, # HELP, # TYPE, # UNIT or # EOF",
+            LineErrorKind::OpenMetricsType => "a type of OpenMetrics",
+            LineErrorKind::HeadText => "a blank and a text after the metric name",
+            LineErrorKind::Unit => "a unit that the metric name ends with",
+            LineErrorKind::LabelEnd => "a comma or a closing brace after a label",
+            LineErrorKind::Seconds => "a timestamp in seconds, an exemplar or a line end",
+            LineErrorKind::EndMark => "# EOF at the end of the body",
+            LineErrorKind::AfterEndMark => "nothing after # EOF",
             LineErrorKind::Size => "at most 4294967295 bytes with the labels of the target",
         })
     }
@@ -91,8 +112,10 @@ impl fmt::Display for LineErrorKind {
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: expected {}, found ", self.line, self.kind)?;
-        if self.kind == LineErrorKind::Size {
-            return f.write_str("more");
+        match self.kind {
+            LineErrorKind::Size => return f.write_str("more"),
+            LineErrorKind::EndMark => return f.write_str("the end of the body"),
+            _ => {}
         }
         if self.found.is_empty() {
             f.write_str("the end of the line")?;

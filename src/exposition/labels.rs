@@ -123,6 +123,17 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, unescaped: &[u8]) {
     out.push(b'"');
 }
 
+/// Writes a help text, escaped as in the text format, where quotes are not escaped.
+pub(super) fn push_help(out: &mut Vec<u8>, unescaped: &[u8]) {
+    for &byte in unescaped {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            _ => out.push(byte),
+        }
+    }
+}
+
 /// What an escaped name or label value means. A backslash before anything but `\`, `"` and `n` stands for itself.
 pub(super) fn unescape(escaped: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(escaped.len());

@@ -2,14 +2,15 @@
 //!
 //! [`parse`] turns one body into an [`Exposition`], in which every sample already carries the labels of its target,
 //! or into the first [`LineError`]. [`merge`] orders the families of many expositions into one [`MergedText`].
-//! What is valid is what the text parser of Prometheus 3 takes; two departures: CRLF line ends are taken, and a
-//! missing Content-Type counts as text.
+//! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
+//! taken, and a missing Content-Type counts as text.
 //!
 //! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. `parse` runs in the client
 //! workers, `merge` in the thread of the request.
 //!
 //! * `parse.rs`: the lines of a body, and the fast way for ordinary sample lines
 //! * `sample_line.rs`: any sample line, token by token
+//! * `openmetrics.rs`: OpenMetrics bodies, turned into the text format
 //! * `builder.rs`, `names.rs`, `series_table.rs`: what a body becomes: families, and the series seen so far
 //! * `labels.rs`: identity labels, escapes, the `exported_` rule
 //! * `number.rs`: what counts as a number
@@ -25,6 +26,7 @@ mod merge;
 mod merged_text;
 mod names;
 mod number;
+mod openmetrics;
 mod parse;
 mod sample_line;
 mod series_table;

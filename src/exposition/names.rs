@@ -14,6 +14,8 @@ pub(super) struct Name {
     /// Of the last HELP line for this name, in the heads buffer, escaped; never empty.
     pub(super) help: Option<Span>,
     pub(super) metric_type: Option<MetricType>,
+    /// What HELP and TYPE are written with behind the name; empty except for some types of OpenMetrics.
+    pub(super) suffix: &'static [u8],
     /// The name that came after this one the last time: the first guess for what comes next.
     follower: NameId,
 }
@@ -22,7 +24,7 @@ pub(super) struct Name {
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) list: Vec<Name>,
-    /// Names and HELP texts, one behind the other. No longer than the body they are from.
+    /// Names and HELP texts, one behind the other. Not much longer than the body they are from.
     pub(super) heads: Vec<u8>,
     /// Open addressing, a power of two long; 0 is free, else the id plus one.
     slots: Vec<NameId>,
@@ -84,12 +86,29 @@ impl Names {
             text,
             help: None,
             metric_type: None,
+            suffix: b"",
             follower: id,
         });
         if self.list.len() * 2 > self.slots.len() {
             self.grow();
         }
         id
+    }
+
+    /// Gives HELP and TYPE of each name that has a suffix to the name with the suffix.
+    pub(super) fn append_suffixes(&mut self) {
+        for id in 0..super::offset(self.list.len()) {
+            let (name, suffix) = (self.text(id), self.get(id).suffix);
+            if name.ends_with(suffix) {
+                continue;
+            }
+            let whole = self.intern(&[name, suffix].concat());
+            let from = self.get_mut(id);
+            let (help, metric_type) = (from.help.take(), from.metric_type.take());
+            let to = self.get_mut(whole);
+            to.help = to.help.or(help);
+            to.metric_type = to.metric_type.or(metric_type);
+        }
     }
 
     /// Appends to the heads buffer.

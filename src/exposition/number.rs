@@ -59,7 +59,8 @@ fn is_finite(decimal: &[u8]) -> bool {
     to_float(decimal).is_some_and(f64::is_finite)
 }
 
-fn to_float(decimal: &[u8]) -> Option<f64> {
+/// The float nearest to a number that [`is_value`].
+pub(super) fn to_float(decimal: &[u8]) -> Option<f64> {
     std::str::from_utf8(decimal).ok()?.parse().ok()
 }
 

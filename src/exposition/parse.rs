@@ -17,38 +17,40 @@ use std::ops::Range;
 /// names, escapes, blanks between labels) are written in that form, with values and timestamps byte for byte.
 ///
 /// # Errors
-/// The first malformed line, as the text parser of Prometheus 3 would refuse it; or [`LineErrorKind::Size`] for a body
+/// The first malformed line, as the parser of Prometheus 3 for this format would refuse it; or [`LineErrorKind::Size`] for a body
 /// that is over `u32::MAX` bytes, with or without the identity labels.
 pub fn parse(
     format: Format,
     body: &[u8],
     labels: &IdentityLabels,
 ) -> Result<Exposition, LineError> {
-    if format == Format::OpenMetrics {
-        return Err(fault(LineErrorKind::TextFormat, 0).describe(body, 0));
-    }
     let mut parser = Parser {
         body,
         at: 0,
         is_plain: std::str::from_utf8(body).is_ok() && memchr::memchr(0, body).is_none(),
         builder: Builder::new(labels, body.len()),
     };
-    match parser.lines() {
+    let lines = match format {
+        _ if body.len() >= u32::MAX as usize => Err(fault(LineErrorKind::Size, 0)),
+        Format::Text => parser.lines(),
+        Format::OpenMetrics => parser.open_metrics_lines(),
+    };
+    match lines {
         Ok(()) => Ok(parser.builder.finish()),
         Err(fault) => Err(fault.describe(body, parser.builder.samples)),
     }
 }
 
-struct Parser<'b, 'l> {
-    body: &'b [u8],
+pub(super) struct Parser<'b, 'l> {
+    pub(super) body: &'b [u8],
     /// Where the next line starts.
-    at: usize,
+    pub(super) at: usize,
     /// UTF-8 without NUL bytes: what the fast way needs.
     is_plain: bool,
-    builder: Builder<'l>,
+    pub(super) builder: Builder<'l>,
 }
 
-fn fault(kind: LineErrorKind, at: usize) -> Fault {
+pub(super) fn fault(kind: LineErrorKind, at: usize) -> Fault {
     Fault {
         kind,
         at,
@@ -58,9 +60,6 @@ fn fault(kind: LineErrorKind, at: usize) -> Fault {
 
 impl Parser<'_, '_> {
     fn lines(&mut self) -> Result<(), Fault> {
-        if self.body.len() >= u32::MAX as usize {
-            return Err(fault(LineErrorKind::Size, 0));
-        }
         while let Some(&byte) = self.body.get(self.at) {
             if is_metric_start(byte) {
                 self.sample()?;
@@ -137,7 +136,7 @@ impl Parser<'_, '_> {
                 let metric_type = MetricType::from_word(text_bytes)
                     .ok_or_else(|| fault(LineErrorKind::TypeWord, text.start))?;
                 if is_possible {
-                    self.builder.type_line(&name, metric_type);
+                    self.builder.type_line(&name, metric_type, b"");
                 } else {
                     self.builder.nameless_type_line(metric_type);
                 }
@@ -190,12 +189,10 @@ impl Parser<'_, '_> {
     }
 
     fn sample(&mut self) -> Result<(), Fault> {
-        if self.is_plain
-            && let Some(ordinary) = self.ordinary_line()
-        {
-            return self.copy(&ordinary);
+        match self.ordinary_line() {
+            Some(ordinary) => self.copy(&ordinary),
+            None => self.complete_sample(),
         }
-        self.complete_sample()
     }
 
     /// Any sample line, the slow way.
@@ -212,7 +209,10 @@ impl Parser<'_, '_> {
     ///
     /// `name value`, `name{} value`, `name{label="value",label="value"} value`, each with or without a timestamp, with
     /// single blanks, without escapes, and with no label that must be renamed or rewritten or may stand twice.
-    fn ordinary_line(&mut self) -> Option<Ordinary> {
+    pub(super) fn ordinary_line(&mut self) -> Option<Ordinary> {
+        if !self.is_plain {
+            return None;
+        }
         let name_end = self.name_end()?;
         let mut line = Ordinary {
             labels_end: name_end,
@@ -315,7 +315,7 @@ impl Parser<'_, '_> {
     }
 
     /// Writes an ordinary line with the identity labels.
-    fn copy(&mut self, line: &Ordinary) -> Result<(), Fault> {
+    pub(super) fn copy(&mut self, line: &Ordinary) -> Result<(), Fault> {
         let start = self.at;
         let identity = self.builder.identity;
         let out = &mut self.builder.text;
@@ -342,18 +342,18 @@ impl Parser<'_, '_> {
 }
 
 /// The parts of an ordinary sample line, as offsets in the body.
-struct Ordinary {
+pub(super) struct Ordinary {
     /// Where the closing brace stands, or the end of the name if there are no labels.
     labels_end: usize,
     /// Value and timestamp.
-    value: Range<usize>,
-    timestamp: Option<i64>,
+    pub(super) value: Range<usize>,
+    pub(super) timestamp: Option<i64>,
     /// The sum of the hashes of the labels that have a value.
     labels_hash: u64,
     /// Whether there is a label that has a value.
     has_labels: bool,
     /// Where the next line starts.
-    next: usize,
+    pub(super) next: usize,
 }
 
 /// The length of the number that starts here and ends before a blank or a line end.

@@ -19,8 +19,8 @@ pub(super) struct SampleLine {
     pub(super) labels: Vec<Label>,
     /// Where in the body the value stands.
     pub(super) value: Range<usize>,
-    /// Where in the body the timestamp stands, and its milliseconds.
-    pub(super) timestamp: Option<(Range<usize>, i64)>,
+    /// The timestamp as it is to be written, and its milliseconds.
+    pub(super) timestamp: Option<(Vec<u8>, i64)>,
     /// Where in the body the next line starts.
     pub(super) end: usize,
 }
@@ -41,7 +41,7 @@ pub(super) fn read(body: &[u8], start: usize) -> Result<SampleLine, Fault> {
         .ok_or_else(|| reader.fault(LineErrorKind::MetricName, start))?;
     let value = reader.value()?;
     let timestamp = reader.timestamp()?;
-    let labels = reader.valid_labels(&name)?;
+    let labels = valid_labels(&name, reader.labels, start)?;
     Ok(SampleLine {
         name,
         labels,
@@ -156,39 +156,15 @@ impl Reader<'_> {
         Err(self.fault(LineErrorKind::LabelName, start))
     }
 
-    /// A quoted value. Prometheus skips NUL bytes in it and behind it, but keeps them; so does this.
+    /// A quoted value, behind blanks. Prometheus skips NUL bytes behind each of these; so does this.
     fn label_value(&mut self) -> Result<Vec<u8>, Fault> {
         while matches!(self.byte(), b' ' | b'\t') {
             self.at += 1;
             self.skip_while(|byte| byte == 0);
         }
-        let start = self.at;
-        let broken = self.fault(LineErrorKind::LabelValue, start);
-        if self.byte() != b'"' {
-            return Err(broken);
-        }
-        self.at += 1;
-        loop {
-            self.skip_while(|byte| !matches!(byte, b'"' | b'\\'));
-            if self.at >= self.body.len() {
-                return Err(broken);
-            }
-            let escape = self.byte() == b'\\';
-            self.at += 1;
-            self.skip_while(|byte| byte == 0);
-            if !escape {
-                break;
-            }
-            if self.byte() == b'\n' {
-                return Err(broken);
-            }
-            self.at += 1;
-        }
-        let value = &self.body[start + 1..self.at - 1];
-        if std::str::from_utf8(value).is_err() {
-            return Err(self.fault(LineErrorKind::Utf8, start));
-        }
-        Ok(unescape(value))
+        let (value, end) = quoted_value(self.body, self.at, b"")?;
+        self.at = end;
+        Ok(value)
     }
 
     fn value(&mut self) -> Result<Range<usize>, Fault> {
@@ -207,7 +183,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn timestamp(&mut self) -> Result<Option<(Range<usize>, i64)>, Fault> {
+    fn timestamp(&mut self) -> Result<Option<(Vec<u8>, i64)>, Fault> {
         self.skip_blanks();
         let digits = self.skip_while(|byte| byte.is_ascii_digit());
         if digits.is_empty() {
@@ -217,7 +193,7 @@ impl Reader<'_> {
             .ok_or_else(|| self.fault(LineErrorKind::Timestamp, digits.start))?;
         self.skip_blanks();
         self.line_end(LineErrorKind::LineEnd)?;
-        Ok(Some((digits, milliseconds)))
+        Ok(Some((self.body[digits].to_vec(), milliseconds)))
     }
 
     fn line_end(&mut self, otherwise: LineErrorKind) -> Result<(), Fault> {
@@ -229,34 +205,36 @@ impl Reader<'_> {
             None => Err(self.fault(otherwise, self.at)),
         }
     }
+}
 
-    /// The labels as Prometheus stores them: a name that has an empty value anywhere does not exist, and every other
-    /// name stands once. The metric name is the label `__name__` in this.
-    fn valid_labels(&mut self, name: &[u8]) -> Result<Vec<Label>, Fault> {
-        let start = self.start;
-        let fault = |kind| Fault {
-            kind,
-            at: start,
-            counted: true,
-        };
-        let mut labels = std::mem::take(&mut self.labels);
-        drop_absent(&mut labels);
-        let is_name_absent = |label: &Label| label.0 == b"__name__" && label.1.is_empty();
-        if name.is_empty() || labels.iter().any(is_name_absent) {
-            return Err(fault(LineErrorKind::MetricName));
-        }
-        if labels.iter().any(|(name, _)| name.is_empty()) {
-            return Err(fault(LineErrorKind::NonEmptyLabelName));
-        }
-        let is_utf8 = |name: &[u8]| std::str::from_utf8(name).is_ok();
-        if !is_utf8(name) || !labels.iter().all(|(name, _)| is_utf8(name)) {
-            return Err(fault(LineErrorKind::Utf8));
-        }
-        if has_name_twice(&labels) {
-            return Err(fault(LineErrorKind::UniqueLabelName));
-        }
-        Ok(labels)
+/// The labels as Prometheus stores them: a name that has an empty value anywhere does not exist, and every other name
+/// stands once. The metric name is the label `__name__` in this.
+pub(super) fn valid_labels(
+    name: &[u8],
+    mut labels: Vec<Label>,
+    start: usize,
+) -> Result<Vec<Label>, Fault> {
+    let fault = |kind| Fault {
+        kind,
+        at: start,
+        counted: true,
+    };
+    drop_absent(&mut labels);
+    let is_name_absent = |label: &Label| label.0 == b"__name__" && label.1.is_empty();
+    if name.is_empty() || labels.iter().any(is_name_absent) {
+        return Err(fault(LineErrorKind::MetricName));
     }
+    if labels.iter().any(|(name, _)| name.is_empty()) {
+        return Err(fault(LineErrorKind::NonEmptyLabelName));
+    }
+    let is_utf8 = |name: &[u8]| std::str::from_utf8(name).is_ok();
+    if !is_utf8(name) || !labels.iter().all(|(name, _)| is_utf8(name)) {
+        return Err(fault(LineErrorKind::Utf8));
+    }
+    if has_name_twice(&labels) {
+        return Err(fault(LineErrorKind::UniqueLabelName));
+    }
+    Ok(labels)
 }
 
 /// Removes every label whose name has an empty value anywhere; `__name__` keeps an empty value, as a mark.
@@ -295,6 +273,53 @@ pub(super) fn quoted_name(body: &[u8], start: usize) -> Option<Range<usize>> {
             _ => at += 1,
         }
     }
+}
+
+/// The label value, unescaped, whose opening quote is at `start`, and where it ends. Bytes in `refused` must not
+/// stand in it.
+///
+/// Prometheus skips NUL bytes behind a quote or backslash but keeps them in the value, and with them the quote; so does
+/// this, unless they are refused.
+pub(super) fn quoted_value(
+    body: &[u8],
+    start: usize,
+    refused: &[u8],
+) -> Result<(Vec<u8>, usize), Fault> {
+    let fault = |kind| Fault {
+        kind,
+        at: start,
+        counted: false,
+    };
+    let broken = fault(LineErrorKind::LabelValue);
+    let is_refused = |at: usize| body.get(at).is_none_or(|byte| refused.contains(byte));
+    if body.get(start) != Some(&b'"') {
+        return Err(broken);
+    }
+    let mut at = start + 1;
+    loop {
+        let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\') || refused.contains(byte);
+        at += body[at..].iter().position(is_stop).ok_or(broken)?;
+        if is_refused(at) {
+            return Err(broken);
+        }
+        let is_end = body[at] == b'"';
+        at += 1;
+        while body.get(at) == Some(&0) && !is_refused(at) {
+            at += 1;
+        }
+        if is_end {
+            break;
+        }
+        if is_refused(at) || body[at] == b'\n' {
+            return Err(broken);
+        }
+        at += 1;
+    }
+    let value = &body[start + 1..at - 1];
+    if std::str::from_utf8(value).is_err() {
+        return Err(fault(LineErrorKind::Utf8));
+    }
+    Ok((unescape(value), at))
 }
 
 /// The start of the next line, if a line end stands here: `\n`, `\r\n`, or the end of the body.

@@ -126,6 +126,9 @@ const VALUES: &[&str] = &[
 
 const TIMESTAMPS: &[&str] = &["0", "5", "05", "1700000000000", "9223372036854775807"];
 
+/// Some of [`TIMESTAMPS`], in seconds.
+const SECONDS: &[(&str, &str)] = &[("0", "0"), ("5", "5e-3"), ("1700000000000", "1.7e9")];
+
 const HELPS: &[&str] = &[
     "",
     "x",
@@ -232,7 +235,35 @@ impl Body {
     }
 }
 
+impl Body {
+    /// What of this can be said alike in both formats; the same samples, in the strict form.
+    pub(crate) fn common(&self) -> Body {
+        let lines = self.lines.iter().filter_map(Line::common).collect();
+        Body { lines, ends: true }
+    }
+
+    /// A [`Body::common`] one as OpenMetrics.
+    pub(crate) fn write_open_metrics(&self) -> Vec<u8> {
+        let lines = self.lines.iter().map(|line| match line {
+            Line::Type(name, "untyped") => Line::Type(name, "unknown").write(),
+            Line::Sample(sample) => sample.write_open_metrics(),
+            line => line.write(),
+        });
+        (lines.map(|line| line + "\n").collect::<String>() + "# EOF\n").into_bytes()
+    }
+}
+
 impl Line {
+    /// Counters change their names, and lone backslashes in help texts are escaped.
+    fn common(&self) -> Option<Line> {
+        match self {
+            Line::Filler(_) | Line::Type(_, "counter") => None,
+            Line::Help(_, text) if text.ends_with('\\') => None,
+            Line::Sample(sample) => Some(Line::Sample(sample.common())),
+            line => Some(line.clone()),
+        }
+    }
+
     fn write(&self) -> String {
         match self {
             Line::Filler(text) => (*text).to_owned(),
@@ -244,6 +275,38 @@ impl Line {
 }
 
 impl Sample {
+    fn common(&self) -> Sample {
+        Sample {
+            timestamp: self
+                .timestamp
+                .filter(|text| SECONDS.iter().any(|(is, _)| is == text)),
+            style: Style {
+                blanks: false,
+                crlf: false,
+                loose_escapes: false,
+                ..self.style.clone()
+            },
+            ..self.clone()
+        }
+    }
+
+    fn write_open_metrics(&self) -> String {
+        let seconds = SECONDS
+            .iter()
+            .find(|(milliseconds, _)| self.timestamp == Some(milliseconds))
+            .map(|(_, seconds)| *seconds);
+        let sample = Sample {
+            timestamp: seconds,
+            ..self.clone()
+        };
+        sample.write()
+            + if self.style.quotes {
+                " # {a=\"b\"} 1 5.5"
+            } else {
+                ""
+            }
+    }
+
     fn write(&self) -> String {
         let style = &self.style;
         let blank = if style.blanks { " \t" } else { "" };

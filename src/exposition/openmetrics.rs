@@ -1,0 +1,379 @@
+//! OpenMetrics bodies, from pods that answer so although they were asked for the text format.
+//!
+//! Read as strictly as the OpenMetrics parser of Prometheus 3 reads them, and turned into the text format: exemplars,
+//! `# UNIT` and `# EOF` go, seconds become milliseconds, names and types of families become those of the text format.
+//! Samples of the `_created` kind stay, as Prometheus stores them. One departure: Prometheus takes an unquoted name
+//! within braces for a metric name and cuts off its ends (and breaks down over `{a}`); here it is refused.
+//!
+//! The format: <https://prometheus.io/docs/specs/om/open_metrics_spec/>
+
+use super::MetricType;
+use super::error::{Fault, LineErrorKind};
+use super::labels::{
+    Label, is_metric_byte, is_metric_start, is_name_byte, is_name_start, push_help, unescape,
+};
+use super::number;
+use super::parse::{Parser, fault};
+use super::sample_line::{SampleLine, quoted_name, quoted_value, valid_labels};
+use std::ops::Range;
+
+impl Parser<'_, '_> {
+    /// Reads all lines, up to `# EOF`. A body without any bytes is valid, as it is in Prometheus.
+    pub(super) fn open_metrics_lines(&mut self) -> Result<(), Fault> {
+        while let Some(&byte) = self.body.get(self.at) {
+            match byte {
+                b'#' => {
+                    if self.open_metrics_comment()? {
+                        return Ok(());
+                    }
+                }
+                b'{' => self.open_metrics_sample()?,
+                byte if is_metric_start(byte) => {
+                    self.open_metrics_named_sample()?;
+                }
+                _ => return Err(fault(LineErrorKind::OpenMetricsLine, self.at)),
+            }
+        }
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        Err(fault(LineErrorKind::EndMark, self.body.len()))
+    }
+
+    /// A line that starts with `#`. Says whether it is the end mark.
+    fn open_metrics_comment(&mut self) -> Result<bool, Fault> {
+        let start = self.at;
+        let mut reader = Reader {
+            body: self.body,
+            at: start + 1,
+        };
+        if !reader.take(b' ') {
+            return Err(fault(LineErrorKind::OpenMetricsLine, start));
+        }
+        if reader.word(b"EOF") {
+            reader.take(b'\n');
+            reader.skip_nul();
+            if reader.at < self.body.len() {
+                return Err(fault(LineErrorKind::AfterEndMark, reader.at));
+            }
+            return Ok(true);
+        }
+        let keywords: [&[u8]; 3] = [b"HELP ", b"TYPE ", b"UNIT "];
+        let keyword = keywords
+            .into_iter()
+            .find(|keyword| reader.word(keyword))
+            .ok_or_else(|| fault(LineErrorKind::OpenMetricsLine, start))?;
+        let name = reader.head_name()?;
+        let text = reader.head_text()?;
+        self.at = reader.at;
+        self.open_metrics_head(keyword[0], name, text)?;
+        Ok(false)
+    }
+
+    fn open_metrics_head(
+        &mut self,
+        keyword: u8,
+        name_range: Range<usize>,
+        text_range: Range<usize>,
+    ) -> Result<(), Fault> {
+        let (name, text) = (
+            &self.body[name_range.clone()],
+            &self.body[text_range.clone()],
+        );
+        let plain_name = unescape(name);
+        let is_possible = !plain_name.is_empty() && std::str::from_utf8(&plain_name).is_ok();
+        match keyword {
+            b'T' => {
+                let (metric_type, suffix) = text_type(text)
+                    .ok_or_else(|| fault(LineErrorKind::OpenMetricsType, text_range.start))?;
+                if is_possible {
+                    self.builder.type_line(&plain_name, metric_type, suffix);
+                } else {
+                    self.builder.nameless_type_line(metric_type);
+                }
+            }
+            b'U' => {
+                let has_unit = name
+                    .strip_suffix(text)
+                    .is_some_and(|base| text.is_empty() || base.ends_with(b"_"));
+                if !has_unit {
+                    return Err(fault(LineErrorKind::Unit, text_range.start));
+                }
+            }
+            _ => {
+                if std::str::from_utf8(text).is_err() {
+                    return Err(fault(LineErrorKind::Utf8, text_range.start));
+                }
+                if is_possible {
+                    let mut help = Vec::new();
+                    push_help(&mut help, &unescape(text));
+                    self.builder.help_line(&plain_name, &help);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ordinary lines have the same form in both formats, timestamps and CRLF aside.
+    fn open_metrics_named_sample(&mut self) -> Result<(), Fault> {
+        match self.ordinary_line() {
+            Some(line)
+                if line.timestamp.is_none() && self.body[line.value.end..line.next] == *b"\n" =>
+            {
+                self.copy(&line)
+            }
+            _ => self.open_metrics_sample(),
+        }
+    }
+
+    fn open_metrics_sample(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        let mut reader = Reader {
+            body: self.body,
+            at: start,
+        };
+        let sample = reader.sample()?;
+        self.at = reader.at;
+        self.builder
+            .push_sample(self.body, sample)
+            .map_err(|kind| fault(kind, start))
+    }
+}
+
+/// The type of the text format for a type of OpenMetrics, and what the text format has behind the family's name.
+///
+/// In the text format a `histogram` would have its `le` values rewritten, which Prometheus does not do for a
+/// `gaugehistogram`.
+fn text_type(word: &[u8]) -> Option<(MetricType, &'static [u8])> {
+    Some(match word {
+        b"counter" => (MetricType::Counter, b"_total"),
+        b"gauge" | b"stateset" => (MetricType::Gauge, b""),
+        b"histogram" => (MetricType::Histogram, b""),
+        b"summary" => (MetricType::Summary, b""),
+        b"info" => (MetricType::Gauge, b"_info"),
+        b"unknown" | b"gaugehistogram" => (MetricType::Untyped, b""),
+        _ => return None,
+    })
+}
+
+struct Reader<'b> {
+    body: &'b [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn byte(&self) -> Option<u8> {
+        self.body.get(self.at).copied()
+    }
+
+    fn fault(&self, kind: LineErrorKind) -> Fault {
+        fault(kind, self.at)
+    }
+
+    /// Goes on if this byte stands here.
+    fn take(&mut self, byte: u8) -> bool {
+        let is_here = self.byte() == Some(byte);
+        self.at += usize::from(is_here);
+        is_here
+    }
+
+    fn skip_nul(&mut self) {
+        self.skip_while(|byte| byte == 0);
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) -> Range<usize> {
+        let start = self.at;
+        while self.byte().is_some_and(&wanted) {
+            self.at += 1;
+        }
+        start..self.at
+    }
+
+    /// Goes on if this word stands here. Prometheus skips NUL bytes behind each of its letters.
+    fn word(&mut self, word: &[u8]) -> bool {
+        let start = self.at;
+        for letter in word {
+            if !self.take(*letter) {
+                self.at = start;
+                return false;
+            }
+            self.skip_nul();
+        }
+        true
+    }
+
+    /// The name in a HELP, TYPE or UNIT line, without quotes.
+    fn head_name(&mut self) -> Result<Range<usize>, Fault> {
+        let expected = self.fault(LineErrorKind::HeadName);
+        match self.byte() {
+            Some(b'"') => {
+                let name = quoted_name(self.body, self.at).ok_or(expected)?;
+                self.at = name.end + 1;
+                Ok(name)
+            }
+            Some(byte) if is_metric_start(byte) => Ok(self.skip_while(is_metric_byte)),
+            _ => Err(expected),
+        }
+    }
+
+    /// What follows the name and one blank up to the line end, which must not be missing.
+    fn head_text(&mut self) -> Result<Range<usize>, Fault> {
+        let expected = self.fault(LineErrorKind::HeadText);
+        if !self.take(b' ') {
+            return Err(expected);
+        }
+        let start = self.at;
+        let length = memchr::memchr(b'\n', &self.body[start..]).ok_or(expected)?;
+        self.at = start + length + 1;
+        Ok(start..start + length)
+    }
+
+    fn sample(&mut self) -> Result<SampleLine, Fault> {
+        let start = self.at;
+        let mut name = None;
+        let name_range = self.skip_while(is_metric_byte);
+        if !name_range.is_empty() {
+            name = Some(self.body[name_range].to_vec());
+        }
+        let mut labels = Vec::new();
+        if self.take(b'{') {
+            labels = self.labels(Some(&mut name))?;
+        }
+        let name = name.ok_or_else(|| fault(LineErrorKind::MetricName, start))?;
+        let value = self.number(LineErrorKind::Value)?;
+        let milliseconds = self.rest()?;
+        let labels = valid_labels(&name, labels, start)?;
+        Ok(SampleLine {
+            name,
+            labels,
+            value,
+            timestamp: milliseconds.map(|time| (time.to_string().into_bytes(), time)),
+            end: self.at,
+        })
+    }
+
+    /// All from behind the opening brace, and the closing one. A metric name may stand there only if `name` is given.
+    fn labels(&mut self, mut name: Option<&mut Option<Vec<u8>>>) -> Result<Vec<Label>, Fault> {
+        let in_exemplar = name.is_none();
+        let mut labels = Vec::new();
+        while !self.take(b'}') {
+            let start = self.at;
+            let (label, is_quoted) = self.label_name(in_exemplar)?;
+            if matches!(self.byte(), Some(b',' | b'}')) {
+                match &mut name {
+                    Some(name) if is_quoted && name.is_none() => **name = Some(label),
+                    _ => return Err(fault(LineErrorKind::OneMetricName, start)),
+                }
+                self.take(b',');
+                continue;
+            }
+            if !self.take(b'=') {
+                return Err(self.fault(LineErrorKind::Equals));
+            }
+            let refused: &[u8] = if in_exemplar { b"\n\0" } else { b"\n" };
+            let (value, end) = quoted_value(self.body, self.at, refused)?;
+            self.at = end;
+            labels.push((label, value));
+            if !self.take(b',') && self.byte() != Some(b'}') {
+                return Err(self.fault(LineErrorKind::LabelEnd));
+            }
+        }
+        Ok(labels)
+    }
+
+    /// A label name or quoted metric name, unescaped, and whether it is quoted.
+    fn label_name(&mut self, in_exemplar: bool) -> Result<(Vec<u8>, bool), Fault> {
+        let expected = self.fault(LineErrorKind::LabelName);
+        match self.byte() {
+            Some(b'"') => {
+                let name = quoted_name(self.body, self.at).ok_or(expected)?;
+                self.at = name.end + 1;
+                let text = &self.body[name];
+                if in_exemplar && text.contains(&b'\n') {
+                    return Err(expected);
+                }
+                Ok((unescape(text), true))
+            }
+            Some(byte) if is_name_start(byte) => {
+                let name = self.skip_while(is_name_byte);
+                Ok((self.body[name].to_vec(), false))
+            }
+            _ => Err(expected),
+        }
+    }
+
+    /// One blank and a number.
+    fn number(&mut self, expected: LineErrorKind) -> Result<Range<usize>, Fault> {
+        let missing = self.fault(expected);
+        if !self.take(b' ') {
+            return Err(missing);
+        }
+        let number = self.skip_while(|byte| !matches!(byte, b' ' | b'\n' | 0));
+        if number.is_empty() {
+            return Err(missing);
+        }
+        if !number::is_value(&self.body[number.clone()]) {
+            return Err(fault(LineErrorKind::Number, number.start));
+        }
+        Ok(number)
+    }
+
+    /// What may follow the value, and the line end. Gives the milliseconds of the timestamp.
+    ///
+    /// Prometheus counts a sample before it finds that what follows its value is neither of the two.
+    fn rest(&mut self) -> Result<Option<i64>, Fault> {
+        let mut milliseconds = None;
+        if self.has_timestamp() {
+            milliseconds = Some(self.seconds()?);
+        }
+        let has_exemplar = self.body[self.at..].starts_with(b" # {");
+        if has_exemplar {
+            self.at += b" # {".len();
+            self.exemplar()?;
+        }
+        let counted = milliseconds.is_none() && !has_exemplar;
+        self.line_end(counted).map(|()| milliseconds)
+    }
+
+    fn has_timestamp(&self) -> bool {
+        match &self.body[self.at..] {
+            [b' ', b'#', b' ', ..] => false,
+            [b' ', next, ..] => !matches!(next, b' ' | b'\n' | 0),
+            _ => false,
+        }
+    }
+
+    /// The labels, the value and the timestamp of an exemplar, from behind the opening brace on. Nothing of it is kept.
+    fn exemplar(&mut self) -> Result<(), Fault> {
+        self.labels(None)?;
+        self.number(LineErrorKind::Value)?;
+        if self.byte() == Some(b' ') {
+            self.seconds()?;
+        }
+        Ok(())
+    }
+
+    /// One blank and a timestamp, as milliseconds. Those before 1970, which the text format cannot say, become 0: too
+    /// old for Prometheus one and all.
+    #[expect(clippy::cast_possible_truncation, reason = "as Prometheus does")]
+    fn seconds(&mut self) -> Result<i64, Fault> {
+        let number = self.number(LineErrorKind::Seconds)?;
+        number::to_float(&self.body[number.clone()])
+            .filter(|seconds| seconds.is_finite())
+            .map(|seconds| ((seconds * 1000.0) as i64).max(0))
+            .ok_or_else(|| fault(LineErrorKind::Seconds, number.start))
+    }
+
+    fn line_end(&mut self, counted: bool) -> Result<(), Fault> {
+        if self.take(b'\n') {
+            return Ok(());
+        }
+        if self.at == self.body.len() {
+            return Err(self.fault(LineErrorKind::EndMark));
+        }
+        Err(Fault {
+            counted,
+            ..self.fault(LineErrorKind::Seconds)
+        })
+    }
+}
