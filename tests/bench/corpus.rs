@@ -1,0 +1,154 @@
+//! Bodies as exporters write them, the same at every run.
+
+use std::fmt::Write;
+
+/// Each with the bodies of its pods.
+pub(crate) fn all() -> Vec<(&'static str, Vec<String>)> {
+    vec![
+        ("mixed page", vec![mixed_page()]),
+        ("histograms", vec![histograms()]),
+        ("1000 tiny pods", (0..1000).map(tiny).collect()),
+        ("100000 series", vec![many_series(100_000)]),
+        ("escapes", vec![escapes()]),
+    ]
+}
+
+/// About 190 kB: 237 families of all kinds, most of them with few series.
+pub(crate) fn mixed_page() -> String {
+    let mut page = String::new();
+    for n in 0..100 {
+        let name = format!("memcached_commands_{n}_total");
+        head(&mut page, &name, "counter");
+        for m in 0..1 + n % 9 {
+            line(
+                &mut page,
+                &name,
+                &format!("command=\"get_{m}\",status=\"hit\""),
+                n * 7919 + m,
+            );
+        }
+    }
+    for n in 0..90 {
+        let name = format!("process_resident_pool_{n}_bytes");
+        head(&mut page, &name, "gauge");
+        if n % 3 == 0 {
+            line(&mut page, &name, "", n * 104_729);
+        } else {
+            for m in 0..n % 5 {
+                line(
+                    &mut page,
+                    &name,
+                    &format!("pool=\"slab-{m}\",node=\"worker-{n}\""),
+                    n * m,
+                );
+            }
+        }
+    }
+    latencies(&mut page);
+    page
+}
+
+fn latencies(page: &mut String) {
+    for n in 0..32 {
+        histogram(page, &format!("http_request_duration_{n}_seconds"), 2);
+    }
+    for n in 0..15 {
+        let name = format!("rpc_latency_{n}_seconds");
+        head(page, &name, "summary");
+        for quantile in ["0", "0.25", "0.5", "0.75", "1"] {
+            line(
+                page,
+                &name,
+                &format!("service=\"storage\",quantile=\"{quantile}\""),
+                n,
+            );
+        }
+        line(page, &format!("{name}_sum"), "service=\"storage\"", n);
+        line(page, &format!("{name}_count"), "service=\"storage\"", n);
+    }
+}
+
+fn histograms() -> String {
+    let mut page = String::new();
+    for n in 0..20 {
+        histogram(&mut page, &format!("grpc_server_handling_{n}_seconds"), 30);
+    }
+    page
+}
+
+fn tiny(number: usize) -> String {
+    let mut page = String::new();
+    for n in 0..8 {
+        let name = format!("worker_queue_{n}");
+        head(&mut page, &name, "gauge");
+        line(&mut page, &name, "queue=\"default\"", number * n);
+        line(&mut page, &name, "queue=\"low\"", n);
+    }
+    page
+}
+
+fn many_series(series: usize) -> String {
+    let mut page = String::new();
+    head(&mut page, "kube_pod_container_info", "gauge");
+    for n in 0..series {
+        let labels = format!(
+            "namespace=\"team-{}\",pod=\"web-{:x}\",uid=\"{:016x}\",container=\"app\"",
+            n % 40,
+            n / 3,
+            (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        );
+        line(&mut page, "kube_pod_container_info", &labels, 1);
+    }
+    page
+}
+
+fn escapes() -> String {
+    let mut page = String::new();
+    head(&mut page, "windows_service_info", "gauge");
+    for n in 0..2000 {
+        let labels = format!(
+            "path=\"C:\\\\Program Files\\\\Service {n}\\\\run.exe\",title=\"the \\\"service\\\" number {n}\\nof many\""
+        );
+        line(&mut page, "windows_service_info", &labels, n);
+    }
+    page
+}
+
+fn histogram(page: &mut String, name: &str, series: usize) {
+    head(page, name, "histogram");
+    let bounds = [
+        "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
+    ];
+    for n in 0..series {
+        let labels = format!("method=\"GET\",route=\"/api/v1/items/{n}\",code=\"200\"");
+        for (m, bound) in bounds.iter().enumerate() {
+            let labels = format!("{labels},le=\"{bound}\"");
+            line(page, &format!("{name}_bucket"), &labels, n * 100 + m);
+        }
+        line(page, &format!("{name}_sum"), &labels, n);
+        line(page, &format!("{name}_count"), &labels, n);
+    }
+}
+
+fn head(page: &mut String, name: &str, word: &str) {
+    let _ = writeln!(
+        page,
+        "# HELP {name} What this metric means, in about as many words as usual."
+    );
+    let _ = writeln!(page, "# TYPE {name} {word}");
+}
+
+/// Integers, short and long fractions, and exponents in turn.
+fn line(page: &mut String, name: &str, labels: &str, number: usize) {
+    let value = match number % 5 {
+        0 | 1 => number.to_string(),
+        2 => format!("{}.5", number),
+        3 => format!("{:.15}", number as f64 / 7.0),
+        _ => format!("{:e}", number as f64 * 1.25e6),
+    };
+    let _ = if labels.is_empty() {
+        writeln!(page, "{name} {value}")
+    } else {
+        writeln!(page, "{name}{{{labels}}} {value}")
+    };
+}

@@ -1,0 +1,180 @@
+//! How long parsing and merging take, on one core: `cargo bench --bench merge`, or `… -- mixed` for one row.
+//!
+//! The floor of a row is the least that any merge could do: one scan of the input for line ends, and one copy of the
+//! output. It is measured in turns with the rest, so that the ratio says something on a busy machine too. All figures
+//! are medians.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench, which prints"
+)]
+
+use kubernetes_metrics_aggregator::exposition::{
+    Format, IdentityLabels, MergedText, Part, Report, merge, parse,
+};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+mod corpus;
+
+/// An odd number, for the median.
+const ROUNDS: usize = 31;
+/// Each measurement repeats its work until it takes about this long.
+const MEASUREMENT: Duration = Duration::from_millis(10);
+
+fn main() {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+    println!("parse, validate, label and group");
+    println!(
+        "{:<24}{:>10}{:>10}{:>12}{:>10}{:>11}{:>9}",
+        "corpus", "kB in", "samples", "floor GB/s", "MB/s", "ns/sample", "x floor"
+    );
+    for (name, bodies) in corpus::all() {
+        if is_wanted(name) {
+            parsing(name, &bodies);
+        }
+    }
+    if is_wanted("merging") {
+        println!("\nthe thread of the request: 500 targets of the mixed page");
+        merging(500);
+    }
+}
+
+fn identity(number: usize) -> IdentityLabels {
+    let (instance, ip) = (
+        format!("memcached-7d9c5b7f4-{number:05}"),
+        format!("10.244.{}.{}", number / 250, number % 250 + 1),
+    );
+    IdentityLabels::new([
+        ("instance", instance.as_str()),
+        ("job", "memcached"),
+        ("pod_namespace", "production"),
+        ("pod_ip", ip.as_str()),
+    ])
+}
+
+fn part(number: usize, body: &str) -> Part {
+    let labels = identity(number);
+    let exposition = parse(Format::Text, body.as_bytes(), &labels).unwrap();
+    let report = Report {
+        up: true,
+        duration: Duration::from_millis(12),
+        samples_scraped: exposition.samples(),
+    };
+    Part {
+        labels,
+        exposition: Some(exposition),
+        report,
+    }
+}
+
+fn merged(bodies: &[String]) -> MergedText {
+    merge(
+        bodies
+            .iter()
+            .enumerate()
+            .map(|(number, body)| part(number, body))
+            .collect(),
+    )
+}
+
+fn parsing(name: &str, bodies: &[String]) {
+    let labels: Vec<IdentityLabels> = (0..bodies.len()).map(identity).collect();
+    let mut output = Vec::new();
+    merged(bodies).write_to(&mut output).unwrap();
+    let mut copy = vec![0; output.len()];
+    let mut samples = 0;
+    let mut floor = || {
+        for body in bodies {
+            black_box(memchr::memchr_iter(b'\n', black_box(body.as_bytes())).count());
+        }
+        copy.copy_from_slice(black_box(&output));
+        black_box(&copy);
+    };
+    let mut parse_all = || {
+        samples = 0;
+        for (body, labels) in bodies.iter().zip(&labels) {
+            let exposition = parse(Format::Text, black_box(body.as_bytes()), labels).unwrap();
+            samples += exposition.samples();
+            black_box(exposition);
+        }
+    };
+    let [floor, parse_all] = medians([&mut floor, &mut parse_all]);
+    let bytes = bodies.iter().map(String::len).sum::<usize>() as f64;
+    println!(
+        "{name:<24}{:>10.0}{:>10}{:>12.1}{:>10.0}{:>11.1}{:>9.1}",
+        bytes / 1e3,
+        samples,
+        bytes / floor / 1e9,
+        bytes / parse_all / 1e6,
+        parse_all * 1e9 / samples as f64,
+        parse_all / floor
+    );
+}
+
+/// Ordering the families of many targets, and writing the text. The parts are made anew each time, unmeasured.
+fn merging(targets: usize) {
+    let body = corpus::mixed_page();
+    let families = body
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .count();
+    let mut output = Vec::new();
+    let (mut ordering, mut writing) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let parts: Vec<Part> = (0..targets).map(|number| part(number, &body)).collect();
+        let start = Instant::now();
+        let text = merge(parts);
+        ordering.push(start.elapsed().as_secs_f64());
+        output.clear();
+        output.reserve(text.len());
+        let start = Instant::now();
+        text.write_to(&mut output).unwrap();
+        writing.push(start.elapsed().as_secs_f64());
+        black_box(&output);
+    }
+    let (ordering, writing) = (median(ordering), median(writing));
+    println!(
+        "order {families} families: {:.2} ms, {:.0} ns for each family of a target",
+        ordering * 1e3,
+        ordering * 1e9 / (targets * families) as f64
+    );
+    println!(
+        "write {:.0} MB: {:.1} ms, {:.1} GB/s",
+        output.len() as f64 / 1e6,
+        writing * 1e3,
+        output.len() as f64 / writing / 1e9
+    );
+}
+
+/// The seconds that each of the works takes, measured in turns.
+fn medians<const N: usize>(mut works: [&mut dyn FnMut(); N]) -> [f64; N] {
+    let repeats = works.each_mut().map(|work| {
+        work();
+        let start = Instant::now();
+        work();
+        let once = start.elapsed().max(Duration::from_nanos(1));
+        (MEASUREMENT.as_nanos() / once.as_nanos()).clamp(1, 100_000) as u32
+    });
+    let mut times = [const { Vec::new() }; N];
+    for _ in 0..ROUNDS {
+        for ((work, repeats), times) in works.iter_mut().zip(repeats).zip(&mut times) {
+            let start = Instant::now();
+            for _ in 0..repeats {
+                work();
+            }
+            times.push(start.elapsed().as_secs_f64() / f64::from(repeats));
+        }
+    }
+    times.map(median)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
