@@ -8,7 +8,6 @@
 //! * `exposition`: one body; valid and invalid lines
 //! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `merge`: many bodies in one text
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 //! * `pod_options`: each option of a pod, good and bad values
 //! * `properties`: what holds for all bodies, on generated ones
 //! * `route`: what a request line asks for
@@ -17,6 +16,7 @@
 //! * `targets`: pod lists → targets
 //! * `tidy`: the layout and the documents, held against the code
 //! * `tls`: pods over TLS
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod config;
 mod discovery;
