@@ -84,7 +84,8 @@ fn a_flood_of_idle_connections_keeps_nobody_out() {
     for round in 0..20 {
         idle.extend((0..10).map(|_| front.tcp()));
         assert!(front.client().get(&format!("/{round}")).starts_with("200"));
-        assert!(front.open() <= 16);
+        // One more than all may be open: the spare one, for refusals.
+        assert!(front.open() <= 17, "{}", front.open());
     }
 }
 
@@ -111,20 +112,18 @@ fn only_when_all_are_being_answered_a_new_one_is_refused() {
                 .starts_with("200 GET /-/healthy")
         );
     }
+    let mut refusals = front.telemetry.front_refusals();
+    assert_eq!(refusals.find(|(status, _)| *status == 503), Some((503, 3)));
     for request in held {
         request.answer(Answer::text(200, "held"));
     }
     for client in &mut busy {
         assert_eq!(client.answer(), "200 held");
     }
-    assert!(front.client().get("/a").starts_with("200"));
-    assert_eq!(
-        front
-            .telemetry
-            .front_refusals()
-            .find(|(status, _)| *status == 503),
-        Some((503, 3))
-    );
+    // Their connections wait for a next request as soon as their threads have seen the answers off.
+    eventually("there is room again", || {
+        front.client().get("/a").starts_with("200")
+    });
 }
 
 #[test]
