@@ -35,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) workload: Workload,
     pub(crate) rounds: usize,
     pub(crate) fetched_bytes: usize,
+    /// Pods that are up in the first answer of all, for which the server knew of none that it hangs.
+    pub(crate) first_up: usize,
     /// Fetch, relay, server; where the answer is gzipped, a server that gzips it comes last.
     pub(crate) subjects: Vec<SubjectFigures>,
 }
@@ -81,7 +83,7 @@ pub(crate) fn measure(workload: Workload, stopped: &Arc<AtomicBool>) -> io::Resu
     let farm_port = farm.address.port();
     let pod_list = PodListFile::new(&workload, farm_port)?;
     let mut client = Client::new(Arc::clone(stopped));
-    let mut subjects = Subject::all(&workload, farm_port, &pod_list.0, &mut client)?;
+    let (mut subjects, first_up) = Subject::all(&workload, farm_port, &pod_list.0, &mut client)?;
     let mut fetched_bytes = 0;
     for _ in 0..WARM_UP_ROUNDS {
         for subject in &mut subjects {
@@ -94,6 +96,10 @@ pub(crate) fn measure(workload: Workload, stopped: &Arc<AtomicBool>) -> io::Resu
             }
         }
     }
+    if let [_, relay, server, ..] = &mut subjects[..] {
+        // By now the server has all pods that answer.
+        relay.request = relay_request(server.bytes);
+    }
     for subject in &mut subjects {
         subject.walls.clear();
         subject.cpu_before = subject.process.cpu()?;
@@ -104,6 +110,7 @@ pub(crate) fn measure(workload: Workload, stopped: &Arc<AtomicBool>) -> io::Resu
         workload,
         rounds,
         fetched_bytes,
+        first_up,
         subjects: figures.collect::<io::Result<_>>()?,
     })
 }
@@ -138,13 +145,13 @@ fn run_rounds(
 }
 
 impl Subject {
-    /// Fetch, relay, and one or two servers, each started and ready.
+    /// Fetch, relay, and one or two servers, each started and ready; and how many pods are up in the first answer.
     fn all(
         workload: &Workload,
         farm_port: u16,
         pod_list: &Path,
         client: &mut Client,
-    ) -> io::Result<Vec<Subject>> {
+    ) -> io::Result<(Vec<Subject>, usize)> {
         let port = farm_port.to_string();
         let mut servers = Vec::new();
         for gzip in [false, true] {
@@ -159,19 +166,16 @@ impl Subject {
                 ));
             }
         }
-        // How much the relay has to send.
-        let merged_bytes = servers[0].ask(client, false)?.body_bytes;
-        let relay = |path: &str, role| {
-            let process = Process::role(&["relay", workload.name, &port])?;
-            let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
-            Ok::<_, io::Error>(Subject::new(process, role, &request))
-        };
+        let first = servers[0].ask(client, true)?;
+        let first_up = client.pods_up_and_samples(&first)?.0;
+        let relay = || Process::role(&["relay", workload.name, &port]);
+        let fetch_request = "GET /fetch HTTP/1.1\r\nHost: bench\r\n\r\n";
         let mut subjects = vec![
-            relay("/fetch", Role::Fetch)?,
-            relay(&format!("/{merged_bytes}"), Role::Relay)?,
+            Subject::new(relay()?, Role::Fetch, fetch_request),
+            Subject::new(relay()?, Role::Relay, &relay_request(first.body_bytes)),
         ];
         subjects.append(&mut servers);
-        Ok(subjects)
+        Ok((subjects, first_up))
     }
 
     fn new(process: Process, role: Role, request: &str) -> Subject {
@@ -215,6 +219,10 @@ impl Subject {
             bytes: self.bytes,
         })
     }
+}
+
+fn relay_request(bytes: usize) -> String {
+    format!("GET /{bytes} HTTP/1.1\r\nHost: bench\r\n\r\n")
 }
 
 fn metrics_request(encoding: &str) -> String {
@@ -277,6 +285,20 @@ impl Client {
 
     /// A fast wrong answer is no figure: every pod that answers has to be up in it, with all its series.
     fn check(&self, answer: &Answer, workload: &Workload) -> io::Result<()> {
+        let found = self.pods_up_and_samples(answer)?;
+        let healthy = workload.pods - workload.hanging;
+        let reported = workload.pods * REPORTED_SERIES;
+        let expected = (healthy, healthy * workload.series_per_pod + reported);
+        if found == expected {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "pods up and samples in the answer: {found:?}, expected {expected:?}"
+        )))
+    }
+
+    /// What the answer has, of which the body was kept.
+    fn pods_up_and_samples(&self, answer: &Answer) -> io::Result<(usize, usize)> {
         let mut text = Vec::new();
         if answer.gzipped {
             GzDecoder::new(&self.body[..]).read_to_end(&mut text)?;
@@ -288,16 +310,7 @@ impl Client {
             lines.filter(|line| !line.is_empty() && line[0] != b'#')
         };
         let up = samples().filter(|line| line.starts_with(b"up{") && line.ends_with(b" 1"));
-        let found = (up.count(), samples().count());
-        let healthy = workload.pods - workload.hanging;
-        let reported = workload.pods * REPORTED_SERIES;
-        let expected = (healthy, healthy * workload.series_per_pod + reported);
-        if found == expected {
-            return Ok(());
-        }
-        Err(io::Error::other(format!(
-            "pods up and samples in the answer: {found:?}, expected {expected:?}"
-        )))
+        Ok((up.count(), samples().count()))
     }
 
     fn wait_until_ready(&mut self, process: &Process) -> io::Result<()> {
