@@ -47,7 +47,7 @@ pub struct ScrapeOptions {
 }
 
 /// How the certificate of a pod is checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
     /// `false`: not at all.
     pub verify: bool,

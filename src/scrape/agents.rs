@@ -1,72 +1,71 @@
-//! Which connections a scrape may use: the agents of ureq by how the pod's certificate is checked.
+//! The kept connections to pods: an agent of ureq for each pod's address and TLS options.
 //!
-//! Connections are kept between requests. The CA files are read again each minute; a new CA drops the connections
-//! that were checked against the old one.
+//! One agent for all pods would keep all connections in one list, through which ureq goes at each connect and each
+//! return: with a thousand pods most of the processor's time. An agent of its own also keeps pods apart whose
+//! certificates are checked for the same name, because ureq finds kept connections by the URL's host.
+//!
+//! The CA files are read again each minute; a new CA drops the connections that were checked against the old one.
 
 use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, parse_pem};
+use ureq::tls::{Certificate, PemItem, TlsConfig, parse_pem};
 
-use super::connect;
-use crate::target::ScrapeOptions;
+use super::connect::{self, IDLE_CONNECTION_AGE_MAX};
+use crate::target::{ScrapeOptions, TlsOptions};
 
 /// Age at which CA files are read again, as client-go does with its own.
 const CA_FILES_AGE_MAX: Duration = Duration::from_secs(60);
-/// Agents for named pods; over this the whole map is dropped and fills again. Above any real number of such pods.
-const NAMED_AGENTS_MAX: usize = 20_000;
-/// More kept connections than pods that one aggregator scrapes are of no use.
-const IDLE_CONNECTIONS_MAX: usize = 20_000;
+/// Time between two searches for pods that are not scraped any more.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// More pods with kept connections than one aggregator scrapes are of no use.
+const KEPT_PODS_MAX: usize = 20_000;
 
 /// The agents of all scrapes.
 #[derive(Debug)]
 pub(super) struct Agents {
     ca_files: Vec<PathBuf>,
-    idle_connections_max: usize,
-    plain: Agent,
-    unverified: Agent,
-    verified: Mutex<Verified>,
+    kept_pods_max: usize,
+    kept: Mutex<Kept>,
 }
 
-/// The agents that hang on the CA files or on the name of one pod.
 #[derive(Debug)]
-struct Verified {
-    agent: Agent,
-    named: HashMap<NamedPod, Agent>,
+struct Kept {
+    pods: HashMap<Pod, KeptAgent>,
     roots: Roots,
+    swept_at: Instant,
 }
 
-/// A pod whose certificate is checked for a name, or that is sent one.
+/// Whom a kept connection is to, and what was checked when it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct NamedPod {
+struct Pod {
     address: SocketAddr,
-    server_name: String,
-    verify: bool,
+    tls: Option<TlsOptions>,
+}
+
+#[derive(Debug)]
+struct KeptAgent {
+    agent: Agent,
+    used_at: Instant,
 }
 
 impl Agents {
-    /// Agents without connections. Reads the CA files.
+    /// No agent yet. Reads the CA files.
     pub(super) fn new(ca_files: Vec<PathBuf>) -> Agents {
-        let idle_connections_max = idle_connections_max();
-        let agent = |tls| connect::agent(tls, None, idle_connections_max);
-        let roots = Roots::read(&ca_files);
-        let verified = Verified {
-            agent: agent(connect::verified(roots.certificates.clone())),
-            named: HashMap::new(),
-            roots,
+        let kept = Kept {
+            pods: HashMap::new(),
+            roots: Roots::read(&ca_files),
+            swept_at: Instant::now(),
         };
         Agents {
-            // Plain HTTP: no certificate could be right.
-            plain: agent(connect::verified(Vec::new())),
-            unverified: agent(connect::unverified()),
-            verified: Mutex::new(verified),
-            idle_connections_max,
             ca_files,
+            kept_pods_max: kept_pods_max(),
+            kept: Mutex::new(kept),
         }
     }
 
@@ -77,67 +76,74 @@ impl Agents {
         options: &ScrapeOptions,
     ) -> (Agent, String) {
         let path = &options.path_and_query;
-        let Some(tls) = &options.tls else {
-            return (self.plain.clone(), format!("http://{address}{path}"));
+        let url = match &options.tls {
+            None => format!("http://{address}{path}"),
+            Some(TlsOptions {
+                server_name: Some(name),
+                ..
+            }) => format!("https://{name}:{}{path}", address.port()),
+            Some(_) => format!("https://{address}{path}"),
         };
-        let Some(server_name) = &tls.server_name else {
-            let agent = if tls.verify {
-                self.current().agent.clone()
-            } else {
-                self.unverified.clone()
-            };
-            return (agent, format!("https://{address}{path}"));
-        };
-        let pod = NamedPod {
+        let pod = Pod {
             address,
-            server_name: server_name.clone(),
-            verify: tls.verify,
+            tls: options.tls.clone(),
         };
-        let url = format!("https://{server_name}:{}{path}", options.port);
-        (self.named_agent(pod), url)
+        (self.agent(pod), url)
     }
 
-    fn named_agent(&self, pod: NamedPod) -> Agent {
-        let mut verified = self.current();
-        if verified.named.len() >= NAMED_AGENTS_MAX {
-            verified.named.clear();
+    fn agent(&self, pod: Pod) -> Agent {
+        let now = Instant::now();
+        let mut kept = self.kept.lock().expect("no holder of this lock panics");
+        if kept.roots.read_at.elapsed() >= CA_FILES_AGE_MAX {
+            self.read_roots_again(&mut kept);
         }
-        if let Some(agent) = verified.named.get(&pod) {
-            return agent.clone();
+        if let Some(known) = kept.pods.get_mut(&pod) {
+            known.used_at = now;
+            return known.agent.clone();
         }
-        let tls = if pod.verify {
-            connect::verified(verified.roots.certificates.clone())
-        } else {
-            connect::unverified()
-        };
-        let agent = connect::agent(tls, Some(pod.address), self.idle_connections_max);
-        verified.named.insert(pod, agent.clone());
+        kept.sweep(now);
+        let agent = connect::agent(kept.roots.tls_config(&pod), pod.address);
+        // Over the bound the connection is closed with its agent, after this one scrape.
+        if kept.pods.len() < self.kept_pods_max {
+            let kept_agent = KeptAgent {
+                agent: agent.clone(),
+                used_at: now,
+            };
+            kept.pods.insert(pod, kept_agent);
+        }
         agent
     }
 
-    /// The agents for the CA files as they are, at most [`CA_FILES_AGE_MAX`] old.
-    fn current(&self) -> MutexGuard<'_, Verified> {
-        let mut verified = self
-            .verified
-            .lock()
-            .expect("no scrape panics while it holds this lock");
-        if verified.roots.read_at.elapsed() >= CA_FILES_AGE_MAX {
-            let roots = Roots::read(&self.ca_files);
-            if roots.pem != verified.roots.pem && !roots.certificates.is_empty() {
-                let tls = connect::verified(roots.certificates.clone());
-                verified.agent = connect::agent(tls, None, self.idle_connections_max);
-                verified.named.clear();
-                verified.roots = roots;
-            }
-            verified.roots.read_at = Instant::now();
+    fn read_roots_again(&self, kept: &mut Kept) {
+        let roots = Roots::read(&self.ca_files);
+        if roots.pem != kept.roots.pem && !roots.certificates.is_empty() {
+            kept.roots = roots;
+            kept.pods.retain(|pod, _| !pod.is_verified());
         }
-        verified
+        kept.roots.read_at = Instant::now();
     }
 }
 
-/// Kept connections of one agent: a quarter of the descriptors that this process may open, so that connections to
-/// pods never take those of clients. Where the limit is not known, that of a small process.
-fn idle_connections_max() -> usize {
+impl Kept {
+    /// Forgets pods that have not been scraped for so long that their connections are not used any more.
+    fn sweep(&mut self, now: Instant) {
+        if now.duration_since(self.swept_at) >= SWEEP_INTERVAL {
+            self.swept_at = now;
+            self.pods
+                .retain(|_, kept| now.duration_since(kept.used_at) < IDLE_CONNECTION_AGE_MAX);
+        }
+    }
+}
+
+impl Pod {
+    fn is_verified(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.verify)
+    }
+}
+
+/// A quarter of the descriptors that this process may open, so that connections to pods never take those of clients.
+/// Where the limit is not known, that of a small process.
+fn kept_pods_max() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find_map(|line| {
         line.strip_prefix("Max open files")?
@@ -146,7 +152,7 @@ fn idle_connections_max() -> usize {
             .parse::<usize>()
             .ok()
     });
-    soft.unwrap_or(1024).min(IDLE_CONNECTIONS_MAX * 4) / 4
+    soft.unwrap_or(1024).min(KEPT_PODS_MAX * 4) / 4
 }
 
 /// The CAs that pods are checked against, as last read.
@@ -154,7 +160,7 @@ fn idle_connections_max() -> usize {
 struct Roots {
     /// The bytes of the files, to see whether they changed.
     pem: Vec<u8>,
-    certificates: Vec<Certificate<'static>>,
+    certificates: Arc<Vec<Certificate<'static>>>,
     read_at: Instant,
 }
 
@@ -179,8 +185,18 @@ impl Roots {
             .collect();
         Roots {
             pem,
-            certificates,
+            certificates: Arc::new(certificates),
             read_at: Instant::now(),
+        }
+    }
+
+    /// How the certificate of this pod is checked.
+    fn tls_config(&self, pod: &Pod) -> TlsConfig {
+        match &pod.tls {
+            Some(tls) if !tls.verify => connect::unverified(),
+            Some(_) => connect::verified(Arc::clone(&self.certificates)),
+            // Plain HTTP: no certificate could be right.
+            None => connect::verified(Arc::default()),
         }
     }
 }

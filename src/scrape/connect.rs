@@ -3,7 +3,7 @@
 //! ureq calls resolver and connectors on the thread that scrapes, so the phase is kept per thread.
 
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::Phase;
 /// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
 const ACCEPT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
 /// Kept connections outlive scrape intervals of up to four minutes.
-const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
+pub(super) const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
 /// Two requests for one job may scrape the same pod at once.
 const IDLE_CONNECTIONS_PER_POD_MAX: usize = 2;
 /// A pod that sends more of a head than this fails.
@@ -52,15 +52,8 @@ pub(super) fn has_connected() -> bool {
     CONNECTED.get()
 }
 
-/// An agent with everything but the certificates.
-///
-/// `address`: where to connect whatever the URL's host is, for pods whose certificate is checked for a name. Such an
-/// agent must not serve another pod: kept connections are found by the URL's host.
-pub(super) fn agent(
-    tls: TlsConfig,
-    address: Option<SocketAddr>,
-    idle_connections_max: usize,
-) -> Agent {
+/// An agent for one pod: whatever host the URL names, it connects to this address.
+pub(super) fn agent(tls: TlsConfig, address: SocketAddr) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -72,7 +65,7 @@ pub(super) fn agent(
         .accept(ACCEPT)
         .tls_config(tls)
         .max_idle_age(IDLE_CONNECTION_AGE_MAX)
-        .max_idle_connections(idle_connections_max)
+        .max_idle_connections(IDLE_CONNECTIONS_PER_POD_MAX)
         .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_POD_MAX)
         .max_response_header_size(RESPONSE_HEAD_BYTES_MAX)
         .input_buffer_size(INPUT_BUFFER_BYTES)
@@ -88,10 +81,10 @@ pub(super) fn agent(
 }
 
 /// The certificate is checked against these CAs.
-pub(super) fn verified(roots: Vec<Certificate<'static>>) -> TlsConfig {
+pub(super) fn verified(roots: Arc<Vec<Certificate<'static>>>) -> TlsConfig {
     TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .root_certs(RootCerts::Specific(roots))
         .build()
 }
 
@@ -99,7 +92,7 @@ pub(super) fn verified(roots: Vec<Certificate<'static>>) -> TlsConfig {
 pub(super) fn unverified() -> TlsConfig {
     TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::Specific(Arc::new(Vec::new())))
+        .root_certs(RootCerts::Specific(Arc::default()))
         .disable_verification(true)
         .build()
 }
@@ -122,34 +115,21 @@ impl<In: Transport> Connector<In> for Entering {
     }
 }
 
-/// Takes the address from the URL, or always the same one; never asks a name server.
+/// Always the same address; never asks a name server.
 #[derive(Debug)]
 struct PodResolver {
-    address: Option<SocketAddr>,
+    address: SocketAddr,
 }
 
 impl Resolver for PodResolver {
     fn resolve(
         &self,
-        uri: &Uri,
+        _: &Uri,
         _: &Config,
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut addresses = self.empty();
-        match self.address.or_else(|| uri_address(uri)) {
-            Some(address) => addresses.push(address),
-            None => return Err(ureq::Error::HostNotFound),
-        }
+        addresses.push(self.address);
         Ok(addresses)
     }
-}
-
-fn uri_address(uri: &Uri) -> Option<SocketAddr> {
-    let host = uri.host()?;
-    let ip: IpAddr = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()?;
-    Some(SocketAddr::new(ip, uri.port_u16()?))
 }
