@@ -1,5 +1,7 @@
 //! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
 
+use std::borrow::Cow;
+
 /// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
 #[derive(Debug, Clone)]
 pub struct IdentityLabels {
@@ -135,7 +137,10 @@ pub(super) fn push_help(out: &mut Vec<u8>, unescaped: &[u8]) {
 }
 
 /// What an escaped name or label value means. A backslash before anything but `\`, `"` and `n` stands for itself.
-pub(super) fn unescape(escaped: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(escaped: &[u8]) -> Cow<'_, [u8]> {
+    if !escaped.contains(&b'\\') {
+        return Cow::Borrowed(escaped);
+    }
     let mut plain = Vec::with_capacity(escaped.len());
     let mut rest = escaped;
     loop {
@@ -156,7 +161,7 @@ pub(super) fn unescape(escaped: &[u8]) -> Vec<u8> {
                 plain.push(*byte);
                 rest = after;
             }
-            [] => return plain,
+            [] => return Cow::Owned(plain),
         }
     }
 }

@@ -21,6 +21,7 @@
 mod builder;
 mod content_type;
 mod error;
+mod keyed_hash;
 mod labels;
 mod merge;
 mod merged_text;

@@ -1,7 +1,7 @@
 //! The names of a body: those of its samples and those in its HELP and TYPE lines, each once.
 
+use super::keyed_hash::KeyedHash;
 use super::{MetricType, Span};
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Number of a name in [`Names`], in order of appearance.
 pub(super) type NameId = u32;
@@ -28,7 +28,7 @@ pub(super) struct Names {
     pub(super) heads: Vec<u8>,
     /// Open addressing, a power of two long; 0 is free, else the id plus one.
     slots: Vec<NameId>,
-    keys: RandomState,
+    key: KeyedHash,
     last: NameId,
 }
 
@@ -38,7 +38,7 @@ impl Names {
             list: Vec::new(),
             heads: Vec::new(),
             slots: vec![0; 64],
-            keys: RandomState::new(),
+            key: KeyedHash::new(),
             last: 0,
         }
     }
@@ -120,12 +120,10 @@ impl Names {
 
     /// The slot that holds the name, or the free one where it belongs.
     fn slot(&self, name: &[u8]) -> usize {
-        let mut hasher = self.keys.build_hasher();
-        hasher.write(name);
         let mask = self.slots.len() - 1;
         // Only the low bits are wanted.
         #[expect(clippy::cast_possible_truncation, reason = "masked")]
-        let mut at = hasher.finish() as usize & mask;
+        let mut at = self.key.hash(name) as usize & mask;
         while let Some(id) = self.slots[at].checked_sub(1) {
             if self.text(id) == name {
                 break;

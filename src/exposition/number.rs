@@ -25,6 +25,8 @@ pub(super) fn is_value(bytes: &[u8]) -> bool {
 
 /// No number with fewer digits before the point and without an exponent is too large for a float.
 const SAFE_DIGITS: usize = 300;
+/// The same with an exponent of two digits.
+const SAFE_DIGITS_TIMES_1E99: usize = SAFE_DIGITS - 99;
 
 fn is_decimal(unsigned: &[u8]) -> bool {
     let integer = leading_digits(unsigned);
@@ -42,7 +44,7 @@ fn is_decimal(unsigned: &[u8]) -> bool {
         [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
             !exponent.is_empty()
                 && leading_digits(exponent) == exponent.len()
-                && is_finite(unsigned)
+                && (exponent.len() <= 2 && integer < SAFE_DIGITS_TIMES_1E99 || is_finite(unsigned))
         }
         _ => false,
     }

@@ -292,7 +292,7 @@ impl Reader<'_> {
                 if in_exemplar && text.contains(&b'\n') {
                     return Err(expected);
                 }
-                Ok((unescape(text), true))
+                Ok((unescape(text).into_owned(), true))
             }
             Some(byte) if is_name_start(byte) => {
                 let name = self.skip_while(is_name_byte);

@@ -151,7 +151,7 @@ impl Reader<'_> {
             && let Some(name) = quoted_name(self.body, start)
         {
             self.at = name.end + 1;
-            return Ok(unescape(&self.body[name]));
+            return Ok(unescape(&self.body[name]).into_owned());
         }
         Err(self.fault(LineErrorKind::LabelName, start))
     }
@@ -319,7 +319,7 @@ pub(super) fn quoted_value(
     if std::str::from_utf8(value).is_err() {
         return Err(fault(LineErrorKind::Utf8));
     }
-    Ok((unescape(value), at))
+    Ok((unescape(value).into_owned(), at))
 }
 
 /// The start of the next line, if a line end stands here: `\n`, `\r\n`, or the end of the body.

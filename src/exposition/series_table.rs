@@ -1,6 +1,6 @@
 //! The set of series that a body has shown so far, to find those it sends twice.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use super::keyed_hash::{KeyedHash, MULTIPLIER, fold};
 
 /// Where a series with its timestamp was first seen, by hash. Eight bytes a series, no other memory.
 ///
@@ -10,7 +10,7 @@ pub(super) struct SeriesTable {
     /// Open addressing, a power of two long. 0 is free; else the upper half of the hash above the offset plus one.
     slots: Vec<u64>,
     used: usize,
-    key: u64,
+    key: KeyedHash,
 }
 
 impl SeriesTable {
@@ -19,21 +19,14 @@ impl SeriesTable {
         SeriesTable {
             slots: vec![0; (series * 2).next_power_of_two().max(64)],
             used: 0,
-            key: RandomState::new().build_hasher().finish(),
+            key: KeyedHash::new(),
         }
     }
 
     /// The hash of one label, metric name or timestamp; the hash of a series is the wrapping sum of those of its
     /// parts, so that the order of its labels does not matter.
     pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let mut hash = self.key ^ bytes.len() as u64;
-        for word in words {
-            hash = fold(hash ^ u64::from_le_bytes(*word), MULTIPLIER);
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        fold(hash ^ u64::from_le_bytes(last), self.key | 1)
+        self.key.hash(bytes)
     }
 
     /// Adds the series unless it is there already, and says whether it was added.
@@ -76,16 +69,6 @@ impl SeriesTable {
         }
         self.slots = slots;
     }
-}
-
-/// An odd number with well mixed bits (the golden ratio).
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Both halves of the product, mixed.
-#[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
 }
 
 fn offset_in(slot: u64) -> u32 {
