@@ -36,11 +36,18 @@ pub(super) struct Current {
     /// The name's part of the hash of a series.
     pub(super) hash: u64,
     is_reported: bool,
+    pub(super) care: Care,
+}
+
+/// Which labels of a sample cannot be copied as they stand, beside those that every sample has: see
+/// [`Builder::needs_care`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Care {
     /// The label whose values Prometheus would rewrite here, although it will not do so in the merged text: there
     /// the name stands under the TYPE line of another family.
     float_label: Option<&'static [u8]>,
-    /// The bits of the labels that need a closer look: see [`Builder::needs_care`].
-    pub(super) care_bits: u64,
+    /// The bits of all labels that need a closer look: see [`name_bit`].
+    pub(super) bits: u64,
 }
 
 impl<'l> Builder<'l> {
@@ -104,7 +111,7 @@ impl<'l> Builder<'l> {
             return;
         }
         let float_label = self.misplaced_float_label(id);
-        let care_bits = [b"__name__".as_slice()]
+        let bits = [b"__name__".as_slice()]
             .into_iter()
             .chain(float_label)
             .fold(self.identity.name_bits(), |bits, name| {
@@ -114,8 +121,7 @@ impl<'l> Builder<'l> {
             id: Some(id),
             hash: self.series.hash(name),
             is_reported: REPORTED.contains(&name),
-            float_label,
-            care_bits,
+            care: Care { float_label, bits },
         };
     }
 
@@ -136,7 +142,7 @@ impl<'l> Builder<'l> {
     pub(super) fn needs_care(&self, label: &[u8]) -> bool {
         self.identity.contains(label)
             || label == b"__name__"
-            || self.current.float_label == Some(label)
+            || self.current.care.float_label == Some(label)
     }
 
     /// Writes a sample in canonical form: labels renamed and rewritten where needed, everything escaped.
@@ -194,7 +200,7 @@ impl<'l> Builder<'l> {
 
     fn rewrite_float_label(&self, labels: &mut [Label]) {
         for (name, value) in labels {
-            if self.current.float_label == Some(name)
+            if self.current.care.float_label == Some(name)
                 && let Some(canonical) = number::canonical_float(value)
             {
                 *value = canonical.into_bytes();

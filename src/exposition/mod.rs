@@ -8,7 +8,8 @@
 //! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. `parse` runs in the client
 //! workers, `merge` in the thread of the request.
 //!
-//! * `parse.rs`: the lines of a body, and the fast way for ordinary sample lines
+//! * `parse.rs`: the lines of a body
+//! * `ordinary.rs`: the fast way for ordinary sample lines
 //! * `sample_line.rs`: any sample line, token by token
 //! * `openmetrics.rs`: OpenMetrics bodies, turned into the text format
 //! * `builder.rs`, `names.rs`, `series_table.rs`: what a body becomes: families, and the series seen so far
@@ -28,6 +29,7 @@ mod merged_text;
 mod names;
 mod number;
 mod openmetrics;
+mod ordinary;
 mod parse;
 mod sample_line;
 mod series_table;

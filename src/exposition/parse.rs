@@ -1,13 +1,11 @@
-//! The lines of a body, and the fast way for ordinary sample lines.
+//! The lines of a body.
 
 use super::builder::Builder;
 use super::error::{Fault, LineError, LineErrorKind};
-use super::labels::{
-    IdentityLabels, is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit,
-    unescape,
-};
+use super::labels::{IdentityLabels, is_metric_byte, is_metric_start, unescape};
+use super::ordinary::Shape;
 use super::sample_line::{self, quoted_name, skip_line_end};
-use super::{Exposition, Format, MetricType, number};
+use super::{Exposition, Format, MetricType};
 use std::ops::Range;
 
 /// Reads one complete body and gives all its samples the identity labels.
@@ -28,6 +26,7 @@ pub fn parse(
         body,
         at: 0,
         is_plain: std::str::from_utf8(body).is_ok() && memchr::memchr(0, body).is_none(),
+        shape: Shape::default(),
         builder: Builder::new(labels, body.len()),
     };
     let lines = match format {
@@ -46,7 +45,9 @@ pub(super) struct Parser<'b, 'l> {
     /// Where the next line starts.
     pub(super) at: usize,
     /// UTF-8 without NUL bytes: what the fast way needs.
-    is_plain: bool,
+    pub(super) is_plain: bool,
+    /// The labels of the last ordinary line.
+    pub(super) shape: Shape,
     pub(super) builder: Builder<'l>,
 }
 
@@ -141,7 +142,7 @@ impl Parser<'_, '_> {
                     self.builder.nameless_type_line(metric_type);
                 }
             }
-            Keyword::Help if std::str::from_utf8(text_bytes).is_err() => {
+            Keyword::Help if !self.is_plain && std::str::from_utf8(text_bytes).is_err() => {
                 return Err(fault(LineErrorKind::Utf8, text.start));
             }
             Keyword::Help if is_possible => self.builder.help_line(&name, text_bytes),
@@ -204,165 +205,6 @@ impl Parser<'_, '_> {
             .push_sample(self.body, sample)
             .map_err(|kind| fault(kind, start))
     }
-
-    /// Takes the line apart if it has the form in which nearly all lines are written; nothing is decided otherwise.
-    ///
-    /// `name value`, `name{} value`, `name{label="value",label="value"} value`, each with or without a timestamp, with
-    /// single blanks, without escapes, and with no label that must be renamed or rewritten or may stand twice.
-    pub(super) fn ordinary_line(&mut self) -> Option<Ordinary> {
-        if !self.is_plain {
-            return None;
-        }
-        let name_end = self.name_end()?;
-        let mut line = Ordinary {
-            labels_end: name_end,
-            value: 0..0,
-            timestamp: None,
-            labels_hash: 0,
-            has_labels: false,
-            next: 0,
-        };
-        let mut blank = name_end;
-        if self.body[name_end] == b'{' {
-            blank = self.ordinary_labels(name_end + 1, &mut line)?;
-        }
-        let rest = self.body.get(blank..)?.strip_prefix(b" ")?;
-        let value = blank + 1;
-        let mut end = value + number_length(rest)?;
-        if let [b' ', digits @ ..] = &self.body[end..] {
-            let length = digits
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
-            line.timestamp = Some(number::timestamp(&digits[..length])?);
-            end += 1 + length;
-        }
-        line.value = value..end;
-        line.next = skip_line_end(self.body, end)?;
-        Some(line)
-    }
-
-    /// Where the name ends that starts the line, if `{` or a blank follows; it is the current name from here on.
-    fn name_end(&mut self) -> Option<usize> {
-        let rest = &self.body[self.at..];
-        if let Some(length) = self.builder.current_name_at(rest)
-            && matches!(rest.get(length), Some(b'{' | b' '))
-        {
-            return Some(self.at + length);
-        }
-        let length = rest
-            .iter()
-            .take_while(|byte| is_metric_byte(**byte))
-            .count();
-        if !matches!(rest.get(length), Some(b'{' | b' ')) {
-            return None;
-        }
-        self.builder.set_current(&rest[..length]);
-        Some(self.at + length)
-    }
-
-    /// Reads the labels from behind the opening brace on, and gives the position behind the closing one.
-    fn ordinary_labels(&self, mut at: usize, line: &mut Ordinary) -> Option<usize> {
-        let body = self.body;
-        if body.get(at) == Some(&b'}') {
-            return Some(at + 1);
-        }
-        let mut seen_bits = self.builder.current.care_bits;
-        loop {
-            let rest = &body[at..];
-            let length = rest.iter().take_while(|byte| is_name_byte(**byte)).count();
-            if !is_name_start(*rest.first()?) || !rest[length..].starts_with(b"=\"") {
-                return None;
-            }
-            let bit = name_bit(&rest[..length]);
-            if seen_bits & bit != 0 && self.may_clash(&rest[..length], line, at) {
-                return None;
-            }
-            seen_bits |= bit;
-            let value = &rest[length + 2..];
-            let value_length = memchr::memchr3(b'"', b'\\', b'\n', value)?;
-            if value[value_length] != b'"' {
-                return None;
-            }
-            let end = length + 2 + value_length;
-            if value_length > 0 {
-                let hash = self.builder.series.hash(&rest[..end]);
-                line.labels_hash = line.labels_hash.wrapping_add(hash);
-                line.has_labels = true;
-            }
-            at += end + 1;
-            match body.get(at)? {
-                b',' => at += 1,
-                b'}' => break,
-                _ => return None,
-            }
-        }
-        line.labels_end = at;
-        Some(at + 1)
-    }
-
-    /// Whether a label of this name needs care, or stands among the labels before `at`.
-    fn may_clash(&self, name: &[u8], line: &Ordinary, at: usize) -> bool {
-        if self.builder.needs_care(name) {
-            return true;
-        }
-        // `"` or `{` or `,` before and `=` behind can also be found within values; then the line goes the slow way.
-        let before = &self.body[line.labels_end..at];
-        memchr::memmem::find_iter(before, name).any(|found| {
-            let end = found + name.len();
-            matches!(before[found - 1], b'{' | b',') && before.get(end) == Some(&b'=')
-        })
-    }
-
-    /// Writes an ordinary line with the identity labels.
-    pub(super) fn copy(&mut self, line: &Ordinary) -> Result<(), Fault> {
-        let start = self.at;
-        let identity = self.builder.identity;
-        let out = &mut self.builder.text;
-        let out_start = out.len();
-        out.extend_from_slice(&self.body[start..line.labels_end]);
-        if self.body[line.labels_end] == b'}' {
-            out.extend_from_slice(identity.behind());
-        } else {
-            out.extend_from_slice(identity.alone());
-        }
-        out.push(b' ');
-        out.extend_from_slice(&self.body[line.value.clone()]);
-        out.push(b'\n');
-        self.at = line.next;
-        self.builder
-            .finish_sample(
-                out_start,
-                line.labels_hash,
-                line.timestamp,
-                !line.has_labels,
-            )
-            .map_err(|kind| fault(kind, start))
-    }
-}
-
-/// The parts of an ordinary sample line, as offsets in the body.
-pub(super) struct Ordinary {
-    /// Where the closing brace stands, or the end of the name if there are no labels.
-    labels_end: usize,
-    /// Value and timestamp.
-    pub(super) value: Range<usize>,
-    pub(super) timestamp: Option<i64>,
-    /// The sum of the hashes of the labels that have a value.
-    labels_hash: u64,
-    /// Whether there is a label that has a value.
-    has_labels: bool,
-    /// Where the next line starts.
-    pub(super) next: usize,
-}
-
-/// The length of the number that starts here and ends before a blank or a line end.
-fn number_length(rest: &[u8]) -> Option<usize> {
-    let length = rest
-        .iter()
-        .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'{'))
-        .count();
-    number::is_value(&rest[..length]).then_some(length)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

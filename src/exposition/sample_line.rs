@@ -1,7 +1,7 @@
 //! Reads any sample line, token by token, exactly as the text parser of Prometheus 3 does.
 //!
 //! This is the slow and complete way: quoted names, escapes, blanks anywhere, labels without commas between them,
-//! values over several lines, NUL bytes. Ordinary lines take the fast way in `parse.rs`, which must agree with this.
+//! values over several lines, NUL bytes. Ordinary lines take the fast way in `ordinary.rs`, which must agree with this.
 
 use super::error::{Fault, LineErrorKind};
 use super::labels::{
