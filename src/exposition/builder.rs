@@ -55,7 +55,7 @@ impl<'l> Builder<'l> {
         Builder {
             identity,
             text: Vec::with_capacity(body_bytes * 2),
-            names: Names::new(),
+            names: Names::new(body_bytes),
             series: SeriesTable::with_capacity(body_bytes / 128),
             samples: 0,
             duplicates_dropped: 0,
@@ -98,18 +98,36 @@ impl<'l> Builder<'l> {
         self.names.get_mut(id).help = help;
     }
 
-    /// Whether `rest` starts with the name of the last sample; its length then.
-    pub(super) fn current_name_at(&self, rest: &[u8]) -> Option<usize> {
-        let name = self.names.text(self.current.id?);
-        rest.starts_with(name).then_some(name.len())
+    /// The length of the name of a sample, before `{` or a blank, that `rest` starts with, if it is the name of the
+    /// last sample or the one that is likely to come next; it is the current name from here on.
+    pub(super) fn expected_name(&mut self, rest: &[u8]) -> Option<usize> {
+        let length_at = |names: &Names, id| {
+            let name = names.text(id);
+            let is_here =
+                rest.starts_with(name) && matches!(rest.get(name.len()), Some(b'{' | b' '));
+            (is_here && names.get(id).is_bare).then_some(name.len())
+        };
+        if let Some(length) = self.current.id.and_then(|id| length_at(&self.names, id)) {
+            return Some(length);
+        }
+        let guess = self.names.guess()?;
+        let length = length_at(&self.names, guess)?;
+        self.names.follow(guess);
+        self.set_current_id(guess);
+        Some(length)
     }
 
     /// Makes this the name of the sample that is being read.
     pub(super) fn set_current(&mut self, name: &[u8]) {
         let id = self.names.intern(name);
+        self.set_current_id(id);
+    }
+
+    fn set_current_id(&mut self, id: NameId) {
         if self.current.id == Some(id) {
             return;
         }
+        let name = self.names.text(id);
         let float_label = self.misplaced_float_label(id);
         let bits = [b"__name__".as_slice()]
             .into_iter()

@@ -13,9 +13,9 @@ pub(super) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl KeyedHash {
     pub(super) fn new() -> KeyedHash {
-        let random = RandomState::new();
+        let key = RandomState::new().hash_one(0);
         KeyedHash {
-            keys: [random.hash_one(0), random.hash_one(1)],
+            keys: [key, fold(key, MULTIPLIER)],
         }
     }
 

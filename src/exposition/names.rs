@@ -1,6 +1,7 @@
 //! The names of a body: those of its samples and those in its HELP and TYPE lines, each once.
 
 use super::keyed_hash::KeyedHash;
+use super::labels::is_metric_name;
 use super::{MetricType, Span};
 
 /// Number of a name in [`Names`], in order of appearance.
@@ -11,6 +12,8 @@ pub(super) type NameId = u32;
 pub(super) struct Name {
     /// In the heads buffer, unescaped.
     pub(super) text: Span,
+    /// Whether it can stand before the braces, without quotes.
+    pub(super) is_bare: bool,
     /// Of the last HELP line for this name, in the heads buffer, escaped; never empty.
     pub(super) help: Option<Span>,
     pub(super) metric_type: Option<MetricType>,
@@ -32,11 +35,14 @@ pub(super) struct Names {
     last: NameId,
 }
 
+/// Room for the names and HELP texts of a few dozen families.
+const HEADS_BYTES_AT_FIRST: usize = 4096;
+
 impl Names {
-    pub(super) fn new() -> Names {
+    pub(super) fn new(body_bytes: usize) -> Names {
         Names {
-            list: Vec::new(),
-            heads: Vec::new(),
+            list: Vec::with_capacity(32),
+            heads: Vec::with_capacity(body_bytes.min(HEADS_BYTES_AT_FIRST)),
             slots: vec![0; 64],
             key: KeyedHash::new(),
             last: 0,
@@ -55,18 +61,27 @@ impl Names {
         &mut self.list[id as usize]
     }
 
+    /// The name that is likely to come next: the one that came after the last the last time, or the last itself.
+    pub(super) fn guess(&self) -> Option<NameId> {
+        self.list.get(self.last as usize).map(|last| last.follower)
+    }
+
     /// The id of a name that may be new.
     pub(super) fn intern(&mut self, name: &[u8]) -> NameId {
-        let guess = self.list.get(self.last as usize).map(|last| last.follower);
-        let id = match guess {
+        let id = match self.guess() {
             Some(guess) if self.text(guess) == name => guess,
             _ => self.find_or_add(name),
         };
+        self.follow(id);
+        id
+    }
+
+    /// Notes that this name came now.
+    pub(super) fn follow(&mut self, id: NameId) {
         if let Some(last) = self.list.get_mut(self.last as usize) {
             last.follower = id;
         }
         self.last = id;
-        id
     }
 
     /// The id of a name, if the body has it.
@@ -84,6 +99,7 @@ impl Names {
         let text = self.push_head(name);
         self.list.push(Name {
             text,
+            is_bare: is_metric_name(name),
             help: None,
             metric_type: None,
             suffix: b"",

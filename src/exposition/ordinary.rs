@@ -105,9 +105,7 @@ impl Parser<'_, '_> {
     /// Where the name ends that starts the line, if `{` or a blank follows; it is the current name from here on.
     fn name_end(&mut self) -> Option<usize> {
         let rest = &self.body[self.at..];
-        if let Some(length) = self.builder.current_name_at(rest)
-            && matches!(rest.get(length), Some(b'{' | b' '))
-        {
+        if let Some(length) = self.builder.expected_name(rest) {
             return Some(self.at + length);
         }
         let is_in_name = |byte: &&u8| is_metric_byte(**byte);

@@ -6,6 +6,7 @@ use super::labels::{IdentityLabels, is_metric_byte, is_metric_start, unescape};
 use super::ordinary::Shape;
 use super::sample_line::{self, quoted_name, skip_line_end};
 use super::{Exposition, Format, MetricType};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Reads one complete body and gives all its samples the identity labels.
@@ -129,9 +130,14 @@ impl Parser<'_, '_> {
             .ok_or_else(|| fault(LineErrorKind::HeadName, name_start))?;
         let (text, next) = self.head_text(name_end)?;
         let (name, text_bytes) = (&self.body[name], &self.body[text.clone()]);
-        let name = unescape(name);
+        let is_quoted = self.body[name_start] == b'"';
+        let name = if is_quoted {
+            unescape(name)
+        } else {
+            Cow::Borrowed(name)
+        };
         // No sample can have such a name, and the name could not be written.
-        let is_possible = !name.is_empty() && std::str::from_utf8(&name).is_ok();
+        let is_possible = !is_quoted || !name.is_empty() && std::str::from_utf8(&name).is_ok();
         match keyword {
             Keyword::Type => {
                 let metric_type = MetricType::from_word(text_bytes)

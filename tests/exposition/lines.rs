@@ -127,6 +127,13 @@ fn quoted_names() {
     );
 }
 
+/// A line that starts like the quoted name before it means something else.
+#[test]
+fn quoted_names_do_not_stand_without_quotes() {
+    check(b"{\"a 1\"} 5\na 1 7\n", "a 1 7\n{\"a 1\"} 5\n");
+    check(b"# TYPE \"a 1\" gauge\na 1 7\n", "a 1 7\n");
+}
+
 #[test]
 fn escapes() {
     check(b"a{b=\"\\\\ \\\" \\n\"} 1\n", "a{b=\"\\\\ \\\" \\n\"} 1\n");

@@ -64,6 +64,7 @@ const NAMES: &[(&str, &[&str])] = &[
     ("up", &["gauge", "counter"]),
     ("scrape_samples_scraped", &["gauge"]),
     ("Z:z_9", &["gauge"]),
+    ("a 1", &["gauge"]),
     ("x.y", &["histogram", "counter"]),
     ("x.y_bucket", &["counter"]),
     (" é\"\\\n", &["gauge"]),
