@@ -74,12 +74,15 @@ create_pod() {
     --data "{\"status\": {\"phase\": \"Running\", \"podIP\": \"$3\", \"podIPs\": [{\"ip\": \"$3\"}]}}"
 }
 
-service_account_dir=/var/run/secrets/kubernetes.io/serviceaccount
+service_account_dir() { echo "$root/var/run/secrets/kubernetes.io/serviceaccount"; }
 
 # What the kubelet mounts into a container. The place is fixed by convention, so it is made on this machine
-# for the time of the run. One that somebody else made, or a run that is still going on, is left alone.
+# for the time of the run, or in the image's own root. One that somebody else made, or a run that is still going
+# on, is left alone.
 mount_service_account() {
-  local namespace=$1 account=$2 owner=$service_account_dir/.made-by-tests-real
+  local namespace=$1 account=$2 service_account_dir owner
+  service_account_dir=$(service_account_dir)
+  owner=$service_account_dir/.made-by-tests-real
   [[ ! -e $service_account_dir || (-e $owner && ! -d /proc/$(<"$owner")) ]] ||
     { echo "$service_account_dir exists, and not as a remnant of an earlier run"; return 1; }
   mkdir -p "$service_account_dir"
@@ -92,7 +95,9 @@ mount_service_account() {
 }
 
 unmount_service_account() {
-  local owner=$service_account_dir/.made-by-tests-real
+  local service_account_dir owner
+  service_account_dir=$(service_account_dir)
+  owner=$service_account_dir/.made-by-tests-real
   [[ -e $owner && $(<"$owner") == $$ ]] || return 0
   rm -r "$service_account_dir"
   # The directories above it too, where nothing else is in them.

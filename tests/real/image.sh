@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# What runs as the aggregator: a program of this machine, or an OCI archive as `.ci/image` writes it, run as a
+# container runtime would run it. Sourced.
+
+# The root file system that the program sees.
+root=
+
+# Sets `root`, `entrypoint` and `user`.
+lay_out_program() {
+  user=$(deployment_spec | jq .securityContext.runAsUser)
+  # The user can neither look into the directories of the one who builds nor into this one, but enter it.
+  chmod 711 "$work"
+  if [[ $program == *.tar ]]; then
+    unpack_image "$program"
+  else
+    entrypoint=$work/aggregator-program
+    install -m 755 "$program" "$entrypoint"
+  fi
+}
+
+unpack_image() {
+  local layout=$work/image manifest config layer
+  root=$work/root
+  # The places that a runtime makes for what it mounts.
+  mkdir -p "$layout" "$root/proc"
+  tar -xf "$1" -C "$layout"
+  check "each file of the image is what its name says" "" "$(wrong_blobs "$layout/blobs/sha256")"
+  manifest=$layout/$(blob_path "$(jq -r '.manifests[0].digest' "$layout/index.json")")
+  config=$layout/$(blob_path "$(jq -r .config.digest "$manifest")")
+  for layer in $(jq -r '.layers[].digest' "$manifest"); do
+    tar -xzf "$layout/$(blob_path "$layer")" -C "$root"
+  done
+  entrypoint=$(jq -r '.config.Entrypoint[0]' "$config")
+  check "the image's user" "$user:$user" "$(jq -r .config.User "$config")"
+}
+
+blob_path() { echo "blobs/${1/://}"; }
+
+wrong_blobs() { (cd "$1" && for blob in *; do echo "$blob  $blob"; done | sha256sum --check --quiet 2>&1); }
+
+deployment_spec() { kubectl -n "$namespace" get deployment "$name" -o json | jq .spec.template.spec; }
+
+# as_container ENVIRONMENT...: replaces this shell with the program, as the Deployment runs it: its user, its
+# environment, no capabilities. Of an image it sees nothing but the image, which is read-only, /proc and the
+# service account.
+as_container() {
+  if [[ ! $root ]]; then
+    exec env -i "$@" setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs --bounding-set=-all \
+      --inh-caps=-all "$entrypoint"
+  fi
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  exec env -i "$@" setpriv --no-new-privs unshare --mount --propagation=private sh -euc '
+    mount --bind "$1" "$1"
+    mount -t proc -o nosuid,nodev,noexec proc "$1/proc"
+    mount -o remount,bind,ro "$1"
+    exec unshare --root="$1" --wd=/ --setgid="$2" --setuid="$2" "$3"' - "$root" "$user" "$entrypoint"
+}
+
+check_container() {
+  local process=/proc/${processes[aggregator]}
+  check "user, group, capabilities and new privileges" "$user $user 0000000000000000 1" \
+    "$(awk '/^(Uid|Gid|CapPrm|NoNewPrivs):/ { print $2 }' "$process/status" | paste -sd' ')"
+  [[ $root ]] || return 0
+  check "all that it sees" "${entrypoint#/} proc var" "$(find "$process/root/" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')"
+  check "its root is read-only" "ro*" "$(awk '$2 == "/" { print $4 }' "$process/mounts")"
+}
