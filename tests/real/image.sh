@@ -20,11 +20,14 @@ lay_out_program() {
 
 unpack_image() {
   local layout=$work/image manifest config layer
+  install_packages skopeo
   root=$work/root
   # The places that a runtime makes for what it mounts.
   mkdir -p "$layout" "$root/proc"
   tar -xf "$1" -C "$layout"
   check "each file of the image is what its name says" "" "$(wrong_blobs "$layout/blobs/sha256")"
+  check "skopeo, which copies images into registries, reads it" "$(jq -r '.manifests[0].digest' "$layout/index.json")" \
+    "$(skopeo inspect --tmpdir "$work" --format '{{.Digest}}' "oci-archive:$1" 2>&1)"
   manifest=$layout/$(blob_path "$(jq -r '.manifests[0].digest' "$layout/index.json")")
   config=$layout/$(blob_path "$(jq -r .config.digest "$manifest")")
   for layer in $(jq -r '.layers[].digest' "$manifest"); do
@@ -61,6 +64,7 @@ check_container() {
   check "user, group, capabilities and new privileges" "$user $user 0000000000000000 1" \
     "$(awk '/^(Uid|Gid|CapPrm|NoNewPrivs):/ { print $2 }' "$process/status" | paste -sd' ')"
   [[ $root ]] || return 0
-  check "all that it sees" "${entrypoint#/} proc var" "$(find "$process/root/" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')"
+  check "all that it sees" "${entrypoint#/} proc var" \
+    "$(find "$process/root/" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')"
   check "its root is read-only" "ro*" "$(awk '$2 == "/" { print $4 }' "$process/mounts")"
 }
