@@ -3,11 +3,17 @@
 //! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery.rs` publishes
 //! sets of them, everything else only reads them.
 
+mod meta;
+mod shard;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use meta::{PodLabels, PodMeta};
+pub use shard::{SHARDS_MAX, Shard};
 
 /// One thing to scrape: one port and path of one pod, or a pod whose options cannot be used.
 ///
@@ -29,6 +35,8 @@ pub struct Target {
     /// The pod has a `deletionTimestamp`: while it answers it is a target like any other, when it does not it is
     /// left out of the answer instead of being `up 0`.
     pub terminating: bool,
+    /// What else Kubernetes tells about the pod.
+    pub meta: Arc<PodMeta>,
     /// How to scrape it; or why that cannot be known, which makes the target `up 0` with this reason.
     pub options: Result<ScrapeOptions, OptionError>,
 }
@@ -132,6 +140,11 @@ impl Target {
         self.options.as_ref().ok().map(|options| options.port)
     }
 
+    /// The port in the target's name: that of an entry of `scrape-targets` is known even where another option is bad.
+    fn named_port(&self) -> Option<u16> {
+        self.port().or(self.pod_port)
+    }
+
     /// Where the pod listens, if the options could be read.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -139,11 +152,12 @@ impl Target {
     }
 }
 
-/// The readable name of a target in logs and answers: `namespace/pod:port`, without `:port` where it is not known.
+/// The name of a target in logs, answers and `/probe?target=`: `namespace/pod:port`, without `:port` where it is not
+/// known. No other target has it at the same time.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.pod)?;
-        match self.port() {
+        match self.named_port() {
             Some(port) => write!(f, ":{port}"),
             None => Ok(()),
         }
@@ -193,6 +207,24 @@ impl TargetSet {
             targets.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
         }
         (!targets.is_empty()).then_some(targets)
+    }
+
+    /// The target of this name, as its `Display` writes it.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<Target>> {
+        let (namespace, rest) = name.split_once('/')?;
+        let (pod, port) = match rest.split_once(':') {
+            Some((pod, port)) => (pod, Some(shard::parse_number(port)?)),
+            None => (rest, None),
+        };
+        let key = (namespace, pod);
+        self.jobs.values().find_map(|targets| {
+            let start = targets.partition_point(|target| (&*target.namespace, &*target.pod) < key);
+            targets[start..]
+                .iter()
+                .take_while(|target| (&*target.namespace, &*target.pod) == key)
+                .find(|target| target.named_port() == port)
+        })
     }
 
     /// The jobs in name order, each with its targets.

@@ -4,13 +4,14 @@
 //! vmagent: those without an IP, those that are done. Pods that are not Ready are targets.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::JOB_NAME_KEY;
 use super::options::{Endpoint, PodOptions};
-use crate::target::{OptionError, ScrapeOptions, Target};
+use crate::target::{OptionError, PodLabels, PodMeta, ScrapeOptions, Target};
 
 /// The namespace of an object that names none, as for `kubectl`. The API server always names one.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -62,6 +63,7 @@ struct Identity {
     uid: String,
     pod_ip: IpAddr,
     terminating: bool,
+    meta: Arc<PodMeta>,
 }
 
 impl Identity {
@@ -74,6 +76,7 @@ impl Identity {
             pod_ip: self.pod_ip,
             pod_port,
             terminating: self.terminating,
+            meta: Arc::clone(&self.meta),
             options,
         }
     }
@@ -101,7 +104,39 @@ fn identity_from_pod(pod: &Pod) -> Option<Identity> {
         uid: uid(metadata).unwrap_or_else(|| format!("{namespace}/{name}")),
         pod_ip,
         terminating: metadata.deletion_timestamp.is_some(),
+        meta: Arc::new(meta(pod, status)),
     })
+}
+
+/// What the pod role of Prometheus tells too (`discovery/kubernetes/pod.go`, `podLabels`).
+fn meta(pod: &Pod, status: &PodStatus) -> PodMeta {
+    let boxed = |text: &Option<String>| {
+        let text = text.as_deref().filter(|text| !text.is_empty());
+        text.map(Box::from)
+    };
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let controller = owners
+        .filter(|owner| owner.controller == Some(true))
+        .map(|owner| (owner.kind.as_str().into(), owner.name.as_str().into()))
+        .next();
+    let labels = pod.metadata.labels.iter().flatten();
+    PodMeta {
+        node_name: pod.spec.as_ref().and_then(|spec| boxed(&spec.node_name)),
+        phase: boxed(&status.phase),
+        host_ip: boxed(&status.host_ip),
+        ready: ready(status),
+        controller,
+        labels: PodLabels::new(labels.map(|(name, value)| (name.as_str(), value.as_str()))),
+    }
+}
+
+fn ready(status: &PodStatus) -> &'static str {
+    let mut conditions = status.conditions.iter().flatten();
+    match conditions.find(|condition| condition.type_ == "Ready") {
+        Some(ready) if ready.status == "True" => "true",
+        Some(ready) if ready.status == "False" => "false",
+        _ => "unknown",
+    }
 }
 
 fn uid(metadata: &ObjectMeta) -> Option<String> {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{BufReader, Read};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 use serde::de::{SeqAccess, Visitor};
@@ -151,6 +151,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
                         .is_none_or(|k| k == "Pod")
                 }
                 "metadata" => pod.metadata = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "spec" => pod.spec = map.next_value::<Option<Spec>>()?.map(|Spec(spec)| spec),
                 "status" => pod.status = map.next_value()?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -158,5 +159,36 @@ impl<'de> Visitor<'de> for ItemVisitor {
             }
         }
         Ok(Item(is_pod.then_some(pod)))
+    }
+}
+
+/// A pod's spec with its node name alone: the rest is most of a pod list's bytes.
+struct Spec(PodSpec);
+
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Spec, D::Error> {
+        deserializer.deserialize_map(SpecVisitor)
+    }
+}
+
+struct SpecVisitor;
+
+impl<'de> Visitor<'de> for SpecVisitor {
+    type Value = Spec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the spec of a pod")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Spec, A::Error> {
+        let mut spec = PodSpec::default();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "nodeName" {
+                spec.node_name = map.next_value()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Spec(spec))
     }
 }
