@@ -1,0 +1,71 @@
+//! How long things take: counts by upper bound.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds in milliseconds: from a pod on the same node to the longest timeout that a pod may have.
+const BOUNDS: [u64; 14] = [
+    1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 300_000,
+];
+
+/// A histogram of durations.
+#[derive(Debug, Default)]
+pub(super) struct Durations {
+    /// One for each bound, and one for what is above them all.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Durations {
+    pub(super) fn count(&self, duration: Duration) {
+        let bucket = BOUNDS.partition_point(|&bound| Duration::from_millis(bound) < duration);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        // 2^64 ns are 584 years.
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Bound in seconds (`+Inf` last) and cumulative count of each bucket.
+    pub(super) fn buckets(&self) -> Vec<(String, u64)> {
+        let mut total = 0;
+        let bounds = BOUNDS
+            .iter()
+            .map(|&bound| Duration::from_millis(bound).as_secs_f64().to_string());
+        bounds
+            .chain(["+Inf".to_owned()])
+            .zip(&self.counts)
+            .map(|(bound, count)| {
+                total += count.load(Ordering::Relaxed);
+                (bound, total)
+            })
+            .collect()
+    }
+
+    pub(super) fn sum(&self) -> f64 {
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_counts_in_its_bucket_and_all_above() {
+        let durations = Durations::default();
+        for milliseconds in [5, 6, 400_000] {
+            durations.count(Duration::from_millis(milliseconds));
+        }
+        let buckets = durations.buckets();
+        let count = |bound: &str| {
+            let bucket = buckets.iter().find(|(known, _)| known == bound);
+            bucket.map(|(_, count)| *count)
+        };
+        assert_eq!(count("0.001"), Some(0));
+        assert_eq!(count("0.005"), Some(1));
+        assert_eq!(count("0.01"), Some(2));
+        assert_eq!(count("300"), Some(2));
+        assert_eq!(count("+Inf"), Some(3));
+        assert!((durations.sum() - 400.011).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,79 @@
+//! Counts by job. Jobs are named by whoever labels pods, so their number is bounded: the first ones have counts of
+//! their own, all further ones share one.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+/// Jobs with counts of their own.
+pub const COUNTED_JOBS_MAX: usize = 200;
+/// Stands for all others.
+const OTHER: &str = "other";
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct JobCounts {
+    pub(super) body_bytes: u64,
+    pub(super) body_bytes_max: u64,
+    pub(super) targets: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Jobs(Mutex<BTreeMap<String, JobCounts>>);
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, JobCounts>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    pub(super) fn count_body(&self, job: &str, bytes: u64) {
+        let mut jobs = self.lock();
+        let counts = counts(&mut jobs, job);
+        counts.body_bytes += bytes;
+        counts.body_bytes_max = counts.body_bytes_max.max(bytes);
+    }
+
+    /// The counts of all jobs, with these numbers of targets. A job that is gone keeps its counts.
+    pub(super) fn with_targets<'a>(
+        &self,
+        targets: impl Iterator<Item = (&'a str, usize)>,
+    ) -> BTreeMap<String, JobCounts> {
+        let mut jobs = self.lock();
+        jobs.values_mut().for_each(|counts| counts.targets = 0);
+        for (job, count) in targets {
+            counts(&mut jobs, job).targets += count as u64;
+        }
+        jobs.clone()
+    }
+}
+
+fn counts<'j>(jobs: &'j mut BTreeMap<String, JobCounts>, job: &str) -> &'j mut JobCounts {
+    let has_own = jobs.contains_key(job) || jobs.len() < COUNTED_JOBS_MAX;
+    let name = if has_own { job } else { OTHER };
+    if !jobs.contains_key(name) {
+        jobs.insert(name.to_owned(), JobCounts::default());
+    }
+    jobs.get_mut(name)
+        .expect("it was put in where it was not there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surplus_jobs_share_one_count() {
+        let jobs = Jobs::default();
+        for number in 0..COUNTED_JOBS_MAX + 50 {
+            jobs.count_body(&format!("job-{number:04}"), 10);
+        }
+        let counted = jobs.with_targets([("job-0000", 3), ("job-0249", 4)].into_iter());
+        assert_eq!(counted.len(), COUNTED_JOBS_MAX + 1);
+        assert_eq!(
+            (counted["job-0000"].targets, counted[OTHER].targets),
+            (3, 4)
+        );
+        assert_eq!(
+            (counted[OTHER].body_bytes, counted[OTHER].body_bytes_max),
+            (500, 10)
+        );
+    }
+}
