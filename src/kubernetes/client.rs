@@ -18,6 +18,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
 use super::JOB_NAME_KEY;
+use super::body::decompressed;
 use super::credentials::{BearerToken, ServiceAccount};
 use super::error::{BadUrl, ClientError};
 use super::options::percent_encoded;
@@ -261,6 +262,7 @@ fn new_agent(ca: &[CertificateDer<'static>]) -> Agent {
         .tls_config(tls)
         .user_agent(USER_AGENT)
         .accept("application/json")
+        .accept_encoding("gzip")
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -309,8 +311,7 @@ fn read_page(
     if response.status().as_u16() != 200 {
         return Err(status_error(response, namespace));
     }
-    let body = response.into_body().into_with_config();
-    let reader = body.limit(PAGE_BYTES_MAX).reader();
+    let reader = decompressed(response, PAGE_BYTES_MAX);
     read_pod_list(reader, &mut |pod| targets.extend(targets_from_pod(pod))).map_err(|error| {
         if error.is_io() {
             client_error(ureq::Error::from(io::Error::from(error)))
@@ -327,8 +328,7 @@ fn status_error(response: Response<Body>, namespace: Option<&str>) -> ClientErro
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
         .map(Duration::from_secs);
-    let body = response.into_body().into_with_config();
-    let reader = body.limit(STATUS_BYTES_MAX).reader();
+    let reader = decompressed(response, STATUS_BYTES_MAX);
     // A body that is no `Status` says nothing that the HTTP status does not say.
     let message = serde_json::from_reader(io::BufReader::new(reader))
         .ok()

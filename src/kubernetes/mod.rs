@@ -3,6 +3,7 @@
 //! Only this module uses the types of `k8s_openapi`; it hands out [`crate::target::Target`]s. It keeps no state
 //! between two lists but the connection and the credentials: `discovery.rs` decides when to list and what to publish.
 
+mod body;
 pub mod client;
 pub mod credentials;
 pub mod error;

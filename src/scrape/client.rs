@@ -3,7 +3,7 @@
 //! Runs in the client workers. Connections to pods are kept between requests. Never follows a redirect, never uses a
 //! proxy; sends a credential only as `token.rs` allows.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use ureq::Agent;
 use ureq::http::Response;
 
 use super::agents::Agents;
+use super::body;
 use super::connect;
 use super::error::brief;
 use super::token::{Token, TokenSettings};
@@ -39,8 +40,6 @@ pub struct ScrapeClient {
     token: Option<Token>,
 }
 
-/// A declared Content-Length is believed up to here; a longer body grows the buffer as it arrives.
-const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
 /// Kept connections that the other side closed may be found one after the other.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -69,6 +68,68 @@ impl ScrapeClient {
         deadline: Option<Instant>,
         body: &mut Vec<u8>,
     ) -> Result<Format, ScrapeError> {
+        let (response, budget) = self.get(target, deadline, &[])?;
+        let is_gzip = match response.headers().get("content-encoding") {
+            None => false,
+            Some(encoding) if encoding == "identity" => false,
+            Some(encoding) if encoding == "gzip" => true,
+            Some(encoding) => {
+                let encoding = brief(&format!("{encoding:?}"));
+                return Err(ScrapeError {
+                    phase: Phase::Body,
+                    reason: Reason::Encoding(encoding),
+                });
+            }
+        };
+        let content_type = header(&response, "content-type");
+        let limit = self.body_bytes_max;
+        body::read(response.into_body(), is_gzip, limit, budget, body)?;
+        // As in Prometheus, nobody asks what an empty body is.
+        if body.is_empty() {
+            return Ok(Format::Text);
+        }
+        Format::from_content_type(content_type.as_deref()).map_err(|error| ScrapeError {
+            phase: Phase::Body,
+            reason: Reason::ContentType(error),
+        })
+    }
+
+    /// Asks the target for what somebody else wants, and hands the answer on as it is. Bounded as
+    /// [`ScrapeClient::scrape`] is; the limit of size is one of bytes as they are sent.
+    ///
+    /// # Errors
+    /// Anything but a complete body with status 200.
+    pub fn probe(
+        &self,
+        target: &Target,
+        wants: &ProbeWants,
+        deadline: Option<Instant>,
+    ) -> Result<PodAnswer, ScrapeError> {
+        let wants = [
+            ("Accept", wants.accept.as_deref().unwrap_or("*/*")),
+            (
+                "Accept-Encoding",
+                wants.accept_encoding.as_deref().unwrap_or("identity"),
+            ),
+        ];
+        let (response, budget) = self.get(target, deadline, &wants)?;
+        let mut answer = PodAnswer {
+            content_type: header(&response, "content-type"),
+            content_encoding: header(&response, "content-encoding"),
+            body: Vec::new(),
+        };
+        let limit = self.body_bytes_max;
+        body::read(response.into_body(), false, limit, budget, &mut answer.body)?;
+        Ok(answer)
+    }
+
+    /// The head of an answer with status 200, and the time that the whole scrape has.
+    fn get(
+        &self,
+        target: &Target,
+        deadline: Option<Instant>,
+        headers: &[(&str, &str)],
+    ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
         let options = target.options.as_ref().map_err(|error| ScrapeError {
             phase: Phase::Options,
             reason: Reason::Option(error.clone()),
@@ -87,59 +148,48 @@ impl ScrapeClient {
             .token
             .as_ref()
             .and_then(|token| token.header_for(target, options));
-        let response = get(&agent, &url, authorization.as_deref(), budget)?;
-        if let (401, Some(token)) = (response.status().as_u16(), &self.token) {
+        let authorization = authorization
+            .as_deref()
+            .map(|value| ("Authorization", value));
+        let headers: Vec<_> = headers.iter().copied().chain(authorization).collect();
+        let response = get(&agent, &url, &headers, budget)?;
+        let status = response.status().as_u16();
+        if let (401, Some(token)) = (status, &self.token) {
             token.expire();
         }
-        self.read_body(response, budget, body)
-    }
-
-    fn read_body(
-        &self,
-        response: Response<ureq::Body>,
-        budget: Duration,
-        body: &mut Vec<u8>,
-    ) -> Result<Format, ScrapeError> {
-        let fail = |reason| ScrapeError {
-            phase: Phase::Body,
-            reason,
-        };
-        let status = response.status().as_u16();
         if status != 200 {
             return Err(ScrapeError {
                 phase: Phase::Wait,
                 reason: Reason::Status(status),
             });
         }
-        if let Some(encoding) = response.headers().get("content-encoding")
-            && encoding != "identity"
-        {
-            return Err(fail(Reason::Encoding(brief(&format!("{encoding:?}")))));
-        }
-        let content_type = response
-            .headers()
-            .get("content-type")
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let limit = self.body_bytes_max;
-        body.clear();
-        let expected = response.body().content_length().unwrap_or(0);
-        let reserve = usize::try_from(expected.min(BODY_RESERVE_BYTES_MAX).min(limit)).unwrap_or(0);
-        body.reserve(reserve);
-        let mut reader = response
-            .into_body()
-            .into_with_config()
-            .limit(limit)
-            .reader();
-        reader
-            .read_to_end(body)
-            .map_err(|error| scrape_error(Phase::Body, ureq::Error::from(error), budget))?;
-        // As in Prometheus, nobody asks what an empty body is.
-        if body.is_empty() {
-            return Ok(Format::Text);
-        }
-        Format::from_content_type(content_type.as_deref())
-            .map_err(|error| fail(Reason::ContentType(error)))
+        Ok((response, budget))
     }
+}
+
+/// What a scraper wants to have of a pod, in its own words.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeWants {
+    /// Its header `Accept`.
+    pub accept: Option<String>,
+    /// Its header `Accept-Encoding`.
+    pub accept_encoding: Option<String>,
+}
+
+/// What a pod sent, as it sent it.
+#[derive(Debug)]
+pub struct PodAnswer {
+    /// Its header `Content-Type`.
+    pub content_type: Option<String>,
+    /// Its header `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// The body, compressed where the encoding says so.
+    pub body: Vec<u8>,
+}
+
+fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
+    let value = response.headers().get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// Sends the request and reads the head of the answer. A connection that was kept and turns out to be closed is
@@ -147,7 +197,7 @@ impl ScrapeClient {
 fn get(
     agent: &Agent,
     url: &str,
-    authorization: Option<&str>,
+    headers: &[(&str, &str)],
     budget: Duration,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
     let deadline = Instant::now() + budget;
@@ -160,26 +210,29 @@ fn get(
             "X-Prometheus-Scrape-Timeout-Seconds",
             format!("{:.3}", left.as_secs_f64()),
         );
-        if let Some(authorization) = authorization {
-            request = request.header("Authorization", authorization);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let answer = request.config().timeout_global(Some(left)).build().call();
         match answer {
             Ok(response) => return Ok(response),
             Err(ureq::Error::Io(_)) if !connect::has_connected() && attempts < ATTEMPTS_MAX => {}
-            Err(error) => return Err(scrape_error(connect::phase(), error, budget)),
+            Err(error) => {
+                let phase = connect::phase();
+                return Err(ScrapeError {
+                    phase,
+                    reason: reason(phase, error, budget),
+                });
+            }
         }
     }
 }
 
 /// The reason behind an error of ureq, in the phase in which it came up.
-fn scrape_error(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeError {
-    let reason = match error {
+pub(super) fn reason(phase: Phase, error: ureq::Error, budget: Duration) -> Reason {
+    match error {
         ureq::Error::Timeout(_) => Reason::Timeout(budget),
         ureq::Error::BodyExceedsLimit(limit_bytes) => Reason::BodyTooLarge { limit_bytes },
-        ureq::Error::Decompress(name, error) => {
-            Reason::Encoding(format!("{name} that is corrupt: {}", brief(&error)))
-        }
         ureq::Error::Io(error)
             if phase == Phase::Tls && error.kind() == io::ErrorKind::InvalidData =>
         {
@@ -188,6 +241,5 @@ fn scrape_error(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeErr
         ureq::Error::Io(error) => Reason::Io(error.kind(), brief(&error)),
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Reason::Tls(brief(&error)),
         other => Reason::Http(brief(&other)),
-    };
-    ScrapeError { phase, reason }
+    }
 }

@@ -63,6 +63,7 @@ pub(super) fn agent(tls: TlsConfig, address: SocketAddr) -> Agent {
             env!("CARGO_PKG_VERSION")
         ))
         .accept(ACCEPT)
+        .accept_encoding("gzip")
         .tls_config(tls)
         .max_idle_age(IDLE_CONNECTION_AGE_MAX)
         .max_idle_connections(IDLE_CONNECTIONS_PER_POD_MAX)

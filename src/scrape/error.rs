@@ -26,9 +26,11 @@ pub enum Phase {
     Parse,
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Phase {
+    /// Its name in logs, answers and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Phase::Options => "options",
             Phase::Queue => "queue",
             Phase::Connect => "connect",
@@ -36,7 +38,13 @@ impl fmt::Display for Phase {
             Phase::Wait => "wait",
             Phase::Body => "body",
             Phase::Parse => "parse",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -56,6 +64,8 @@ pub enum Reason {
     Option(OptionError),
     /// The request's deadline came first.
     Deadline,
+    /// As many scrapes as there is room for are waiting for a client worker.
+    QueueFull,
     /// The target's own timeout, or what the request's deadline left of it, was over.
     Timeout(Duration),
     /// No connection, or it broke off.
@@ -99,6 +109,9 @@ impl fmt::Display for ScrapeError {
             Reason::Option(error) => error.fmt(f),
             Reason::Deadline => f.write_str(
                 "not scraped before the request's deadline; more CLIENT_WORKERS may help",
+            ),
+            Reason::QueueFull => f.write_str(
+                "too many scrapes are waiting for a client worker; more CLIENT_WORKERS may help",
             ),
             Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
             Reason::Io(_, text) | Reason::Tls(text) | Reason::Http(text) => f.write_str(text),

@@ -2,6 +2,7 @@
 //! threads (`pool.rs`), and why a scrape failed (`error.rs`).
 
 mod agents;
+mod body;
 pub mod client;
 mod connect;
 mod error;

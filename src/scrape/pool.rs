@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use threadpool::ThreadPool;
 
-use super::client::ScrapeClient;
+use super::client::{PodAnswer, ProbeWants, ScrapeClient};
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::{Exposition, IdentityLabels, parse};
 use crate::target::{PodLabelStyle, Target};
@@ -36,6 +36,26 @@ pub struct ScrapeResult {
     pub duration: Duration,
     /// Bytes of the body after decompression, 0 when it is not complete.
     pub body_bytes: usize,
+}
+
+/// What became of a target that was scraped for somebody else.
+#[derive(Debug)]
+pub struct ProbeResult {
+    /// What the pod sent, or why there is nothing.
+    pub outcome: Result<PodAnswer, ScrapeError>,
+    /// From the start of the scrape until the last byte is read, or until it failed.
+    pub duration: Duration,
+}
+
+/// Takes the result of a probe.
+pub type ProbeDone = Box<dyn FnOnce(ProbeResult) + Send>;
+
+/// One target to be scraped for somebody else.
+struct Probe {
+    target: Arc<Target>,
+    wants: ProbeWants,
+    deadline: Option<Instant>,
+    done: ProbeDone,
 }
 
 /// The targets of one request, and how far they are.
@@ -95,6 +115,7 @@ impl Drop for Results {
 /// What stands in the queue.
 enum Turn {
     Scrape(Arc<Batch>),
+    Probe(Box<Probe>),
     /// The worker that takes it ends.
     Stop,
 }
@@ -177,6 +198,42 @@ impl ScrapePool {
     }
 }
 
+impl ScrapePool {
+    /// Has one target scraped for somebody else, in its turn; `done` gets the result in the worker that scraped, or
+    /// here and at once where the queue is full.
+    pub fn probe(
+        &self,
+        target: Arc<Target>,
+        wants: ProbeWants,
+        deadline: Option<Instant>,
+        done: ProbeDone,
+    ) {
+        let turn = Turn::Probe(Box::new(Probe {
+            target,
+            wants,
+            deadline,
+            done,
+        }));
+        if let Err(refused) = self.queue.try_send(turn)
+            && let Turn::Probe(probe) = refused.into_inner()
+        {
+            (probe.done)(ProbeResult {
+                outcome: Err(ScrapeError {
+                    phase: Phase::Queue,
+                    reason: Reason::QueueFull,
+                }),
+                duration: Duration::ZERO,
+            });
+        }
+    }
+
+    /// Batches and probes that wait for a worker.
+    #[must_use]
+    pub fn queue_length(&self) -> usize {
+        self.queue.len()
+    }
+}
+
 impl Drop for ScrapePool {
     fn drop(&mut self) {
         for _ in 0..self.threads.max_count() {
@@ -199,25 +256,50 @@ struct Worker {
 impl Worker {
     fn run(&self) {
         let mut body = Vec::new();
-        while let Ok(Turn::Scrape(batch)) = self.turns.recv() {
-            while let Some(index) = batch.take() {
-                // Back to the tail before the scrape, so that others can go on with the batch meanwhile. With the
-                // queue full this worker keeps the batch and takes its next target itself.
-                let passed_on = batch.has_more()
-                    && self
-                        .queue
-                        .try_send(Turn::Scrape(Arc::clone(&batch)))
-                        .is_ok();
-                let result = self.scrape(&batch, index, &mut body);
-                if body.capacity() > BODY_BUFFER_BYTES_KEPT {
-                    body = Vec::new();
-                }
-                // The request may be gone by now.
-                let _ = batch.results.send(result);
-                if passed_on {
-                    break;
-                }
+        loop {
+            match self.turns.recv() {
+                Ok(Turn::Scrape(batch)) => self.scrape_turn(&batch, &mut body),
+                Ok(Turn::Probe(probe)) => self.probe(*probe),
+                Ok(Turn::Stop) | Err(_) => return,
             }
+        }
+    }
+
+    fn scrape_turn(&self, batch: &Arc<Batch>, body: &mut Vec<u8>) {
+        while let Some(index) = batch.take() {
+            // Back to the tail before the scrape, so that others can go on with the batch meanwhile. With the
+            // queue full this worker keeps the batch and takes its next target itself.
+            let passed_on =
+                batch.has_more() && self.queue.try_send(Turn::Scrape(Arc::clone(batch))).is_ok();
+            let busy = self.telemetry.busy_client_worker();
+            let result = self.scrape(batch, index, body);
+            drop(busy);
+            if body.capacity() > BODY_BUFFER_BYTES_KEPT {
+                *body = Vec::new();
+            }
+            // The request may be gone by now.
+            let _ = batch.results.send(result);
+            if passed_on {
+                break;
+            }
+        }
+    }
+
+    fn probe(&self, probe: Probe) {
+        let _busy = self.telemetry.busy_client_worker();
+        let start = Instant::now();
+        let outcome = caught(&self.telemetry, || {
+            self.client
+                .probe(&probe.target, &probe.wants, probe.deadline)
+        });
+        let result = ProbeResult {
+            outcome,
+            duration: start.elapsed(),
+        };
+        // Unwind safe: nothing of it is used again.
+        let done = catch_unwind(AssertUnwindSafe(|| (probe.done)(result)));
+        if done.is_err() {
+            self.telemetry.count_panic();
         }
     }
 

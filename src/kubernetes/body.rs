@@ -1,0 +1,42 @@
+//! The body of an answer of the API server, decompressed and within a limit. ureq is built without decompression:
+//! other answers have to be handed on as they are.
+
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use ureq::Body;
+use ureq::http::{Response, header};
+
+/// The body; more than `limit` bytes of it, after decompression, are an error.
+pub(super) fn decompressed(response: Response<Body>, limit: u64) -> impl Read {
+    let encoding = response.headers().get(header::CONTENT_ENCODING);
+    let is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");
+    let body = response.into_body().into_with_config();
+    let reader = body.limit(u64::MAX).reader();
+    let reader: Box<dyn Read> = if is_gzip {
+        Box::new(MultiGzDecoder::new(reader))
+    } else {
+        Box::new(reader)
+    };
+    Limited {
+        reader,
+        limit,
+        left: limit,
+    }
+}
+
+/// Fails as soon as more than `limit` bytes have come.
+struct Limited<R> {
+    reader: R,
+    limit: u64,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| ureq::Error::BodyExceedsLimit(self.limit).into_io())?;
+        Ok(read)
+    }
+}
