@@ -3,18 +3,24 @@
 //! Runs on the server worker that answers the request. Every target always yields a result: its samples and `up 1`,
 //! or `up 0` and a reason.
 
-use std::collections::{HashMap, HashSet};
+mod last_scrapes;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::exposition::{Exposition, IdentityLabels, MergedText, Part, Report, merge};
+pub use last_scrapes::LastScrape;
+
+use crate::exposition::{IdentityLabels, MergedText, Part, Report, merge};
+pub use crate::scrape::Reason;
+pub use crate::scrape::client::{PodAnswer, ProbeWants};
+pub use crate::scrape::pool::ProbeResult;
 use crate::scrape::pool::{ScrapePool, ScrapeResult};
-use crate::scrape::{Phase, Reason, ScrapeError};
+use crate::scrape::{Phase, ScrapeError};
 use crate::target::{PodLabelStyle, Target, TargetSet};
+use crate::telemetry::Telemetry;
+use last_scrapes::LastScrapes;
 
-/// A target that took longer last time is scraped after the quick ones.
-const SLOW: Duration = Duration::from_secs(1);
 /// Scrapes end this long before the request's deadline, so that they can say why they failed; at most a quarter of
 /// what is left until then.
 const HAND_IN_TIME: Duration = Duration::from_millis(50);
@@ -24,38 +30,9 @@ const HAND_IN_TIME: Duration = Duration::from_millis(50);
 pub struct Aggregator {
     pool: ScrapePool,
     style: PodLabelStyle,
-    last_scrapes: Mutex<HashMap<TargetKey, LastScrape>>,
+    last_scrapes: Arc<LastScrapes>,
+    telemetry: Arc<Telemetry>,
 }
-
-/// How the last scrape of a target went.
-#[derive(Debug, Clone)]
-pub struct LastScrape {
-    /// When it ended.
-    pub at: SystemTime,
-    /// Why it failed, on one line; `None`: it is up.
-    pub failure: Option<String>,
-    /// Length of the scrape.
-    pub duration: Duration,
-    /// Samples in the body.
-    pub samples: u64,
-    /// Bytes of the body after decompression.
-    pub body_bytes: usize,
-    /// Targets with a higher one are scraped later.
-    turn: Turn,
-}
-
-/// When a target is scraped in the next request, by its last scrape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
-    Early,
-    /// It was slow.
-    Late,
-    /// It failed.
-    Last,
-}
-
-/// What a target keeps while its pod lives: uid and port.
-type TargetKey = (String, Option<u16>);
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -107,11 +84,12 @@ impl fmt::Display for Summary {
 impl Aggregator {
     /// Merges what the workers of `pool` scrape.
     #[must_use]
-    pub fn new(pool: ScrapePool, style: PodLabelStyle) -> Aggregator {
+    pub fn new(pool: ScrapePool, style: PodLabelStyle, telemetry: Arc<Telemetry>) -> Aggregator {
         Aggregator {
             pool,
             style,
-            last_scrapes: Mutex::default(),
+            last_scrapes: Arc::default(),
+            telemetry,
         }
     }
 
@@ -127,7 +105,7 @@ impl Aggregator {
     ) -> Answer {
         let start = Instant::now();
         let mut results = self.collect(targets, deadline);
-        self.remember(set, targets, &results);
+        self.last_scrapes.remember(set, targets, &results);
         let mut summary = Summary {
             targets: targets.len(),
             ..Summary::default()
@@ -135,31 +113,67 @@ impl Aggregator {
         let mut parts = Vec::with_capacity(targets.len());
         for (target, result) in targets.iter().zip(results.drain(..)) {
             summary.add(target, &result);
+            count(&self.telemetry, target, &result);
             if result.outcome.is_ok() || !target.terminating {
                 parts.push(self.part(target, result));
             }
         }
         let text = merge(parts);
+        self.telemetry
+            .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();
         Answer { text, summary }
+    }
+
+    /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
+    /// the client worker that scraped, or at once where there is no room in their queue.
+    pub fn probe(
+        &self,
+        target: &Arc<Target>,
+        wants: ProbeWants,
+        deadline: Option<Instant>,
+        done: impl FnOnce(ProbeResult) + Send + 'static,
+    ) {
+        // Nothing here may keep the pool alive: a client worker cannot wait for its own end.
+        let (last_scrapes, telemetry) =
+            (Arc::clone(&self.last_scrapes), Arc::clone(&self.telemetry));
+        let probed = Arc::clone(target);
+        let done = move |result: ProbeResult| {
+            last_scrapes.remember_probe(&probed, &result);
+            match &result.outcome {
+                Ok(answer) => {
+                    telemetry.count_scrape(&probed.job, result.duration, answer.body.len())
+                }
+                Err(error) => telemetry.count_scrape_failure(error.phase.name(), result.duration),
+            }
+            done(result);
+        };
+        self.pool
+            .probe(Arc::clone(target), wants, deadline, Box::new(done));
     }
 
     /// How the last scrape of the target went, if there was one.
     #[must_use]
     pub fn last_scrape(&self, target: &Target) -> Option<LastScrape> {
-        self.last_scrapes().get(&key(target)).cloned()
+        self.last_scrapes.get(target)
     }
 
-    fn last_scrapes(&self) -> MutexGuard<'_, HashMap<TargetKey, LastScrape>> {
-        self.last_scrapes
-            .lock()
-            .expect("no holder of this lock panics")
+    /// How identity labels are spelled.
+    #[must_use]
+    pub fn style(&self) -> PodLabelStyle {
+        self.style
+    }
+
+    /// Requests in the queue of the client workers.
+    #[must_use]
+    pub fn queue_length(&self) -> usize {
+        self.pool.queue_length()
     }
 
     /// One result for each target, in their order.
     fn collect(&self, targets: &[Arc<Target>], deadline: Option<Instant>) -> Vec<ScrapeResult> {
         let start = Instant::now();
-        let order = self.scrape_order(targets);
+        let order = self.last_scrapes.scrape_order(targets);
         let batch = order
             .iter()
             .map(|&index| Arc::clone(&targets[index]))
@@ -191,41 +205,6 @@ impl Aggregator {
             })
         };
         results.into_iter().enumerate().map(missing).collect()
-    }
-
-    /// Positions of the targets: those that failed or were slow the last time go last, so that the others are in
-    /// before the deadline.
-    fn scrape_order(&self, targets: &[Arc<Target>]) -> Vec<usize> {
-        let last_scrapes = self.last_scrapes();
-        let turn = |index: &usize| {
-            last_scrapes
-                .get(&key(&targets[*index]))
-                .map_or(Turn::Early, |last| last.turn)
-        };
-        let mut order: Vec<usize> = (0..targets.len()).collect();
-        order.sort_by_cached_key(turn);
-        order
-    }
-
-    fn remember(&self, set: &TargetSet, targets: &[Arc<Target>], results: &[ScrapeResult]) {
-        let at = SystemTime::now();
-        let mut last_scrapes = self.last_scrapes();
-        for (target, result) in targets.iter().zip(results) {
-            let last = LastScrape {
-                at,
-                failure: result.outcome.as_ref().err().map(ToString::to_string),
-                duration: result.duration,
-                samples: result.outcome.as_ref().map_or(0, Exposition::samples),
-                body_bytes: result.body_bytes,
-                turn: turn(result, last_scrapes.get(&key(target))),
-            };
-            last_scrapes.insert(key(target), last);
-        }
-        // Pods that are gone: looked for only once as many entries as targets may be of such.
-        if last_scrapes.len() > 2 * set.len() {
-            let known: HashSet<TargetKey> = set.targets().map(|target| key(target)).collect();
-            last_scrapes.retain(|key, _| known.contains(key));
-        }
     }
 
     fn part(&self, target: &Target, result: ScrapeResult) -> Part {
@@ -266,16 +245,12 @@ impl Summary {
     }
 }
 
-/// A target whose turn did not come keeps it: nothing new is known of it.
-fn turn(result: &ScrapeResult, previous: Option<&LastScrape>) -> Turn {
+fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
     match &result.outcome {
-        Err(error) if error.phase == Phase::Queue => previous.map_or(Turn::Early, |last| last.turn),
-        Err(_) => Turn::Last,
-        Ok(_) if result.duration > SLOW => Turn::Late,
-        Ok(_) => Turn::Early,
+        Ok(exposition) => {
+            telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
+            telemetry.count_samples(exposition.samples(), exposition.duplicates_dropped());
+        }
+        Err(error) => telemetry.count_scrape_failure(error.phase.name(), result.duration),
     }
-}
-
-fn key(target: &Target) -> TargetKey {
-    (target.uid.clone(), target.port())
 }

@@ -64,13 +64,15 @@ pub struct Config {
     pub gzip_level: u32,
     /// Names of the pod's labels with `-` in place of `_`. Defaults to false (env `POD_LABEL_STYLE`).
     pub hyphen_labels: bool,
+    /// How this server is known to scrapers, for `/sd/*`; unset: what they write in `Host` (env `ADVERTISE_ADDRESS`).
+    pub advertise_address: Option<String>,
     /// Name and value of each setting that is not unset, for the log.
     effective: Vec<(&'static str, String)>,
 }
 
 /// Settings of the contract that this version does not have. Whoever sets one relies on it, some for protection:
 /// starting without would be worse than not starting.
-const NOT_YET: &[&str] = &["CACHE_UPDATE_MODE", "ADVERTISE_ADDRESS"];
+const NOT_YET: &[&str] = &["CACHE_UPDATE_MODE"];
 
 /// A value that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -253,6 +255,7 @@ impl Config {
             waiting_requests_max: 0,
             gzip_level: 0,
             hyphen_labels: false,
+            advertise_address: None,
             effective: Vec::new(),
         }
     }

@@ -20,7 +20,7 @@
 //!  front, connection ── tiny_http
 //!      │ whole requests
 //!  http (route) ── bounded queue ──→ server (aggregate) ── batch ──→ scrape (GET, parse, label)
-//!      │ health, status                 │ merge, write    ←─ results ──┘
+//!      │ health                         │ merge, write    ←─ results ──┘
 //! ```
 //!
 //! # Code map
@@ -48,7 +48,7 @@
 //! * A published target set comes from a complete pod list.
 //! * Every queue, body, line, head, wait and number of threads has a bound with a name.
 //! * One `Instant` bounds a request; only instants travel, no timeouts.
-//! * `catch_unwind` stands in two places: around one scrape, around one request. Both count.
+//! * `catch_unwind` stands around one scrape and around one request, nowhere else. Both count.
 //! * No token, header value or body reaches a log line; text of strangers is escaped and cut.
 //!
 //! # Design decisions
@@ -59,6 +59,9 @@
 //!   thread that dies, but its own queue has no bound and no fairness.
 //! * *Why are values not parsed into numbers?* They are checked and copied byte for byte: a number that is printed
 //!   again is not always the same text.
+//! * *Why does a client worker answer `/probe`, and no server worker?* With every pod a target of its own, a dozen pods
+//!   that hang would occupy a dozen server workers and hold up everybody; so they hold up only the workers that
+//!   scrape, as they do in a merged answer.
 //! * *Why is a job of which no pod is left 404 and not an empty 200?* Prometheus then shows the target as down,
 //!   which is what someone who mistyped the job has to see. With several jobs in one request, those that exist are
 //!   answered.

@@ -232,6 +232,9 @@ impl Running {
             waiting_requests_max: config.waiting_requests_max,
             gzip_level: config.gzip_level,
             scrape_timeout_offset: config.scrape_timeout_offset,
+            client_workers: config.client_workers,
+            advertise_address: config.advertise_address.clone(),
+            is_tls: config.tls_cert_file.is_some(),
         };
         let server = Server::start(listener, front_settings(config), settings, sources, &end)
             .map_err(MainError::Front)?;
@@ -296,7 +299,7 @@ fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
         }),
     });
     let pool = ScrapePool::start(config.client_workers, &Arc::new(client), style, telemetry);
-    Aggregator::new(pool, style)
+    Aggregator::new(pool, style, Arc::clone(telemetry))
 }
 
 /// One line an event on stderr, in UTC. Only our own: other crates may log what pods and clients send.

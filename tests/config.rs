@@ -147,14 +147,14 @@ fn all_bad_values_are_reported_together() {
         ("GZIP_LEVEL", "x"),
         ("LOG_LEVEL", "x"),
         ("SERVER_WORKERS", "3"),
-        ("ADVERTISE_ADDRESS", "x"),
+        ("CACHE_UPDATE_MODE", "watch"),
     ]);
     let errors = errors.unwrap_err();
     let names: Vec<&str> = errors
         .iter()
         .filter_map(|error| error.split(':').next())
         .collect();
-    assert_eq!(names, ["LOG_LEVEL", "GZIP_LEVEL", "ADVERTISE_ADDRESS"]);
+    assert_eq!(names, ["LOG_LEVEL", "GZIP_LEVEL", "CACHE_UPDATE_MODE"]);
 }
 
 #[test]

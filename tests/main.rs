@@ -8,11 +8,15 @@
 //! * `exposition`: one body; valid and invalid lines
 //! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `merge`: many bodies in one text
+//! * `own_metrics`: `/-/metrics` against what the program is put through, and against the README
 //! * `pod_options`: each option of a pod, good and bad values
+//! * `probe`: one target as it is
 //! * `properties`: what holds for all bodies, on generated ones
 //! * `route`: what a request line asks for
 //! * `scrape`: the built program and pods that misbehave
 //! * `server`: the built program seen by a scraper
+//! * `service_discovery`: `/sd/*`, and shards
+//! * `status_page`: `/` in its three formats
 //! * `targets`: pod lists → targets
 //! * `tidy`: the layout and the documents, held against the code
 //! * `tls`: pods over TLS
@@ -25,11 +29,15 @@ mod endurance;
 mod exposition;
 mod front;
 mod merge;
+mod own_metrics;
 mod pod_options;
+mod probe;
 mod properties;
 mod route;
 mod scrape;
 mod server;
+mod service_discovery;
+mod status_page;
 mod support;
 mod targets;
 mod tidy;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::server::route::{
-    RequestError, Route, accepts_gzip, route, scrape_timeout,
+    Filter, RequestError, Route, State, accepts_gzip, route, scrape_timeout,
 };
+use kubernetes_metrics_aggregator::target::Shard;
 
 #[track_caller]
 fn check(url: &str, expected: Result<&[&str], RequestError>) {
     let expected = expected.map(|jobs| Route::Metrics {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
+        shard: None,
     });
     assert_eq!(route("GET", url), expected, "{url}");
 }
@@ -67,8 +69,20 @@ fn encodings_that_are_none() {
 fn other_paths() {
     assert_eq!(route("GET", "/-/healthy"), Ok(Route::Healthy));
     assert_eq!(route("HEAD", "/-/ready?x=1"), Ok(Route::Ready));
-    assert_eq!(route("GET", "/"), Ok(Route::Status));
-    assert_eq!(route("GET", "http://host"), Ok(Route::Status));
+    assert_eq!(route("GET", "/-/metrics"), Ok(Route::OwnMetrics));
+    for everything in ["/", "http://host", "/?job=&state=&page=x"] {
+        let status = Route::Status(Filter::default());
+        assert_eq!(route("GET", everything), Ok(status), "{everything}");
+    }
+    let filter = Filter {
+        job: Some("a b".to_owned()),
+        state: Some(State::Down),
+        page: 2,
+    };
+    assert_eq!(
+        route("GET", "/?job=a+b&state=down&page=2"),
+        Ok(Route::Status(filter))
+    );
     for unknown in [
         "",
         "/metrics/",
@@ -136,4 +150,63 @@ fn gzip_is_sent_only_where_it_is_accepted() {
     ] {
         assert!(!accepts_gzip(refused), "{refused}");
     }
+}
+
+#[test]
+fn shards() {
+    for (url, expected) in [
+        ("/metrics?job=a&shard=1/1", (1, 1)),
+        ("/metrics?job=a&shard=2%2F3", (2, 3)),
+        ("/metrics%3Fjob=a&shard=1000/1000", (1000, 1000)),
+    ] {
+        let Ok(Route::Metrics { shard, .. }) = route("GET", url) else {
+            panic!("{url}");
+        };
+        assert_eq!(shard, Shard::new(expected.0, expected.1), "{url}");
+        assert!(shard.is_some(), "{url}");
+    }
+    for bad in [
+        "", "1", "0/3", "4/3", "1/1001", "1/0", "+1/3", "1/3/3", "a/b", "-1/3",
+    ] {
+        assert_eq!(
+            route(
+                "GET",
+                &format!("/metrics?job=a&shard={}", bad.replace('+', "%2B"))
+            ),
+            Err(RequestError::BadShard(bad.to_owned())),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn targets_of_a_probe() {
+    for url in [
+        "/probe?target=ns/pod-1:8080",
+        "/probe?target=ns%2Fpod-1%3A8080",
+        "/probe%3Ftarget=ns/pod-1:8080",
+    ] {
+        let target = "ns/pod-1:8080".to_owned();
+        assert_eq!(route("GET", url), Ok(Route::Probe { target }), "{url}");
+    }
+    for url in ["/probe", "/probe?target=", "/probe?job=a"] {
+        assert_eq!(route("GET", url), Err(RequestError::NoTarget), "{url}");
+    }
+}
+
+#[test]
+fn service_discovery() {
+    let jobs = |shards| Ok(Route::SdJobs { shards });
+    assert_eq!(route("GET", "/sd/jobs"), jobs(None));
+    assert_eq!(route("GET", "/sd/jobs?shards=3"), jobs(Some(3)));
+    for bad in ["", "0", "1001", "x"] {
+        assert_eq!(
+            route("GET", &format!("/sd/jobs?shards={bad}")),
+            Err(RequestError::BadShards(bad.to_owned())),
+            "{bad}"
+        );
+    }
+    let pods = |timeouts| Ok(Route::SdPods { timeouts });
+    assert_eq!(route("GET", "/sd/pods"), pods(false));
+    assert_eq!(route("GET", "/sd/pods?timeouts=true"), pods(true));
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Config;
 use super::values::{
-    api_url, decimal_seconds, duration, listen_address, log_level, namespaces, number, set,
+    advertise_address, api_url, decimal_seconds, duration, listen_address, log_level, namespaces,
+    number, set,
 };
 
 /// One row of the table.
@@ -200,6 +201,16 @@ pub(super) const SETTINGS: &[Setting] = &[
                 _ => None,
             };
             set(&mut config.hyphen_labels, hyphen)
+        },
+    },
+    Setting {
+        name: "ADVERTISE_ADDRESS",
+        default: "",
+        expected: "HOST or HOST:PORT, with or without https:// before it",
+        help: "how scrapers reach this server, for /sd/jobs and /sd/pods; unset: what they write in Host",
+        read: |config, value| {
+            let address = advertise_address(value).map(Some);
+            set(&mut config.advertise_address, address)
         },
     },
 ];

@@ -97,3 +97,14 @@ pub(super) fn api_url(value: &str) -> Option<String> {
     (!authority.is_empty() && rest.bytes().all(legal))
         .then(|| value.trim_end_matches('/').to_owned())
 }
+
+/// `HOST` or `HOST:PORT`, with or without `http://` or `https://` before it.
+pub(super) fn advertise_address(value: &str) -> Option<String> {
+    let rest = value
+        .split_once("://")
+        .map_or(Some(value), |(scheme, rest)| {
+            ["http", "https"].contains(&scheme).then_some(rest)
+        })?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    (!rest.is_empty() && rest.bytes().all(legal)).then(|| value.to_owned())
+}

@@ -1,17 +1,21 @@
 //! The HTTP server: the front takes requests in, a few threads route them, the server workers answer scrape requests.
 //!
-//! Cheap answers (health, status) are given at once by the thread that routed the request and never wait behind
-//! scrapes. Scrape requests wait in a bounded queue for one of the `SERVER_WORKERS`.
+//! Health is answered at once by the thread that routed the request. What costs more and asks no pod (status,
+//! discovery, own metrics) waits in a bounded queue for one thread of its own, `pages`; scrape requests wait in another
+//! for one of the `SERVER_WORKERS`. The answer of one target (`/probe`) is given by the client worker that scraped it.
 
+mod address;
+mod answering;
 pub mod front;
 mod reply;
+mod request_error;
 pub mod route;
+mod service_discovery;
 mod status_page;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -22,11 +26,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::aggregate::Aggregator;
 use crate::discovery::TargetCache;
 use crate::telemetry::Telemetry;
-use front::{Answer, Front, FrontError, FrontRequest, FrontSettings, Requests};
-use route::{RequestError, Route, accepts_gzip, route, scrape_timeout};
+use answering::{Answering, Page, ScrapeRequest};
+use front::{Front, FrontError, FrontRequest, FrontSettings, Requests};
+use route::{RequestError, Route, route, scrape_timeout};
 
 /// Threads that take requests from the front and give the cheap answers.
 const ROUTE_THREADS: usize = 2;
+/// Requests for pages that may wait; each takes some milliseconds.
+const WAITING_PAGES_MAX: usize = 64;
 /// Time that requests have to end when the server stops. The Deployment's grace period is longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(20);
 /// Time that server workers have to end once nobody waits for their answers.
@@ -43,6 +50,12 @@ pub struct ServerSettings {
     pub gzip_level: u32,
     /// Taken off the scraper's timeout.
     pub scrape_timeout_offset: Duration,
+    /// Threads that scrape, for the own metrics.
+    pub client_workers: usize,
+    /// How this server is known outside, `HOST:PORT` with or without `https://`; else what `Host` says.
+    pub advertise_address: Option<String>,
+    /// Whether it speaks TLS itself.
+    pub is_tls: bool,
 }
 
 /// What the answers are made from.
@@ -73,13 +86,6 @@ impl fmt::Debug for Server {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
-}
-
-/// A scrape request on its way from the router to a server worker.
-struct ScrapeRequest {
-    request: FrontRequest,
-    jobs: Vec<String>,
-    deadline: Option<Instant>,
 }
 
 impl Server {
@@ -117,9 +123,15 @@ impl Server {
     ) -> io::Result<Server> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (queue, waiting) = bounded(answering.settings.waiting_requests_max);
+        let (pages, waiting_pages) = bounded(WAITING_PAGES_MAX);
         let (alive, ended) = bounded(0);
         let answering = Arc::new(answering);
-        let mut workers = Vec::new();
+        let mut workers = vec![answering::start_pages(
+            &answering,
+            waiting_pages,
+            waiting.clone(),
+            alive.clone(),
+        )?];
         for _ in 0..answering.settings.workers {
             let (answering, waiting, alive) =
                 (Arc::clone(&answering), waiting.clone(), alive.clone());
@@ -139,6 +151,7 @@ impl Server {
                 stopping: Arc::clone(&stopping),
                 answering: Arc::clone(&answering),
                 queue: queue.clone(),
+                pages: pages.clone(),
                 failed: failed.clone(),
             };
             route_threads.push(
@@ -188,6 +201,7 @@ struct Router {
     stopping: Arc<AtomicBool>,
     answering: Arc<Answering>,
     queue: Sender<ScrapeRequest>,
+    pages: Sender<Page>,
     failed: Sender<Result<i32, String>>,
 }
 
@@ -205,29 +219,46 @@ impl Router {
     }
 
     fn route(&self, request: FrontRequest) {
-        match read_request(&request, self.answering.settings.scrape_timeout_offset) {
-            Ok((Route::Metrics { jobs }, deadline)) => {
-                let refused = match self.queue.try_send(ScrapeRequest {
+        let answering = &self.answering;
+        match read_request(&request, answering.settings.scrape_timeout_offset) {
+            Ok((Route::Metrics { jobs, shard }, deadline)) => {
+                let queued = ScrapeRequest {
                     request,
                     jobs,
+                    shard,
                     deadline,
-                }) {
-                    Ok(()) => return,
-                    Err(TrySendError::Full(refused)) => {
-                        (refused.request, RequestError::TooManyWaiting)
-                    }
-                    Err(TrySendError::Disconnected(refused)) => {
-                        (refused.request, RequestError::ShuttingDown)
-                    }
+                    since: Instant::now(),
                 };
-                refused.0.answer(Answer::from(&refused.1));
+                if let Err(refused) = self.queue.try_send(queued) {
+                    let error = refusal(&refused);
+                    answering.refuse(refused.into_inner().request, "/metrics", &error);
+                }
+            }
+            Ok((Route::Probe { target }, deadline)) => {
+                answering.probe(request, &target, deadline);
+            }
+            Ok((route @ (Route::Healthy | Route::Ready), _)) => {
+                let answer = answering.health(&route);
+                answering.send(request, route.path(), answer);
             }
             Ok((route, _)) => {
-                let answer = self.answering.caught(|| self.answering.cheap(&route));
-                request.answer(answer);
+                if let Err(refused) = self.pages.try_send(Page { request, route }) {
+                    let error = refusal(&refused);
+                    let page = refused.into_inner();
+                    answering.refuse(page.request, page.route.path(), &error);
+                }
             }
-            Err(error) => request.answer(Answer::from(&error)),
+            Err(error) => {
+                answering.refuse(request, error.path(), &error);
+            }
         }
+    }
+}
+
+fn refusal<T>(refused: &TrySendError<T>) -> RequestError {
+    match refused {
+        TrySendError::Full(_) => RequestError::TooManyWaiting,
+        TrySendError::Disconnected(_) => RequestError::ShuttingDown,
     }
 }
 
@@ -247,82 +278,4 @@ fn read_request(
         route,
         budget.and_then(|budget| Instant::now().checked_add(budget)),
     ))
-}
-
-/// Makes the answers; shared by routers and server workers.
-struct Answering {
-    settings: ServerSettings,
-    sources: Sources,
-}
-
-impl Answering {
-    /// A server worker: answers scrape requests until the queue is closed and empty.
-    fn work(&self, waiting: &Receiver<ScrapeRequest>) {
-        for ScrapeRequest {
-            request,
-            jobs,
-            deadline,
-        } in waiting
-        {
-            let accepts_gzip = request.header("Accept-Encoding").is_some_and(accepts_gzip);
-            let gzip_level = if accepts_gzip {
-                self.settings.gzip_level
-            } else {
-                0
-            };
-            let answer = self.caught(|| match self.metrics(&jobs, deadline, gzip_level) {
-                Ok(answer) => answer,
-                Err(error) => Answer::from(&error),
-            });
-            request.answer(answer);
-        }
-    }
-
-    /// The answers that cost nothing.
-    fn cheap(&self, route: &Route) -> Answer {
-        match route {
-            Route::Healthy => Answer::text(200, "healthy\n"),
-            Route::Ready if self.sources.cache.snapshot().is_some() => Answer::text(200, "ready\n"),
-            Route::Ready => Answer::from(&RequestError::NotReady),
-            Route::Status | Route::Metrics { .. } => {
-                Answer::text(200, status_page::render(&self.sources))
-            }
-        }
-    }
-
-    fn metrics(
-        &self,
-        jobs: &[String],
-        deadline: Option<Instant>,
-        gzip_level: u32,
-    ) -> Result<Answer, RequestError> {
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(RequestError::WaitedTooLong);
-        }
-        let set = self
-            .sources
-            .cache
-            .snapshot()
-            .ok_or(RequestError::NotReady)?;
-        let targets = set
-            .select(jobs)
-            .ok_or_else(|| RequestError::UnknownJob(jobs.join(", ")))?;
-        let answer = self.sources.aggregator.scrape(&set, &targets, deadline);
-        let level = if answer.summary.down > 0 {
-            log::Level::Warn
-        } else {
-            log::Level::Info
-        };
-        log::log!(level, "job={:?} {}", jobs.join(","), answer.summary);
-        Ok(reply::metrics(answer.text, gzip_level))
-    }
-
-    /// A panic costs the one request in which it happens.
-    fn caught(&self, answer: impl FnOnce() -> Answer) -> Answer {
-        // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
-        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-            self.sources.telemetry.count_panic();
-            Answer::from(&RequestError::Panic)
-        })
-    }
 }

@@ -1,18 +1,22 @@
 //! What is sent: merged texts and errors as answers of the front.
 
-use std::io::{BufReader, Cursor, Write};
+use std::io::{self, BufReader, Cursor, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::front::Answer;
 use super::route::RequestError;
+use crate::aggregate::PodAnswer;
 use crate::exposition::MergedText;
 
 /// What Prometheus reads as the text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The pieces of a merged text are a line or some; the client's socket gets this much at once.
 const WRITE_BYTES: usize = 256 * 1024;
+
+/// A page that fits into one packet is not made smaller.
+const GZIP_BYTES_MIN: usize = 1400;
 
 /// 200 with a merged text, gzipped at this level if it is not 0. The merged text is never copied as a whole.
 pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
@@ -22,7 +26,7 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
     ];
     if gzip_level == 0 {
         let length = text.len();
-        let body = BufReader::with_capacity(WRITE_BYTES.min(length), text.into_reader());
+        let body = BufReader::with_capacity(WRITE_BYTES.min(length.max(1)), text.into_reader());
         return Answer {
             status: 200,
             headers,
@@ -38,6 +42,57 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
         length: gzipped.len(),
         body: Box::new(Cursor::new(gzipped)),
     }
+}
+
+/// 200 with what a pod sent, byte for byte. It is a stranger's: no browser may run it in this server's name.
+pub(super) fn probe(pod: PodAnswer) -> Answer {
+    let mut headers = vec![
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+        (
+            "Content-Security-Policy",
+            "default-src 'none'; sandbox".to_owned(),
+        ),
+    ];
+    headers.extend(pod.content_type.map(|value| ("Content-Type", value)));
+    headers.extend(
+        pod.content_encoding
+            .map(|value| ("Content-Encoding", value)),
+    );
+    bytes(headers, pod.body)
+}
+
+/// 200 with the aggregator's own metrics.
+pub(super) fn own_metrics(text: String) -> Answer {
+    let headers = vec![("Content-Type", EXPOSITION_TYPE.to_owned())];
+    bytes(headers, text.into_bytes())
+}
+
+/// 200 with JSON. Prometheus insists on exactly this content type.
+pub(super) fn json(text: String) -> Answer {
+    let headers = vec![("Content-Type", "application/json".to_owned())];
+    bytes(headers, text.into_bytes())
+}
+
+/// 200 with these bytes.
+pub(super) fn bytes(headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Answer {
+    Answer {
+        status: 200,
+        headers,
+        length: body.len(),
+        body: Box::new(Cursor::new(body)),
+    }
+}
+
+/// The answer gzipped at this level, if it is not 0 and the answer not small.
+pub(super) fn compressed(mut answer: Answer, level: u32) -> Answer {
+    if level == 0 || answer.length < GZIP_BYTES_MIN {
+        return answer;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    io::copy(&mut answer.body, &mut encoder).expect("from memory into memory");
+    let body = encoder.finish().expect("writing into memory does not fail");
+    answer.headers.push(("Content-Encoding", "gzip".to_owned()));
+    bytes(answer.headers, body)
 }
 
 impl From<&RequestError> for Answer {

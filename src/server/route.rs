@@ -1,7 +1,9 @@
 //! What a request asks for: method and URL in, [`Route`] or [`RequestError`] out. Pure.
 
-use std::fmt;
 use std::time::Duration;
+
+pub use super::request_error::RequestError;
+use crate::target::{SHARDS_MAX, Shard};
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,105 +12,91 @@ pub enum Route {
     Metrics {
         /// In the order of the request.
         jobs: Vec<String>,
+        /// Only these of the jobs' targets.
+        shard: Option<Shard>,
     },
+    /// One target as it is, by its name; it need not exist.
+    Probe {
+        /// `namespace/pod:port`, decoded.
+        target: String,
+    },
+    /// Service discovery: a target for each job, or so many for each.
+    SdJobs {
+        /// From 1 to [`SHARDS_MAX`].
+        shards: Option<u16>,
+    },
+    /// Service discovery: a target for each pod.
+    SdPods {
+        /// Whether Prometheus is to take over the pods' own timeouts.
+        timeouts: bool,
+    },
+    /// The aggregator's own metrics.
+    OwnMetrics,
     /// Is the process alive?
     Healthy,
     /// Has a complete pod list been published?
     Ready,
     /// The status page.
-    Status,
+    Status(Filter),
+    /// What the status page looks like.
+    Style,
+    /// What the status page can do where scripts run.
+    Script,
 }
 
-/// Why a request is refused. `Display` is the answer's one line, for the person who reads it in a scraper's log.
-#[derive(Debug, PartialEq, Eq)]
-pub enum RequestError {
-    /// 405.
-    Method,
-    /// 400: the query has no `job`, or an empty one.
-    NoJob,
-    /// 400: a `%` sequence that is none, or that is no UTF-8.
-    BadEncoding,
-    /// 400: the value of `X-Prometheus-Scrape-Timeout-Seconds` as found.
-    BadTimeout(String),
-    /// 404: no such path.
-    UnknownPath,
-    /// 404: no pod has any of the jobs.
-    UnknownJob(String),
-    /// 503: no complete pod list yet.
-    NotReady,
-    /// 503: `MAX_WAITING_REQUESTS` are waiting.
-    TooManyWaiting,
-    /// 503: the deadline came while the request waited for a server worker.
-    WaitedTooLong,
-    /// 503: the server is about to end.
-    ShuttingDown,
-    /// 500: a panic, an error in this program.
-    Panic,
+/// Which targets the status page shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those of this job.
+    pub job: Option<String>,
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// From 0 on.
+    pub page: usize,
 }
 
-/// Longest piece of a request that an answer repeats.
-const SHOWN_CHARS_MAX: usize = 100;
+/// How the last scrape of a target went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It succeeded.
+    Up,
+    /// It failed, or the target's options cannot be used.
+    Down,
+    /// There was none.
+    Unknown,
+}
 
-impl RequestError {
-    /// The status of the answer.
+impl State {
+    /// All, in the order of pages.
+    pub const ALL: [State; 3] = [State::Up, State::Down, State::Unknown];
+
+    /// Its name in queries and JSON.
     #[must_use]
-    pub fn status(&self) -> u16 {
+    pub fn name(self) -> &'static str {
         match self {
-            RequestError::NoJob | RequestError::BadEncoding | RequestError::BadTimeout(_) => 400,
-            RequestError::UnknownPath | RequestError::UnknownJob(_) => 404,
-            RequestError::Method => 405,
-            RequestError::Panic => 500,
-            RequestError::NotReady
-            | RequestError::TooManyWaiting
-            | RequestError::WaitedTooLong
-            | RequestError::ShuttingDown => 503,
-        }
-    }
-
-    /// Whether the same request may succeed in a moment: the answer then has `Retry-After`.
-    #[must_use]
-    pub fn may_retry(&self) -> bool {
-        self.status() == 503
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RequestError::Method => f.write_str("only GET and HEAD are answered"),
-            RequestError::NoJob => f.write_str("name the job: /metrics?job=NAME; / lists the jobs"),
-            RequestError::BadEncoding => f.write_str("the URL is not percent-encoded UTF-8"),
-            RequestError::BadTimeout(value) => write!(
-                f,
-                "X-Prometheus-Scrape-Timeout-Seconds: expected a number of seconds over 0, found {}",
-                shown(value)
-            ),
-            RequestError::UnknownPath => f.write_str("no such path; / lists what there is"),
-            RequestError::UnknownJob(jobs) => write!(
-                f,
-                "no pod has the label metrics-aggregator.apawel.me/job-name with the value {}; / lists the jobs",
-                shown(jobs)
-            ),
-            RequestError::NotReady => {
-                f.write_str("no complete pod list from the API server yet; / and the log say why")
-            }
-            RequestError::TooManyWaiting => {
-                f.write_str("too many scrape requests are waiting (MAX_WAITING_REQUESTS); more SERVER_WORKERS may help")
-            }
-            RequestError::WaitedTooLong => {
-                f.write_str("the scrape timeout was over before a server worker was free; more SERVER_WORKERS may help")
-            }
-            RequestError::ShuttingDown => f.write_str("the server is shutting down"),
-            RequestError::Panic => f.write_str("internal error, please report it; the log has more"),
+            State::Up => "up",
+            State::Down => "down",
+            State::Unknown => "unknown",
         }
     }
 }
 
-impl std::error::Error for RequestError {}
-
-fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    format!("{cut:?}")
+impl Route {
+    /// The path that was asked for, as it is counted.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        match self {
+            Route::Metrics { .. } => "/metrics",
+            Route::Probe { .. } => "/probe",
+            Route::SdJobs { .. } => "/sd/jobs",
+            Route::SdPods { .. } => "/sd/pods",
+            Route::OwnMetrics => "/-/metrics",
+            Route::Healthy => "/-/healthy",
+            Route::Ready => "/-/ready",
+            Route::Status(_) => "/",
+            Route::Style | Route::Script => "other",
+        }
+    }
 }
 
 /// Finds out what a request line asks for.
@@ -117,7 +105,8 @@ fn shown(text: &str) -> String {
 /// Prometheus requests for `metrics_path: "/metrics?job=J"` (it escapes the `?` of a path).
 ///
 /// # Errors
-/// [`RequestError::Method`], [`RequestError::UnknownPath`], [`RequestError::NoJob`], [`RequestError::BadEncoding`].
+/// [`RequestError::Method`], [`RequestError::UnknownPath`], [`RequestError::BadEncoding`], and those of a parameter that
+/// is missing or that cannot be read.
 pub fn route(method: &str, url: &str) -> Result<Route, RequestError> {
     if method != "GET" && method != "HEAD" {
         return Err(RequestError::Method);
@@ -125,23 +114,70 @@ pub fn route(method: &str, url: &str) -> Result<Route, RequestError> {
     let (path, query) = split_query(origin_form(url));
     let path = percent_decode(path).ok_or(RequestError::BadEncoding)?;
     let (path, path_query) = split_query(&path);
+    let query = Query { query, path_query };
     match path {
-        "/metrics" => {
-            let mut jobs = jobs(query, decoded_plus)?;
-            if jobs.is_empty() {
-                jobs = self::jobs(path_query, |text| Some(text.to_owned()))?;
-            }
-            if jobs.is_empty() {
-                Err(RequestError::NoJob)
-            } else {
-                Ok(Route::Metrics { jobs })
-            }
+        "/metrics" => metrics(&query),
+        "/probe" => match query.first("target")? {
+            Some(target) if !target.is_empty() => Ok(Route::Probe { target }),
+            _ => Err(RequestError::NoTarget),
+        },
+        "/sd/jobs" => sd_jobs(&query),
+        "/sd/pods" => {
+            let timeouts = query.first("timeouts")?.as_deref() == Some("true");
+            Ok(Route::SdPods { timeouts })
         }
+        "/-/metrics" => Ok(Route::OwnMetrics),
         "/-/healthy" => Ok(Route::Healthy),
         "/-/ready" => Ok(Route::Ready),
-        "/" => Ok(Route::Status),
+        "/-/style.css" => Ok(Route::Style),
+        "/-/page.js" => Ok(Route::Script),
+        "/" => Ok(Route::Status(filter(&query)?)),
         _ => Err(RequestError::UnknownPath),
     }
+}
+
+fn metrics(query: &Query<'_>) -> Result<Route, RequestError> {
+    let mut jobs = Vec::new();
+    for job in query.all("job")? {
+        if job.is_empty() {
+            return Err(RequestError::NoJob);
+        }
+        if !jobs.contains(&job) {
+            jobs.push(job);
+        }
+    }
+    if jobs.is_empty() {
+        return Err(RequestError::NoJob);
+    }
+    let shard = match query.first("shard")? {
+        Some(text) => Some(Shard::parse(&text).ok_or(RequestError::BadShard(text))?),
+        None => None,
+    };
+    Ok(Route::Metrics { jobs, shard })
+}
+
+fn sd_jobs(query: &Query<'_>) -> Result<Route, RequestError> {
+    let shards = match query.first("shards")? {
+        Some(text) => {
+            let number = text.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n));
+            Some(number.ok_or(RequestError::BadShards(text))?)
+        }
+        None => None,
+    };
+    Ok(Route::SdJobs { shards })
+}
+
+/// What a form leaves empty does not filter; what makes no sense does not either.
+fn filter(query: &Query<'_>) -> Result<Filter, RequestError> {
+    let state = query.first("state")?;
+    let page = query.first("page")?;
+    Ok(Filter {
+        job: query.first("job")?.filter(|job| !job.is_empty()),
+        state: State::ALL
+            .into_iter()
+            .find(|known| Some(known.name()) == state.as_deref()),
+        page: page.and_then(|page| page.parse().ok()).unwrap_or_default(),
+    })
 }
 
 /// Reads the scraper's timeout, as Prometheus sends it (`10`, `0.5`).
@@ -188,23 +224,41 @@ fn split_query(url: &str) -> (&str, &str) {
     url.split_once('?').unwrap_or((url, ""))
 }
 
-/// The values of `job` in a query, each once; other parameters are left to others.
-fn jobs(query: &str, decode: fn(&str) -> Option<String>) -> Result<Vec<String>, RequestError> {
-    let mut jobs = Vec::new();
+/// The query of the URL, and that which stood in its path, percent-decoded.
+struct Query<'a> {
+    query: &'a str,
+    path_query: &'a str,
+}
+
+impl Query<'_> {
+    /// The values of a parameter, from the path only where the query of the URL has none.
+    fn all(&self, name: &str) -> Result<Vec<String>, RequestError> {
+        let found = values(self.query, name, decoded_plus)?;
+        if found.is_empty() {
+            return values(self.path_query, name, |text| Some(text.to_owned()));
+        }
+        Ok(found)
+    }
+
+    fn first(&self, name: &str) -> Result<Option<String>, RequestError> {
+        Ok(self.all(name)?.into_iter().next())
+    }
+}
+
+/// The values of a parameter in a query; the others are left to others.
+fn values(
+    query: &str,
+    name: &str,
+    decode: fn(&str) -> Option<String>,
+) -> Result<Vec<String>, RequestError> {
+    let mut found = Vec::new();
     for parameter in query.split('&') {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if decode(name).ok_or(RequestError::BadEncoding)? != "job" {
-            continue;
-        }
-        let job = decode(value).ok_or(RequestError::BadEncoding)?;
-        if job.is_empty() {
-            return Err(RequestError::NoJob);
-        }
-        if !jobs.contains(&job) {
-            jobs.push(job);
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if decode(key).ok_or(RequestError::BadEncoding)? == name {
+            found.push(decode(value).ok_or(RequestError::BadEncoding)?);
         }
     }
-    Ok(jobs)
+    Ok(found)
 }
 
 fn decoded_plus(text: &str) -> Option<String> {

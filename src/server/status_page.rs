@@ -1,41 +1,182 @@
-//! The status page: what there is to scrape and how the last scrapes went, for people.
+//! The status page: what there is to scrape and how the last scrapes went. HTML for browsers, JSON for programs, plain
+//! text for everybody else.
+//!
+//! Names and errors in it are strangers' text: each format escapes it, and the browser is told to load nothing and run
+//! nothing but this server's own two files.
 
-use std::fmt::Write;
+mod html;
+mod json;
+mod text;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Sources;
+use super::address::PublicAddress;
+use super::front::Answer;
+use super::reply;
+use super::route::{Filter, State};
+use crate::aggregate::LastScrape;
+use crate::target::{Target, TargetSet};
 
-/// The page as plain text: how to ask, then each job with its targets.
-pub(super) fn render(sources: &Sources) -> String {
-    let mut page = concat!(
-        "kubernetes-metrics-aggregator ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n/metrics?job=NAME  all targets of a job, merged\n/-/healthy  /-/ready\n\n"
-    )
-    .to_owned();
-    let Some(set) = sources.cache.snapshot() else {
-        page.push_str("no complete pod list from the API server yet\n");
-        return page;
+/// Targets on one page of HTML.
+const PAGE_TARGETS: usize = 200;
+/// The browser loads no resource but the two files, from here, and no other page may frame this one.
+const SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; \
+                               base-uri 'none'; frame-ancestors 'none'";
+
+/// The page in the format that `accept` asks for.
+pub(super) fn page(
+    sources: &Sources,
+    filter: &Filter,
+    accept: &str,
+    address: Option<&PublicAddress>,
+) -> Answer {
+    let set = sources.cache.snapshot();
+    let view = View::new(sources, set.as_deref(), filter, address);
+    let (content_type, body) = if accept.contains("text/html") {
+        ("text/html; charset=utf-8", html::render(&view))
+    } else if accept.contains("application/json") {
+        ("application/json", json::render(&view))
+    } else {
+        ("text/plain; charset=utf-8", text::render(&view))
     };
-    for (job, targets) in set.jobs() {
-        // Writing into a String does not fail, here and below.
-        let _ = writeln!(page, "job {job}: {} targets", targets.len());
-        for target in targets {
-            let state = match (&target.options, sources.aggregator.last_scrape(target)) {
-                (Err(error), _) => format!("down  options: {error}"),
-                (Ok(_), None) => "not scraped yet".to_owned(),
-                (Ok(_), Some(last)) => last.failure.map_or_else(
-                    || {
-                        format!(
-                            "up    {} samples in {:.3} s",
-                            last.samples,
-                            last.duration.as_secs_f64()
-                        )
-                    },
-                    |failure| format!("down  {failure}"),
-                ),
-            };
-            let _ = writeln!(page, "  {target}  {}  {state}", target.pod_ip);
+    let headers = vec![
+        ("Content-Type", content_type.to_owned()),
+        ("Vary", "Accept, Accept-Encoding".to_owned()),
+        ("Cache-Control", "no-store".to_owned()),
+        ("Content-Security-Policy", SECURITY_POLICY.to_owned()),
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+        ("Referrer-Policy", "no-referrer".to_owned()),
+    ];
+    reply::bytes(headers, body.into_bytes())
+}
+
+/// `/-/style.css`.
+pub(super) fn style() -> Answer {
+    file(
+        "text/css; charset=utf-8",
+        include_str!("status_page/style.css"),
+    )
+}
+
+/// `/-/page.js`.
+pub(super) fn script() -> Answer {
+    file(
+        "text/javascript; charset=utf-8",
+        include_str!("status_page/page.js"),
+    )
+}
+
+fn file(content_type: &str, text: &str) -> Answer {
+    let headers = vec![
+        ("Content-Type", content_type.to_owned()),
+        ("Cache-Control", "max-age=3600".to_owned()),
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+    ];
+    reply::bytes(headers, text.as_bytes().to_vec())
+}
+
+/// What all formats show.
+struct View<'a> {
+    filter: &'a Filter,
+    address: Option<&'a PublicAddress>,
+    /// Whether a complete pod list has been read.
+    is_ready: bool,
+    cache_age: Option<Duration>,
+    last_error: Option<String>,
+    /// All jobs, whatever the filter is.
+    jobs: Vec<Job<'a>>,
+    /// What passes the filter.
+    rows: Vec<Row<'a>>,
+}
+
+/// A job and its numbers of targets, by state.
+struct Job<'a> {
+    name: &'a str,
+    counts: [usize; State::ALL.len()],
+}
+
+/// A target and how its last scrape went.
+struct Row<'a> {
+    target: &'a Target,
+    state: State,
+    reason: Option<String>,
+    last: Option<LastScrape>,
+}
+
+impl<'a> View<'a> {
+    fn new(
+        sources: &Sources,
+        set: Option<&'a TargetSet>,
+        filter: &'a Filter,
+        address: Option<&'a PublicAddress>,
+    ) -> View<'a> {
+        let mut jobs = Vec::new();
+        let mut rows = Vec::new();
+        for (name, targets) in set.iter().flat_map(|set| set.jobs()) {
+            let mut counts = [0; State::ALL.len()];
+            let is_asked = filter.job.as_deref().is_none_or(|job| job == name);
+            for target in targets {
+                let row = Row::new(target, sources.aggregator.last_scrape(target));
+                counts[row.state as usize] += 1;
+                if is_asked && filter.state.is_none_or(|state| state == row.state) {
+                    rows.push(row);
+                }
+            }
+            jobs.push(Job { name, counts });
+        }
+        View {
+            filter,
+            address,
+            is_ready: set.is_some(),
+            cache_age: sources.cache.last_success().map(|at| at.elapsed()),
+            last_error: sources.cache.last_error().map(|error| error.to_string()),
+            jobs,
+            rows,
         }
     }
-    page
+
+    /// Number of all targets in this state, whatever the filter is.
+    fn count(&self, state: State) -> usize {
+        self.jobs.iter().map(|job| job.counts[state as usize]).sum()
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(target: &'a Target, last: Option<LastScrape>) -> Row<'a> {
+        let (state, reason) = match (&target.options, &last) {
+            (Err(error), _) => (State::Down, Some(format!("options: {error}"))),
+            (Ok(_), None) => (State::Unknown, None),
+            (Ok(_), Some(last)) => match &last.failure {
+                Some(failure) => (State::Down, Some(failure.clone())),
+                None => (State::Up, None),
+            },
+        };
+        Row {
+            target,
+            state,
+            reason,
+            last,
+        }
+    }
+}
+
+/// Everything but the unreserved characters of RFC 3986 as `%XX`.
+fn query_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Seconds since the epoch.
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }

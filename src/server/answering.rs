@@ -1,0 +1,271 @@
+//! From a routed request to its answer: the threads `server` and `pages`, and what the client workers call when the
+//! one target that somebody asked for is scraped.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::address::PublicAddress;
+use super::front::{Answer, FrontRequest};
+use super::route::{RequestError, Route, accepts_gzip};
+use super::{ServerSettings, Sources, reply, service_discovery, status_page};
+use crate::aggregate::{ProbeResult, ProbeWants, Reason};
+use crate::discovery::TargetCache;
+
+use crate::target::{Shard, Target, TargetSet};
+use crate::telemetry::Gauges;
+
+/// A scrape request on its way from the router to a server worker.
+pub(super) struct ScrapeRequest {
+    pub(super) request: FrontRequest,
+    pub(super) jobs: Vec<String>,
+    pub(super) shard: Option<Shard>,
+    pub(super) deadline: Option<Instant>,
+    /// When it was put into the queue.
+    pub(super) since: Instant,
+}
+
+/// A request for something that asks no pod.
+pub(super) struct Page {
+    pub(super) request: FrontRequest,
+    pub(super) route: Route,
+}
+
+/// Makes the answers; shared by all threads of the server.
+pub(super) struct Answering {
+    pub(super) settings: ServerSettings,
+    pub(super) sources: Sources,
+}
+
+/// Starts the one thread that answers pages until nobody asks for them any more. `waiting` is the queue of the server
+/// workers, for its length.
+pub(super) fn start_pages(
+    answering: &Arc<Answering>,
+    pages: Receiver<Page>,
+    waiting: Receiver<ScrapeRequest>,
+    alive: Sender<()>,
+) -> io::Result<JoinHandle<()>> {
+    let answering = Arc::clone(answering);
+    let answer_all = move || {
+        for Page { request, route } in pages {
+            let answer = answering.caught(|| answering.page(&request, &route, waiting.len()));
+            answering.send(request, route.path(), answer);
+        }
+        drop(alive);
+    };
+    thread::Builder::new()
+        .name("pages".to_owned())
+        .spawn(answer_all)
+}
+
+impl Answering {
+    /// A server worker: answers scrape requests until the queue is closed and empty.
+    pub(super) fn work(&self, waiting: &Receiver<ScrapeRequest>) {
+        for asked in waiting {
+            let telemetry = &self.sources.telemetry;
+            telemetry.count_request_wait(asked.since.elapsed());
+            let busy = telemetry.busy_server_worker();
+            let answer = self.caught(|| {
+                self.metrics(&asked)
+                    .unwrap_or_else(|error| Answer::from(&error))
+            });
+            self.send(asked.request, "/metrics", answer);
+            drop(busy);
+        }
+    }
+
+    /// Counts the answer and gives it to the front.
+    pub(super) fn send(&self, request: FrontRequest, path: &str, answer: Answer) {
+        self.sources.telemetry.count_request(path, answer.status);
+        request.answer(answer);
+    }
+
+    pub(super) fn refuse(&self, request: FrontRequest, path: &str, error: &RequestError) {
+        self.send(request, path, Answer::from(error));
+    }
+
+    /// The answer of `/-/ready`, or else of `/-/healthy`.
+    pub(super) fn health(&self, route: &Route) -> Answer {
+        match route {
+            Route::Ready if self.sources.cache.snapshot().is_none() => {
+                Answer::from(&RequestError::NotReady)
+            }
+            Route::Ready => Answer::text(200, "ready\n"),
+            _ => Answer::text(200, "healthy\n"),
+        }
+    }
+
+    /// Has one target scraped; the client worker that does answers. No server worker is needed, so that targets that
+    /// hang hold up nobody but the client workers they have.
+    pub(super) fn probe(&self, request: FrontRequest, name: &str, deadline: Option<Instant>) {
+        let target = match self.find(name) {
+            Ok(target) => target,
+            Err(error) => return self.refuse(request, "/probe", &error),
+        };
+        let header = |name| request.header(name).map(str::to_owned);
+        let wants = ProbeWants {
+            accept: header("Accept"),
+            accept_encoding: header("Accept-Encoding"),
+        };
+        let telemetry = Arc::clone(&self.sources.telemetry);
+        let probed = Arc::clone(&target);
+        let done = move |result: ProbeResult| {
+            let answer = probe_answer(&probed, result);
+            telemetry.count_request("/probe", answer.status);
+            request.answer(answer);
+        };
+        self.sources
+            .aggregator
+            .probe(&target, wants, deadline, done);
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Target>, RequestError> {
+        let set = snapshot(&self.sources.cache)?;
+        let target = set.find(name).cloned();
+        target.ok_or_else(|| RequestError::UnknownTarget(name.to_owned()))
+    }
+
+    fn metrics(&self, asked: &ScrapeRequest) -> Result<Answer, RequestError> {
+        if asked.deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(RequestError::WaitedTooLong);
+        }
+        let set = snapshot(&self.sources.cache)?;
+        let mut targets = set
+            .select(&asked.jobs)
+            .ok_or_else(|| RequestError::UnknownJob(asked.jobs.join(", ")))?;
+        let mut name = format!("job={:?}", asked.jobs.join(","));
+        if let Some(shard) = asked.shard {
+            targets.retain(|target| shard.contains(&target.uid));
+            name += &format!(" shard={shard}");
+        }
+        let aggregator = &self.sources.aggregator;
+        let answer = aggregator.scrape(&set, &targets, asked.deadline);
+        log::log!(level(answer.summary.down > 0), "{name} {}", answer.summary);
+        Ok(reply::metrics(answer.text, self.gzip_level(&asked.request)))
+    }
+
+    fn page(&self, request: &FrontRequest, route: &Route, requests_waiting: usize) -> Answer {
+        let answer = match route {
+            Route::OwnMetrics => Ok(reply::own_metrics(self.own_metrics(requests_waiting))),
+            Route::SdJobs { .. } | Route::SdPods { .. } => self.service_discovery(request, route),
+            Route::Style => Ok(status_page::style()),
+            Route::Script => Ok(status_page::script()),
+            Route::Status(filter) => Ok(status_page::page(
+                &self.sources,
+                filter,
+                request.header("Accept").unwrap_or_default(),
+                self.address(request).ok().as_ref(),
+            )),
+            // Answered elsewhere.
+            Route::Metrics { .. } | Route::Probe { .. } | Route::Healthy | Route::Ready => {
+                Ok(self.health(route))
+            }
+        };
+        match answer {
+            Ok(answer) => reply::compressed(answer, self.gzip_level(request)),
+            Err(error) => Answer::from(&error),
+        }
+    }
+
+    fn service_discovery(
+        &self,
+        request: &FrontRequest,
+        route: &Route,
+    ) -> Result<Answer, RequestError> {
+        let set = snapshot(&self.sources.cache)?;
+        let address = self.address(request)?;
+        let text = match route {
+            Route::SdJobs { shards } => service_discovery::jobs(&set, &address, *shards),
+            _ => {
+                let timeouts = matches!(route, Route::SdPods { timeouts: true });
+                let style = self.sources.aggregator.style();
+                service_discovery::pods(&set, &address, style, timeouts)
+            }
+        };
+        Ok(reply::json(text))
+    }
+
+    fn address(&self, request: &FrontRequest) -> Result<PublicAddress, RequestError> {
+        let set = self.settings.advertise_address.as_deref();
+        let address = set.or_else(|| request.header("Host"));
+        address
+            .and_then(|address| PublicAddress::new(address, self.settings.is_tls))
+            .ok_or(RequestError::NoAddress)
+    }
+
+    fn own_metrics(&self, requests_waiting: usize) -> String {
+        let set = self.sources.cache.snapshot();
+        let jobs = set.iter().flat_map(|set| set.jobs());
+        self.sources.telemetry.text(&Gauges {
+            targets: jobs.map(|(job, targets)| (job, targets.len())).collect(),
+            cache_age: self.sources.cache.last_success().map(|at| at.elapsed()),
+            requests_waiting,
+            scrapes_waiting: self.sources.aggregator.queue_length(),
+            server_workers: self.settings.workers,
+            client_workers: self.settings.client_workers,
+        })
+    }
+
+    /// 0 where the client takes no gzip.
+    fn gzip_level(&self, request: &FrontRequest) -> u32 {
+        match request.header("Accept-Encoding") {
+            Some(accepted) if accepts_gzip(accepted) => self.settings.gzip_level,
+            _ => 0,
+        }
+    }
+
+    /// A panic costs the one request in which it happens.
+    fn caught(&self, answer: impl FnOnce() -> Answer) -> Answer {
+        // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
+        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+            self.sources.telemetry.count_panic();
+            Answer::from(&RequestError::Panic)
+        })
+    }
+}
+
+fn snapshot(cache: &TargetCache) -> Result<Arc<TargetSet>, RequestError> {
+    cache.snapshot().ok_or(RequestError::NotReady)
+}
+
+fn level(is_failure: bool) -> log::Level {
+    if is_failure {
+        log::Level::Warn
+    } else {
+        log::Level::Info
+    }
+}
+
+/// What somebody gets who asked for one target, and the line about it in the log.
+fn probe_answer(target: &Target, result: ProbeResult) -> Answer {
+    let seconds = result.duration.as_secs_f64();
+    match result.outcome {
+        Ok(pod) => {
+            let bytes = pod.body.len();
+            log::info!(
+                "target={:?} up=1 bytes={bytes} duration={seconds:.3}s",
+                target.to_string()
+            );
+            reply::probe(pod)
+        }
+        Err(error) => {
+            // As in a merged answer, a terminating pod that is gone is no news.
+            log::log!(
+                level(!target.terminating),
+                "target={:?} up=0 duration={seconds:.3}s first={:?}",
+                target.to_string(),
+                error.to_string()
+            );
+            let status = match error.reason {
+                Reason::Timeout(_) | Reason::Deadline => 504,
+                Reason::QueueFull => 503,
+                _ => 502,
+            };
+            Answer::text(status, format!("{target}: {error}\n"))
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Prometheus' HTTP service discovery: the targets of the cache as JSON, with this server's address. Pure.
+//!
+//! Format: <https://prometheus.io/docs/prometheus/latest/http_sd/>. Labels that begin with `__` are Prometheus' own or
+//! end after relabelling, all others become labels of every series of the target.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::address::PublicAddress;
+use crate::target::{PodLabelStyle, PodMeta, Shard, Target, TargetSet};
+
+/// One target of Prometheus.
+struct Entry<'a> {
+    address: &'a str,
+    /// In name order, each name once.
+    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+}
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("targets", &[self.address])?;
+        map.serialize_entry("labels", &self.labels)?;
+        map.end()
+    }
+}
+
+/// One target for each job, or `shards` for each. To be scraped with `honor_labels: true`.
+///
+/// Prometheus' own `up` of such a target says whether the aggregator answered. `instance` is the aggregator's address;
+/// with shards `ADDRESS#i/n`, which keeps them apart and touches no series of a pod, since those have an `instance`
+/// of their own.
+pub(super) fn jobs(set: &TargetSet, address: &PublicAddress, shards: Option<u16>) -> String {
+    let entries = set.jobs().flat_map(|(job, _)| {
+        let all = shards.is_none().then(|| job_entry(address, job, None));
+        let count = shards.unwrap_or(0);
+        let parts = (1..=count).filter_map(move |index| Shard::new(index, count));
+        let parts = parts.map(move |shard| job_entry(address, job, Some(shard)));
+        all.into_iter().chain(parts)
+    });
+    json(entries)
+}
+
+fn job_entry<'a>(address: &'a PublicAddress, job: &'a str, shard: Option<Shard>) -> Entry<'a> {
+    let mut labels = common(address, "/metrics");
+    labels.insert("__param_job".into(), job.into());
+    labels.insert("job".into(), job.into());
+    let instance = match shard {
+        Some(shard) => {
+            labels.insert("__param_shard".into(), shard.to_string().into());
+            format!("{}#{shard}", address.authority).into()
+        }
+        None => address.authority.as_str().into(),
+    };
+    labels.insert("instance".into(), instance);
+    Entry {
+        address: &address.authority,
+        labels,
+    }
+}
+
+/// One target for each target of the cache, through `/probe`: with the labels that the series of the pod would have in
+/// a merged text, and those of the pod role of Prometheus for relabelling.
+///
+/// Pods with options that cannot be used are there too, so that Prometheus shows them as down, and so are terminating
+/// ones, until they are gone.
+pub(super) fn pods(
+    set: &TargetSet,
+    address: &PublicAddress,
+    style: PodLabelStyle,
+    timeouts: bool,
+) -> String {
+    json(set.targets().map(|target| {
+        let mut labels = common(address, "/probe");
+        labels.insert("__param_target".into(), target.to_string().into());
+        for (name, value) in target.identity_labels(style) {
+            labels.insert(name.into(), value.into());
+        }
+        if let (true, Ok(options)) = (timeouts, &target.options) {
+            let timeout = format!("{}ms", options.timeout.as_millis().max(1));
+            labels.insert("__scrape_timeout__".into(), timeout.into());
+        }
+        add_meta(target, &target.meta, &mut labels);
+        Entry {
+            address: &address.authority,
+            labels,
+        }
+    }))
+}
+
+fn common<'a>(address: &PublicAddress, path: &'a str) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
+    let mut labels = BTreeMap::from([("__metrics_path__".into(), path.into())]);
+    if address.is_https {
+        labels.insert("__scheme__".into(), "https".into());
+    }
+    labels
+}
+
+/// Names and values as `podLabels` of Prometheus' `discovery/kubernetes/pod.go` has them. What is empty is left out: to
+/// Prometheus an empty label is none.
+fn add_meta<'a>(
+    target: &'a Target,
+    meta: &'a PodMeta,
+    labels: &mut BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+) {
+    let mut add = |name: &'static str, value: &'a str| {
+        labels.insert(name.into(), value.into());
+    };
+    add("__meta_kubernetes_namespace", &target.namespace);
+    add("__meta_kubernetes_pod_name", &target.pod);
+    add("__meta_kubernetes_pod_uid", &target.uid);
+    add("__meta_kubernetes_pod_ready", meta.ready);
+    for (name, value) in [
+        ("__meta_kubernetes_pod_node_name", &meta.node_name),
+        ("__meta_kubernetes_pod_phase", &meta.phase),
+        ("__meta_kubernetes_pod_host_ip", &meta.host_ip),
+    ] {
+        if let Some(value) = value {
+            add(name, value);
+        }
+    }
+    if let Some((kind, name)) = &meta.controller {
+        add("__meta_kubernetes_pod_controller_kind", kind);
+        add("__meta_kubernetes_pod_controller_name", name);
+    }
+    let ip = target.pod_ip.to_string();
+    labels.insert("__meta_kubernetes_pod_ip".into(), ip.into());
+    for (name, value) in meta.labels.iter() {
+        let name = sanitized(name);
+        let label = format!("__meta_kubernetes_pod_label_{name}");
+        let present = format!("__meta_kubernetes_pod_labelpresent_{name}");
+        labels.insert(label.into(), value.into());
+        labels.insert(present.into(), "true".into());
+    }
+}
+
+/// `strutil.SanitizeLabelName` of Prometheus: everything that an old label name cannot hold becomes `_`.
+fn sanitized(name: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    name.chars().map(legal).collect()
+}
+
+fn json<'a>(entries: impl Iterator<Item = Entry<'a>>) -> String {
+    let mut json = Vec::new();
+    let mut serializer = serde_json::Serializer::new(&mut json);
+    serializer
+        .collect_seq(entries)
+        .expect("maps with string keys, into memory");
+    String::from_utf8(json).expect("JSON is UTF-8")
+}

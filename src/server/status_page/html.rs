@@ -1,0 +1,296 @@
+//! The status page as HTML, whole without a script. Every text that is not of this file goes through [`Escaped`].
+
+use std::fmt::{self, Write};
+
+use super::{Job, PAGE_TARGETS, Row, View, query_encoded};
+use crate::server::route::{Filter, State};
+
+/// Jobs in the table; with more, the filter by name still finds each.
+const SHOWN_JOBS_MAX: usize = 500;
+
+/// Text that can neither end nor begin markup, in an element or in a quoted attribute.
+struct Escaped<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.to_string().chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                // Neither shown nor allowed, and some of them turn the direction of what follows.
+                c if c.is_control()
+                    || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                {
+                    write!(f, "\u{fffd}")?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn render(view: &View<'_>) -> String {
+    let mut page = String::with_capacity(64 * 1024);
+    page.push_str(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>Kubernetes metrics aggregator</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+         <link rel=\"stylesheet\" href=\"/-/style.css\">\n<script src=\"/-/page.js\" defer></script>\n\
+         </head>\n<body>\n",
+    );
+    // Writing into a String does not fail; no result of it is looked at in this file.
+    let _ = head(&mut page, view);
+    let _ = jobs(&mut page, view);
+    let _ = targets(&mut page, view);
+    let _ = prometheus(&mut page, view);
+    page.push_str("</body>\n</html>\n");
+    page
+}
+
+fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
+    writeln!(
+        page,
+        "<header><h1><a href=\"/\">Kubernetes metrics aggregator</a> <small>{}</small></h1>\n\
+         <nav><a href=\"/sd/jobs\">/sd/jobs</a> <a href=\"/sd/pods\">/sd/pods</a> <a href=\"/-/metrics\">/-/metrics</a> \
+         <a href=\"/-/healthy\">/-/healthy</a> <a href=\"/-/ready\">/-/ready</a></nav></header>\n<main>",
+        env!("CARGO_PKG_VERSION")
+    )?;
+    if let Some(error) = &view.last_error {
+        writeln!(
+            page,
+            "<p class=\"notice bad\"><strong>The last pod list failed:</strong> {}</p>",
+            Escaped(error)
+        )?;
+    }
+    if !view.is_ready {
+        return writeln!(
+            page,
+            "<p class=\"notice bad\">No complete pod list from the API server yet.</p>"
+        );
+    }
+    write!(page, "<dl class=\"tiles\">")?;
+    let targets: usize = State::ALL.map(|state| view.count(state)).iter().sum();
+    tile(page, "", "jobs", view.jobs.len())?;
+    tile(page, "", "targets", targets)?;
+    for (state, name) in [
+        (State::Up, "up"),
+        (State::Down, "down"),
+        (State::Unknown, "not scraped yet"),
+    ] {
+        let count = view.count(state);
+        let class = if count > 0 { state.name() } else { "" };
+        tile(page, class, name, count)?;
+    }
+    if let Some(age) = view.cache_age {
+        tile(
+            page,
+            "",
+            "since the pod list",
+            format_args!("{:.0} s", age.as_secs_f64()),
+        )?;
+    }
+    writeln!(page, "</dl>")
+}
+
+fn tile(page: &mut String, class: &str, name: &str, value: impl fmt::Display) -> fmt::Result {
+    write!(
+        page,
+        "<div class=\"{class}\"><dt>{name}</dt><dd>{value}</dd></div>"
+    )
+}
+
+fn jobs(page: &mut String, view: &View<'_>) -> fmt::Result {
+    if !view.is_ready {
+        return Ok(());
+    }
+    writeln!(page, "<section><h2>Jobs</h2>")?;
+    if view.jobs.is_empty() {
+        return writeln!(
+            page,
+            "<p>No pod has the label <code>metrics-aggregator.apawel.me/job-name</code>.</p></section>"
+        );
+    }
+    writeln!(
+        page,
+        "<div class=\"scroll\"><table><thead><tr><th>job</th><th class=\"n\">targets</th><th class=\"n\">up</th>\
+         <th class=\"n\">down</th><th class=\"n\">not yet</th><th>merged</th></tr></thead><tbody>"
+    )?;
+    for job in view.jobs.iter().take(SHOWN_JOBS_MAX) {
+        job_row(page, job)?;
+    }
+    writeln!(page, "</tbody></table></div>")?;
+    if let Some(more) = view.jobs.len().checked_sub(SHOWN_JOBS_MAX + 1) {
+        writeln!(page, "<p>And {} more: filter by name.</p>", more + 1)?;
+    }
+    writeln!(page, "</section>")
+}
+
+fn job_row(page: &mut String, job: &Job<'_>) -> fmt::Result {
+    let [up, down, unknown] = job.counts;
+    let query = query_encoded(job.name);
+    let down_link = match down {
+        0 => "0".to_owned(),
+        _ => format!("<a class=\"down\" href=\"/?job={query}&amp;state=down\">{down}</a>"),
+    };
+    writeln!(
+        page,
+        "<tr><td><a href=\"/?job={query}\">{}</a></td><td class=\"n\">{}</td><td class=\"n\">{up}</td>\
+         <td class=\"n\">{down_link}</td><td class=\"n\">{unknown}</td><td><a href=\"/metrics?job={query}\">text</a></td></tr>",
+        Escaped(job.name),
+        up + down + unknown
+    )
+}
+
+fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
+    if view.jobs.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "<section><h2>Targets</h2>")?;
+    filter_form(page, view.filter)?;
+    let pages = view.rows.len().div_ceil(PAGE_TARGETS).max(1);
+    let number = view.filter.page.min(pages - 1);
+    let shown = view.rows.iter().skip(number * PAGE_TARGETS);
+    if view.rows.is_empty() {
+        return writeln!(page, "<p>None.</p></section>");
+    }
+    writeln!(
+        page,
+        "<div class=\"scroll\"><table class=\"targets\"><thead><tr><th>state</th><th>target</th><th>job</th><th>IP</th>\
+         <th class=\"n\">seconds</th><th class=\"n\">samples</th><th class=\"n\">bytes</th><th class=\"n\">when</th></tr></thead><tbody>"
+    )?;
+    for row in shown.take(PAGE_TARGETS) {
+        target_row(page, row)?;
+    }
+    writeln!(page, "</tbody></table></div>")?;
+    if pages > 1 {
+        page_links(page, view, number, pages)?;
+    }
+    writeln!(page, "</section>")
+}
+
+fn filter_form(page: &mut String, filter: &Filter) -> fmt::Result {
+    write!(
+        page,
+        "<form action=\"/\" method=\"get\"><label>job <input name=\"job\" value=\"{}\" autocomplete=\"off\"></label>\
+         <label>state <select name=\"state\"><option value=\"\">all</option>",
+        Escaped(filter.job.as_deref().unwrap_or_default())
+    )?;
+    for state in State::ALL {
+        let selected = if filter.state == Some(state) {
+            " selected"
+        } else {
+            ""
+        };
+        let name = state.name();
+        write!(page, "<option value=\"{name}\"{selected}>{name}</option>")?;
+    }
+    writeln!(
+        page,
+        "</select></label><button>Filter</button> <a href=\"/\">all targets</a></form>"
+    )
+}
+
+fn target_row(page: &mut String, row: &Row<'_>) -> fmt::Result {
+    let name = row.target.to_string();
+    let state = row.state.name();
+    let shown_state = match row.state {
+        State::Unknown => "not yet",
+        _ => state,
+    };
+    write!(
+        page,
+        "<tr class=\"{state}\"><td><span class=\"state {state}\">{shown_state}</span></td>\
+         <td class=\"name\"><a href=\"/probe?target={}\">{}</a>",
+        query_encoded(&name),
+        Escaped(&name)
+    )?;
+    if row.target.terminating {
+        write!(page, " <small>terminating</small>")?;
+    }
+    if let Some(reason) = &row.reason {
+        write!(page, "<p class=\"reason\">{}</p>", Escaped(reason))?;
+    }
+    write!(
+        page,
+        "</td><td>{}</td><td>{}</td>",
+        Escaped(&row.target.job),
+        row.target.pod_ip
+    )?;
+    let Some(last) = &row.last else {
+        return writeln!(page, "<td></td><td></td><td></td><td></td></tr>");
+    };
+    let samples = last.samples.map(|samples| samples.to_string());
+    writeln!(
+        page,
+        "<td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{} ago</td></tr>",
+        last.duration.as_secs_f64(),
+        samples.unwrap_or_default(),
+        last.body_bytes,
+        ago(last.at.elapsed().unwrap_or_default().as_secs())
+    )
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+fn page_links(page: &mut String, view: &View<'_>, number: usize, pages: usize) -> fmt::Result {
+    let job = query_encoded(view.filter.job.as_deref().unwrap_or_default());
+    let state = view.filter.state.map_or("", State::name);
+    let link = |to: usize, text: &str| {
+        format!("<a href=\"/?job={job}&amp;state={state}&amp;page={to}\">{text}</a>")
+    };
+    write!(
+        page,
+        "<p class=\"pages\">Page {} of {pages}, {} targets.",
+        number + 1,
+        view.rows.len()
+    )?;
+    if number > 0 {
+        write!(page, " {}", link(number - 1, "previous"))?;
+    }
+    if number + 1 < pages {
+        write!(page, " {}", link(number + 1, "next"))?;
+    }
+    writeln!(page, "</p>")
+}
+
+/// What to paste so that Prometheus scrapes every pod through this address.
+fn prometheus(page: &mut String, view: &View<'_>) -> fmt::Result {
+    let Some(address) = view.address else {
+        return writeln!(page, "</main>");
+    };
+    let (scheme, authority) = (address.scheme(), Escaped(&address.authority));
+    writeln!(
+        page,
+        "<section><h2>For Prometheus</h2>\n<p>Each pod a target of its own, with Prometheus' own <code>up</code>; pods are \
+         followed as they come and go:</p>\n<pre>scrape_configs:\n  - job_name: kubernetes-pods\n    http_sd_configs:\n      \
+         - url: {scheme}://{authority}/sd/pods\n        refresh_interval: 10s</pre>\n\
+         <p>Or one target for each job, all its pods in one answer:</p>\n<pre>scrape_configs:\n  - job_name: kubernetes-jobs\n    \
+         honor_labels: true\n    http_sd_configs:\n      - url: {scheme}://{authority}/sd/jobs\n        refresh_interval: 10s</pre>\n\
+         </section>\n</main>"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_become_markup() {
+        let hostile = "<script>alert(1)</script>\" onload='x' & \u{202e}\u{0}";
+        assert_eq!(
+            Escaped(hostile).to_string(),
+            "&lt;script&gt;alert(1)&lt;/script&gt;&quot; onload=&#39;x&#39; &amp; \u{fffd}\u{fffd}"
+        );
+    }
+}

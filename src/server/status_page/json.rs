@@ -1,0 +1,49 @@
+//! The status page as JSON: the same, with every target that passes the filter.
+
+use serde_json::{Value, json};
+
+use super::{Row, View, unix_seconds};
+use crate::server::route::State;
+
+pub(super) fn render(view: &View<'_>) -> String {
+    let jobs = view.jobs.iter().map(|job| {
+        json!({
+            "job": job.name,
+            "up": job.counts[State::Up as usize],
+            "down": job.counts[State::Down as usize],
+            "unknown": job.counts[State::Unknown as usize],
+        })
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": view.is_ready,
+        "cacheAgeSeconds": view.cache_age.map(|age| age.as_secs_f64()),
+        "lastError": view.last_error,
+        "jobs": jobs.collect::<Vec<Value>>(),
+        "targets": view.rows.iter().map(target).collect::<Vec<Value>>(),
+    })
+    .to_string()
+}
+
+fn target(row: &Row<'_>) -> Value {
+    let target = row.target;
+    let last = row.last.as_ref().map(|last| {
+        json!({
+            "timestampSeconds": unix_seconds(last.at),
+            "durationSeconds": last.duration.as_secs_f64(),
+            "samples": last.samples,
+            "bytes": last.body_bytes,
+        })
+    });
+    json!({
+        "target": target.to_string(),
+        "job": target.job,
+        "namespace": target.namespace,
+        "pod": target.pod,
+        "ip": target.pod_ip.to_string(),
+        "terminating": target.terminating,
+        "state": row.state.name(),
+        "reason": row.reason,
+        "lastScrape": last,
+    })
+}

@@ -1,0 +1,195 @@
+//! `/-/metrics`: every family is in the README, and moves when what it counts happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use kubernetes_metrics_aggregator::telemetry::FAMILIES;
+
+use crate::support::eventually;
+use crate::support::fake_pod::{Behaviour, FakePod};
+use crate::support::program::{Program, TempFile, pod_at, pod_list};
+
+/// What cannot be brought about from outside at will, and where it is counted instead.
+const NOT_DRIVEN: [(&str, &str); 2] = [
+    ("metrics_aggregator_panics_total", "scrape::pool::tests"),
+    (
+        "metrics_aggregator_accept_errors_total",
+        "tests/front/limits.rs",
+    ),
+];
+
+/// What holds still: it is there, but nothing that happens changes it. The two queues are empty whenever somebody has
+/// time to look.
+const STILL: [&str; 7] = [
+    "metrics_aggregator_build_info",
+    "metrics_aggregator_requests_waiting",
+    "metrics_aggregator_scrapes_waiting",
+    "metrics_aggregator_workers",
+    "process_max_fds",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+];
+
+fn read(program: &Program) -> BTreeMap<String, f64> {
+    let answer = program.get("/-/metrics");
+    let lines = answer.text().lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+fn sum(samples: &BTreeMap<String, f64>, family: &str) -> f64 {
+    let own = |series: &str| {
+        let name = series.split('{').next().unwrap();
+        name.strip_prefix(family)
+            .is_some_and(|rest| ["", "_sum", "_count"].contains(&rest))
+    };
+    samples
+        .iter()
+        .filter(|(series, _)| own(series))
+        .map(|(_, value)| value)
+        .sum()
+}
+
+#[test]
+fn every_family_stands_in_the_readme_and_in_the_text() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let program = Program::with_pods(&TempFile::pods(&[]), &[]);
+    let answer = program.get("/-/metrics");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let types = answer
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let written: Vec<&str> = types.map(|line| line.split(' ').next().unwrap()).collect();
+    let rows: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    assert_eq!(written, rows);
+    for family in FAMILIES {
+        assert!(
+            readme.contains(&format!("\n| `{}` | ", family.name)),
+            "{}",
+            family.name
+        );
+    }
+    let names: BTreeSet<&str> = rows.iter().copied().collect();
+    assert_eq!(names.len(), rows.len(), "each once");
+}
+
+/// Puts the program through everything that is counted, but for time that passes.
+fn drive(program: &Program) {
+    for url in [
+        "/metrics?job=web",
+        "/metrics?job=web&shard=1/2",
+        "/metrics?job=gone",
+        "/metrics",
+        "/nowhere",
+        "/sd/jobs",
+        "/sd/pods",
+        "/",
+        "/-/healthy",
+        "/probe?target=n/none:1",
+    ] {
+        program.get(url);
+    }
+    // Refused by the front: a request with a body; a client that says nothing the server can read.
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[test]
+fn every_family_moves() {
+    // The same series twice, and a TYPE and a HELP that differ from the other pod's.
+    let a = FakePod::start(Behaviour::Body(
+        "# HELP m A.\n# TYPE m gauge\nm 1\nm 1\n".to_owned(),
+    ));
+    let b = FakePod::start(Behaviour::Body(
+        "# HELP m B.\n# TYPE m counter\nm 1\n".to_owned(),
+    ));
+    let down = FakePod::start(Behaviour::Status(500));
+    let pods = pod_list(&[
+        pod_at("n", "a", "web", a.address),
+        pod_at("n", "b", "web", b.address),
+        pod_at("n", "down", "web", down.address),
+    ]);
+    let file = TempFile::new(b"not there yet");
+    // With few places, connections that say nothing are cut off to make room.
+    let program = Program::start(&[
+        ("POD_LIST_FILE", file.0.to_str().unwrap()),
+        ("CACHE_UPDATE_INTERVAL", "100ms"),
+        ("MAX_CONNECTIONS", "4"),
+    ]);
+    let before = read(&program);
+    fs::write(&file.0, pods).unwrap();
+    eventually("a pod list", || program.get("/-/ready").status == 200);
+    let idle: Vec<TcpStream> = (0..8)
+        .map(|_| TcpStream::connect(program.address).unwrap())
+        .collect();
+    drive(&program);
+    let hanging = busy_program();
+    assert!(sum(&read(&hanging.1), "metrics_aggregator_workers_busy") >= 2.0);
+    let mut moved = BTreeSet::from(["metrics_aggregator_workers_busy"]);
+    eventually("every family has moved", || {
+        let now = read(&program);
+        let names = FAMILIES.iter().map(|family| family.name);
+        moved.extend(names.filter(|name| sum(&now, name) != sum(&before, name)));
+        // The CPU's clock ticks in hundredths of a second.
+        drive(&program);
+        missing(&moved).is_empty()
+    });
+    drop(idle);
+    check_values(&read(&program));
+}
+
+/// The families that have to move and have not yet.
+fn missing(moved: &BTreeSet<&str>) -> Vec<&'static str> {
+    let is_still = |family: &str| {
+        STILL.contains(&family) || NOT_DRIVEN.iter().any(|(name, _)| *name == family)
+    };
+    let names = FAMILIES.iter().map(|family| family.name);
+    names
+        .filter(|name| !is_still(name) && !moved.contains(name))
+        .collect()
+}
+
+/// A program whose one target hangs, while a request for it is under way.
+fn busy_program() -> (FakePod, Program, TcpStream) {
+    let fake = FakePod::start(Behaviour::Hang);
+    let file = TempFile::pods(&[pod_at("n", "a", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[]);
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    stream
+        .write_all(b"GET /metrics?job=web HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    fake.requests.recv().unwrap();
+    (fake, program, stream)
+}
+
+fn check_values(samples: &BTreeMap<String, f64>) {
+    let value = |series: &str| {
+        samples
+            .get(&format!("metrics_aggregator_{series}"))
+            .copied()
+    };
+    assert_eq!(value("targets{job=\"web\"}"), Some(3.0));
+    assert_eq!(value("workers{kind=\"client\"}"), Some(2.0));
+    assert!(value("scrape_failures_total{phase=\"wait\"}") >= Some(1.0));
+    assert!(value("requests_total{path=\"/metrics\",code=\"404\"}") >= Some(1.0));
+    assert!(value("requests_total{path=\"/probe\",code=\"404\"}") >= Some(1.0));
+    assert!(value("requests_total{path=\"other\",code=\"404\"}") >= Some(1.0));
+    assert!(value("front_refusals_total{code=\"413\"}") >= Some(1.0));
+    assert_eq!(value("scraped_max_bytes{job=\"web\"}"), Some(35.0));
+    assert!(value("cache_refreshes_total{result=\"ok\"}") >= Some(1.0));
+}

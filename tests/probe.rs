@@ -1,0 +1,226 @@
+//! `/probe?target=`: one target as it is, byte for byte, and only targets of the cache.
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::unbounded;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::program::{Answer, PATIENCE, Program, TempFile, pod, pod_at};
+
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+
+/// The program with one pod of this behaviour, and the answer to a probe of it with these headers.
+fn probe(behaviour: Behaviour, headers: &[(&str, &str)]) -> (FakePod, Program, Answer) {
+    let fake = FakePod::start(behaviour);
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[("MAX_BODY_BYTES", "5000")]);
+    let url = format!("/probe?target=shop/web-0:{}", fake.address.port());
+    let answer = program.get_with(&url, headers);
+    (fake, program, answer)
+}
+
+fn raw(head: &str, body: &[u8]) -> Behaviour {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    Behaviour::Raw([head.as_bytes(), body].concat())
+}
+
+#[test]
+fn openmetrics_passes_through_as_it_is() {
+    let body = "# TYPE a counter\na_total 1 # {trace=\"x\"} 0.5\n# EOF\n";
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let pod = raw(
+        &format!("Content-Type: {content_type}\r\n"),
+        body.as_bytes(),
+    );
+    let (fake, _program, answer) = probe(pod, &[("Accept", ACCEPT)]);
+    assert_eq!((answer.status, answer.text()), (200, body));
+    assert_eq!(answer.header("content-type"), Some(content_type));
+    assert_eq!(answer.header("content-encoding"), None);
+    let head = fake
+        .requests
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .to_ascii_lowercase();
+    assert_eq!(head.matches("accept:").count(), 1, "{head}");
+    assert!(head.contains(&format!("accept: {ACCEPT}\r\n")), "{head}");
+    assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+}
+
+#[test]
+fn gzip_passes_through_as_it_is() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder
+        .write_all(SMALL_BODY.repeat(500).as_bytes())
+        .unwrap();
+    let zipped = encoder.finish().unwrap();
+    let pod = raw(
+        "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n",
+        &zipped,
+    );
+    let (fake, _program, answer) = probe(pod, &[("Accept-Encoding", "gzip")]);
+    assert_eq!((answer.status, &answer.body), (200, &zipped));
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let head = fake
+        .requests
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .to_ascii_lowercase();
+    assert!(head.contains("accept-encoding: gzip\r\n"), "{head}");
+}
+
+/// Native histograms come as protobuf: bytes that are no text.
+#[test]
+fn protobuf_passes_through_as_it_is() {
+    let body: Vec<u8> = (0..=255).cycle().take(4000).collect();
+    let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let pod = raw(&format!("Content-Type: {content_type}\r\n"), &body);
+    let (_fake, program, answer) = probe(pod, &[]);
+    assert_eq!((answer.status, &answer.body), (200, &body));
+    assert_eq!(answer.header("content-type"), Some(content_type));
+    let page = program.get("/");
+    assert!(
+        page.text().contains("up    4000 bytes in "),
+        "{}",
+        page.text()
+    );
+}
+
+#[track_caller]
+fn check_failure(behaviour: Behaviour, status: u16, reason: &str) {
+    let headers = [("X-Prometheus-Scrape-Timeout-Seconds", "1")];
+    let (fake, program, answer) = probe(behaviour, &headers);
+    let expected = format!("shop/web-0:{}: {reason}", fake.address.port());
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert!(answer.text().starts_with(&expected), "{}", answer.text());
+    assert_eq!(answer.text().matches('\n').count(), 1);
+    assert!(program.get("/").text().contains(reason));
+}
+
+#[test]
+fn a_pod_that_fails_is_a_bad_gateway() {
+    check_failure(
+        Behaviour::Status(404),
+        502,
+        "wait: expected status 200, found 404",
+    );
+    check_failure(Behaviour::Reset, 502, "wait: ");
+    let redirect =
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+    check_failure(
+        Behaviour::Raw(redirect.to_vec()),
+        502,
+        "wait: expected status 200, found 302",
+    );
+    check_failure(
+        Behaviour::Endless,
+        502,
+        "body: body over the limit of 5000 bytes",
+    );
+}
+
+#[test]
+fn a_pod_that_hangs_is_a_gateway_timeout_before_the_scrapers_own() {
+    let start = Instant::now();
+    check_failure(Behaviour::Hang, 504, "wait: timeout after ");
+    check_failure(
+        Behaviour::HangInBody(100, "a 1\n"),
+        504,
+        "body: timeout after ",
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn only_targets_of_the_cache_are_asked() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let port = fake.address.port();
+    let file = TempFile::pods(&[
+        pod_at("shop", "web-0", "web", fake.address),
+        pod(
+            "shop",
+            "bad",
+            fake.address.ip(),
+            &[("job-name", "web"), ("port", "http")],
+        ),
+    ]);
+    let program = Program::with_pods(&file, &[]);
+    for unknown in [
+        format!("{}:{port}", fake.address.ip()),
+        format!("shop/web-0:{}", port - 1),
+        format!("shop/web-0:+{port}"),
+        "shop/web-0".to_owned(),
+        format!("shop/web-00:{port}"),
+        format!("/web-0:{port}"),
+        format!("http://{}/metrics", fake.address),
+    ] {
+        let answer = program.get(&format!("/probe?target={}", unknown.replace('+', "%2B")));
+        assert_eq!(answer.status, 404, "{unknown}: {}", answer.text());
+    }
+    assert!(fake.requests.is_empty());
+    let answer = program.get("/probe?target=shop/bad");
+    assert_eq!(answer.status, 502);
+    assert!(
+        answer
+            .text()
+            .contains("options: label metrics-aggregator.apawel.me/port"),
+        "{}",
+        answer.text()
+    );
+    let url = format!("/probe?target=shop%2Fweb-0%3A{port}");
+    assert_eq!(program.get(&url).text(), SMALL_BODY);
+}
+
+#[test]
+fn a_probe_is_one_line_in_the_log() {
+    let (fake, mut program, _) = probe(Behaviour::Body(SMALL_BODY.to_owned()), &[]);
+    let line = program.wait_for_log("target=");
+    let expected = format!(
+        "target=\"shop/web-0:{}\" up=1 bytes={} ",
+        fake.address.port(),
+        SMALL_BODY.len()
+    );
+    assert!(line.contains(&expected), "{line}");
+    let (_fake, mut program, _) = probe(Behaviour::Status(500), &[]);
+    let line = program.wait_for_log("target=");
+    assert!(line.contains("[WARN]") && line.contains("up=0"), "{line}");
+    assert!(line.contains("found 500"), "{line}");
+}
+
+/// Targets that hang take client workers, but no server worker.
+#[test]
+fn merged_answers_do_not_wait_behind_probes_that_hang() {
+    let (go, wait) = unbounded();
+    let slow = FakePod::start(Behaviour::Wait(wait, SMALL_BODY.to_owned()));
+    let quick = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[
+        pod_at("shop", "slow", "queue", slow.address),
+        pod_at("shop", "quick", "web", quick.address),
+    ]);
+    let settings = [("SERVER_WORKERS", "1"), ("CLIENT_WORKERS", "4")];
+    let program = Program::with_pods(&file, &settings);
+    let url = format!("/probe?target=shop/slow:{}", slow.address.port());
+    thread::scope(|scope| {
+        let probes: Vec<_> = (0..3).map(|_| scope.spawn(|| program.get(&url))).collect();
+        for _ in 0..3 {
+            slow.requests.recv_timeout(PATIENCE).unwrap();
+        }
+        assert_eq!(program.get("/metrics?job=web").up("quick"), Some(true));
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        for probe in probes {
+            assert_eq!(probe.join().unwrap().text(), SMALL_BODY);
+        }
+    });
+}

@@ -1,0 +1,218 @@
+//! `/sd/jobs` and `/sd/pods` as Prometheus reads them, and the shards of `/metrics`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::program::{Answer, Program, TempFile, pod, pod_at};
+
+fn discovered(answer: &Answer) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+fn address() -> SocketAddr {
+    SocketAddr::from(([127, 1, 2, 3], 9100))
+}
+
+#[test]
+fn a_pod_has_the_labels_of_the_pod_role() {
+    let mut web = pod_at("shop", "web-0", "web", address());
+    web["metadata"]["labels"]["app.kubernetes.io/name"] = json!("web \"shop\"");
+    web["metadata"]["annotations"] = json!({"secret": "annotation"});
+    web["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "1"},
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "2", "controller": true},
+    ]);
+    web["spec"] = json!({"nodeName": "node-a", "containers": [{"name": "c"}]});
+    web["status"]["hostIP"] = json!("192.168.0.7");
+    web["status"]["conditions"] = json!([
+        {"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "False"},
+    ]);
+    let program = Program::with_pods(&TempFile::pods(&[web]), &[]);
+    let expected = json!([{
+        "targets": ["test"],
+        "labels": {
+            "__metrics_path__": "/probe",
+            "__param_target": "shop/web-0:9100",
+            "job": "web",
+            "instance": "web-0",
+            "pod_namespace": "shop",
+            "pod_ip": "127.1.2.3",
+            "__meta_kubernetes_namespace": "shop",
+            "__meta_kubernetes_pod_name": "web-0",
+            "__meta_kubernetes_pod_uid": "uid-shop-web-0",
+            "__meta_kubernetes_pod_ip": "127.1.2.3",
+            "__meta_kubernetes_pod_host_ip": "192.168.0.7",
+            "__meta_kubernetes_pod_node_name": "node-a",
+            "__meta_kubernetes_pod_phase": "Running",
+            "__meta_kubernetes_pod_ready": "false",
+            "__meta_kubernetes_pod_controller_kind": "ReplicaSet",
+            "__meta_kubernetes_pod_controller_name": "web-1",
+            "__meta_kubernetes_pod_label_app_kubernetes_io_name": "web \"shop\"",
+            "__meta_kubernetes_pod_labelpresent_app_kubernetes_io_name": "true",
+            "__meta_kubernetes_pod_label_metrics_aggregator_apawel_me_job_name": "web",
+            "__meta_kubernetes_pod_labelpresent_metrics_aggregator_apawel_me_job_name": "true",
+            "__meta_kubernetes_pod_label_metrics_aggregator_apawel_me_port": "9100",
+            "__meta_kubernetes_pod_labelpresent_metrics_aggregator_apawel_me_port": "true",
+        },
+    }]);
+    assert_eq!(discovered(&program.get("/sd/pods")), expected);
+    let with_timeouts = discovered(&program.get("/sd/pods?timeouts=true"));
+    assert_eq!(with_timeouts[0]["labels"]["__scrape_timeout__"], "5000ms");
+}
+
+/// Each pod that a merged answer would show is there, with a name of its own: also those that cannot be scraped.
+#[test]
+fn every_target_is_there_and_can_be_probed() {
+    let mut several = pod_at("shop", "several", "web", address());
+    several["metadata"]["annotations"] =
+        json!({"metrics-aggregator.apawel.me/scrape-targets": "8080:/a,8081:/b"});
+    let mut bad = several.clone();
+    bad["metadata"]["name"] = json!("bad");
+    bad["metadata"]["uid"] = json!("bad");
+    bad["metadata"]["annotations"]["metrics-aggregator.apawel.me/scrape-timeout-seconds"] =
+        json!("5s");
+    let mut gone = pod_at("shop", "gone", "web", address());
+    gone["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let port = pod(
+        "shop",
+        "port",
+        address().ip(),
+        &[("job-name", "web"), ("port", "http")],
+    );
+    let program = Program::with_pods(&TempFile::pods(&[several, bad, gone, port]), &[]);
+    let found = discovered(&program.get("/sd/pods"));
+    let names: Vec<&str> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["labels"]["__param_target"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "shop/bad:8080",
+        "shop/bad:8081",
+        "shop/gone:9100",
+        "shop/port",
+        "shop/several:8080",
+        "shop/several:8081",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(found[4]["labels"]["pod_port"], "8080");
+    for name in ["shop/bad:8081", "shop/port"] {
+        let answer = program.get(&format!("/probe?target={name}"));
+        assert_eq!(
+            (answer.status, answer.text().contains("options: ")),
+            (502, true),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_address_is_the_one_that_the_scraper_used_or_the_one_that_is_set() {
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);
+    let first = |program: &Program| discovered(&program.get("/sd/jobs"))[0].clone();
+    let labels = |authority: &str| json!({"__metrics_path__": "/metrics", "__param_job": "web", "job": "web", "instance": authority});
+    let program = Program::with_pods(&file, &[]);
+    assert_eq!(
+        first(&program),
+        json!({"targets": ["test"], "labels": labels("test")})
+    );
+
+    let set = [("ADVERTISE_ADDRESS", "https://metrics.example.org:8443")];
+    let program = Program::with_pods(&file, &set);
+    let mut expected = labels("metrics.example.org:8443");
+    expected["__scheme__"] = json!("https");
+    assert_eq!(
+        first(&program),
+        json!({"targets": ["metrics.example.org:8443"], "labels": expected})
+    );
+}
+
+#[test]
+fn labels_in_the_seeds_hyphen_style() {
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);
+    let program = Program::with_pods(&file, &[("POD_LABEL_STYLE", "hyphen")]);
+    let found = discovered(&program.get("/sd/pods"));
+    assert_eq!(found[0]["labels"]["pod-namespace"], "shop");
+}
+
+#[test]
+fn no_list_is_an_error_and_an_empty_one_is_empty() {
+    let program = Program::start(&[("POD_LIST_FILE", "/no/such/file")]);
+    for url in ["/sd/jobs", "/sd/pods"] {
+        assert_eq!(program.get(url).status, 503, "{url}");
+    }
+    let program = Program::with_pods(&TempFile::pods(&[]), &[]);
+    for url in ["/sd/jobs", "/sd/pods", "/sd/jobs?shards=3"] {
+        assert_eq!(discovered(&program.get(url)), json!([]), "{url}");
+    }
+}
+
+#[test]
+fn shards_are_targets_of_their_own() {
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);
+    let program = Program::with_pods(&file, &[]);
+    let found = discovered(&program.get("/sd/jobs?shards=2"));
+    let labels: Vec<&Value> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["labels"])
+        .collect();
+    let pairs: Vec<_> = labels
+        .iter()
+        .map(|labels| (&labels["__param_shard"], &labels["instance"]))
+        .collect();
+    assert_eq!(
+        pairs,
+        [
+            (&json!("1/2"), &json!("test#1/2")),
+            (&json!("2/2"), &json!("test#2/2"))
+        ]
+    );
+}
+
+#[test]
+fn shards_together_are_the_whole_without_overlap() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let pods: Vec<Value> = (0..40)
+        .map(|number| pod_at("shop", &format!("web-{number}"), "web", fake.address))
+        .collect();
+    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let up = |url: &str| {
+        let answer = program.get(url);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let lines = answer.text().lines();
+        let up: BTreeSet<String> = lines
+            .filter(|line| line.starts_with("up{"))
+            .map(str::to_owned)
+            .collect();
+        up
+    };
+    let whole = up("/metrics?job=web");
+    assert_eq!(whole.len(), 40);
+    let shards: Vec<_> = (1..=3)
+        .map(|index| up(&format!("/metrics?job=web&shard={index}/3")))
+        .collect();
+    assert_eq!(shards.iter().map(BTreeSet::len).sum::<usize>(), 40);
+    assert_eq!(
+        shards.iter().flatten().cloned().collect::<BTreeSet<_>>(),
+        whole
+    );
+    assert!(shards.iter().all(|shard| shard.len() >= 5), "about even");
+    // More shards than pods: the empty ones are empty, not unknown.
+    let empty =
+        (1..=1000).map(|index| program.get(&format!("/metrics?job=web&shard={index}/1000")));
+    let empty = empty
+        .into_iter()
+        .find(|answer| answer.body.is_empty())
+        .unwrap();
+    assert_eq!(empty.status, 200);
+    assert_eq!(program.get("/metrics?job=gone&shard=1/3").status, 404);
+    assert_eq!(program.get("/metrics?job=web&shard=4/3").status, 400);
+}
