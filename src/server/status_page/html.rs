@@ -82,9 +82,14 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
         (State::Down, "down"),
         (State::Unknown, "not scraped yet"),
     ] {
-        let count = view.count(state);
-        let class = if count > 0 { state.name() } else { "" };
-        tile(page, class, name, count)?;
+        match view.count(state) {
+            0 => tile(page, "", name, 0)?,
+            count => {
+                let class = state.name();
+                let link = format_args!("<a href=\"/?state={class}\">{count}</a>");
+                tile(page, class, name, link)?;
+            }
+        }
     }
     if let Some(age) = view.cache_age {
         tile(
@@ -117,7 +122,7 @@ fn jobs(page: &mut String, view: &View<'_>) -> fmt::Result {
     }
     writeln!(
         page,
-        "<div class=\"scroll\"><table><thead><tr><th>job</th><th class=\"n\">targets</th><th class=\"n\">up</th>\
+        "<div class=\"scroll jobs\"><table><thead><tr><th>job</th><th class=\"n\">targets</th><th class=\"n\">up</th>\
          <th class=\"n\">down</th><th class=\"n\">not yet</th><th>merged</th></tr></thead><tbody>"
     )?;
     for job in view.jobs.iter().take(SHOWN_JOBS_MAX) {
@@ -224,13 +229,15 @@ fn target_row(page: &mut String, row: &Row<'_>) -> fmt::Result {
     let Some(last) = &row.last else {
         return writeln!(page, "<td></td><td></td><td></td><td></td></tr>");
     };
-    let samples = last.samples.map(|samples| samples.to_string());
+    let is_up = row.state == State::Up;
+    let samples = last.samples.filter(|_| is_up).map(|n| n.to_string());
+    let bytes = is_up.then(|| last.body_bytes.to_string());
     writeln!(
         page,
         "<td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{} ago</td></tr>",
         last.duration.as_secs_f64(),
         samples.unwrap_or_default(),
-        last.body_bytes,
+        bytes.unwrap_or_default(),
         ago(last.at.elapsed().unwrap_or_default().as_secs())
     )
 }
