@@ -20,9 +20,10 @@ use crate::target::{Target, TargetSet};
 
 /// Targets on one page of HTML.
 const PAGE_TARGETS: usize = 200;
-/// The browser loads no resource but the two files, from here, and no other page may frame this one.
-const SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; \
-                               base-uri 'none'; frame-ancestors 'none'";
+/// The browser loads no resource but the two files, from here, and no other page may frame this one. `data:` is for the
+/// empty icon, without which browsers ask for one.
+const SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; \
+                               form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The page in the format that `accept` asks for.
 pub(super) fn page(
