@@ -148,7 +148,7 @@ impl Parser<'_, '_> {
                     self.builder.nameless_type_line(metric_type);
                 }
             }
-            Keyword::Help if !self.is_plain && std::str::from_utf8(text_bytes).is_err() => {
+            Keyword::Help if !self.is_utf8(text_bytes) => {
                 return Err(fault(LineErrorKind::Utf8, text.start));
             }
             Keyword::Help if is_possible => self.builder.help_line(&name, text_bytes),
@@ -156,6 +156,13 @@ impl Parser<'_, '_> {
         }
         self.at = next;
         Ok(())
+    }
+
+    /// Whether this end of a line is UTF-8. In a body that is, it still may start within a character: the byte before a
+    /// help text may be any.
+    fn is_utf8(&self, text: &[u8]) -> bool {
+        let starts_within = text.first().is_some_and(|byte| byte & 0xc0 == 0x80);
+        (self.is_plain && !starts_within) || std::str::from_utf8(text).is_ok()
     }
 
     /// The name in a HELP or TYPE line, without quotes, and where it ends with them.

@@ -236,6 +236,8 @@ fn what_must_be_utf8() {
             b"{\"\xff\"} 1\n",
             b"a{\"\xff\"=\"c\"} 1\n",
             b"# HELP a \xff\n",
+            // The byte behind the name separates, whatever it is.
+            "# HELP aé\n".as_bytes(),
         ],
     );
     check_kind(LineErrorKind::LineStart, &[b"\xef\xbb\xbfa 1\n", b"\xff"]);
