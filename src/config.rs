@@ -23,6 +23,8 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// Time between two polls of the API server. Defaults to 10 s (env `CACHE_UPDATE_INTERVAL`, 100 ms to 1 h).
     pub cache_update_interval: Duration,
+    /// Follow the pods by a watch instead of polling. Defaults to false (env `CACHE_UPDATE_MODE`).
+    pub watch: bool,
     /// Threads that answer scrape requests. Defaults to 2 (env `SERVER_WORKERS`, 1 to 256).
     pub server_workers: usize,
     /// Threads that scrape pods. Defaults to 2 (env `CLIENT_WORKERS`, 1 to 1024).
@@ -70,9 +72,8 @@ pub struct Config {
     effective: Vec<(&'static str, String)>,
 }
 
-/// Settings of the contract that this version does not have. Whoever sets one relies on it, some for protection:
-/// starting without would be worse than not starting.
-const NOT_YET: &[&str] = &["CACHE_UPDATE_MODE"];
+/// How many namespaces can be watched, each by itself.
+const WATCHED_NAMESPACES_MAX: usize = 64;
 
 /// A value that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,17 +131,9 @@ impl Config {
                 });
             }
         }
-        for &name in NOT_YET {
-            if let Some(value) = lookup(name) {
-                errors.push(ConfigError {
-                    name,
-                    value,
-                    expected: "it unset: this version does not have it yet",
-                });
-            }
-        }
         config.check_token(&mut errors);
         config.check_tls(&mut errors);
+        config.check_watches(&mut errors);
         config.read_pod_source(lookup, &mut errors);
         if errors.is_empty() {
             Ok(config)
@@ -203,6 +196,17 @@ impl Config {
         });
     }
 
+    /// Each watch keeps a thread and a connection.
+    fn check_watches(&self, errors: &mut Vec<ConfigError>) {
+        if self.watch && self.namespaces.len() > WATCHED_NAMESPACES_MAX {
+            errors.push(ConfigError {
+                name: "NAMESPACES",
+                value: self.namespaces.join(","),
+                expected: "at most 64 namespaces with CACHE_UPDATE_MODE=watch",
+            });
+        }
+    }
+
     /// Where pods come from: exactly one of the file, the URL, or the cluster this runs in.
     fn read_pod_source(
         &mut self,
@@ -235,6 +239,7 @@ impl Config {
         Config {
             log_level: LevelFilter::Off,
             cache_update_interval: Duration::ZERO,
+            watch: false,
             server_workers: 0,
             client_workers: 0,
             listen_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

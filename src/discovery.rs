@@ -1,15 +1,19 @@
-//! The cache thread: lists the pods again and again, and publishes what it finds in the [`TargetCache`].
+//! The cache thread: learns of the pods by polling or by a watch, and publishes them in the [`TargetCache`].
 //!
-//! What is published is always a complete list, the last one that there was; readers take it without waiting for
-//! anything. With `NAMESPACES` each namespace is listed by itself, with a back-off of its own, and keeps its last
-//! targets while it cannot be listed: the others go on. The thread is named `discovery`; it waits on a channel, so that
-//! [`Discovery::stop`] ends it at any time.
+//! What is published is always complete: the last list that there was, with every change of the watch since. Readers
+//! take it without waiting for anything. With `NAMESPACES` each namespace is listed or watched by itself, with a
+//! back-off of its own, and keeps its last targets while it cannot be: the others go on. The cache thread is named
+//! `discovery`. It polls by itself; for a watch it gathers what the threads `watch`, one for each namespace or one for
+//! all, have learned. All of them wait on a channel or on a connection that is closed, so that [`Discovery::stop`] ends
+//! them at any time.
 
 mod backoff;
 mod cache;
 mod own_address;
-mod refresh;
+mod poll;
+mod publisher;
 mod source;
+mod watch;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -25,11 +29,13 @@ use log::{debug, error};
 pub use cache::TargetCache;
 pub use source::{NotInCluster, Source};
 
-use crate::kubernetes::client::Interrupter;
+use crate::kubernetes::client::{ApiClient, Interrupter};
 use crate::kubernetes::error::BadUrl;
 use crate::telemetry::Telemetry;
-use refresh::Refresher;
+use poll::Poller;
+use publisher::Publisher;
 use source::Lister;
+use watch::{Gatherer, MESSAGES_MAX, Message, Watcher};
 
 /// How long [`Discovery::stop`] waits for the thread. Only a TCP connect or name look-up can take that long.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -41,10 +47,39 @@ pub struct DiscoverySettings {
     pub source: Source,
     /// The namespaces to list; empty: all.
     pub namespaces: Vec<String>,
-    /// From the end of one list to the beginning of the next.
+    /// From the end of one list to the beginning of the next, where nothing is watched.
     pub interval: Duration,
+    /// Follow a watch instead of listing again and again; a file cannot be followed.
+    pub watch: Option<WatchTimes>,
     /// Where this program listens, so that it does not scrape itself.
     pub own_address: Option<SocketAddr>,
+}
+
+/// The times of a watch.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchTimes {
+    /// From one complete list to the next, should a watch ever have missed a change. Defaults to ten minutes.
+    pub full_list: Duration,
+    /// The `timeoutSeconds` that the API server is asked to end the watch after; up to as much again is added at
+    /// random, so that watches do not all begin again together. Defaults to five minutes, client-go's.
+    pub server_timeout: Duration,
+    /// After so long without an event the connection counts as dead and the watch is begun again. An API server sends
+    /// a bookmark each minute; one that does not is asked again a little more often, which costs next to nothing.
+    /// Defaults to 150 s: two bookmarks that did not come, and some.
+    pub idle: Duration,
+    /// A watch that lasted so long went well: the pauses after failures begin anew. Defaults to 30 s.
+    pub steady: Duration,
+}
+
+impl Default for WatchTimes {
+    fn default() -> WatchTimes {
+        WatchTimes {
+            full_list: Duration::from_secs(600),
+            server_timeout: Duration::from_secs(300),
+            idle: Duration::from_secs(150),
+            steady: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Why discovery cannot start.
@@ -52,7 +87,7 @@ pub struct DiscoverySettings {
 pub enum DiscoveryError {
     /// The URL of the API server cannot be used.
     Url(BadUrl),
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     Thread(io::Error),
 }
 
@@ -60,7 +95,7 @@ impl fmt::Display for DiscoveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DiscoveryError::Url(error) => error.fmt(f),
-            DiscoveryError::Thread(error) => write!(f, "thread discovery: {error}"),
+            DiscoveryError::Thread(error) => write!(f, "thread of discovery: {error}"),
         }
     }
 }
@@ -74,42 +109,52 @@ impl std::error::Error for DiscoveryError {
     }
 }
 
-/// The running cache thread.
+/// The running cache thread, and the watch threads if there are any.
 #[derive(Debug)]
 pub struct Discovery {
     stop: Sender<Infallible>,
     ended: Receiver<Infallible>,
-    interrupter: Interrupter,
+    interrupters: Vec<Interrupter>,
     thread: JoinHandle<()>,
 }
 
 impl Discovery {
-    /// Starts the thread, which lists at once. It retries for ever: an API server that is down is no error here.
+    /// Starts the threads, which list at once. They retry for ever: an API server that is down is no error here.
     ///
     /// # Errors
     ///
-    /// When the URL of the API server cannot be used, or the thread not be started.
+    /// When the URL of the API server cannot be used, or a thread not be started.
     pub fn start(
         settings: &DiscoverySettings,
         cache: TargetCache,
         telemetry: Arc<Telemetry>,
     ) -> Result<Discovery, DiscoveryError> {
         let (stop, stopped) = bounded(0);
-        let (ends, ended) = bounded(0);
-        let (lister, interrupter) = Lister::new(settings).map_err(DiscoveryError::Url)?;
-        let refresher = Refresher::new(settings, lister, cache, telemetry, stopped);
-        let thread = thread::Builder::new()
-            .name("discovery".to_owned())
-            .spawn(move || {
-                // Dropped when the thread ends, however it ends.
-                let _ends: Sender<Infallible> = ends;
-                refresher.run();
-            })
-            .map_err(DiscoveryError::Thread)?;
+        let lister = Lister::new(settings).map_err(DiscoveryError::Url)?;
+        let scopes = source::scopes(settings);
+        let publisher = Publisher::new(settings, scopes.clone(), cache, telemetry);
+        let (interrupters, (thread, ended)) = match (lister, settings.watch) {
+            (Lister::Api(client), Some(times)) => {
+                let (interrupters, messages, watchers) =
+                    start_watchers(&client, scopes, times, &stopped)?;
+                let gatherer = Gatherer {
+                    publisher,
+                    messages,
+                    stop: stopped,
+                    watchers,
+                };
+                (interrupters, spawn("discovery", move || gatherer.run())?)
+            }
+            (lister, _) => {
+                let interrupters = lister.interrupter().into_iter().collect();
+                let poller = Poller::new(lister, scopes, settings.interval, publisher, stopped);
+                (interrupters, spawn("discovery", move || poller.run())?)
+            }
+        };
         Ok(Discovery {
             stop,
             ended,
-            interrupter,
+            interrupters,
             thread,
         })
     }
@@ -121,16 +166,67 @@ impl Discovery {
         &self.ended
     }
 
-    /// Ends the thread, also in the middle of a slow answer, and joins it.
+    /// Ends the threads, also in the middle of a slow answer, and joins them.
     ///
     /// Takes two seconds at most: a thread that is still connecting then is left to its connect timeout.
     pub fn stop(self) {
         drop(self.stop);
-        self.interrupter.interrupt();
+        for interrupter in &self.interrupters {
+            interrupter.interrupt();
+        }
         if self.ended.recv_timeout(STOP_WAIT_MAX) == Err(RecvTimeoutError::Timeout) {
             debug!("discovery is still connecting and will end by itself");
         } else if self.thread.join().is_err() {
             error!("discovery ended with a panic");
         }
     }
+}
+
+type Watchers = (Vec<Interrupter>, Receiver<Message>, Vec<JoinHandle<()>>);
+
+/// A thread, client and connection for each of the scopes.
+fn start_watchers(
+    client: &ApiClient,
+    scopes: Vec<Option<String>>,
+    times: WatchTimes,
+    stop: &Receiver<Infallible>,
+) -> Result<Watchers, DiscoveryError> {
+    let (sender, messages) = bounded(MESSAGES_MAX);
+    let (mut interrupters, mut threads) = (Vec::new(), Vec::new());
+    for (scope, namespace) in scopes.into_iter().enumerate() {
+        let client = client.another();
+        interrupters.push(client.interrupter());
+        let name = match &namespace {
+            Some(namespace) => format!("watch-{namespace}"),
+            None => "watch".to_owned(),
+        };
+        let watcher = Watcher {
+            scope,
+            namespace,
+            client,
+            times,
+            messages: sender.clone(),
+            stop: stop.clone(),
+        };
+        let (thread, _) = spawn(&name, move || watcher.run())?;
+        threads.push(thread);
+    }
+    Ok((interrupters, messages, threads))
+}
+
+/// The thread, and a channel that is disconnected when it ends, however it ends.
+fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(JoinHandle<()>, Receiver<Infallible>), DiscoveryError> {
+    let (ends, ended) = bounded(0);
+    let thread = thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Dropped when the thread ends.
+            let _ends: Sender<Infallible> = ends;
+            run();
+        })
+        .map_err(DiscoveryError::Thread)?;
+    Ok((thread, ended))
 }

@@ -5,7 +5,8 @@
 //! Three things go on, each on threads of its own, joined by channels and snapshots:
 //!
 //! * **Discovery** keeps the [`target::TargetSet`]: the thread `discovery` lists pods again and again
-//!   ([`kubernetes`]) and publishes a new set in the [`discovery::TargetCache`].
+//!   ([`kubernetes`]) and publishes a new set in the [`discovery::TargetCache`]. With `CACHE_UPDATE_MODE=watch` the
+//!   threads `watch`, one for each namespace or one for all, list once and follow the changes, which it then gathers.
 //! * **Requests**: the front ([`server::front`]: threads `front`, and `connection` for each client) lets whole
 //!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
 //!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
@@ -45,7 +46,7 @@
 //! * No scrape without a request, and no result serves two requests.
 //! * Every target of a request yields a result: its samples and `up 1`, or `up 0` and a reason.
 //! * A body enters the merged text whole and valid or not at all.
-//! * A published target set comes from a complete pod list.
+//! * A published target set comes from a complete pod list, and each change that a watch has shown since.
 //! * Every queue, body, line, head, wait and number of threads has a bound with a name.
 //! * One `Instant` bounds a request; only instants travel, no timeouts.
 //! * `catch_unwind` stands around one scrape and around one request, nowhere else. Both count.
@@ -57,6 +58,11 @@
 //!   can follow a stack trace from the request to the socket.
 //! * *Why does `threadpool` own the client workers, but a crossbeam channel queue the work?* The pool replaces a
 //!   thread that dies, but its own queue has no bound and no fairness.
+//! * *Why a thread for each watch, and one connection for list and watch?* A blocked read needs nothing but a thread,
+//!   64 at most. A list and a watch that follow each other on one thread can never show the cluster in two states at
+//!   once; the price is that a change during the list of every ten minutes is seen when that list has been read.
+//! * *Why is a watch of silence ended after 150 s?* Nothing else tells a connection that died from one on which nothing
+//!   happens, and an API server sends a bookmark each minute. Beginning it again is one small request.
 //! * *Why are values not parsed into numbers?* They are checked and copied byte for byte: a number that is printed
 //!   again is not always the same text.
 //! * *Why does a client worker answer `/probe`, and no server worker?* With every pod a target of its own, a dozen pods

@@ -12,7 +12,7 @@ use kubernetes_metrics_aggregator::aggregate::Aggregator;
 use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help};
 use kubernetes_metrics_aggregator::demo::Demo;
 use kubernetes_metrics_aggregator::discovery::{
-    Discovery, DiscoveryError, DiscoverySettings, NotInCluster, Source, TargetCache,
+    Discovery, DiscoveryError, DiscoverySettings, NotInCluster, Source, TargetCache, WatchTimes,
 };
 use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
 use kubernetes_metrics_aggregator::scrape::TokenSettings;
@@ -217,6 +217,7 @@ impl Running {
             source,
             namespaces: config.namespaces.clone(),
             interval: config.cache_update_interval,
+            watch: config.watch.then(WatchTimes::default),
             own_address: listener.local_addr().ok(),
         };
         let discovery =

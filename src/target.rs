@@ -176,12 +176,22 @@ impl TargetSet {
     /// an `Arc` sees by its pointer that the target is the same.
     #[must_use]
     pub fn new(targets: Vec<Target>, previous: &TargetSet) -> TargetSet {
+        TargetSet::from_shared(targets.into_iter().map(Arc::new), previous)
+    }
+
+    /// As [`TargetSet::new`], for targets some of which may be those of `previous` themselves: a few changes to a
+    /// large set cost a pointer for each target that stays.
+    #[must_use]
+    pub fn from_shared(
+        targets: impl IntoIterator<Item = Arc<Target>>,
+        previous: &TargetSet,
+    ) -> TargetSet {
         let mut jobs: BTreeMap<String, Vec<Arc<Target>>> = BTreeMap::new();
         for target in targets {
             match jobs.get_mut(&target.job) {
-                Some(job) => job.push(Arc::new(target)),
+                Some(job) => job.push(target),
                 None => {
-                    jobs.insert(target.job.clone(), vec![Arc::new(target)]);
+                    jobs.insert(target.job.clone(), vec![target]);
                 }
             }
         }
@@ -265,7 +275,8 @@ fn reuse_unchanged(current: &mut [Arc<Target>], previous: &[Arc<Target>]) {
             .next_if(|old| order_key(old) < order_key(target))
             .is_some()
         {}
-        if let Some(old) = previous.next_if(|old| **old == *target) {
+        // `Arc` compares pointers first.
+        if let Some(old) = previous.next_if(|old| *old == target) {
             *target = Arc::clone(old);
         }
     }

@@ -58,6 +58,8 @@ fn values_that_are_taken() {
     assert_eq!(interval("500ms"), Duration::from_millis(500));
     assert_eq!(interval("1m"), Duration::from_secs(60));
     assert_eq!(interval("1h"), Duration::from_secs(3600));
+    let watch = |value| parse(&[("CACHE_UPDATE_MODE", value)]).unwrap().watch;
+    assert_eq!(["", "poll", "watch"].map(watch), [false, false, true]);
 
     let level = |value| parse(&[("LOG_LEVEL", value)]).unwrap().log_level;
     assert_eq!(level("warning"), LevelFilter::Warn);
@@ -98,6 +100,7 @@ fn values_that_are_taken() {
 fn values_that_are_refused() {
     let refused = [
         ("LOG_LEVEL", "verbose"),
+        ("CACHE_UPDATE_MODE", "Watch"),
         ("CACHE_UPDATE_INTERVAL", "0"),
         ("CACHE_UPDATE_INTERVAL", "99ms"),
         ("CACHE_UPDATE_INTERVAL", "61m"),
@@ -147,14 +150,30 @@ fn all_bad_values_are_reported_together() {
         ("GZIP_LEVEL", "x"),
         ("LOG_LEVEL", "x"),
         ("SERVER_WORKERS", "3"),
-        ("CACHE_UPDATE_MODE", "watch"),
+        ("CACHE_UPDATE_MODE", "push"),
     ]);
     let errors = errors.unwrap_err();
     let names: Vec<&str> = errors
         .iter()
         .filter_map(|error| error.split(':').next())
         .collect();
-    assert_eq!(names, ["LOG_LEVEL", "GZIP_LEVEL", "CACHE_UPDATE_MODE"]);
+    assert_eq!(names, ["LOG_LEVEL", "CACHE_UPDATE_MODE", "GZIP_LEVEL"]);
+}
+
+#[test]
+fn more_namespaces_than_can_be_watched() {
+    let names: Vec<String> = (0..65).map(|n| format!("n{n}")).collect();
+    let with = |mode, names: &[String]| {
+        parse(&[
+            ("CACHE_UPDATE_MODE", mode),
+            ("NAMESPACES", &names.join(",")),
+        ])
+    };
+    assert!(with("poll", &names).is_ok());
+    assert!(with("watch", &names[..64]).is_ok());
+    let errors = with("watch", &names).unwrap_err();
+    let expected = "NAMESPACES: expected at most 64 namespaces with CACHE_UPDATE_MODE=watch";
+    assert!(errors[0].starts_with(expected), "{errors:?}");
 }
 
 #[test]

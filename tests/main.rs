@@ -20,6 +20,8 @@
 //! * `targets`: pod lists → targets
 //! * `tidy`: the layout and the documents, held against the code
 //! * `tls`: pods over TLS
+//! * `watch`: the pods followed by a watch, event by event and through every fault
+//! * `watch_model`: random histories of pods, held against a simple model
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod config;
@@ -42,3 +44,5 @@ mod support;
 mod targets;
 mod tidy;
 mod tls;
+mod watch;
+mod watch_model;

@@ -42,6 +42,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "CACHE_UPDATE_MODE",
+        default: "poll",
+        expected: "poll or watch",
+        help: "watch: list the pods once, then follow their changes; listed again every ten minutes",
+        read: |config, value| {
+            let watch = match value {
+                "poll" => Some(false),
+                "watch" => Some(true),
+                _ => None,
+            };
+            set(&mut config.watch, watch)
+        },
+    },
+    Setting {
         name: "SERVER_WORKERS",
         default: "2",
         expected: "a number from 1 to 256",

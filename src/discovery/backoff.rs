@@ -1,4 +1,4 @@
-//! How long to wait after a failed list.
+//! How long to wait after a failed list or watch.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn wait(earlier_failures: u32, fraction: f64) -> Duration {
 }
 
 /// From 0 to 1. The keys of the standard hasher are random, which is all that is needed here.
-fn random_fraction() -> f64 {
+pub(super) fn random_fraction() -> f64 {
     let [a, b, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
     f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX)
 }

@@ -12,6 +12,7 @@ use crate::kubernetes::client::{ApiClient, Interrupter};
 use crate::kubernetes::error::{BadUrl, ClientError};
 use crate::kubernetes::pod::targets_from_pod;
 use crate::kubernetes::pod_list::read_pod_list;
+use crate::kubernetes::url::Freshness;
 use crate::target::Target;
 use crate::telemetry::RefreshResult;
 
@@ -79,6 +80,16 @@ impl Source {
     }
 }
 
+/// What has to be listed for a complete set: one list of all namespaces (`None`), or one of each. A file is read once
+/// for all of them.
+pub(super) fn scopes(settings: &DiscoverySettings) -> Vec<Option<String>> {
+    if settings.namespaces.is_empty() || matches!(settings.source, Source::File(_)) {
+        return vec![None];
+    }
+    let namespaces: BTreeSet<&String> = settings.namespaces.iter().collect();
+    namespaces.into_iter().cloned().map(Some).collect()
+}
+
 /// A source with what it needs to be listed.
 #[derive(Debug)]
 pub(super) enum Lister {
@@ -90,10 +101,11 @@ pub(super) enum Lister {
     },
 }
 
-/// Why a list failed.
+/// Why a list or a watch failed.
 #[derive(Debug)]
 pub(super) enum ListError {
     Client(ClientError),
+    Watch(ClientError),
     File {
         path: PathBuf,
         source: serde_json::Error,
@@ -101,15 +113,13 @@ pub(super) enum ListError {
 }
 
 impl Lister {
-    /// Also what interrupts a list from another thread; it does nothing for a file.
-    pub(super) fn new(settings: &DiscoverySettings) -> Result<(Lister, Interrupter), BadUrl> {
-        let (url, dir) = match &settings.source {
+    pub(super) fn new(settings: &DiscoverySettings) -> Result<Lister, BadUrl> {
+        let (url, service_account_dir) = match &settings.source {
             Source::File(path) => {
-                let lister = Lister::File {
+                return Ok(Lister::File {
                     path: path.clone(),
                     namespaces: settings.namespaces.iter().cloned().collect(),
-                };
-                return Ok((lister, Interrupter::default()));
+                });
             }
             Source::Url {
                 url,
@@ -121,19 +131,15 @@ impl Lister {
                 service_account_dir,
             } => (in_cluster_url(host, port), service_account_dir),
         };
-        let client = ApiClient::new(&url, dir.clone())?;
-        let interrupter = client.interrupter();
-        Ok((Lister::Api(Box::new(client)), interrupter))
+        let client = ApiClient::new(&url, service_account_dir.clone())?;
+        Ok(Lister::Api(Box::new(client)))
     }
 
-    /// What has to be listed for a complete set: one list of all namespaces (`None`), or one of each.
-    pub(super) fn scopes(&self, namespaces: &[String]) -> Vec<Option<String>> {
+    /// What ends a list from another thread; a file is read in no time.
+    pub(super) fn interrupter(&self) -> Option<Interrupter> {
         match self {
-            Lister::Api(_) if !namespaces.is_empty() => {
-                let namespaces: BTreeSet<&String> = namespaces.iter().collect();
-                namespaces.into_iter().cloned().map(Some).collect()
-            }
-            Lister::Api(_) | Lister::File { .. } => vec![None],
+            Lister::Api(client) => Some(client.interrupter()),
+            Lister::File { .. } => None,
         }
     }
 
@@ -141,7 +147,7 @@ impl Lister {
     pub(super) fn list(&mut self, namespace: Option<&str>) -> Result<Vec<Target>, ListError> {
         match self {
             Lister::Api(client) => client
-                .list_pods(namespace)
+                .list_pods(namespace, &Freshness::Any)
                 .map(|list| list.targets)
                 .map_err(ListError::Client),
             Lister::File { path, namespaces } => {
@@ -180,7 +186,7 @@ impl ListError {
 
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            ListError::Client(error) => error.retry_after(),
+            ListError::Client(error) | ListError::Watch(error) => error.retry_after(),
             ListError::File { .. } => None,
         }
     }
@@ -188,7 +194,7 @@ impl ListError {
     /// What the failure counts as.
     pub(super) fn result(&self) -> RefreshResult {
         let error = match self {
-            ListError::Client(error) => error,
+            ListError::Client(error) | ListError::Watch(error) => error,
             ListError::File { source, .. } if source.is_io() => return RefreshResult::File,
             ListError::File { .. } => return RefreshResult::Malformed,
         };
@@ -215,6 +221,7 @@ impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ListError::Client(error) => error.fmt(f),
+            ListError::Watch(error) => write!(f, "watch: {error}"),
             ListError::File { path, source } => write!(f, "file {path:?}: {source}"),
         }
     }
@@ -223,7 +230,7 @@ impl fmt::Display for ListError {
 impl std::error::Error for ListError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ListError::Client(error) => Some(error),
+            ListError::Client(error) | ListError::Watch(error) => Some(error),
             ListError::File { source, .. } => Some(source),
         }
     }

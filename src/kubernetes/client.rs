@@ -1,8 +1,9 @@
-//! The REST client of the API server: a complete pod list, page by page.
+//! The REST client of the API server: its connection, its credentials, and a complete pod list, page by page.
 //!
 //! One request at a time, over one kept connection. A list is complete or an error: nothing of a list that broke off
 //! comes out. Tries again by itself only where another request helps at once (401 with a token read again, 410 between
-//! pages); when to try again after everything else is decided in `discovery.rs`. Runs in the cache thread.
+//! pages); when to try again after everything else is decided in `discovery.rs`. `watch.rs` has the watch. Runs in the
+//! cache thread or a watch thread.
 //!
 //! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
 
@@ -17,19 +18,15 @@ use ureq::http::{Response, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
-use super::JOB_NAME_KEY;
 use super::body::decompressed;
 use super::credentials::{BearerToken, ServiceAccount};
-use super::error::{BadUrl, ClientError};
-use super::options::percent_encoded;
+use super::error::{BadUrl, ClientError, Verb};
 use super::pod::targets_from_pod;
 use super::pod_list::{PodListEnd, read_pod_list};
+use super::url::{Freshness, page_url};
 use crate::target::Target;
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-
-/// Pods asked for at once. An API server that answers from its watch cache sends all of them all the same.
-const PAGE_LIMIT: u32 = 500;
 
 /// Pages of one list: a million pods, several times what Kubernetes is made for.
 const PAGES_MAX: u32 = 2_000;
@@ -67,7 +64,7 @@ pub struct PodList {
 /// The client, with its connection and its credentials.
 #[derive(Debug)]
 pub struct ApiClient {
-    base_url: String,
+    pub(super) base_url: String,
     /// `None`: plain HTTP, over which no credential is ever sent.
     service_account: Option<ServiceAccount>,
     /// Made for the CA beside it.
@@ -103,6 +100,17 @@ impl ApiClient {
         })
     }
 
+    /// A client of the same API server, with a connection of its own.
+    #[must_use]
+    pub fn another(&self) -> ApiClient {
+        ApiClient {
+            base_url: self.base_url.clone(),
+            service_account: self.service_account.as_ref().map(ServiceAccount::another),
+            agent: None,
+            interrupter: Interrupter::default(),
+        }
+    }
+
     /// Ends what this client is doing, from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
@@ -114,11 +122,15 @@ impl ApiClient {
     /// # Errors
     ///
     /// When the list is not complete, whatever the reason; then the credentials are read again at the next list.
-    pub fn list_pods(&mut self, namespace: Option<&str>) -> Result<PodList, ClientError> {
+    pub fn list_pods(
+        &mut self,
+        namespace: Option<&str>,
+        freshness: &Freshness,
+    ) -> Result<PodList, ClientError> {
         let deadline = Instant::now() + LIST_TIMEOUT;
         let mut restarts = 0;
         loop {
-            let result = self.list_pages(namespace, deadline);
+            let result = self.list_pages(namespace, freshness, deadline);
             match &result {
                 Err(error) if error.status() == Some(410) && restarts < RESTARTS_MAX => {
                     restarts += 1;
@@ -135,13 +147,19 @@ impl ApiClient {
     fn list_pages(
         &mut self,
         namespace: Option<&str>,
+        freshness: &Freshness,
         deadline: Instant,
     ) -> Result<PodList, ClientError> {
         let mut targets = Vec::new();
         let mut continue_token = None;
         for _ in 0..PAGES_MAX {
-            let url = page_url(&self.base_url, namespace, continue_token.as_deref());
-            let response = self.get_page(&url)?;
+            let url = page_url(
+                &self.base_url,
+                namespace,
+                freshness,
+                continue_token.as_deref(),
+            );
+            let response = self.get_authorized(&url, None)?;
             let end = read_page(response, namespace, &mut targets)?;
             if end.continue_token.is_none() {
                 return Ok(PodList {
@@ -159,21 +177,39 @@ impl ApiClient {
         })
     }
 
-    /// One page; after a 401 once more, with the token read again.
-    fn get_page(&mut self, url: &str) -> Result<Response<Body>, ClientError> {
-        let response = self.get(url)?;
+    /// One answer; after a 401 once more, with the token read again. `watch`: bounds the whole answer and each silence
+    /// in it, in place of what bounds a page.
+    pub(super) fn get_authorized(
+        &mut self,
+        url: &str,
+        watch: Option<(Duration, Duration)>,
+    ) -> Result<Response<Body>, ClientError> {
+        let response = self.get(url, watch)?;
         if response.status().as_u16() != 401 || self.service_account.is_none() {
             return Ok(response);
         }
         self.expire_credentials();
-        self.get(url)
+        self.get(url, watch)
     }
 
-    fn get(&mut self, url: &str) -> Result<Response<Body>, ClientError> {
+    fn get(
+        &mut self,
+        url: &str,
+        watch: Option<(Duration, Duration)>,
+    ) -> Result<Response<Body>, ClientError> {
         let (agent, token) = self.agent()?;
         let mut request = agent.get(url);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, token.header_value());
+        }
+        if let Some((whole, silence)) = watch {
+            request = request
+                // Whatever compresses a stream may hold an event back to compress it with the next.
+                .header(header::ACCEPT_ENCODING, "identity")
+                .config()
+                .timeout_global(Some(whole))
+                .timeout_per_read(Some(silence))
+                .build();
         }
         request.call().map_err(client_error)
     }
@@ -200,7 +236,7 @@ impl ApiClient {
         Ok((agent, token))
     }
 
-    fn expire_credentials(&mut self) {
+    pub(super) fn expire_credentials(&mut self) {
         if let Some(account) = &mut self.service_account {
             account.expire();
         }
@@ -275,33 +311,6 @@ fn new_agent(ca: &[CertificateDer<'static>]) -> Agent {
         .new_agent()
 }
 
-/// A page after the first must not name a resource version: the API server takes it from the continue token.
-fn page_url(base_url: &str, namespace: Option<&str>, continue_token: Option<&str>) -> String {
-    let namespace = namespace.map_or_else(String::new, |name| {
-        format!("namespaces/{}/", query_encoded(name))
-    });
-    let from = match continue_token {
-        Some(token) => format!("continue={}", query_encoded(token)),
-        // From the watch cache: any state that this server has seen is good enough, and costs etcd nothing.
-        None => "resourceVersion=0&resourceVersionMatch=NotOlderThan".to_owned(),
-    };
-    let selector = query_encoded(JOB_NAME_KEY);
-    format!("{base_url}/api/v1/{namespace}pods?labelSelector={selector}&limit={PAGE_LIMIT}&{from}")
-}
-
-/// Everything but the unreserved characters of RFC 3986 as `%XX`.
-fn query_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&percent_encoded(byte));
-        }
-    }
-    encoded
-}
-
 /// Adds the targets of one page, or tells why there is none.
 fn read_page(
     response: Response<Body>,
@@ -309,7 +318,7 @@ fn read_page(
     targets: &mut Vec<Target>,
 ) -> Result<PodListEnd, ClientError> {
     if response.status().as_u16() != 200 {
-        return Err(status_error(response, namespace));
+        return Err(status_error(response, Verb::List, namespace));
     }
     let reader = decompressed(response, PAGE_BYTES_MAX);
     read_pod_list(reader, &mut |pod| targets.extend(targets_from_pod(pod))).map_err(|error| {
@@ -321,7 +330,11 @@ fn read_page(
     })
 }
 
-fn status_error(response: Response<Body>, namespace: Option<&str>) -> ClientError {
+pub(super) fn status_error(
+    response: Response<Body>,
+    verb: Verb,
+    namespace: Option<&str>,
+) -> ClientError {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
@@ -336,16 +349,20 @@ fn status_error(response: Response<Body>, namespace: Option<&str>) -> ClientErro
         .unwrap_or_default();
     ClientError::Status {
         status,
+        verb,
         namespace: namespace.map(str::to_owned),
         message,
         retry_after,
     }
 }
 
-fn client_error(error: ureq::Error) -> ClientError {
+pub(super) fn client_error(error: ureq::Error) -> ClientError {
     match error {
         ureq::Error::Timeout(Timeout::Resolve) => ClientError::Timeout { phase: "resolve" },
         ureq::Error::Timeout(Timeout::Connect) => ClientError::Timeout { phase: "connect" },
+        ureq::Error::Timeout(Timeout::PerRead) => ClientError::Timeout {
+            phase: "event or bookmark",
+        },
         ureq::Error::Timeout(_) => ClientError::Timeout {
             phase: "whole answer",
         },

@@ -119,6 +119,11 @@ impl ServiceAccount {
         }
     }
 
+    /// The same files, for another connection.
+    pub(super) fn another(&self) -> ServiceAccount {
+        ServiceAccount::new(self.dir.clone())
+    }
+
     /// Token and CA, read again if they were last read [`REREAD_INTERVAL`] before `now` or have expired.
     ///
     /// # Errors

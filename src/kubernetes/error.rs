@@ -1,4 +1,4 @@
-//! Why there is no pod list.
+//! Why there is no pod list, or no watch.
 
 use std::fmt;
 use std::io;
@@ -9,18 +9,38 @@ use super::credentials::CredentialsError;
 /// How much of a message from outside is shown.
 const SHOWN_MESSAGE_CHARS: usize = 300;
 
-/// Why a list failed.
+/// What was asked for, as the rights of a service account name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// The pods as they are.
+    List,
+    /// Their changes.
+    Watch,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verb::List => "list",
+            Verb::Watch => "watch",
+        })
+    }
+}
+
+/// Why a list or a watch failed.
 ///
 /// `Display` is for the operator: what is missing, and what the API server said, escaped and cut.
 #[derive(Debug)]
 pub enum ClientError {
     /// The service account cannot be used.
     Credentials(CredentialsError),
-    /// An answer without a list.
+    /// An answer without pods, or an ERROR event.
     Status {
-        /// The HTTP status, any but 200.
+        /// The HTTP status, any but 200, or the code of the event.
         status: u16,
-        /// The namespace that was to be listed; `None`: all.
+        /// What it is the answer to.
+        verb: Verb,
+        /// The namespace that was asked for; `None`: all.
         namespace: Option<String>,
         /// The `message` of the `Status` in the body; empty if there is none.
         message: String,
@@ -34,7 +54,7 @@ pub enum ClientError {
     },
     /// No connection, or one that broke off.
     Connection(io::Error),
-    /// The answer is not a pod list.
+    /// The answer is not a pod list, or a line of a watch not an event.
     Malformed(serde_json::Error),
     /// The list is larger than this program takes.
     TooLarge {
@@ -69,18 +89,20 @@ impl fmt::Display for ClientError {
             ClientError::Credentials(error) => error.fmt(f),
             ClientError::Status {
                 status,
+                verb,
                 namespace,
                 message,
                 ..
             } => {
                 write!(f, "status {status}")?;
                 match (status, namespace) {
-                    (403, None) => {
-                        f.write_str(": the service account may not list pods at the cluster scope")?
-                    }
+                    (403, None) => write!(
+                        f,
+                        ": the service account may not {verb} pods at the cluster scope"
+                    )?,
                     (403, Some(namespace)) => write!(
                         f,
-                        ": the service account may not list pods in namespace {namespace:?}"
+                        ": the service account may not {verb} pods in namespace {namespace:?}"
                     )?,
                     _ => {}
                 }
@@ -88,7 +110,7 @@ impl fmt::Display for ClientError {
             }
             ClientError::Timeout { phase } => write!(f, "timeout: {phase}"),
             ClientError::Connection(error) => write!(f, "connection: {error}"),
-            ClientError::Malformed(error) => write!(f, "not a pod list: {error}"),
+            ClientError::Malformed(error) => write!(f, "malformed answer: {error}"),
             ClientError::TooLarge { limit } => write!(f, "larger than {limit}"),
         }
     }

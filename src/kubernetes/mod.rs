@@ -1,7 +1,7 @@
-//! What the aggregator knows of Kubernetes: the pod list over REST, the credentials for it, and what a pod becomes.
+//! What the aggregator knows of Kubernetes: list and watch of pods over REST, the credentials, and what a pod becomes.
 //!
 //! Only this module uses the types of `k8s_openapi`; it hands out [`crate::target::Target`]s. It keeps no state
-//! between two lists but the connection and the credentials: `discovery.rs` decides when to list and what to publish.
+//! between two requests but the connection and the credentials: `discovery.rs` decides when to list and what to publish.
 
 mod body;
 pub mod client;
@@ -10,6 +10,8 @@ pub mod error;
 mod options;
 pub mod pod;
 pub mod pod_list;
+pub mod url;
+pub mod watch;
 
 /// What stands before the `/` in the key of every label and annotation that this program reads.
 pub const KEY_PREFIX: &str = "metrics-aggregator.apawel.me";

@@ -93,15 +93,14 @@ fn identity_from_pod(pod: &Pod) -> Option<Identity> {
     let metadata = &pod.metadata;
     let job = metadata.labels.as_ref()?.get(JOB_NAME_KEY)?;
     let name = metadata.name.as_deref()?;
-    if job.is_empty() || name.is_empty() {
+    if job.is_empty() {
         return None;
     }
-    let namespace = metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
     Some(Identity {
         job: job.clone(),
-        namespace: namespace.to_owned(),
+        namespace: namespace(metadata).to_owned(),
         pod: name.to_owned(),
-        uid: uid(metadata).unwrap_or_else(|| format!("{namespace}/{name}")),
+        uid: pod_uid(pod)?,
         pod_ip,
         terminating: metadata.deletion_timestamp.is_some(),
         meta: Arc::new(meta(pod, status)),
@@ -139,6 +138,14 @@ fn ready(status: &PodStatus) -> &'static str {
     }
 }
 
-fn uid(metadata: &ObjectMeta) -> Option<String> {
-    metadata.uid.clone().filter(|uid| !uid.is_empty())
+/// What all targets of a pod have as `uid`; `None` for a pod without a name.
+pub(super) fn pod_uid(pod: &Pod) -> Option<String> {
+    let metadata = &pod.metadata;
+    let name = metadata.name.as_deref().filter(|name| !name.is_empty())?;
+    let uid = metadata.uid.clone().filter(|uid| !uid.is_empty());
+    Some(uid.unwrap_or_else(|| format!("{}/{name}", namespace(metadata))))
+}
+
+fn namespace(metadata: &ObjectMeta) -> &str {
+    metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
 }

@@ -121,8 +121,8 @@ impl<'de> Visitor<'de> for ItemsSeed<'_> {
     }
 }
 
-/// One item of the list; `None` when it says that it is something else than a pod.
-struct Item(Option<Pod>);
+/// One item of the list, or the object of a watch event; `None` when it says that it is something else than a pod.
+pub(super) struct Item(pub(super) Option<Pod>);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {

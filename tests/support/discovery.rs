@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kubernetes_metrics_aggregator::discovery::{Discovery, DiscoverySettings, Source, TargetCache};
+use kubernetes_metrics_aggregator::discovery::{
+    Discovery, DiscoverySettings, Source, TargetCache, WatchTimes,
+};
 use kubernetes_metrics_aggregator::target::{Target, TargetSet};
 use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
 
@@ -22,7 +24,19 @@ pub(crate) fn settings(source: Source, namespaces: &[&str]) -> DiscoverySettings
         source,
         namespaces: namespaces.iter().map(|&name| name.to_owned()).collect(),
         interval: Duration::from_millis(10),
+        watch: None,
         own_address: None,
+    }
+}
+
+/// By a watch whose pauses after failures do not grow.
+pub(crate) fn watch_settings(api: &FakeApi, namespaces: &[&str]) -> DiscoverySettings {
+    DiscoverySettings {
+        watch: Some(WatchTimes {
+            steady: Duration::ZERO,
+            ..WatchTimes::default()
+        }),
+        ..settings(source(api), namespaces)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A fake API server: pod lists over TLS on a real socket, as strict as the real one about token, selector and pages,
+//! A fake API server: pod lists and watches over TLS on a real socket, as strict as the real one about token, selector and pages,
 //! with a script of faults.
 //!
 //! It answers as the real one does (`Status` objects, gzip, keep-alive) and hands every request to the test. It never
@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::certificates::Authority;
 pub(crate) use super::fake_api_answers::{Fault, Recorded};
 use super::fake_api_answers::{State, Then};
+use super::fake_api_watch::{self as watch, Line};
 
 /// How long a test waits for a request; far more than any back-off that a test provokes.
 const REQUEST_WAIT: Duration = Duration::from_secs(20);
@@ -40,6 +41,8 @@ pub(crate) struct FakeApi {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// There is something new for watches.
+    happened: Condvar,
     requests: Sender<Recorded>,
     hangs: Sender<()>,
     open: Mutex<Vec<TcpStream>>,
@@ -89,9 +92,14 @@ impl FakeApi {
             forbidden: Vec::new(),
             faults: VecDeque::new(),
             page_faults: VecDeque::new(),
+            watch_faults: VecDeque::new(),
+            version: 100,
+            oldest: 0,
+            lines: Vec::new(),
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
+            happened: Condvar::new(),
             requests: requests_sender,
             hangs: hangs_sender,
             open: Mutex::default(),
@@ -129,6 +137,7 @@ impl FakeApi {
         self.shared.dir.clone()
     }
 
+    /// In lists from now on; watches do not see it.
     pub(crate) fn set_pods(&self, pods: Vec<Value>) {
         self.state().pods = pods;
     }
@@ -151,6 +160,60 @@ impl FakeApi {
     /// What comes in place of the next pages after a first one.
     pub(crate) fn script_pages(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().page_faults.extend(faults);
+    }
+
+    /// What comes in place of the next watches.
+    pub(crate) fn script_watches(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state().watch_faults.extend(faults);
+    }
+
+    /// Creates the pod or replaces the one of its uid.
+    pub(crate) fn set_pod(&self, pod: Value) {
+        self.happen(|state| state.set_pod(pod));
+    }
+
+    pub(crate) fn delete_pod(&self, uid: &str) {
+        self.happen(|state| state.delete_pod(uid));
+    }
+
+    pub(crate) fn bookmark(&self) {
+        self.happen(State::bookmark);
+    }
+
+    /// An ERROR event for all watches.
+    pub(crate) fn watch_error(&self, code: u16) {
+        self.watch_bytes(watch::error_line(code), watch::Then::End);
+    }
+
+    /// A line like no event of the server's own.
+    pub(crate) fn watch_line(&self, line: &str) {
+        self.watch_bytes(format!("{line}\n").into_bytes(), watch::Then::GoOn);
+    }
+
+    /// Ends all watches in good order, as after their timeout.
+    pub(crate) fn end_watches(&self) {
+        self.watch_bytes(Vec::new(), watch::Then::End);
+    }
+
+    /// Cuts the connections of all watches after these bytes.
+    pub(crate) fn cut_watches(&self, bytes: &str) {
+        self.watch_bytes(bytes.as_bytes().to_vec(), watch::Then::Cut);
+    }
+
+    /// Forgets all events so far, as etcd does when it compacts: who has not seen them gets 410.
+    pub(crate) fn compact(&self) {
+        let mut state = self.state();
+        state.version += 1;
+        state.oldest = state.version;
+    }
+
+    fn watch_bytes(&self, bytes: Vec<u8>, then: watch::Then) {
+        self.happen(|state| state.lines.push(Line::Now(bytes, then)));
+    }
+
+    fn happen(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.shared.happened.notify_all();
     }
 
     /// The token that is good from now on. The file keeps the old one.
@@ -182,6 +245,33 @@ impl FakeApi {
             .expect("the client asks")
     }
 
+    /// The next watch; lists before it are passed over.
+    #[track_caller]
+    pub(crate) fn next_watch(&self) -> Recorded {
+        loop {
+            let request = self.next_request();
+            if request.query.contains_key("watch") {
+                return request;
+            }
+        }
+    }
+
+    /// The next list; watches before it are passed over.
+    #[track_caller]
+    pub(crate) fn next_list(&self) -> Recorded {
+        loop {
+            let request = self.next_request();
+            if !request.query.contains_key("watch") {
+                return request;
+            }
+        }
+    }
+
+    /// The requests so far that nobody has taken.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.requests.try_iter().collect()
+    }
+
     /// Waits until [`Fault::Hang`] has been reached.
     #[track_caller]
     pub(crate) fn wait_for_hang(&self) {
@@ -198,6 +288,9 @@ impl FakeApi {
 impl Drop for FakeApi {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
+        // Under the lock, so that no watch misses it between its look and its wait.
+        drop(self.state());
+        self.shared.happened.notify_all();
         // Wakes the accept thread.
         drop(TcpStream::connect(self.address));
         if let Some(accept) = self.accept.take() {
@@ -246,6 +339,14 @@ fn serve(stream: impl Read + Write, shared: &Shared, connection: u32) -> io::Res
         stream.get_mut().flush()?;
         match answer.then {
             Then::KeepAlive => {}
+            Then::Watch(watch) => {
+                let is_over = || shared.stopping.load(Ordering::SeqCst);
+                let client = stream.get_mut();
+                let then = watch::stream(client, &watch, &shared.state, &shared.happened, is_over)?;
+                if then != watch::Then::End {
+                    return Ok(());
+                }
+            }
             Then::Close => return Ok(()),
             Then::Hang => {
                 // The test may have ended.

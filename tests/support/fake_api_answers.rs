@@ -10,6 +10,8 @@ use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 
+use super::fake_api_watch::{HEAD, Line, Watch};
+
 /// What the server does instead of a good answer, once each, in order.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
@@ -52,6 +54,13 @@ pub(super) struct State {
     pub(super) faults: VecDeque<Fault>,
     /// For pages after the first only.
     pub(super) page_faults: VecDeque<Fault>,
+    pub(super) watch_faults: VecDeque<Fault>,
+    /// The resource version of now.
+    pub(super) version: u64,
+    /// The oldest that a watch may begin from.
+    pub(super) oldest: u64,
+    /// What watches see.
+    pub(super) lines: Vec<Line>,
 }
 
 /// What is to be sent, and what happens then.
@@ -65,16 +74,26 @@ pub(super) enum Then {
     KeepAlive,
     Close,
     Hang,
+    Watch(Watch),
 }
 
 impl State {
     pub(super) fn answer(&mut self, request: &Recorded) -> Answer {
-        let fault = if request.query.contains_key("continue") {
+        let is_watch = request.query.contains_key("watch");
+        let fault = if is_watch {
+            self.watch_faults.pop_front()
+        } else if request.query.contains_key("continue") {
             self.page_faults.pop_front()
         } else {
             self.faults.pop_front()
         };
         let then = |bytes, then| Answer { bytes, then };
+        if is_watch && matches!(fault, None | Some(Fault::Good)) {
+            return match self.checked(request) {
+                Ok(namespace) => then(Vec::new(), Then::Watch(self.watch(request, namespace))),
+                Err(refusal) => then(refusal, Then::KeepAlive),
+            };
+        }
         match fault {
             None | Some(Fault::Good) => then(self.good_answer(request), Then::KeepAlive),
             Some(Fault::Status(code, headers)) => {
@@ -93,29 +112,61 @@ impl State {
         }
     }
 
-    /// As the real server: the token first, then the right, then the parameters.
     fn good_answer(&self, request: &Recorded) -> Vec<u8> {
+        let namespace = match self.checked(request) {
+            Ok(namespace) => namespace,
+            Err(refusal) => return refusal,
+        };
+        if request.query.contains_key("watch") {
+            return HEAD.as_bytes().to_vec();
+        }
+        let is_gzip = request.headers.get("accept-encoding").map(String::as_str) == Some("gzip");
+        ok(
+            self.page(namespace, request).to_string().as_bytes(),
+            is_gzip,
+        )
+    }
+
+    /// The namespace that is asked for, or the answer of one who refuses. As the real server: the token first, then
+    /// the right, then the parameters.
+    fn checked<'r>(&self, request: &'r Recorded) -> Result<&'r str, Vec<u8>> {
         let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
         if self.tls.is_some() && header("authorization") != format!("Bearer {}", self.token) {
-            return status(401, "Unauthorized", "");
+            return Err(status(401, "Unauthorized", ""));
         }
         let namespace = match request.path.split('/').collect::<Vec<_>>()[..] {
             ["", "api", "v1", "pods"] => "",
             ["", "api", "v1", "namespaces", namespace, "pods"] => namespace,
-            _ => return status(404, "the server could not find the requested resource", ""),
+            _ => {
+                return Err(status(
+                    404,
+                    "the server could not find the requested resource",
+                    "",
+                ));
+            }
         };
         if self.forbidden.iter().any(|name| name == namespace) {
             let message = "pods is forbidden: User \"system:serviceaccount:m:aggregator\" cannot list resource \"pods\"";
-            return status(403, message, "");
+            return Err(status(403, message, ""));
         }
         if let Err(message) = check_parameters(request) {
-            return status(400, message, "");
+            return Err(status(400, message, ""));
         }
-        let page = self.page(namespace, request);
-        ok(
-            page.to_string().as_bytes(),
-            header("accept-encoding") == "gzip",
-        )
+        let wanted = request.query.get("resourceVersion");
+        if wanted.is_some_and(|version| version.parse::<u64>().unwrap() > self.version) {
+            return Err(status(504, "Too large resource version", ""));
+        }
+        Ok(namespace)
+    }
+
+    fn watch(&self, request: &Recorded, namespace: &str) -> Watch {
+        let version = request.query["resourceVersion"].parse().unwrap();
+        Watch {
+            version,
+            namespace: namespace.to_owned(),
+            missed: self.lines.len(),
+            is_too_old: version < self.oldest,
+        }
     }
 
     fn page(&self, namespace: &str, request: &Recorded) -> Value {
@@ -124,13 +175,16 @@ impl State {
                 && (namespace.is_empty() || pod["metadata"]["namespace"] == namespace)
         };
         let selected: Vec<&Value> = self.pods.iter().filter(is_selected).collect();
-        let start = match request.query.get("continue") {
+        let start: usize = match request.query.get("continue") {
             Some(token) => token.strip_prefix("from-").unwrap().parse().unwrap(),
             None => 0,
         };
-        let limit: usize = request.query["limit"].parse().unwrap();
-        let end = selected.len().min(start + limit.min(self.page_items));
-        let mut metadata = json!({"resourceVersion": "100"});
+        let limit = request.query.get("limit");
+        let limit: usize = limit.map_or(usize::MAX, |limit| limit.parse().unwrap());
+        let end = selected
+            .len()
+            .min(start.saturating_add(limit.min(self.page_items)));
+        let mut metadata = json!({"resourceVersion": self.version.to_string()});
         if end < selected.len() {
             metadata["continue"] = json!(format!("from-{end}"));
         }
@@ -147,8 +201,21 @@ impl State {
 fn check_parameters(request: &Recorded) -> Result<(), &'static str> {
     let parameter = |name: &str| request.query.get(name).map(String::as_str);
     let is_first = parameter("continue").is_none();
-    if parameter("labelSelector") != Some(JOB_NAME_KEY) || parameter("limit").is_none() {
-        return Err("expected a selector by job name and a limit");
+    if parameter("labelSelector") != Some(JOB_NAME_KEY) {
+        return Err("expected a selector by job name");
+    }
+    if parameter("watch").is_some() {
+        let seconds = parameter("timeoutSeconds").and_then(|text| text.parse().ok());
+        let is_good = parameter("allowWatchBookmarks") == Some("true")
+            && parameter("resourceVersion").is_some()
+            && matches!(seconds, Some(1..=600));
+        return is_good
+            .then_some(())
+            .ok_or("expected a version, bookmarks and a timeout");
+    }
+    let is_from_cache = !matches!(parameter("resourceVersion"), None | Some("0"));
+    if parameter("limit").is_none() != is_from_cache {
+        return Err("expected a limit, but for a list from the watch cache");
     }
     let version = (
         parameter("resourceVersion"),
@@ -156,7 +223,7 @@ fn check_parameters(request: &Recorded) -> Result<(), &'static str> {
     );
     match version {
         (None, None) => Ok(()),
-        (Some("0"), Some("NotOlderThan")) if is_first => Ok(()),
+        (Some(_), Some("NotOlderThan")) if is_first => Ok(()),
         (_, Some(_)) if !is_first => Err("resourceVersionMatch is forbidden with continue"),
         (Some(_), _) if !is_first => {
             Err("specifying resource version is not allowed when using continue")

@@ -10,6 +10,7 @@ pub(crate) mod certificates;
 pub(crate) mod discovery;
 pub(crate) mod fake_api;
 mod fake_api_answers;
+mod fake_api_watch;
 pub(crate) mod fake_pod;
 pub(crate) mod front;
 pub(crate) mod logs;

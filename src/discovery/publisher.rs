@@ -1,31 +1,27 @@
-//! One refresh of the target cache after the other: list what is due, publish, say so in one line.
+//! What the cache thread does with what it learns: put it together, publish it, say so in one line.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use log::{Level, debug, log};
 
 use super::DiscoverySettings;
-use super::backoff::Backoff;
 use super::cache::{Moment, TargetCache};
 use super::own_address::OwnAddress;
-use super::source::{ListError, Lister};
+use super::source::ListError;
 use crate::target::{OptionError, Target, TargetSet};
 use crate::telemetry::{RefreshResult, Telemetry};
 
-/// The state of the cache thread.
+/// How much of a pod's name is shown. The API server takes 63 characters for a namespace and 253 for a pod.
+const SHOWN_NAME_CHARS: usize = 320;
+
+/// The published targets and how current they are.
 #[derive(Debug)]
-pub(super) struct Refresher {
-    lister: Lister,
+pub(super) struct Publisher {
     scopes: Vec<Scope>,
-    interval: Duration,
     own_address: Option<OwnAddress>,
     cache: TargetCache,
     telemetry: Arc<Telemetry>,
-    stop: Receiver<Infallible>,
     /// What is published, or will be as soon as every scope has been answered.
     targets: Arc<TargetSet>,
     is_published: bool,
@@ -33,29 +29,47 @@ pub(super) struct Refresher {
     reported: HashMap<String, OptionError>,
 }
 
-/// What one list is of, and how its lists went so far.
+/// What is listed or watched by itself, and how that went so far.
 #[derive(Debug)]
 struct Scope {
     /// `None`: all namespaces.
     namespace: Option<String>,
-    due: Instant,
-    backoff: Backoff,
     last_success: Option<Moment>,
     /// The API server has said no, which only a person can change.
     is_refused: bool,
     error: Option<Arc<str>>,
 }
 
-/// What the lists of one refresh came to.
+/// What is published together. The lists in it are older than the changes.
 #[derive(Debug, Default)]
-struct Outcome {
-    /// The namespaces that were listed, and their targets.
-    listed: Vec<Option<String>>,
-    targets: Vec<Target>,
-    summary: Summary,
+pub(super) struct Refresh {
+    /// By index of the scope, in the order in which it happened.
+    pub(super) news: Vec<(usize, News)>,
+    /// The targets of all scopes that were listed.
+    pub(super) listed: Vec<Target>,
+    /// The targets of single pods by uid; none for a pod that has none any more.
+    pub(super) changed: HashMap<String, Vec<Target>>,
 }
 
-/// What the log says about the lists of one refresh.
+/// What a scope's list or watch came to.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A complete list, begun then.
+    Listed(Moment),
+    /// The watch goes on: all changes until then are known.
+    Current(Moment),
+    Failed(ListError),
+}
+
+impl Refresh {
+    /// Whether a list of the scope may be added: there is no other list of it yet, and no change that is older.
+    pub(super) fn is_before_list(&self, scope: usize) -> bool {
+        let is_list = |(of, news): &(usize, News)| *of == scope && matches!(news, News::Listed(_));
+        self.changed.is_empty() && !self.news.iter().any(is_list)
+    }
+}
+
+/// What the log says about one refresh.
 #[derive(Debug, Default)]
 struct Summary {
     failures: usize,
@@ -63,85 +77,33 @@ struct Summary {
     has_recovered: bool,
 }
 
-impl Refresher {
+impl Publisher {
+    /// `scopes`: the namespace of each, `None` for all.
     pub(super) fn new(
         settings: &DiscoverySettings,
-        lister: Lister,
+        scopes: Vec<Option<String>>,
         cache: TargetCache,
         telemetry: Arc<Telemetry>,
-        stop: Receiver<Infallible>,
-    ) -> Refresher {
-        let scopes = lister.scopes(&settings.namespaces);
-        Refresher {
-            lister,
+    ) -> Publisher {
+        Publisher {
             scopes: scopes.into_iter().map(Scope::new).collect(),
-            interval: settings.interval,
             own_address: settings.own_address.map(OwnAddress::new),
             cache,
             telemetry,
-            stop,
             targets: Arc::default(),
             is_published: false,
             reported: HashMap::new(),
         }
     }
 
-    /// Refreshes until the other end of the channel is dropped.
-    pub(super) fn run(mut self) {
-        loop {
-            let outcome = self.list_due();
-            // A list that was interrupted is nobody's fault.
-            if self.stop.try_recv() == Err(TryRecvError::Disconnected) {
-                return;
-            }
-            self.apply(outcome);
-            let due = self.scopes.iter().map(|scope| scope.due).min();
-            let wait = due.map_or(self.interval, |due| {
-                due.saturating_duration_since(Instant::now())
-            });
-            if self.stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
-                return;
-            }
-        }
-    }
-
-    /// Lists what is due. The ones that succeed are due together again, so that they stay one refresh.
-    fn list_due(&mut self) -> Outcome {
-        let now = Instant::now();
-        let mut outcome = Outcome::default();
-        let mut succeeded = Vec::new();
-        for scope in self.scopes.iter_mut().filter(|scope| scope.due <= now) {
-            let begin = Moment::now();
-            match self.lister.list(scope.namespace.as_deref()) {
-                Ok(targets) => {
-                    self.telemetry.count_refresh(RefreshResult::Ok);
-                    outcome.summary.has_recovered |= scope.backoff.is_failing();
-                    outcome.listed.push(scope.namespace.clone());
-                    outcome.targets.extend(targets);
-                    scope.succeeded(begin);
-                    succeeded.push(scope);
-                }
-                Err(error) => {
-                    self.telemetry.count_refresh(error.result());
-                    let text = scope.failed(&error);
-                    outcome.summary.failures += 1;
-                    outcome.summary.first_failure.get_or_insert(text);
-                }
-            }
-        }
-        let due = Instant::now() + self.interval;
-        for scope in succeeded {
-            scope.due = due;
-        }
-        outcome
-    }
-
     /// Publishes what changed and writes the line of this refresh.
-    fn apply(&mut self, outcome: Outcome) {
+    pub(super) fn apply(&mut self, refresh: Refresh) {
         let counts = self.counts();
         let was_published = self.is_published;
-        let is_changed =
-            !outcome.listed.is_empty() && self.take_over(&outcome.listed, outcome.targets);
+        let listed = self.listed_namespaces(&refresh);
+        let summary = self.take_note(refresh.news);
+        let is_changed = (!listed.is_empty() || !refresh.changed.is_empty())
+            && self.take_over(&listed, refresh.listed, refresh.changed);
         if self.is_ready() && (is_changed || !self.is_published) {
             self.cache.publish(Arc::clone(&self.targets));
             self.is_published = true;
@@ -156,23 +118,68 @@ impl Refresher {
         } else {
             Vec::new()
         };
-        let is_news = was_published != self.is_published || counts != self.counts();
-        self.log(&outcome.summary, is_news, &bad);
+        // What changes by a watch goes to debug: a rollout must not fill the log.
+        let is_news =
+            was_published != self.is_published || (!listed.is_empty() && counts != self.counts());
+        self.log(&summary, is_news, &bad);
     }
 
-    /// Replaces the targets of the namespaces that were listed; true if that changed anything.
-    fn take_over(&mut self, listed: &[Option<String>], mut targets: Vec<Target>) -> bool {
+    fn listed_namespaces(&self, refresh: &Refresh) -> Vec<Option<String>> {
+        let namespace = |(scope, news): &(usize, News)| {
+            matches!(news, News::Listed(_)).then(|| self.scopes[*scope].namespace.clone())
+        };
+        refresh.news.iter().filter_map(namespace).collect()
+    }
+
+    fn take_note(&mut self, news: Vec<(usize, News)>) -> Summary {
+        let mut summary = Summary::default();
+        for (index, news) in news {
+            let scope = &mut self.scopes[index];
+            match news {
+                News::Listed(begin) => {
+                    self.telemetry.count_refresh(RefreshResult::Ok);
+                    summary.has_recovered |= scope.error.is_some();
+                    scope.succeeded(begin);
+                }
+                News::Current(moment) => {
+                    summary.has_recovered |= scope.error.is_some();
+                    scope.succeeded(moment);
+                }
+                News::Failed(error) => {
+                    self.telemetry.count_refresh(error.result());
+                    let text = scope.failed(&error);
+                    summary.failures += 1;
+                    summary.first_failure.get_or_insert(text);
+                }
+            }
+        }
+        summary
+    }
+
+    /// Replaces the targets of the namespaces that were listed and those of the pods that changed; true if that
+    /// changed anything.
+    fn take_over(
+        &mut self,
+        listed: &[Option<String>],
+        targets: Vec<Target>,
+        mut changed: HashMap<String, Vec<Target>>,
+    ) -> bool {
+        let mut new = targets;
+        new.retain(|target| !changed.contains_key(&target.uid));
+        new.extend(changed.values_mut().flat_map(std::mem::take));
         if let Some(own_address) = &self.own_address {
-            own_address.remove_self(&mut targets, &self.targets);
+            own_address.remove_self(&mut new, &self.targets);
         }
-        if !listed.contains(&None) {
-            let kept = self.targets.targets().filter(|target| {
-                let is_listed = |name: &Option<String>| name.as_ref() == Some(&target.namespace);
-                !listed.iter().any(is_listed)
-            });
-            targets.extend(kept.map(|target| Target::clone(target)));
-        }
-        let targets = TargetSet::new(targets, &self.targets);
+        let is_listed = |namespace: &str| {
+            let is_it = |name: &Option<String>| name.as_deref().is_none_or(|n| n == namespace);
+            listed.iter().any(is_it)
+        };
+        let kept = self
+            .targets
+            .targets()
+            .filter(|target| !is_listed(&target.namespace) && !changed.contains_key(&target.uid));
+        let targets = kept.cloned().chain(new.into_iter().map(Arc::new));
+        let targets = TargetSet::from_shared(targets, &self.targets);
         let is_changed = targets != *self.targets;
         if is_changed {
             self.targets = Arc::new(targets);
@@ -217,6 +224,9 @@ impl Refresher {
         } else {
             Level::Debug
         };
+        if level > log::max_level() {
+            return;
+        }
         let mut line = "pod list: ".to_owned();
         if let Some(failure) = &summary.first_failure {
             line += failure;
@@ -249,31 +259,24 @@ fn bad_option(target: &Target) -> Option<String> {
     Some(format!("{name:?}: {error}"))
 }
 
-/// How much of a pod's name is shown. The API server takes 63 characters for a namespace and 253 for a pod.
-const SHOWN_NAME_CHARS: usize = 320;
-
 impl Scope {
     fn new(namespace: Option<String>) -> Scope {
         Scope {
             namespace,
-            due: Instant::now(),
-            backoff: Backoff::default(),
             last_success: None,
             is_refused: false,
             error: None,
         }
     }
 
-    fn succeeded(&mut self, begin: Moment) {
-        self.backoff.succeeded();
-        self.last_success = Some(begin);
+    fn succeeded(&mut self, moment: Moment) {
+        self.last_success = Some(moment);
         self.is_refused = false;
         self.error = None;
     }
 
-    /// Sets the next try, and returns what to say.
+    /// Returns what to say.
     fn failed(&mut self, error: &ListError) -> Arc<str> {
-        self.due = Instant::now() + self.backoff.failed(error.retry_after());
         self.is_refused = error.is_refused();
         let text: Arc<str> = match &self.namespace {
             Some(namespace) => format!("namespace {namespace:?}: {error}").into(),

@@ -1,0 +1,83 @@
+//! The URLs of the pod list and of the watch. Pure text.
+//!
+//! Parameters: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
+
+use std::time::Duration;
+
+use super::JOB_NAME_KEY;
+use super::options::percent_encoded;
+
+/// Pods asked for at once. An API server that answers from its watch cache sends all of them all the same.
+const PAGE_LIMIT: u32 = 500;
+
+/// How old the state may be that a list shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// Any state that the API server has seen: from its watch cache, which costs etcd nothing.
+    Any,
+    /// That of this resource version or a later one, so that a list is never behind what a watch has shown.
+    NotOlderThan(String),
+    /// The latest, which only etcd knows.
+    Latest,
+}
+
+/// One page. A page after the first must not name a resource version: the API server takes it from the continue token.
+pub(super) fn page_url(
+    base_url: &str,
+    namespace: Option<&str>,
+    freshness: &Freshness,
+    continue_token: Option<&str>,
+) -> String {
+    let pods = pods_url(base_url, namespace);
+    let limit = format!("&limit={PAGE_LIMIT}");
+    if let Some(token) = continue_token {
+        return format!("{pods}{limit}&continue={}", query_encoded(token));
+    }
+    match freshness {
+        Freshness::Any => {
+            format!("{pods}{limit}&resourceVersion=0&resourceVersionMatch=NotOlderThan")
+        }
+        // With a limit beside it the API server would pass the list on to etcd (client-go leaves it out too).
+        Freshness::NotOlderThan(version) => {
+            let version = query_encoded(version);
+            format!("{pods}&resourceVersion={version}&resourceVersionMatch=NotOlderThan")
+        }
+        Freshness::Latest => format!("{pods}{limit}"),
+    }
+}
+
+pub(super) fn watch_url(
+    base_url: &str,
+    namespace: Option<&str>,
+    resource_version: &str,
+    timeout: Duration,
+) -> String {
+    let pods = pods_url(base_url, namespace);
+    let version = query_encoded(resource_version);
+    // 0 would mean the server's own default.
+    let seconds = timeout.as_secs().max(1);
+    format!(
+        "{pods}&watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
+    )
+}
+
+fn pods_url(base_url: &str, namespace: Option<&str>) -> String {
+    let namespace = namespace.map_or_else(String::new, |name| {
+        format!("namespaces/{}/", query_encoded(name))
+    });
+    let selector = query_encoded(JOB_NAME_KEY);
+    format!("{base_url}/api/v1/{namespace}pods?labelSelector={selector}")
+}
+
+/// Everything but the unreserved characters of RFC 3986 as `%XX`.
+fn query_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&percent_encoded(byte));
+        }
+    }
+    encoded
+}

@@ -1,0 +1,231 @@
+//! The watch: what happens to the pods after a list, one event a line, as it happens.
+//!
+//! An event is decoded by itself and becomes targets; nothing is kept but the line that is being read. An event type
+//! that is not known is passed over; a line that is none, or larger than an object can be, ends the watch. Runs in the
+//! watch threads.
+//!
+//! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use log::debug;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+use ureq::BodyReader;
+
+use super::client::{ApiClient, client_error, status_error};
+use super::error::{ClientError, Verb};
+use super::pod::{pod_uid, targets_from_pod};
+use super::pod_list::Item;
+use super::url::watch_url;
+use crate::target::Target;
+
+/// The largest event: etcd takes objects of 1.5 MiB, which JSON makes somewhat larger.
+const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What is kept of the memory of one line for the next.
+const LINE_BYTES_KEPT: usize = 64 * 1024;
+
+/// How much longer than the server's own limit a watch may take. As in kube-rs: the server ends it in good time, so
+/// one that goes on after that is dead.
+const OVERTIME: Duration = Duration::from_secs(5);
+
+/// What a watch says.
+#[derive(Debug)]
+pub enum PodEvent {
+    /// These are the targets of the pod from now on; none, when it is gone, done or without an IP.
+    Changed {
+        /// As in its targets.
+        uid: String,
+        /// In the order of [`targets_from_pod`].
+        targets: Vec<Target>,
+    },
+    /// Nothing that concerns targets: a bookmark, or something unknown. The API server is there.
+    Alive,
+}
+
+/// A watch that the API server has begun to answer.
+pub struct PodWatch {
+    reader: BufReader<BodyReader<'static>>,
+    line: Vec<u8>,
+    namespace: Option<String>,
+    resource_version: String,
+}
+
+impl fmt::Debug for PodWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PodWatch")
+            .field("namespace", &self.namespace)
+            .field("resource_version", &self.resource_version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ApiClient {
+    /// Follows the pods with a job name from a resource version on, for `timeout` at most; ended earlier if nothing is
+    /// heard for `idle`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be begun. Then the credentials are read again at the next request.
+    pub fn watch_pods(
+        &mut self,
+        namespace: Option<&str>,
+        resource_version: &str,
+        timeout: Duration,
+        idle: Duration,
+    ) -> Result<PodWatch, ClientError> {
+        let url = watch_url(&self.base_url, namespace, resource_version, timeout);
+        let result = self.get_authorized(&url, Some((timeout + OVERTIME, idle)));
+        let response = result.and_then(|response| match response.status().as_u16() {
+            200 => Ok(response),
+            _ => Err(status_error(response, Verb::Watch, namespace)),
+        });
+        let response = response.inspect_err(|_| self.expire_credentials())?;
+        Ok(PodWatch {
+            reader: BufReader::new(response.into_body().into_reader()),
+            line: Vec::new(),
+            namespace: namespace.map(str::to_owned),
+            resource_version: resource_version.to_owned(),
+        })
+    }
+}
+
+impl PodWatch {
+    /// Waits for the next event; `None` when the server has ended the watch.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails or is silent, when a line is no event, or with the status of an ERROR event, of which
+    /// 410 says that the resource version is too old.
+    pub fn next_event(&mut self) -> Result<Option<PodEvent>, ClientError> {
+        loop {
+            self.line.clear();
+            self.line.shrink_to(LINE_BYTES_KEPT);
+            let mut limited = (&mut self.reader).take(LINE_BYTES_MAX);
+            limited
+                .read_until(b'\n', &mut self.line)
+                .map_err(|error| client_error(ureq::Error::from(error)))?;
+            if self.line.is_empty() {
+                return Ok(None);
+            }
+            if self.line.pop() != Some(b'\n') {
+                return Err(match limited.limit() {
+                    0 => ClientError::TooLarge {
+                        limit: "8 MiB in one event",
+                    },
+                    _ => ClientError::Connection(io::ErrorKind::UnexpectedEof.into()),
+                });
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return self.event().map(Some);
+            }
+        }
+    }
+
+    /// What the next watch goes on from.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+
+    fn event(&mut self) -> Result<PodEvent, ClientError> {
+        let (kind, _) = decode::<IgnoredAny>(&self.line)?;
+        match kind.as_str() {
+            "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" => self.pod_event(&kind),
+            "ERROR" => Err(self.error()?),
+            _ => {
+                let shown: String = kind.chars().take(40).collect();
+                debug!("watch: event of the unknown type {shown:?}");
+                Ok(PodEvent::Alive)
+            }
+        }
+    }
+
+    fn pod_event(&mut self, kind: &str) -> Result<PodEvent, ClientError> {
+        let (_, item) = decode::<Item>(&self.line)?;
+        let Some(Item(Some(pod))) = item else {
+            debug!("watch: {kind} of something that is no pod");
+            return Ok(PodEvent::Alive);
+        };
+        if let Some(version) = &pod.metadata.resource_version
+            && !version.is_empty()
+        {
+            self.resource_version.clone_from(version);
+        }
+        let Some(uid) = pod_uid(&pod).filter(|_| kind != "BOOKMARK") else {
+            return Ok(PodEvent::Alive);
+        };
+        let targets = match kind {
+            "DELETED" => Vec::new(),
+            _ => targets_from_pod(&pod),
+        };
+        Ok(PodEvent::Changed { uid, targets })
+    }
+
+    /// The `Status` of an ERROR event; whatever is missing in it, the watch cannot go on.
+    fn error(&self) -> Result<ClientError, ClientError> {
+        let (_, status) = decode::<Value>(&self.line)?;
+        let status = status.unwrap_or_default();
+        let code = status["code"]
+            .as_u64()
+            .and_then(|code| code.try_into().ok());
+        Ok(ClientError::Status {
+            status: code.unwrap_or(500),
+            verb: Verb::Watch,
+            namespace: self.namespace.clone(),
+            message: status["message"].as_str().unwrap_or_default().to_owned(),
+            retry_after: status["details"]["retryAfterSeconds"]
+                .as_u64()
+                .map(Duration::from_secs),
+        })
+    }
+}
+
+/// Type and object of an event.
+fn decode<'de, T: Deserialize<'de>>(line: &'de [u8]) -> Result<(String, Option<T>), ClientError> {
+    serde_json::from_slice(line)
+        .map(|Event { kind, object }| (kind, object))
+        .map_err(ClientError::Malformed)
+}
+
+struct Event<T> {
+    kind: String,
+    object: Option<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Event<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Event<T>, D::Error> {
+        deserializer.deserialize_map(EventVisitor(PhantomData))
+    }
+}
+
+struct EventVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for EventVisitor<T> {
+    type Value = Event<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a watch event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event<T>, A::Error> {
+        let mut event = Event {
+            kind: String::new(),
+            object: None,
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "type" => event.kind = map.next_value::<Option<String>>()?.unwrap_or_default(),
+                "object" => event.object = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(event)
+    }
+}
