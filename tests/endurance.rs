@@ -4,6 +4,8 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::tick;
+
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
 use crate::support::program::{Program, TempFile, pod};
 
@@ -51,6 +53,17 @@ fn size(pid: u32) -> (u64, usize, u64) {
     (field("Threads:"), descriptors, field("VmRSS:"))
 }
 
+/// The same, with the threads once those of connections that were just closed have ended.
+fn settled_size(pid: u32) -> (u64, usize, u64) {
+    let ticks = tick(Duration::from_millis(20));
+    ticks
+        .iter()
+        .take(25)
+        .map(|_| size(pid))
+        .min_by_key(|size| size.0)
+        .unwrap()
+}
+
 /// The fake pods and the list of them.
 struct Pods {
     _fakes: Vec<FakePod>,
@@ -67,7 +80,7 @@ impl Pods {
             .enumerate()
             .map(|(number, fake)| {
                 let port = fake.address.port().to_string();
-                let timeout = if is_healthy(number) { "5" } else { "0.3" };
+                let timeout = if is_healthy(number) { "20" } else { "0.15" };
                 let labels = [
                     ("job-name", "web"),
                     ("port", port.as_str()),
@@ -89,7 +102,7 @@ fn is_healthy(number: usize) -> bool {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes the better part of a minute"]
 fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
     let pods = Pods::start();
     let settings = [("CLIENT_WORKERS", "32"), ("MAX_BODY_BYTES", "100000")];
@@ -119,12 +132,15 @@ fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
         // Read what it logs, or the pipe fills up.
         program.log();
         if round == SETTLED {
-            settled = Some(size(program.pid()));
+            settled = Some(settled_size(program.pid()));
         }
     }
     let (threads, descriptors, resident) = settled.unwrap();
-    let (threads_after, descriptors_after, resident_after) = size(program.pid());
-    assert_eq!(threads_after, threads);
+    let (threads_after, descriptors_after, resident_after) = settled_size(program.pid());
+    assert!(
+        threads_after <= threads,
+        "{threads} then {threads_after} threads"
+    );
     // Which of the connections are just being opened differs from round to round.
     assert!(
         descriptors_after <= descriptors + 20,
