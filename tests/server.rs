@@ -379,6 +379,16 @@ fn a_request_is_one_line_in_the_log() {
     assert_eq!(program.log().len(), before + 1);
 }
 
+#[test]
+fn a_long_job_is_cut_in_the_log() {
+    let (_fake, file) = one_pod();
+    let mut program = Program::with_pods(&file, &[]);
+    let answer = program.get(&format!("/metrics?job=web&job={}", "x".repeat(8000)));
+    assert_eq!(answer.up("web-0"), Some(true));
+    let line = program.wait_for_log("job=\"web,xxx");
+    assert!(line.len() < 500, "{line}");
+}
+
 #[track_caller]
 fn check_shutdown(signal: &str) {
     let (go, wait) = unbounded();

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::address::PublicAddress;
 use super::front::{Answer, FrontRequest};
+use super::request_error::shown;
 use super::route::{RequestError, Route, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
 use crate::aggregate::{ProbeResult, ProbeWants, Reason};
@@ -73,15 +74,16 @@ impl Answering {
                 self.metrics(&asked)
                     .unwrap_or_else(|error| Answer::from(&error))
             });
-            self.send(asked.request, "/metrics", answer);
+            telemetry.count_request("/metrics", answer.status);
+            asked.request.answer(answer);
             drop(busy);
         }
     }
 
-    /// Counts the answer and gives it to the front.
+    /// Counts the answer and gives it to the front. Never waits: others are served by the same thread.
     pub(super) fn send(&self, request: FrontRequest, path: &str, answer: Answer) {
         self.sources.telemetry.count_request(path, answer.status);
-        request.answer(answer);
+        request.answer_now(answer);
     }
 
     pub(super) fn refuse(&self, request: FrontRequest, path: &str, error: &RequestError) {
@@ -116,7 +118,8 @@ impl Answering {
         let done = move |result: ProbeResult| {
             let answer = probe_answer(&probed, result);
             telemetry.count_request("/probe", answer.status);
-            request.answer(answer);
+            // The client worker has other targets to scrape.
+            request.answer_now(answer);
         };
         self.sources
             .aggregator
@@ -137,7 +140,7 @@ impl Answering {
         let mut targets = set
             .select(&asked.jobs)
             .ok_or_else(|| RequestError::UnknownJob(asked.jobs.join(", ")))?;
-        let mut name = format!("job={:?}", asked.jobs.join(","));
+        let mut name = format!("job={}", shown(&asked.jobs.join(",")));
         if let Some(shard) = asked.shard {
             targets.retain(|target| shard.contains(&target.uid));
             name += &format!(" shard={shard}");

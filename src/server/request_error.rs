@@ -41,7 +41,7 @@ pub enum RequestError {
     Panic,
 }
 
-/// Longest piece of a request that an answer repeats.
+/// Longest piece of a request that an answer or a log line repeats.
 const SHOWN_CHARS_MAX: usize = 100;
 
 impl RequestError {
@@ -140,7 +140,8 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-fn shown(text: &str) -> String {
+/// Text of a client on one line, quoted, escaped and cut.
+pub(super) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     format!("{cut:?}")
 }

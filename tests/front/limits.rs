@@ -184,6 +184,27 @@ fn answers_that_nobody_takes_make_room_for_others() {
 }
 
 #[test]
+fn an_answer_that_must_not_wait_is_refused_where_there_is_no_room() {
+    let front = TestFront::start(|settings| {
+        settings.limits.unsent_bytes_max = LARGE;
+        settings.limits.unsent_time = PATIENCE;
+        settings.limits.unsent_stall_time = PATIENCE;
+    });
+    let mut deaf = front.client();
+    deaf.send(large_request().as_bytes());
+    let mut client = front.client();
+    // What clients do not take counts from 64 KiB on: hundreds of them could hold the rest.
+    eventually("the room is taken", || {
+        client.get("/now/100000").starts_with("503 other clients")
+    });
+    assert_eq!(client.get("/now/60000").len(), "200 ".len() + 60_000);
+    drop(deaf);
+    eventually("the room is free", || {
+        client.get("/now/100000").len() == "200 ".len() + 100_000
+    });
+}
+
+#[test]
 fn a_last_answer_is_readable_whatever_the_client_still_sends() {
     let front = TestFront::start(|settings| {
         settings.limits = Limits {

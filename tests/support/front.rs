@@ -126,6 +126,11 @@ fn answer(request: FrontRequest, hold: &Sender<FrontRequest>) {
         request.answer(bytes_answer(length, length));
         return;
     }
+    if let Some(bytes) = url.strip_prefix("/now/") {
+        let length = bytes.parse().unwrap();
+        request.answer_now(bytes_answer(length, length));
+        return;
+    }
     match url.as_str() {
         "/hold" => hold.send(request).unwrap(),
         "/drop" => drop(request),

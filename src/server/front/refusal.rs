@@ -43,6 +43,8 @@ pub enum Refusal {
     NoAnswer,
     /// 503: all connections are being answered.
     Full,
+    /// 503: clients that do not read their answers hold all the room there is for answers.
+    NoRoom,
     /// 503: the server is about to end.
     Stopping,
     /// 505: neither HTTP/1.0 nor HTTP/1.1.
@@ -70,7 +72,7 @@ impl Refusal {
             Refusal::Expect => 417,
             Refusal::HeadTooLarge | Refusal::TooManyHeaders => 431,
             Refusal::NoAnswer => 500,
-            Refusal::Full | Refusal::Stopping => 503,
+            Refusal::Full | Refusal::NoRoom | Refusal::Stopping => 503,
             Refusal::Version => 505,
         }
     }
@@ -113,6 +115,7 @@ impl Refusal {
             Refusal::Expect => "only Expect: 100-continue is understood; leave it out",
             Refusal::NoAnswer => "internal error, please report it; the log has more",
             Refusal::Full => "all connections are busy; try again, or raise MAX_CONNECTIONS",
+            Refusal::NoRoom => "other clients do not read their answers; try again",
             Refusal::Stopping => "the server is shutting down; try again",
             Refusal::Version => "only HTTP/1.0 and HTTP/1.1 are spoken",
             Refusal::TargetTooLong => "the URL is longer than 8 KiB; ask for fewer jobs",

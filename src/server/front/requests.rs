@@ -22,6 +22,7 @@ use tiny_http::{Request, Server};
 
 use super::answer::Answer;
 use super::head::Head;
+use super::refusal::Refusal;
 use super::room::{Room, Share};
 
 /// Carries the number of a request. A client cannot set it: only known headers are forwarded.
@@ -237,10 +238,22 @@ impl FrontRequest {
 
     /// Gives the answer to the connection's thread, which sends it.
     ///
-    /// Returns at once for an answer of up to 1 MiB; for a larger one as soon as there is room for it among those
+    /// Returns at once for an answer of up to 64 KiB; for a larger one as soon as there is room for it among those
     /// that clients have not taken yet.
     pub fn answer(self, answer: Answer) {
         let share = self.room.take(answer.length, &self.place.tcp);
+        self.hand_over(answer, share);
+    }
+
+    /// The same, but never waits: where there is no room for the answer, the client gets 503.
+    pub fn answer_now(self, answer: Answer) {
+        match self.room.try_take(answer.length, &self.place.tcp) {
+            Some(share) => self.hand_over(answer, share),
+            None => self.hand_over(Answer::from(Refusal::NoRoom), Share::none()),
+        }
+    }
+
+    fn hand_over(self, answer: Answer, share: Share) {
         // An error means that the connection has ended: nobody waits for the answer.
         let _ = self.place.answers.send((answer, share));
     }

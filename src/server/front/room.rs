@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use crate::telemetry::{FrontEvent, Telemetry};
 
-/// Answers up to this size need no room: the kernel takes most of one at once, and an answer to a probe must never
-/// wait for anything.
-const SMALL_BYTES_MAX: usize = 1024 * 1024;
+/// Answers up to this size need no room, so that no probe ever waits for any; those of all connections together are
+/// a small part of the room.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
 
 /// The room.
 #[derive(Debug)]
@@ -81,13 +81,35 @@ impl Room {
         if bytes <= SMALL_BYTES_MAX {
             return Share::none();
         }
-        let bytes_max = self.limits.unsent_bytes_max;
         let mut sending = self.sending();
-        while !sending.answers.is_empty() && sending.bytes.saturating_add(bytes) > bytes_max {
+        while !self.fits(&sending, bytes) {
             let wait = self.cut_one_off(&mut sending);
             let waited = self.changed.wait_timeout(sending, wait);
             (sending, _) = waited.expect("no panic while the room is locked");
         }
+        self.share(&mut sending, bytes, tcp)
+    }
+
+    /// Takes room without waiting for it; `None` when there is too little.
+    pub(super) fn try_take(self: &Arc<Self>, bytes: usize, tcp: &Arc<TcpStream>) -> Option<Share> {
+        if bytes <= SMALL_BYTES_MAX {
+            return Some(Share::none());
+        }
+        let mut sending = self.sending();
+        if self.fits(&sending, bytes) {
+            return Some(self.share(&mut sending, bytes, tcp));
+        }
+        // Nobody waits, but the next one may have room.
+        self.cut_one_off(&mut sending);
+        None
+    }
+
+    fn fits(&self, sending: &Sending, bytes: usize) -> bool {
+        let all = sending.bytes.saturating_add(bytes);
+        sending.answers.is_empty() || all <= self.limits.unsent_bytes_max
+    }
+
+    fn share(self: &Arc<Self>, sending: &mut Sending, bytes: usize, tcp: &Arc<TcpStream>) -> Share {
         let (started, progress) = (Instant::now(), Arc::default());
         let entry = Entry {
             bytes,
