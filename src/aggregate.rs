@@ -96,15 +96,19 @@ impl Aggregator {
     /// Scrapes the targets, which have to be in the order of answers, and merges what they send.
     ///
     /// Ends when all have answered or failed, at the latest at `deadline`; a target that is not done by then is
-    /// `up 0`.
+    /// `up 0`. `None` as soon as `is_wanted` says no: targets that have not been scraped by then are not scraped.
     pub fn scrape(
         &self,
         set: &TargetSet,
         targets: &[Arc<Target>],
         deadline: Option<Instant>,
-    ) -> Answer {
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Option<Answer> {
         let start = Instant::now();
-        let mut results = self.collect(targets, deadline);
+        let mut results = self.collect(targets, deadline, is_wanted);
+        if !is_wanted() {
+            return None;
+        }
         self.last_scrapes.remember(set, targets, &results);
         let mut summary = Summary {
             targets: targets.len(),
@@ -122,7 +126,7 @@ impl Aggregator {
         self.telemetry
             .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();
-        Answer { text, summary }
+        Some(Answer { text, summary })
     }
 
     /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
@@ -171,7 +175,12 @@ impl Aggregator {
     }
 
     /// One result for each target, in their order.
-    fn collect(&self, targets: &[Arc<Target>], deadline: Option<Instant>) -> Vec<ScrapeResult> {
+    fn collect(
+        &self,
+        targets: &[Arc<Target>],
+        deadline: Option<Instant>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Vec<ScrapeResult> {
         let start = Instant::now();
         let order = self.last_scrapes.scrape_order(targets);
         let batch = order
@@ -184,11 +193,11 @@ impl Aggregator {
         });
         let hand_in_time = HAND_IN_TIME.min(left / 4);
         let scrapes_end = deadline.map(|deadline| deadline - hand_in_time);
-        for mut result in self
-            .pool
-            .scrape(batch, scrapes_end, hand_in_time)
-            .take(targets.len())
-        {
+        let mut incoming = self.pool.scrape(batch, scrapes_end, hand_in_time);
+        for _ in targets {
+            let Some(mut result) = incoming.next(is_wanted) else {
+                break;
+            };
             result.index = order[result.index];
             let index = result.index;
             results[index] = Some(result);

@@ -1,7 +1,7 @@
 //! The built program seen by a scraper: answers, status codes, headers, deadline, shutdown.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -377,6 +377,40 @@ fn a_request_is_one_line_in_the_log() {
         assert!(line.contains(text), "no {text:?} in: {line}");
     }
     assert_eq!(program.log().len(), before + 1);
+}
+
+#[test]
+fn a_request_whose_client_has_left_stops_costing() {
+    let (go, wait) = unbounded();
+    let slow = FakePod::start(Behaviour::Wait(wait, SMALL_BODY.to_owned()));
+    let pods: Vec<_> = (0..20)
+        .map(|number| pod_at("n", &format!("p{number}"), "slow", slow.address))
+        .collect();
+    let program = Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "1")]);
+    let mut client = TcpStream::connect(program.address).unwrap();
+    client
+        .write_all(b"GET /metrics?job=slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    slow.requests.recv_timeout(PATIENCE).unwrap();
+    // The answer to half a farewell says that the rest was not scraped, so it comes before any pod has answered.
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("keep the connection"),
+        "{answer}"
+    );
+    go.send(()).unwrap();
+    // One scrape was under way; the next one is that of the next request.
+    thread::scope(|scope| {
+        let next = scope.spawn(|| program.get("/metrics?job=slow"));
+        for _ in 0..20 {
+            slow.requests.recv_timeout(PATIENCE).unwrap();
+            go.send(()).unwrap();
+        }
+        assert_eq!(next.join().unwrap().text().matches("} 1\n").count(), 3 * 20);
+    });
+    assert_eq!(slow.requests.try_iter().count(), 0);
 }
 
 #[test]

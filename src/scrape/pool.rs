@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use threadpool::ThreadPool;
 
 use super::client::{PodAnswer, ProbeWants, ScrapeClient};
@@ -24,6 +24,9 @@ use crate::telemetry::Telemetry;
 const QUEUE_MAX: usize = 1024;
 /// A worker gives a larger body buffer back after the scrape, so that one huge body is not held for ever.
 const BODY_BUFFER_BYTES_KEPT: usize = 4 << 20;
+
+/// Between two looks whether the results are still wanted.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What became of one target of a batch.
 #[derive(Debug)]
@@ -94,14 +97,17 @@ pub struct Results {
     closed: Arc<AtomicBool>,
 }
 
-impl Iterator for Results {
-    type Item = ScrapeResult;
-
-    /// The next result; `None` when all are in or the time for them is over.
-    fn next(&mut self) -> Option<ScrapeResult> {
-        match self.until {
-            Some(until) => self.results.recv_deadline(until).ok(),
-            None => self.results.recv().ok(),
+impl Results {
+    /// The next result; `None` when all are in, the time for them is over, or nobody wants them any more.
+    pub fn next(&mut self, is_wanted: &dyn Fn() -> bool) -> Option<ScrapeResult> {
+        loop {
+            let look = Instant::now() + LOOK_INTERVAL;
+            let until = self.until.map_or(look, |until| until.min(look));
+            match self.results.recv_deadline(until) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Timeout) if until == look && is_wanted() => {}
+                Err(_) => return None,
+            }
         }
     }
 }

@@ -133,6 +133,10 @@ impl Answering {
     }
 
     fn metrics(&self, asked: &ScrapeRequest) -> Result<Answer, RequestError> {
+        let is_wanted = || !asked.request.is_abandoned();
+        if !is_wanted() {
+            return Err(RequestError::Abandoned);
+        }
         if asked.deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(RequestError::WaitedTooLong);
         }
@@ -146,7 +150,9 @@ impl Answering {
             name += &format!(" shard={shard}");
         }
         let aggregator = &self.sources.aggregator;
-        let answer = aggregator.scrape(&set, &targets, asked.deadline);
+        let answer = aggregator
+            .scrape(&set, &targets, asked.deadline, &is_wanted)
+            .ok_or(RequestError::Abandoned)?;
         log::log!(level(answer.summary.down > 0), "{name} {}", answer.summary);
         Ok(reply::metrics(answer.text, self.gzip_level(&asked.request)))
     }

@@ -35,6 +35,9 @@ pub enum RequestError {
     TooManyWaiting,
     /// 503: the deadline came while the request waited for a server worker.
     WaitedTooLong,
+    /// 503: the client closed its side of the connection while the pods were scraped. Almost always nobody is there
+    /// to read it.
+    Abandoned,
     /// 503: the server is about to end.
     ShuttingDown,
     /// 500: a panic, an error in this program.
@@ -64,6 +67,7 @@ impl RequestError {
             RequestError::NotReady
             | RequestError::TooManyWaiting
             | RequestError::WaitedTooLong
+            | RequestError::Abandoned
             | RequestError::ShuttingDown => 503,
         }
     }
@@ -132,6 +136,7 @@ impl fmt::Display for RequestError {
             RequestError::WaitedTooLong => {
                 f.write_str("the scrape timeout was over before a server worker was free; more SERVER_WORKERS may help")
             }
+            RequestError::Abandoned => f.write_str("keep the connection open until the answer"),
             RequestError::ShuttingDown => f.write_str("the server is shutting down"),
             RequestError::Panic => f.write_str("internal error, please report it; the log has more"),
         }

@@ -3,19 +3,25 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
 
 use super::Shared;
 use super::answer::Answer;
 use super::connections::{Begin, Place};
 use super::head::{Head, HeadBuffer};
 use super::refusal::Refusal;
+use super::requests::Awaited;
 use super::room::Share;
 use super::stream::{ClientStream, Progress};
 use crate::telemetry::FrontEvent;
 
 /// Read from the client at once; most heads are smaller.
 const READ_BYTES: usize = 2 * 1024;
+/// Between two looks whether the client still waits for its answer.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A body up to this size goes out in one write with its head.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
@@ -181,11 +187,11 @@ impl Connection<'_> {
     /// Has the request answered; answers whether the client may send another one.
     fn answer(&mut self, head: &Head) -> Result<bool, End> {
         let shared = self.shared;
-        let answers = shared.requests.send(head, self.tcp).map_err(|error| {
+        let awaited = shared.requests.send(head, self.tcp).map_err(|error| {
             log::debug!("connection {}: {error}", self.place.id());
             Refusal::Stopping
         })?;
-        let Ok((answer, share)) = answers.recv() else {
+        let Some((answer, share)) = self.wait(&awaited) else {
             let stopping = shared.connections.is_stopping();
             return Err(if stopping {
                 Refusal::Stopping
@@ -197,6 +203,22 @@ impl Connection<'_> {
         let keep_alive = head.keep_alive && !shared.connections.is_stopping();
         self.send_with(answer, share, keep_alive)?;
         Ok(keep_alive)
+    }
+
+    /// Waits for the answer and looks whether the client does so too; `None` when there will be none.
+    fn wait(&mut self, awaited: &Awaited) -> Option<(Answer, Share)> {
+        loop {
+            match awaited.answer.recv_timeout(LOOK_INTERVAL) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.stream.has_left() {
+                        awaited.left.store(true, Ordering::Relaxed);
+                        return awaited.answer.recv().ok();
+                    }
+                }
+            }
+        }
     }
 
     fn send_with(&mut self, answer: Answer, share: Share, keep_alive: bool) -> Result<(), End> {

@@ -52,6 +52,16 @@ struct Pending {
 struct AnswerPlace {
     answers: Sender<(Answer, Share)>,
     tcp: Arc<TcpStream>,
+    left: Arc<AtomicBool>,
+}
+
+/// What the connection waits for.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    /// The answer comes out of it, or its end if nobody answers.
+    pub(super) answer: Receiver<(Answer, Share)>,
+    /// To be set when the client has left.
+    pub(super) left: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Requests {
@@ -157,13 +167,10 @@ impl Requests {
             .expect("no panic while the map is locked")
     }
 
-    /// Gives a request to tiny_http. Its answer, or the end of the channel if nobody answers, comes to the receiver.
-    pub(super) fn send(
-        &self,
-        head: &Head,
-        tcp: &Arc<TcpStream>,
-    ) -> io::Result<Receiver<(Answer, Share)>> {
-        let (answers, receiver) = bounded(1);
+    /// Gives a request to tiny_http.
+    pub(super) fn send(&self, head: &Head, tcp: &Arc<TcpStream>) -> io::Result<Awaited> {
+        let (answers, answer) = bounded(1);
+        let left = Arc::new(AtomicBool::new(false));
         let number = {
             let mut pending = self.pending();
             let number = pending.next_number;
@@ -173,6 +180,7 @@ impl Requests {
                 AnswerPlace {
                     answers,
                     tcp: Arc::clone(tcp),
+                    left: Arc::clone(&left),
                 },
             );
             number
@@ -187,7 +195,7 @@ impl Requests {
             // Half a request may be written: nothing can follow it.
             self.end(&loopback);
         }
-        written.map(|()| receiver)
+        written.map(|()| Awaited { answer, left })
     }
 
     /// Ends it all: requests that are not answered yet get no answer, threads in [`Requests::next`] return.
@@ -234,6 +242,13 @@ impl FrontRequest {
             .iter()
             .find(|header| header.field.equiv(name))?;
         Some(header.value.as_str())
+    }
+
+    /// Whether the client has closed its side of the connection meanwhile, so that most likely nobody waits for the
+    /// answer any more. It may be some tenths of a second before that shows.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.place.left.load(Ordering::Relaxed)
     }
 
     /// Gives the answer to the connection's thread, which sends it.

@@ -149,6 +149,19 @@ impl ClientStream {
         }
     }
 
+    /// Whether the client has closed its side; does not wait. A client that has sent more before is not looked through.
+    pub(super) fn has_left(&mut self) -> bool {
+        // Nothing else reads or writes meanwhile.
+        if self.tcp.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let left = match &mut self.tls {
+            None => self.tcp.peek(&mut [0]).map(|length| length == 0),
+            Some(tls) => has_left_tls(tls, &self.tcp),
+        };
+        self.tcp.set_nonblocking(false).is_err() || left.unwrap_or_else(|error| !is_wait(&error))
+    }
+
     /// Writes all of it, while the client makes progress.
     ///
     /// # Errors
@@ -220,6 +233,17 @@ fn read_tls(tls: &mut ServerConnection, mut tcp: &TcpStream, deadline: Instant) 
         return Err(io::Error::new(ErrorKind::InvalidData, error));
     }
     Ok(())
+}
+
+fn has_left_tls(tls: &mut ServerConnection, mut tcp: &TcpStream) -> io::Result<bool> {
+    let state = tls.process_new_packets().map_err(io::Error::other)?;
+    // While decrypted bytes wait to be read, what comes after them cannot be known.
+    if state.plaintext_bytes_to_read() > 0 {
+        return Ok(false);
+    }
+    let length = tls.read_tls(&mut tcp)?;
+    let state = tls.process_new_packets().map_err(io::Error::other)?;
+    Ok(length == 0 || state.peer_has_closed())
 }
 
 fn flush_tls(tls: &mut ServerConnection, mut tcp: &TcpStream, deadline: Instant) -> io::Result<()> {
