@@ -174,7 +174,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "AUTH_TOKEN_FILE",
         default: "",
         expected: "the path of a file",
-        help: "bearer token that scrapers have to send, except for /-/healthy and /-/ready. Read again when it changes",
+        help: "bearer token that scrapers have to send, except for /-/healthy and /-/ready; of several, one a line, any. Read again when it changes",
         read: |config, value| {
             set(
                 &mut config.auth_token_file,

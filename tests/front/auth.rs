@@ -107,6 +107,16 @@ fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
         status(&front, "/a", two) == "200"
     });
     assert_eq!(status(&front, "/a", one), "401");
+    // Both at once, as between the two halves of a rotation.
+    fs::write(&token.0, "two\r\n\none\n").unwrap();
+    eventually("both tokens are taken", || {
+        status(&front, "/a", one) == "200"
+    });
+    assert_eq!(status(&front, "/a", two), "200");
+    fs::write(&token.0, "two").unwrap();
+    eventually("the first token is out", || {
+        status(&front, "/a", one) == "401"
+    });
     fs::write(&token.0, "\n").unwrap();
     // Long enough for the file to be looked at a few times.
     let until = Instant::now() + RELOAD * 5;
@@ -129,8 +139,8 @@ fn a_bad_token_file_is_an_error_at_the_start() {
             "AUTH_TOKEN_FILE: the file is empty: expected a token",
         ),
         (
-            "two\nlines",
-            "AUTH_TOKEN_FILE: expected one line of at most 4096 visible ASCII characters",
+            "two words",
+            "AUTH_TOKEN_FILE: expected up to 8 lines, each a token of at most 4096 visible ASCII characters",
         ),
     ] {
         let token = TempFile::new(content.as_bytes());

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
 
-use super::auth::BearerToken;
+use super::auth::BearerTokens;
 use super::tls::{self, TlsError, TlsFiles};
 
 /// Largest file that is read: far more than any chain of certificates.
@@ -57,7 +57,7 @@ impl std::error::Error for FileError {
 pub(super) struct Files {
     pub(super) tls: Option<Watched<Arc<ServerConfig>>>,
     pub(super) needs_client_certificate: bool,
-    pub(super) token: Option<Watched<Arc<BearerToken>>>,
+    pub(super) token: Option<Watched<Arc<BearerTokens>>>,
 }
 
 impl Files {
@@ -102,8 +102,8 @@ fn load_tls(contents: &[Vec<u8>]) -> Result<Arc<ServerConfig>, FileError> {
     tls::server_config(cert, key, contents.get(2).map(Vec::as_slice)).map_err(FileError::Tls)
 }
 
-fn load_token(contents: &[Vec<u8>]) -> Result<Arc<BearerToken>, FileError> {
-    BearerToken::from_file(&contents[0])
+fn load_token(contents: &[Vec<u8>]) -> Result<Arc<BearerTokens>, FileError> {
+    BearerTokens::from_file(&contents[0])
         .map(Arc::new)
         .map_err(FileError::Token)
 }
