@@ -1,11 +1,11 @@
 //! Many rounds of everything that can go wrong: the program must not grow.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::tick;
 
+use crate::support::attack::{Size, alone};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
 use crate::support::program::{Program, TempFile, pod};
 
@@ -35,33 +35,11 @@ fn behaviour(number: usize) -> Behaviour {
     }
 }
 
-/// Threads, descriptors and resident KiB of a process.
-fn size(pid: u32) -> (u64, usize, u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |name: &str| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
-        line.split_whitespace()
-            .next()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-    };
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    (field("Threads:"), descriptors, field("VmRSS:"))
-}
-
-/// The same, with the threads once those of connections that were just closed have ended.
-fn settled_size(pid: u32) -> (u64, usize, u64) {
+/// The size, with the threads once those of connections that were just closed have ended.
+fn settled_size(pid: u32) -> Size {
     let ticks = tick(Duration::from_millis(20));
-    ticks
-        .iter()
-        .take(25)
-        .map(|_| size(pid))
-        .min_by_key(|size| size.0)
-        .unwrap()
+    let sizes = ticks.iter().take(25).map(|_| Size::of(pid));
+    sizes.min_by_key(|size| size.threads).unwrap()
 }
 
 /// The fake pods and the list of them.
@@ -104,6 +82,7 @@ fn is_healthy(number: usize) -> bool {
 #[test]
 #[ignore = "takes the better part of a minute"]
 fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
+    let _alone = alone();
     let pods = Pods::start();
     let settings = [("CLIENT_WORKERS", "32"), ("MAX_BODY_BYTES", "100000")];
     let mut program = Program::with_pods(&pods.list, &settings);
@@ -135,19 +114,15 @@ fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
             settled = Some(settled_size(program.pid()));
         }
     }
-    let (threads, descriptors, resident) = settled.unwrap();
-    let (threads_after, descriptors_after, resident_after) = settled_size(program.pid());
-    assert!(
-        threads_after <= threads,
-        "{threads} then {threads_after} threads"
-    );
+    let (before, after) = (settled.unwrap(), settled_size(program.pid()));
+    assert!(after.threads <= before.threads, "{before} then {after}");
     // Which of the connections are just being opened differs from round to round.
     assert!(
-        descriptors_after <= descriptors + 20,
-        "{descriptors} then {descriptors_after} descriptors"
+        after.descriptors <= before.descriptors + 20,
+        "{before} then {after}"
     );
     assert!(
-        resident_after <= resident + resident / 10 + 1024,
-        "{resident} then {resident_after} KiB resident"
+        after.resident_kib <= before.resident_kib + before.resident_kib / 10 + 1024,
+        "{before} then {after}"
     );
 }

@@ -1,6 +1,7 @@
 //! The one test binary. What belongs where:
 //!
 //! * `support`: fakes with real sockets and the built program, the only shared helpers
+//! * `attacks`: the built program and clients that mean it no good
 //! * `config`: settings, by value and by the program's exit code
 //! * `discovery_faults`: a failing API server, and recovery
 //! * `discovery`: the cache thread against the fake API server and files
@@ -24,6 +25,7 @@
 //! * `watch_model`: random histories of pods, held against a simple model
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod attacks;
 mod config;
 mod discovery;
 mod discovery_faults;

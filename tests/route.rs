@@ -1,5 +1,7 @@
 //! What a request line asks for.
 
+mod generated;
+
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::server::route::{

@@ -26,8 +26,10 @@ pub(crate) enum Behaviour {
     Drip(Duration),
     /// Sends the head, then lines without end.
     Endless,
-    /// Reads the request and closes with unread data, which resets the connection.
+    /// Closes inside of the head.
     Reset,
+    /// Closes inside of the body with most of the request unread, for which the kernel sends a reset (RST).
+    ResetInBody,
     /// Answers only once a message is on the channel.
     Wait(Receiver<()>, String),
     /// Keeps the connection but closes it after this many answers.
@@ -82,6 +84,11 @@ impl FakePod {
 }
 
 fn answer_all(stream: &TcpStream, behaviour: &Behaviour, requests: &Sender<String>) {
+    if matches!(behaviour, Behaviour::ResetInBody) {
+        // An error is the scraper going away.
+        let _ = reset_in_body(stream);
+        return;
+    }
     let mut reader = BufReader::new(stream);
     let mut answered = 0;
     while let Some(head) = read_head(&mut reader) {
@@ -138,14 +145,22 @@ fn answer(mut stream: &TcpStream, behaviour: &Behaviour) -> std::io::Result<()> 
                 stream.write_all(lines.as_bytes())?;
             }
         }
-        // The scraper's request has been read, so a close alone would be an orderly one: one more byte that nobody
-        // reads is not to be had, therefore the answer is cut inside of its head.
         Behaviour::Reset => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        Behaviour::ResetInBody => unreachable!("it reads no request"),
         Behaviour::Wait(go, body) => {
             go.recv().expect("the test lets it go");
             stream.write_all(&ok(body))
         }
     }
+}
+
+fn reset_in_body(mut stream: &TcpStream) -> std::io::Result<()> {
+    stream.read_exact(&mut [0])?;
+    stream.write_all(head(100).as_bytes())?;
+    stream.write_all(b"a 1\n")?;
+    // Time for the scraper to read as far; what it has not read may be lost by the reset.
+    thread::sleep(Duration::from_millis(50));
+    Ok(())
 }
 
 /// Blocks until the scraper closes the connection.

@@ -1,4 +1,5 @@
-//! The only shared helpers: an API server and pods that behave as told, a front, the built program as a process.
+//! The only shared helpers: an API server and pods that behave as told, a front, the built program as a process,
+//! also under attack.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::tick;
 use kubernetes_metrics_aggregator::target::Target;
 
+pub(crate) mod attack;
 pub(crate) mod certificates;
 pub(crate) mod discovery;
 pub(crate) mod fake_api;

@@ -87,16 +87,37 @@ impl Program {
 
     /// Starts it on a free port, with the pods of the file, and waits until it is ready.
     pub(crate) fn with_pods(pods: &TempFile, settings: &[(&str, &str)]) -> Program {
-        let file = pods.0.to_str().expect("a UTF-8 path");
-        let program = Program::start(&[settings, &[("POD_LIST_FILE", file)]].concat());
+        let program = Program::with_pods_limited(pods, None, settings);
         program.wait_until_ready();
         program
     }
 
+    /// The same, where it may open so many files; waits until it listens.
+    pub(crate) fn with_pods_limited(
+        pods: &TempFile,
+        open_files: Option<usize>,
+        settings: &[(&str, &str)],
+    ) -> Program {
+        let file = pods.0.to_str().expect("a UTF-8 path");
+        let mut command = Program::command(&[("POD_LIST_FILE", file)]);
+        if let Some(open_files) = open_files {
+            command = Command::new("/bin/sh");
+            let program = env!("CARGO_BIN_EXE_kubernetes-metrics-aggregator");
+            let script = format!("ulimit -n {open_files}; exec {program}");
+            command.args(["-c", &script]);
+            command.env_clear().env("POD_LIST_FILE", file);
+        }
+        Program::spawn(command, settings)
+    }
+
     /// Starts it on a free port and waits until it listens.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Program {
-        let mut command = Program::command(&[("LISTEN_ADDRESS", "127.0.0.1:0")]);
+        Program::spawn(Program::command(&[]), settings)
+    }
+
+    fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Program {
         command
+            .env("LISTEN_ADDRESS", "127.0.0.1:0")
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
             .stdin(Stdio::null());

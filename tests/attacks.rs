@@ -1,0 +1,418 @@
+//! Clients that mean no good, against the built program; and what a scraper, a kubelet and the machine notice of it.
+//!
+//! The README's table of attacks names these tests. They run one after the other: `cargo test -- --ignored`.
+
+mod secrets;
+mod tls;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::tick;
+
+use crate::support::attack::{Bounds, Site, Size, alone, flood};
+
+/// `MAX_CONNECTIONS` where nothing else is set.
+const PLACES: usize = 512;
+/// How long most attacks are looked at.
+const LASTING: Duration = Duration::from_secs(4);
+/// Longer than a client has for its request head, or for 64 KiB of an answer.
+const OVER_TEN_SECONDS: Duration = Duration::from_secs(12);
+/// MiB of answers that clients have not taken (`unsent_bytes_max`), and of those that two server workers make.
+const ANSWERS_MEBIBYTES: usize = 256 + 2 * 52;
+
+const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n";
+const HUGE: &[u8] = b"GET /metrics?job=huge HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// Runs one attack on a program of its own, and checks all that is promised during and after it.
+#[track_caller]
+fn check<T>(name: &str, lasting: Duration, bounds: Bounds, attack: impl FnOnce(&Site) -> T) {
+    let _alone = alone();
+    let site = Site::start(&[]);
+    check_on(&site, name, lasting, bounds, attack);
+}
+
+#[track_caller]
+fn check_on<T>(
+    site: &Site,
+    name: &str,
+    lasting: Duration,
+    bounds: Bounds,
+    attack: impl FnOnce(&Site) -> T,
+) {
+    site.check_recovers();
+    let before = Size::of(site.program.pid());
+    let (held, figures) = site.watch(lasting, || attack(site));
+    drop(held);
+    figures.check(name, bounds);
+    site.check_back_to(before);
+    site.check_recovers();
+}
+
+/// Sends all of it; what is wrong with that is the server's doing, and right.
+fn send(mut stream: &TcpStream, bytes: &[u8]) -> bool {
+    stream.write_all(bytes).is_ok()
+}
+
+/// Reads until the server ends the connection; a reset is an end too.
+fn rest(mut stream: &TcpStream) -> String {
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => String::from_utf8_lossy(&answer).into_owned(),
+    }
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn two_thousand_idle_connections() {
+    check("idle", LASTING, Bounds::for_places(PLACES), |site| {
+        site.connect_many(2000)
+    });
+}
+
+fn drip(site: &Site, connections: usize, lasting: Duration) {
+    let mut dripping = site.connect_many(connections);
+    let seconds = tick(Duration::from_secs(1));
+    for byte in b"GET /metrics?job=web".iter().cycle() {
+        dripping.retain(|stream| send(stream, &[*byte]));
+        seconds.recv().unwrap();
+        if dripping.is_empty() {
+            return;
+        }
+    }
+    panic!("{} still drip after {lasting:?}", dripping.len());
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn five_hundred_that_drip_a_byte_each_second() {
+    check(
+        "drip",
+        OVER_TEN_SECONDS,
+        Bounds::for_places(PLACES),
+        |site| {
+            let start = Instant::now();
+            drip(site, 500, OVER_TEN_SECONDS);
+            // Ten seconds for a head, two for the last answer to be read, the rest for a slow machine.
+            assert!(
+                start.elapsed() < 2 * OVER_TEN_SECONDS,
+                "{:?}",
+                start.elapsed()
+            );
+        },
+    );
+}
+
+/// Sends the start and then the piece again and again, on many connections at once, until it is cut off.
+fn endless(site: &Site, start: &str, piece: &str, status: &str) {
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let Some(stream) = site.connect() else {
+                        continue;
+                    };
+                    send(&stream, start.as_bytes());
+                    let mut sent = 0;
+                    while sent < 100_000_000 && send(&stream, piece.as_bytes()) {
+                        sent += piece.len();
+                    }
+                    assert!(sent < 100_000_000, "nobody ends it");
+                    let answer = rest(&stream);
+                    // What is sent after the end may reset the connection before the answer is read.
+                    assert!(answer.is_empty() || answer.starts_with(status), "{answer}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn endless_request_line() {
+    check(
+        "endless line",
+        LASTING,
+        Bounds::for_places(PLACES),
+        |site| {
+            endless(site, "GET /", &"x".repeat(64 * 1024), "HTTP/1.1 414 ");
+        },
+    );
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn endless_headers() {
+    let start = "GET / HTTP/1.1\r\nHost: h\r\n";
+    check(
+        "endless header",
+        LASTING,
+        Bounds::for_places(PLACES),
+        |site| {
+            endless(
+                site,
+                &format!("{start}X: "),
+                &"x".repeat(64 * 1024),
+                "HTTP/1.1 431 ",
+            );
+            endless(site, start, &"X: y\r\n".repeat(10_000), "HTTP/1.1 431 ");
+        },
+    );
+}
+
+/// How many of a million requests on four connections are answered in this time.
+fn pipeline(site: &Site, time: Duration) -> usize {
+    let many = HEALTHY.repeat(1000);
+    let end = Instant::now() + time;
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .filter_map(|_| site.connect())
+            .map(|stream| {
+                let writing = stream.try_clone().unwrap();
+                let many = &many;
+                scope.spawn(move || {
+                    for _ in 0..250 {
+                        if Instant::now() > end || !send(&writing, many) {
+                            break;
+                        }
+                    }
+                    let _ = writing.shutdown(Shutdown::Both);
+                });
+                scope.spawn(move || rest(&stream).matches("HTTP/1.1 200 OK").count())
+            })
+            .collect();
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum()
+    })
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn a_million_pipelined_requests() {
+    check("pipelined", LASTING, Bounds::for_places(PLACES), |site| {
+        let answered = pipeline(site, LASTING);
+        assert!(answered > 100, "{answered}");
+    });
+}
+
+/// Clients that ask for 50 MB each and do not read.
+fn deaf(site: &Site, connections: usize) -> Vec<TcpStream> {
+    let deaf = site.connect_many(connections);
+    for stream in &deaf {
+        send(stream, HUGE);
+    }
+    deaf
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn clients_that_never_read_fifty_megabytes() {
+    let bounds = Bounds::for_places(PLACES).with_answers(ANSWERS_MEBIBYTES);
+    // Twice as many as SERVER_WORKERS, and five times as many: more than there is room for.
+    for connections in [4, 10] {
+        check(
+            &format!("{connections} deaf"),
+            OVER_TEN_SECONDS,
+            bounds,
+            |site| deaf(site, connections),
+        );
+    }
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn clients_that_ask_for_much_and_leave() {
+    let bounds = Bounds::for_places(PLACES).with_answers(ANSWERS_MEBIBYTES);
+    check("leaving", LASTING, bounds, |site| drop(deaf(site, 16)));
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn half_closed() {
+    check("half-closed", LASTING, Bounds::for_places(PLACES), |site| {
+        for (request, expected) in [
+            (&HEALTHY[..30], "HTTP/1.1 400 "),
+            (HEALTHY, "HTTP/1.1 200 "),
+            (b"", ""),
+        ] {
+            let streams = site.connect_many(100);
+            for stream in &streams {
+                send(stream, request);
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            for stream in &streams {
+                let answer = rest(stream);
+                assert!(answer.starts_with(expected), "{answer}");
+            }
+        }
+    });
+}
+
+/// Pseudorandom, the same in every run.
+fn random(seed: u64) -> impl Iterator<Item = u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn random_bytes() {
+    check(
+        "random bytes",
+        LASTING,
+        Bounds::for_places(PLACES),
+        |site| {
+            for seed in 0..1000 {
+                let Some(stream) = site.connect() else {
+                    continue;
+                };
+                let length = usize::try_from(1 + seed % 3000).unwrap();
+                send(&stream, &random(seed).take(length).collect::<Vec<u8>>());
+                let _ = stream.shutdown(Shutdown::Write);
+                let answer = rest(&stream);
+                assert!(
+                    answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+                    "{answer}"
+                );
+            }
+        },
+    );
+}
+
+/// One request for this URL: its status, and that the answer is one harmless line.
+#[track_caller]
+fn check_url(site: &Site, url: &str, expected: &[u16]) {
+    let request = format!("GET {url} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let answer = site.ask(&request).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(expected.contains(&status), "{url}: {answer}");
+    if status != 200 {
+        let is_harmless = body.len() < 500
+            && body.lines().count() == 1
+            && body.trim_end().chars().all(|c| !c.is_control());
+        assert!(is_harmless, "{url}: {answer}");
+    }
+}
+
+#[test]
+fn tricks_with_urls_get_nowhere() {
+    let site = Site::start(&[]);
+    site.check_recovers();
+    for (url, expected) in [
+        ("/metrics?job=web%00", 404),
+        ("/metrics%00?job=web", 404),
+        ("/metrics?job=%00", 404),
+        ("/metrics?job=%0d%0aX:%20y", 404),
+        ("/metrics?job=%1b[2J", 404),
+        ("/metrics?job=%e2%80%ae", 404),
+        ("/metrics?job=../../etc/passwd", 404),
+        ("/metrics?job=..%2f..%2fetc%2fpasswd", 404),
+        ("/../etc/passwd", 404),
+        ("/..%2f..%2fetc%2fpasswd", 404),
+        ("/%2e%2e/%2e%2e/etc/passwd", 404),
+        ("/metrics/../metrics?job=web", 404),
+        ("/./metrics?job=web", 404),
+        ("//metrics?job=web", 404),
+        ("/metrics%2f?job=web", 404),
+        ("/metrics%253Fjob=web", 404),
+        ("/metrics?job=%25%33%77eb", 404),
+        ("/metrics?job=we%62", 200),
+        ("/%6detrics?job=web", 200),
+        ("/metrics?job=%", 400),
+        ("/metrics?job=%zz", 400),
+        ("/metrics?job=%c0%80", 400),
+        ("/metrics?job=%ff", 400),
+        ("/metrics?job=%u0077eb", 400),
+        ("/metrics;job=web", 404),
+        ("/metrics?job[]=web", 400),
+        ("/metrics#?job=web", 404),
+        ("http://127.0.0.1:1/metrics?job=gone", 404),
+        ("ftp://h/metrics?job=web", 404),
+    ] {
+        check_url(&site, url, &[expected]);
+    }
+}
+
+#[test]
+fn huge_jobs_are_answered_or_refused_at_once() {
+    let site = Site::start(&[]);
+    site.check_recovers();
+    check_url(&site, &format!("/metrics?job={}", "x".repeat(8000)), &[404]);
+    check_url(
+        &site,
+        &format!("/metrics?job={}", "%e2%82%ac".repeat(800)),
+        &[404],
+    );
+    check_url(&site, &format!("/metrics?job={}", "x".repeat(9000)), &[414]);
+    let many: Vec<String> = (0..1000).map(|number| format!("job={number}")).collect();
+    check_url(&site, &format!("/metrics?{}", many.join("&")), &[404]);
+    check_url(
+        &site,
+        &format!("/metrics?{}", "job=web&".repeat(1000)),
+        &[200],
+    );
+    check_url(&site, &format!("/metrics?{}", "&".repeat(8000)), &[400]);
+}
+
+/// Places where 96 descriptors may be open: half of them.
+const FEW_PLACES: usize = 48;
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn descriptors_run_out_and_come_back() {
+    let _alone = alone();
+    for open_files in [96, 32] {
+        let site = Site::start_limited(Some(open_files), &[]);
+        site.check_recovers();
+        let before = Size::of(site.program.pid());
+        let bounds = Bounds {
+            // Listed while they change, one may be seen twice.
+            descriptors: open_files + 2,
+            ..Bounds::for_places(FEW_PLACES).with_answers(ANSWERS_MEBIBYTES)
+        };
+        let attacks: [(&str, &dyn Fn() -> Vec<TcpStream>); 5] = [
+            ("idle", &|| site.connect_many(flood(2000))),
+            ("half a head", &|| {
+                let streams = site.connect_many(500);
+                streams
+                    .iter()
+                    .for_each(|stream| assert!(send(stream, b"GET /")));
+                streams
+            }),
+            ("deaf", &|| deaf(&site, 8)),
+            ("many scrapes", &|| {
+                let streams = site.connect_many(200);
+                streams
+                    .iter()
+                    .for_each(|stream| assert!(send(stream, &HUGE.repeat(2))));
+                streams
+            }),
+            ("random bytes", &|| {
+                let streams = site.connect_many(200);
+                for (stream, seed) in streams.iter().zip(1..) {
+                    send(stream, &random(seed).take(2000).collect::<Vec<u8>>());
+                }
+                streams
+            }),
+        ];
+        for (name, attack) in attacks {
+            let name = format!("{name}, {open_files} descriptors");
+            let (held, figures) = site.watch(Duration::from_secs(2), attack);
+            figures.check_size(&name, bounds);
+            drop(held);
+            site.check_recovers();
+            site.check_back_to(before);
+        }
+    }
+}

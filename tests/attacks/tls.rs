@@ -1,0 +1,73 @@
+//! The attacks that TLS adds: garbage, handshakes that are never finished, plain HTTP.
+
+use std::time::Duration;
+
+use super::{HEALTHY, LASTING, PLACES, check_on, random, rest, send};
+use crate::support::attack::{Bounds, NAME, Site, alone};
+use crate::support::certificates::Authority;
+use crate::support::program::TempFile;
+
+/// A TLS session has buffers beside the connection's thread: 24 KiB more for each.
+const SESSIONS_MEBIBYTES: usize = PLACES * 24 / 1024;
+
+/// The first bytes of a ClientHello that goes on.
+const HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
+/// Checks an attack on a program that speaks TLS only; the good clients do.
+#[track_caller]
+fn check<T>(name: &str, lasting: Duration, attack: impl FnOnce(&Site) -> T) {
+    let _alone = alone();
+    let authority = Authority::new();
+    let (cert, key) = authority.pem_pair(&[NAME]);
+    let (cert, key) = (
+        TempFile::new(cert.as_bytes()),
+        TempFile::new(key.as_bytes()),
+    );
+    let settings = [
+        ("TLS_CERT_FILE", cert.0.to_str().unwrap()),
+        ("TLS_KEY_FILE", key.0.to_str().unwrap()),
+    ];
+    let site = Site::start(&settings).with_tls(&authority.pem());
+    let bounds = Bounds::for_places(PLACES).with_answers(SESSIONS_MEBIBYTES);
+    check_on(&site, name, lasting, bounds, attack);
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn tls_garbage() {
+    check("TLS garbage", LASTING, |site| {
+        for seed in 0..300 {
+            let Some(stream) = site.connect() else {
+                continue;
+            };
+            // A record of a handshake, as far as its first bytes go; and what is plain HTTP or nothing at all.
+            let start: &[u8] = match seed % 3 {
+                0 => HELLO,
+                1 => HEALTHY,
+                _ => b"",
+            };
+            let bytes: Vec<u8> = start
+                .iter()
+                .copied()
+                .chain(random(seed).take(700))
+                .collect();
+            send(&stream, &bytes);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let answer = rest(&stream);
+            // An alert, a word to plain HTTP, or nothing.
+            assert!(!answer.contains(" 200 "), "{answer}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "an attack, watched for seconds"]
+fn tls_handshakes_that_are_never_finished() {
+    check("unfinished handshakes", Duration::from_secs(12), |site| {
+        let streams = site.connect_many(1000);
+        for stream in &streams {
+            send(stream, HELLO);
+        }
+        streams
+    });
+}

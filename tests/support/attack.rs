@@ -1,0 +1,501 @@
+//! The program under attack: a well-behaved scraper, a kubelet that probes and a look at its size while it lasts.
+//!
+//! How long a probe takes is held against a control: a bare thread in the test that answers one byte, probed at the
+//! same time. What is late for both is the machine's doing. The figures are printed: `-- --ignored --nocapture`.
+#![expect(clippy::print_stdout, reason = "the figures are for people")]
+
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::eventually;
+use super::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use super::program::{PATIENCE, Program, TempFile, pod_at};
+
+/// The name in the program's certificate.
+pub(crate) const NAME: &str = "aggregator.test";
+/// Pods of the job `web`.
+const WEB_PODS: usize = 4;
+/// Pods of the job `huge`, and lines in the body of each, of 10 KB: 50 MB of merged text.
+const HUGE_PODS: usize = 50;
+const HUGE_LINES: usize = 100;
+/// Between two requests of the good scraper.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two probes.
+const PROBE_INTERVAL: Duration = Duration::from_millis(20);
+/// What a probe may take, in 99 of 100.
+const PROBE_TIME: Duration = Duration::from_millis(250);
+
+/// Tests that measure do so one after the other.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed has left nothing behind that matters here.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Threads, descriptors and resident KiB of a process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Size {
+    pub(crate) threads: usize,
+    pub(crate) descriptors: usize,
+    pub(crate) resident_kib: usize,
+}
+
+impl Size {
+    pub(crate) fn of(pid: u32) -> Size {
+        Size {
+            threads: status(pid, "Threads:"),
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(),
+            resident_kib: status(pid, "VmRSS:"),
+        }
+    }
+
+    /// The most that has ever been resident.
+    pub(crate) fn most_resident_kib(pid: u32) -> usize {
+        status(pid, "VmHWM:")
+    }
+
+    fn max(self, other: Size) -> Size {
+        Size {
+            threads: self.threads.max(other.threads),
+            descriptors: self.descriptors.max(other.descriptors),
+            resident_kib: self.resident_kib.max(other.resident_kib),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = self.resident_kib / 1024;
+        write!(
+            f,
+            "{} threads, {} descriptors, {mebibytes} MiB",
+            self.threads, self.descriptors
+        )
+    }
+}
+
+fn status(pid: u32, name: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.unwrap().parse().unwrap()
+}
+
+/// Connections of a flood: as asked for, but no more than this process may open beside the rest.
+pub(crate) fn flood(wanted: usize) -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let limit = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap();
+    let soft = limit.split_whitespace().next().unwrap();
+    // "unlimited" is enough.
+    wanted.min(
+        soft.parse::<usize>()
+            .map_or(wanted, |soft| soft.saturating_sub(200)),
+    )
+}
+
+/// The running program with healthy pods, and how to talk to it.
+pub(crate) struct Site {
+    pub(crate) program: Program,
+    pub(crate) address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    _pods: Vec<FakePod>,
+    _list: TempFile,
+}
+
+impl Site {
+    /// The job `web` of some small pods, the job `huge` whose merged text has 50 MB.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Site {
+        Site::start_limited(None, settings)
+    }
+
+    /// The same in a process that may open so many files.
+    pub(crate) fn start_limited(open_files: Option<usize>, settings: &[(&str, &str)]) -> Site {
+        let web: Vec<FakePod> = (0..WEB_PODS)
+            .map(|_| FakePod::start(Behaviour::Body(SMALL_BODY.to_owned())))
+            .collect();
+        let line = |number| format!("text{{t=\"{number}{}\"}} 1\n", "x".repeat(10_000));
+        let huge = FakePod::start(Behaviour::Body((0..HUGE_LINES).map(line).collect()));
+        let mut pods: Vec<_> = web
+            .iter()
+            .enumerate()
+            .map(|(number, pod)| pod_at("n", &format!("web-{number}"), "web", pod.address))
+            .collect();
+        pods.extend(
+            (0..HUGE_PODS)
+                .map(|number| pod_at("n", &format!("huge-{number}"), "huge", huge.address)),
+        );
+        let list = TempFile::pods(&pods);
+        let settings = [settings, &[ALLOCATOR]].concat();
+        let program = Program::with_pods_limited(&list, open_files, &settings);
+        Site {
+            address: program.address,
+            program,
+            tls: None,
+            _pods: web.into_iter().chain([huge]).collect(),
+            _list: list,
+        }
+    }
+
+    /// The same over TLS; trusts the certificate of this PEM.
+    pub(crate) fn with_tls(mut self, ca: &str) -> Site {
+        self.tls = Some(tls_client(&[ca], None));
+        self
+    }
+
+    pub(crate) fn connect(&self) -> Option<TcpStream> {
+        connect(self.address).ok()
+    }
+
+    /// Opens this many connections, or as many as can be had.
+    pub(crate) fn connect_many(&self, wanted: usize) -> Vec<TcpStream> {
+        (0..flood(wanted)).filter_map(|_| self.connect()).collect()
+    }
+
+    /// One request on a connection of its own, and all that comes back.
+    pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
+        ask(self.address, self.tls.as_ref(), request)
+    }
+
+    fn is_healthy(&self) -> io::Result<()> {
+        let answer = self.ask("GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+        if answer.starts_with("HTTP/1.1 200 ") {
+            return Ok(());
+        }
+        Err(io::Error::other(answer))
+    }
+
+    /// One scrape as a Prometheus does it: within ten seconds, and all pods are up.
+    pub(crate) fn scrape(&self) -> io::Result<()> {
+        let answer = self.ask(
+            "GET /metrics?job=web HTTP/1.1\r\nHost: h\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\
+             Connection: close\r\n\r\n",
+        )?;
+        let up = answer
+            .lines()
+            .filter(|line| line.starts_with("up{") && line.ends_with(" 1"));
+        if up.count() == WEB_PODS {
+            return Ok(());
+        }
+        Err(io::Error::other(answer))
+    }
+
+    /// Looks on while the attack runs and until it has lasted `lasting`, with what it returns still held.
+    pub(crate) fn watch<T>(&self, lasting: Duration, attack: impl FnOnce() -> T) -> (T, Figures) {
+        let figures = Mutex::new(Figures::default());
+        let over = AtomicBool::new(false);
+        let control = control();
+        let result = thread::scope(|scope| {
+            let each = |interval: Duration, work: &dyn Fn()| {
+                while !over.load(Ordering::Relaxed) {
+                    let next = Instant::now() + interval;
+                    work();
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
+            };
+            let note = |change: &dyn Fn(&mut Figures)| change(&mut figures.lock().unwrap());
+            scope.spawn(move || {
+                each(PROBE_INTERVAL, &|| {
+                    let start = Instant::now();
+                    let outcome = self.is_healthy().map_err(|error| error.to_string());
+                    let took = start.elapsed();
+                    note(&|figures| figures.probes.push((took, outcome.clone())));
+                });
+            });
+            scope.spawn(move || {
+                each(PROBE_INTERVAL, &|| {
+                    let start = Instant::now();
+                    ping(control).unwrap();
+                    let took = start.elapsed();
+                    note(&|figures| figures.control.push(took));
+                });
+            });
+            scope.spawn(move || {
+                each(SCRAPE_INTERVAL, &|| {
+                    let start = Instant::now();
+                    let outcome = self.scrape().map_err(|error| error.to_string());
+                    let took = start.elapsed();
+                    note(&|figures| figures.scrapes.push((took, outcome.clone())));
+                });
+            });
+            scope.spawn(move || {
+                each(PROBE_INTERVAL, &|| {
+                    let size = Size::of(self.program.pid());
+                    note(&|figures| figures.most = figures.most.max(size));
+                });
+            });
+            let _over = SetAtEnd(&over);
+            let start = Instant::now();
+            let result = attack();
+            thread::sleep(lasting.saturating_sub(start.elapsed()));
+            result
+        });
+        (result, figures.into_inner().unwrap())
+    }
+
+    /// Waits until the program is as small as it was.
+    #[track_caller]
+    pub(crate) fn check_back_to(&self, before: Size) {
+        let mut now = Size::default();
+        let back = |now: Size| {
+            now.threads <= before.threads + SPARE_THREADS
+                && now.descriptors <= before.descriptors + SPARE_DESCRIPTORS
+                && now.resident_kib <= before.resident_kib + KEPT_KIB
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            now = Size::of(self.program.pid());
+            if back(now) {
+                println!("  after: {now}; before: {before}");
+                return;
+            }
+            thread::sleep(PROBE_INTERVAL);
+        }
+        panic!("after: {now}; before: {before}");
+    }
+
+    /// Waits until it serves again: scrapes and probes alike.
+    #[track_caller]
+    pub(crate) fn check_recovers(&self) {
+        eventually("a scrape succeeds again", || self.scrape().is_ok());
+        eventually("a probe succeeds again", || self.is_healthy().is_ok());
+    }
+}
+
+/// tiny_http starts and ends some by itself; the watch's own last connections may just be ending.
+const SPARE_THREADS: usize = 6;
+/// Connections to pods that two workers opened at once; connections that are just ending.
+const SPARE_DESCRIPTORS: usize = 8;
+
+/// What the C library's allocator keeps for the next time, in threads' arenas and stacks.
+const KEPT_KIB: usize = 24 * 1024;
+/// Has it give large pieces back at once, as that of the container image does; else it keeps any number of them.
+const ALLOCATOR: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
+/// Sets the flag when dropped, also by a panic: the threads of a scope end only then.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+type Timed = (Duration, Result<(), String>);
+
+/// What was seen during one attack.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    probes: Vec<Timed>,
+    control: Vec<Duration>,
+    scrapes: Vec<Timed>,
+    most: Size,
+}
+
+/// What a program may grow to under attack.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) threads: usize,
+    pub(crate) descriptors: usize,
+    pub(crate) resident_kib: usize,
+}
+
+impl Bounds {
+    /// For so many places for connections: beside the connections' threads there are forty at most, and each
+    /// connection has one descriptor. An eighth more may be closed but not ended, one in 32 is let in to be refused.
+    pub(crate) fn for_places(places: usize) -> Bounds {
+        let connections = places + places.div_ceil(8) + places.div_ceil(32);
+        Bounds {
+            threads: connections + 40,
+            descriptors: connections + 60,
+            resident_kib: 64 * 1024,
+        }
+    }
+
+    /// Answers of so many MiB may be under way or being made.
+    pub(crate) fn with_answers(self, mebibytes: usize) -> Bounds {
+        Bounds {
+            resident_kib: self.resident_kib + mebibytes * 1024,
+            ..self
+        }
+    }
+}
+
+impl Figures {
+    /// All that was promised: good scrapes succeed, probes are quick, the program stays small.
+    #[track_caller]
+    pub(crate) fn check(&self, name: &str, bounds: Bounds) {
+        self.check_size(name, bounds);
+        for (took, outcome) in &self.scrapes {
+            assert_eq!(
+                outcome,
+                &Ok(()),
+                "{name}: a good scrape failed after {took:?}"
+            );
+        }
+        assert!(
+            !self.scrapes.is_empty() && self.probes.len() >= 20,
+            "{self}"
+        );
+        let failures: Vec<_> = self
+            .probes
+            .iter()
+            .filter(|(_, outcome)| outcome.is_err())
+            .collect();
+        assert!(
+            failures.len() * 100 <= self.probes.len(),
+            "{name}: {failures:?}"
+        );
+        let limit = PROBE_TIME + 4 * percentile(self.control.iter().copied(), 99);
+        let late = percentile(self.probes.iter().map(|(took, _)| *took), 99);
+        assert!(
+            late <= limit,
+            "{name}: a probe in a hundred took {late:?}, {limit:?} at most"
+        );
+    }
+
+    /// Only that the program stays small.
+    #[track_caller]
+    pub(crate) fn check_size(&self, name: &str, bounds: Bounds) {
+        println!("{name}: {self}");
+        assert!(
+            self.most.threads <= bounds.threads
+                && self.most.descriptors <= bounds.descriptors
+                && self.most.resident_kib <= bounds.resident_kib,
+            "{name}: {}; {bounds:?}",
+            self.most
+        );
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slow = |times: &[Timed]| {
+            times
+                .iter()
+                .map(|(took, _)| *took)
+                .max()
+                .unwrap_or_default()
+        };
+        let failed = |times: &[Timed]| times.iter().filter(|(_, outcome)| outcome.is_err()).count();
+        let probes = || self.probes.iter().map(|(took, _)| *took);
+        write!(
+            f,
+            "{}; {} probes, {} failed, 99 of 100 in {:?}, all in {:?}, control {:?}; \
+             {} scrapes, {} failed, all in {:?}",
+            self.most,
+            self.probes.len(),
+            failed(&self.probes),
+            percentile(probes(), 99),
+            slow(&self.probes),
+            percentile(self.control.iter().copied(), 99),
+            self.scrapes.len(),
+            failed(&self.scrapes),
+            slow(&self.scrapes),
+        )
+    }
+}
+
+fn percentile(times: impl Iterator<Item = Duration>, percent: usize) -> Duration {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    times.get(index).copied().unwrap_or_default()
+}
+
+/// A connection with patience.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// One request on a connection of its own, and all that comes back.
+pub(crate) fn ask(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+    request: &str,
+) -> io::Result<String> {
+    let mut tcp = connect(address)?;
+    let mut answer = Vec::new();
+    match tls {
+        None => {
+            tcp.write_all(request.as_bytes())?;
+            tcp.read_to_end(&mut answer)?;
+        }
+        Some(config) => {
+            let name = NAME.try_into().unwrap();
+            let connection =
+                ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+            let mut stream = StreamOwned::new(connection, tcp);
+            stream.write_all(request.as_bytes())?;
+            stream.flush()?;
+            stream.read_to_end(&mut answer)?;
+        }
+    }
+    if answer.is_empty() {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    String::from_utf8(answer).map_err(io::Error::other)
+}
+
+/// A client that trusts these CAs and shows this certificate, if any; both PEM.
+pub(crate) fn tls_client(cas: &[&str], shows: Option<&(String, String)>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for ca in cas {
+        roots
+            .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
+            .unwrap();
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match shows {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+                PemObject::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap(),
+    };
+    Arc::new(config)
+}
+
+/// Answers one byte on each connection, for as long as the test process lives.
+fn control() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut byte = [0];
+                stream
+                    .read_exact(&mut byte)
+                    .and_then(|()| stream.write_all(&byte))
+            });
+        }
+    });
+    address
+}
+
+fn ping(address: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(address)?;
+    stream.write_all(b"?")?;
+    stream.read_exact(&mut [0])
+}
