@@ -110,7 +110,14 @@ fn a_gigabyte_from_a_megabyte_is_never_in_memory() {
     let bomb = gigabyte();
     assert!(bomb.len() < 2 << 20, "{}", bomb.len());
     let fake = FakePod::start(Behaviour::Raw(gzipped(&bomb)));
-    let file = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
+    // Without optimisation 64 MiB take some seconds to decompress.
+    let port = fake.address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("scrape-timeout-seconds", "60"),
+    ];
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
     // The default of MAX_BODY_BYTES: 64 MiB.
     let program = Program::with_pods(&file, &[]);
     let answer = program.get("/metrics?job=web");
