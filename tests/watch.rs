@@ -417,15 +417,16 @@ fn a_right_that_is_missing_is_named_and_the_pods_are_listed_meanwhile() {
 
 #[test]
 fn a_server_that_is_away_or_busy_is_asked_again() {
-    for (fault, result) in [
-        (Fault::Close, RefreshResult::Connection),
-        (Fault::Status(429, ""), RefreshResult::Throttled),
-        (Fault::Status(500, ""), RefreshResult::ServerError),
-        (Fault::Status(401, ""), RefreshResult::Unauthorized),
+    for (fault, times, result) in [
+        (Fault::Close, 1, RefreshResult::Connection),
+        (Fault::Status(429, ""), 1, RefreshResult::Throttled),
+        (Fault::Status(500, ""), 1, RefreshResult::ServerError),
+        // After the first the token is read again at once.
+        (Fault::Status(401, ""), 2, RefreshResult::Unauthorized),
     ] {
         let api = FakeApi::start();
         api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
-        api.script_watches(std::iter::repeat_n(fault, 3));
+        api.script_watches(std::iter::repeat_n(fault, times));
         let running = with_times(&api, WatchTimes::default());
         running.wait_for(result);
         running.wait_for_names(&["ns/a-1"]);
