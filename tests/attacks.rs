@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::tick;
 
-use crate::support::attack::{Bounds, Site, Size, alone, flood};
+use crate::support::attack::{Bounds, Site, Size, alone};
 
 /// `MAX_CONNECTIONS` where nothing else is set.
 const PLACES: usize = 512;
@@ -382,7 +382,7 @@ fn descriptors_run_out_and_come_back() {
             ..Bounds::for_places(FEW_PLACES).with_answers(ANSWERS_MEBIBYTES)
         };
         let attacks: [(&str, &dyn Fn() -> Vec<TcpStream>); 5] = [
-            ("idle", &|| site.connect_many(flood(2000))),
+            ("idle", &|| site.connect_many(600)),
             ("half a head", &|| {
                 let streams = site.connect_many(500);
                 streams

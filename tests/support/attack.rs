@@ -93,7 +93,7 @@ fn status(pid: u32, name: &str) -> usize {
 }
 
 /// Connections of a flood: as asked for, but no more than this process may open beside the rest.
-pub(crate) fn flood(wanted: usize) -> usize {
+fn flood(wanted: usize) -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let limit = limits
         .lines()
