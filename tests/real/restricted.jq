@@ -1,5 +1,6 @@
 # Prints what in a list of workloads breaks the *restricted* Pod Security Standard, one word a line.
-# As far as a pod without volumes and host namespaces can break it.
+# As far as a pod without host namespaces can break it.
+def allowed_volumes: ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 .items[] | .metadata.name as $name | .spec.template.spec as $pod
 | ($pod.containers[] | . as $container | ($pod.securityContext + .securityContext)
    | (select(.runAsNonRoot != true) | "runAsNonRoot"),
@@ -9,4 +10,5 @@
      (select(.seccompProfile.type != "RuntimeDefault") | "seccompProfile"),
      ($container.ports[]? | select(.hostPort) | "hostPort")
    | "\($name)/\($container.name):\(.)"),
-  ($pod | select(.volumes or .hostNetwork or .hostPID or .hostIPC) | "\($name):volumes-or-host-namespaces")
+  ($pod.volumes[]? | (keys - ["name"] - allowed_volumes)[] | "\($name):\(.)"),
+  ($pod | select(.hostNetwork or .hostPID or .hostIPC) | "\($name):host-namespaces")
