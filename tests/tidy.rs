@@ -167,3 +167,24 @@ fn every_key_of_a_pod_is_in_the_readme() {
         assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
     }
 }
+
+#[test]
+fn every_attack_in_the_readme_has_its_test() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, table) = readme.split_once("### Under attack").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let code: String = rust_files("tests")
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let names = rows.filter_map(|row| row.split('|').nth(2));
+    let names: Vec<&str> = names
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let known = root().join(name).is_file() || code.contains(&format!("\nfn {name}()"));
+        assert!(known, "{name}");
+    }
+}
