@@ -90,9 +90,12 @@ impl<'l> Builder<'l> {
         self.current = Current::default();
     }
 
-    /// `text` is escaped as in the text format. One of blanks alone says nothing: read again, it is empty.
+    /// `text` is escaped as in the text format. One of blanks alone says nothing: read again, it is empty. Carriage
+    /// returns at its end would look like a part of the line end.
     pub(super) fn help_line(&mut self, name: &[u8], text: &[u8]) {
         let id = self.names.intern(name);
+        let end = text.iter().rposition(|byte| *byte != b'\r');
+        let text = &text[..end.map_or(0, |last| last + 1)];
         let is_blank = text.iter().all(|byte| matches!(byte, b' ' | b'\t' | 0));
         let help = (!is_blank).then(|| self.names.push_head(text));
         self.names.get_mut(id).help = help;

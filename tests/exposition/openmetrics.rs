@@ -377,6 +377,8 @@ fn families_that_the_text_format_has_not() {
             "# TYPE b_total counter",
         ],
     );
+    // A carriage return that ends a help text would be a part of the line end.
+    check_blocks("# HELP a x\r\n", &["# HELP a x", "# TYPE a untyped"]);
     // The last type stands.
     check_blocks(
         "# TYPE a counter\n# TYPE a gauge\na 1\n",
