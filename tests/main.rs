@@ -3,6 +3,7 @@
 //! * `support`: fakes with real sockets and the built program, the only shared helpers
 //! * `attacks`: the built program and clients that mean it no good
 //! * `config`: settings, by value and by the program's exit code
+//! * `demo`: what the README promises of `--demo`
 //! * `discovery_faults`: a failing API server, and recovery
 //! * `discovery`: the cache thread against the fake API server and files
 //! * `endurance`: many rounds of everything that can go wrong
@@ -27,6 +28,7 @@
 
 mod attacks;
 mod config;
+mod demo;
 mod discovery;
 mod discovery_faults;
 mod endurance;

@@ -190,20 +190,7 @@ impl Program {
 
     /// Sends one request on a connection of its own and reads the whole answer.
     pub(crate) fn request(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        let headers: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let request =
-            format!("{method} {url} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = Vec::new();
-        stream
-            .read_to_end(&mut answer)
-            .expect("it answers and closes");
-        Answer::parse(&answer)
+        ask(self.address, method, url, headers)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -233,6 +220,29 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends one request on a connection of its own and reads the whole answer.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let request =
+        format!("{method} {url} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    stream
+        .read_to_end(&mut answer)
+        .expect("it answers and closes");
+    Answer::parse(&answer)
 }
 
 /// An HTTP answer.
