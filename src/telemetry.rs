@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use families::{FAMILIES, Family, Kind};
 pub use jobs::COUNTED_JOBS_MAX;
+pub use process::open_files_max;
 pub use text::Gauges;
 
 use histogram::Durations;

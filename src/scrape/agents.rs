@@ -18,6 +18,7 @@ use ureq::tls::{Certificate, PemItem, TlsConfig, parse_pem};
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX};
 use crate::target::{ScrapeOptions, TlsOptions};
+use crate::telemetry::open_files_max;
 
 /// Age at which CA files are read again, as client-go does with its own.
 const CA_FILES_AGE_MAX: Duration = Duration::from_secs(60);
@@ -144,15 +145,7 @@ impl Pod {
 /// A quarter of the descriptors that this process may open, so that connections to pods never take those of clients.
 /// Where the limit is not known, that of a small process.
 fn kept_pods_max() -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits.lines().find_map(|line| {
-        line.strip_prefix("Max open files")?
-            .split_whitespace()
-            .next()?
-            .parse::<usize>()
-            .ok()
-    });
-    soft.unwrap_or(1024).min(KEPT_PODS_MAX * 4) / 4
+    open_files_max().unwrap_or(1024).min(KEPT_PODS_MAX * 4) / 4
 }
 
 /// The CAs that pods are checked against, as last read.

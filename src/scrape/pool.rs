@@ -202,9 +202,7 @@ impl ScrapePool {
             closed,
         }
     }
-}
 
-impl ScrapePool {
     /// Has one target scraped for somebody else, in its turn; `done` gets the result in the worker that scraped, or
     /// here and at once where the queue is full.
     pub fn probe(
@@ -302,11 +300,11 @@ impl Worker {
             outcome,
             duration: start.elapsed(),
         };
-        // Unwind safe: nothing of it is used again.
-        let done = catch_unwind(AssertUnwindSafe(|| (probe.done)(result)));
-        if done.is_err() {
-            self.telemetry.count_panic();
-        }
+        // It counts its own panic; there is nobody left to tell of it.
+        let _ = caught(&self.telemetry, || {
+            (probe.done)(result);
+            Ok(())
+        });
     }
 
     fn scrape(&self, batch: &Batch, index: usize, body: &mut Vec<u8>) -> ScrapeResult {

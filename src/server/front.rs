@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::telemetry::{FrontEvent, Telemetry};
+use crate::telemetry::{FrontEvent, Telemetry, open_files_max};
 pub use answer::Answer;
 use connections::Connections;
 pub use files::FileError;
@@ -351,13 +351,7 @@ impl Shared {
 /// Connections at once: as set, but at most half of the descriptors that the process may open, so that scrapes and
 /// files have the others.
 fn places(connections_max: usize) -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let open_files = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    let soft_limit =
-        open_files.and_then(|limit| limit.split_whitespace().next()?.parse::<usize>().ok());
-    let half = soft_limit.map_or(usize::MAX, |limit| limit / 2);
+    let half = open_files_max().map_or(usize::MAX, |limit: usize| limit / 2);
     if half < connections_max {
         log::warn!(
             "MAX_CONNECTIONS is {connections_max}, but only {half} are used: half of the open files limit"

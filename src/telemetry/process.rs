@@ -1,6 +1,7 @@
 //! What the kernel knows of this process, from `/proc`. What cannot be read is left out.
 
 use std::fs;
+use std::str::FromStr;
 
 /// Ticks of the kernel in a second, as it tells them to processes: 100 on every machine that Linux runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -26,7 +27,7 @@ impl Process {
             .map(|field| field.parse().unwrap_or_default())
             .collect();
         let field = |number: usize| stat.get(number - 3).copied();
-        let kilobytes = |name| number_after("/proc/self/status", name).map(|kb| kb * 1024.0);
+        let kilobytes = |name| number_after("/proc/self/status", name).map(|kb: f64| kb * 1024.0);
         Process {
             cpu_seconds: field(14)
                 .zip(field(15))
@@ -34,11 +35,11 @@ impl Process {
             resident_bytes: kilobytes("VmRSS:"),
             virtual_bytes: kilobytes("VmSize:"),
             open_fds: open_fds(),
-            max_fds: number_after("/proc/self/limits", "Max open files"),
+            max_fds: open_files_max(),
             threads: field(20),
             start_seconds: field(22)
                 .zip(number_after("/proc/stat", "btime"))
-                .map(|(start, boot)| boot + start / TICKS_PER_SECOND),
+                .map(|(start, boot): (f64, f64)| boot + start / TICKS_PER_SECOND),
         }
     }
 }
@@ -49,8 +50,14 @@ fn open_fds() -> Option<f64> {
     u32::try_from(count).ok().map(f64::from)
 }
 
+/// Descriptors that this process may open: its soft limit, or nothing where that is not known or there is none.
+#[must_use]
+pub fn open_files_max<T: FromStr>() -> Option<T> {
+    number_after("/proc/self/limits", "Max open files")
+}
+
 /// The first number after the name at the start of a line.
-fn number_after(file: &str, name: &str) -> Option<f64> {
+fn number_after<T: FromStr>(file: &str, name: &str) -> Option<T> {
     let text = fs::read_to_string(file).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()
