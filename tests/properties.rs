@@ -101,7 +101,7 @@ proptest! {
 
     #[test]
     fn samples_in_are_samples_out_and_counted_drops(model in model::body()) {
-        let exposition = parse(Format::Text, &model.write(), &identity(0)).unwrap();
+        let exposition = parse(Format::Text, model.write(), &identity(0)).unwrap();
         let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());
         prop_assert_eq!(samples, model.samples().count() as u64);
         let merged = text(&merge(vec![part(identity(0), Some(exposition))]));

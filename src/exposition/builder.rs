@@ -5,7 +5,7 @@ use super::labels::{IdentityLabels, Label, is_metric_name, name_bit, push_label,
 use super::names::{NameId, Names};
 use super::sample_line;
 use super::series_table::SeriesTable;
-use super::{Exposition, Family, MetricType, Span, number, offset, split_suffix};
+use super::{Exposition, MetricType, Run, Span, families, number, offset, split_suffix};
 
 /// Metrics that are reported for every target. A pod's own series of such a name without labels would be identical to
 /// the reported one, and is dropped.
@@ -14,15 +14,20 @@ pub(super) const REPORTED: [&[u8]; 3] =
 
 /// An [`Exposition`] in the making.
 #[derive(Debug)]
-pub(super) struct Builder<'l> {
-    pub(super) identity: &'l IdentityLabels,
-    pub(super) text: Vec<u8>,
+pub(super) struct Builder<'b, 'l> {
+    body: &'b [u8],
+    identity: &'l IdentityLabels,
+    /// Sample lines that could not stay as they stand in the body. Offsets count them as standing behind it.
+    pub(super) written_anew: Vec<u8>,
+    /// See [`Exposition`].
+    splits: Vec<u32>,
+    labelled_bytes: usize,
     pub(super) names: Names,
     pub(super) series: SeriesTable,
     pub(super) samples: u64,
     duplicates_dropped: u64,
-    /// Samples of one name that stand together in `text`: the name, and where they start.
-    runs: Vec<(NameId, u32)>,
+    /// Samples of one name that stand together.
+    runs: Vec<(NameId, Run)>,
     /// The last TYPE line: it stands until the next. It has no name if no sample can have that name.
     last_type: Option<(Option<NameId>, MetricType)>,
     /// What is known of the name of the last sample.
@@ -50,13 +55,37 @@ pub(super) struct Care {
     pub(super) bits: u64,
 }
 
-impl<'l> Builder<'l> {
-    pub(super) fn new(identity: &'l IdentityLabels, body_bytes: usize) -> Builder<'l> {
+/// Where a sample line stands, with its line end, and where in it the identity labels go: see [`Exposition`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    pub(super) start: usize,
+    pub(super) split: usize,
+    pub(super) end: usize,
+}
+
+/// What tells a sample from others of the same name.
+#[derive(Debug)]
+pub(super) struct Series {
+    /// The sum of the hashes of its own labels.
+    pub(super) labels_hash: u64,
+    /// In milliseconds.
+    pub(super) timestamp: Option<i64>,
+    pub(super) is_without_labels: bool,
+}
+
+/// Most exporters write more for each sample, with HELP and TYPE lines counted in.
+const BODY_BYTES_PER_SAMPLE: usize = 64;
+
+impl<'b, 'l> Builder<'b, 'l> {
+    pub(super) fn new(identity: &'l IdentityLabels, body: &'b [u8]) -> Builder<'b, 'l> {
         Builder {
+            body,
             identity,
-            text: Vec::with_capacity(body_bytes * 2),
-            names: Names::new(body_bytes),
-            series: SeriesTable::with_capacity(body_bytes / 128),
+            written_anew: Vec::new(),
+            splits: Vec::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
+            labelled_bytes: 0,
+            names: Names::new(body.len()),
+            series: SeriesTable::with_capacity(body.len() / 128),
             samples: 0,
             duplicates_dropped: 0,
             runs: Vec::new(),
@@ -169,34 +198,70 @@ impl<'l> Builder<'l> {
     /// Writes a sample in canonical form: labels renamed and rewritten where needed, everything escaped.
     pub(super) fn push_sample(
         &mut self,
-        body: &[u8],
         mut sample: sample_line::SampleLine,
     ) -> Result<(), LineErrorKind> {
         self.set_current(&sample.name);
         self.rewrite_float_label(&mut sample.labels);
         super::labels::rename_clashing(&mut sample.labels, self.identity);
-        let start = self.text.len();
-        let hash = self.write_series(&sample.name, &sample.labels);
+        let start = self.written_anew.len();
+        let labels_hash = self.write_series(&sample.name, &sample.labels);
+        let has_brace = self.written_anew.last() == Some(&b'}');
+        let split = self.written_anew.len() - usize::from(has_brace);
         let (timestamp, milliseconds) = sample.timestamp.unzip();
-        for part in [Some(&body[sample.value]), timestamp.as_deref()]
+        let out = &mut self.written_anew;
+        for part in [Some(&self.body[sample.value]), timestamp.as_deref()]
             .into_iter()
             .flatten()
         {
-            self.text.push(b' ');
-            self.text.extend_from_slice(part);
+            out.push(b' ');
+            out.extend_from_slice(part);
         }
-        self.text.push(b'\n');
-        self.finish_sample(start, hash, milliseconds, sample.labels.is_empty())
+        let series = Series {
+            labels_hash,
+            timestamp: milliseconds,
+            is_without_labels: sample.labels.is_empty(),
+        };
+        self.end_line(start, split, &series)
+    }
+
+    /// Adds a line of the body, given without its line end, which is not a bare line feed.
+    pub(super) fn copy(&mut self, line: Line, series: &Series) -> Result<(), LineErrorKind> {
+        let start = self.written_anew.len();
+        self.written_anew
+            .extend_from_slice(&self.body[line.start..line.end]);
+        self.end_line(start, start + line.split - line.start, series)
+    }
+
+    /// Adds the line that was written anew from `start` on and lacks nothing but its end.
+    fn end_line(
+        &mut self,
+        start: usize,
+        split: usize,
+        series: &Series,
+    ) -> Result<(), LineErrorKind> {
+        self.written_anew.push(b'\n');
+        let behind_body = |offset: usize| self.body.len() + offset;
+        let line = Line {
+            start: behind_body(start),
+            split: behind_body(split),
+            end: behind_body(self.written_anew.len()),
+        };
+        if line.end >= u32::MAX as usize {
+            return Err(LineErrorKind::Size);
+        }
+        if !self.add(line, series) {
+            self.written_anew.truncate(start);
+        }
+        Ok(())
     }
 
     /// Writes name and labels; gives the sum of the hashes of the labels.
     fn write_series(&mut self, name: &[u8], labels: &[Label]) -> u64 {
-        let out = &mut self.text;
+        let out = &mut self.written_anew;
         let is_bare = is_metric_name(name);
         if is_bare {
             out.extend_from_slice(name);
             if labels.is_empty() {
-                out.extend_from_slice(self.identity.alone());
                 return 0;
             }
         }
@@ -215,7 +280,7 @@ impl<'l> Builder<'l> {
             let label = &out[start..out.len() - 1];
             hash = hash.wrapping_add(self.series.hash(label));
         }
-        out.extend_from_slice(self.identity.behind());
+        out.push(b'}');
         hash
     }
 
@@ -229,143 +294,82 @@ impl<'l> Builder<'l> {
         }
     }
 
-    /// Counts the sample that was written to `text` from `start` on, and takes it back if it is a duplicate.
-    ///
-    /// `labels_hash` is the sum of the hashes of its own labels.
-    pub(super) fn finish_sample(
-        &mut self,
-        start: usize,
-        labels_hash: u64,
-        timestamp: Option<i64>,
-        is_without_labels: bool,
-    ) -> Result<(), LineErrorKind> {
+    /// Counts a sample of the current name, and keeps its line unless it is a duplicate; says whether it is kept.
+    pub(super) fn add(&mut self, line: Line, series: &Series) -> bool {
         self.samples += 1;
-        if is_without_labels && self.current.is_reported {
-            self.text.truncate(start);
+        if series.is_without_labels && self.current.is_reported || !self.is_new(line, series) {
             self.duplicates_dropped += 1;
-            return Ok(());
+            return false;
         }
-        if self.text.len() >= u32::MAX as usize {
-            return Err(LineErrorKind::Size);
-        }
-        let mut hash = self.current.hash.wrapping_add(labels_hash);
-        if let Some(milliseconds) = timestamp {
-            hash = hash.wrapping_add(self.series.hash(&milliseconds.to_le_bytes()));
-        }
-        let (text, new) = (&self.text, &self.text[start..]);
-        let is_same = |before: u32| same_series(&text[before as usize..], new);
-        if !self.series.insert(hash, offset(start), is_same) {
-            self.text.truncate(start);
-            self.duplicates_dropped += 1;
-            return Ok(());
-        }
-        if let Some(id) = self.current.id
-            && self.runs.last().is_none_or(|(last, _)| *last != id)
-        {
-            self.runs.push((id, offset(start)));
-        }
-        Ok(())
-    }
-
-    /// Groups names into families, and orders the families by name.
-    pub(super) fn finish(mut self) -> Exposition {
-        self.names.append_suffixes();
-        let family_of = self.family_of_names();
-        let text_end = offset(self.text.len());
-        let mut pieces: Vec<(NameId, Span)> = Vec::with_capacity(self.runs.len());
-        for (n, (name, start)) in self.runs.iter().enumerate() {
-            let end = self.runs.get(n + 1).map_or(text_end, |next| next.1);
-            let family = family_of[*name as usize];
-            match pieces.last_mut() {
-                Some((last, span)) if *last == family => span.end = end,
-                _ => pieces.push((family, Span { start: *start, end })),
+        let identity = if self.text_from(line.split).first() == Some(&b'}') {
+            self.identity.behind().len() - 1
+        } else {
+            self.identity.alone().len()
+        };
+        self.labelled_bytes += line.end - line.start + identity;
+        let split = self.splits.len();
+        self.splits.push(offset(line.split));
+        let Some(id) = self.current.id else {
+            return true;
+        };
+        match self.runs.last_mut() {
+            Some((last, run)) if *last == id && run.text.end == offset(line.start) => {
+                run.text.end = offset(line.end);
+                run.splits.end += 1;
+            }
+            _ => {
+                let run = Run {
+                    text: Span::new(line.start, line.end),
+                    splits: Span::new(split, split + 1),
+                };
+                self.runs.push((id, run));
             }
         }
-        let order = self.families_in_order(&family_of);
-        let (runs, bounds) = group(&pieces, self.names.list.len());
-        let families = order
-            .into_iter()
-            .map(|id| {
-                let name = self.names.get(id);
-                Family {
-                    name: name.text,
-                    help: name.help,
-                    metric_type: name.metric_type,
-                    runs: Span {
-                        start: bounds[id as usize],
-                        end: bounds[id as usize + 1],
-                    },
-                }
-            })
-            .collect();
+        true
+    }
+
+    /// Whether the line is the first with its series and timestamp.
+    fn is_new(&mut self, line: Line, series: &Series) -> bool {
+        let mut hash = self.current.hash.wrapping_add(series.labels_hash);
+        if let Some(milliseconds) = series.timestamp {
+            hash = hash.wrapping_add(self.series.hash(&milliseconds.to_le_bytes()));
+        }
+        let (body, written_anew) = (self.body, &self.written_anew);
+        let from = |offset| text_from(body, written_anew, offset);
+        let is_same = |before: u32| same_series(from(before as usize), from(line.start));
+        self.series.insert(hash, offset(line.start), is_same)
+    }
+
+    fn text_from(&self, offset: usize) -> &[u8] {
+        text_from(self.body, &self.written_anew, offset)
+    }
+
+    /// Groups names into families, and orders the families by name. The text is left to be put in.
+    pub(super) fn finish(mut self) -> Exposition {
+        self.names.append_suffixes();
+        let (families, runs) = families::group(&self.names, &self.runs);
         Exposition {
-            text: self.text,
+            text: Vec::new(),
+            splits: self.splits,
             heads: self.names.heads,
             families,
             runs,
+            labelled_bytes: self.labelled_bytes,
             samples: self.samples,
             duplicates_dropped: self.duplicates_dropped,
         }
     }
+}
 
-    /// For each name the family its samples belong to: itself, or the histogram or summary it is a part of.
-    fn family_of_names(&self) -> Vec<NameId> {
-        let ids = 0..offset(self.names.list.len());
-        ids.map(|id| {
-            let family = split_suffix(self.names.text(id)).and_then(|(base, suffix)| {
-                let base = self.names.find(base)?;
-                let metric_type = self.names.get(base).metric_type?;
-                metric_type.takes(suffix).then_some(base)
-            });
-            family.unwrap_or(id)
-        })
-        .collect()
-    }
-
-    /// The names that are families, in name order: those with samples and those with a HELP or TYPE line.
-    fn families_in_order(&self, family_of: &[NameId]) -> Vec<NameId> {
-        let mut has_samples = vec![false; family_of.len()];
-        for (name, _) in &self.runs {
-            has_samples[family_of[*name as usize] as usize] = true;
-        }
-        let mut ids: Vec<NameId> = (0..offset(family_of.len()))
-            .filter(|&id| {
-                let name = self.names.get(id);
-                let is_named = !self.names.text(id).is_empty();
-                is_named
-                    && (has_samples[id as usize]
-                        || name.help.is_some()
-                        || name.metric_type.is_some())
-            })
-            .collect();
-        if !ids.is_sorted_by_key(|&id| self.names.text(id)) {
-            ids.sort_unstable_by_key(|&id| self.names.text(id));
-        }
-        ids
+/// What stands at this offset and behind it.
+fn text_from<'t>(body: &'t [u8], written_anew: &'t [u8], offset: usize) -> &'t [u8] {
+    match offset.checked_sub(body.len()) {
+        Some(behind) => &written_anew[behind..],
+        None => &body[offset..],
     }
 }
 
-/// Sorts the spans by family, keeping their order within one: the spans, and for each family where its own start
-/// among them, with one more bound at the end.
-fn group(pieces: &[(NameId, Span)], families: usize) -> (Vec<Span>, Vec<u32>) {
-    let mut bounds = vec![0_u32; families + 1];
-    for (family, _) in pieces {
-        bounds[*family as usize + 1] += 1;
-    }
-    for n in 1..bounds.len() {
-        bounds[n] += bounds[n - 1];
-    }
-    let mut next = bounds.clone();
-    let mut spans = vec![Span { start: 0, end: 0 }; pieces.len()];
-    for (family, span) in pieces {
-        let at = &mut next[*family as usize];
-        spans[*at as usize] = *span;
-        *at += 1;
-    }
-    (spans, bounds)
-}
-
-/// Whether two written sample lines have the same name, labels and timestamp. The lines start the slices.
+/// Whether two sample lines have the same name, labels and timestamp. The lines start the slices.
 fn same_series(before: &[u8], new: &[u8]) -> bool {
     let (Ok(before), Ok(new)) = (sample_line::read(before, 0), sample_line::read(new, 0)) else {
         return false;

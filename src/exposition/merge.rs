@@ -5,8 +5,8 @@
 
 use super::builder::REPORTED;
 use super::labels::{IdentityLabels, is_metric_name, push_quoted};
-use super::merged_text::{MergedText, Pieces};
-use super::{Exposition, Family, MetricType, Span, offset, split_suffix};
+use super::merged_text::{MergedText, Pieces, Source};
+use super::{Exposition, Family, MetricType, Run, offset, split_suffix};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -58,15 +58,8 @@ pub fn merge(parts: Vec<Part>) -> MergedText {
         );
         (pieces, conflicts.0, conflicts.1)
     };
-    let texts = parts
-        .into_iter()
-        .map(|part| {
-            part.exposition
-                .map(|exposition| exposition.text)
-                .unwrap_or_default()
-        })
-        .collect();
-    MergedText::new(pieces, texts, help_conflicts, type_conflicts)
+    let sources = parts.into_iter().map(Source::from).collect();
+    MergedText::new(pieces, sources, help_conflicts, type_conflicts)
 }
 
 /// HELP texts of the reported metrics, in the order of [`REPORTED`].
@@ -111,7 +104,7 @@ impl MergedFamily<'_> {
 struct Entry<'p> {
     family: FamilyId,
     part: u32,
-    runs: &'p [Span],
+    runs: &'p [Run],
 }
 
 struct Merger<'p> {
@@ -309,18 +302,18 @@ fn write_samples(pieces: &mut Pieces, entries: &[Entry<'_>]) {
     for of_part in entries.chunk_by(|a, b| a.part == b.part) {
         if let [entry] = of_part {
             for run in entry.runs {
-                pieces.copy(entry.part, *run);
+                pieces.push_run(entry.part, *run);
             }
             continue;
         }
-        let mut runs: Vec<Span> = of_part
+        let mut runs: Vec<Run> = of_part
             .iter()
             .flat_map(|entry| entry.runs)
             .copied()
             .collect();
-        runs.sort_unstable_by_key(|run| run.start);
+        runs.sort_unstable_by_key(|run| run.splits.start);
         for run in runs {
-            pieces.copy(of_part[0].part, run);
+            pieces.push_run(of_part[0].part, run);
         }
     }
 }

@@ -1,19 +1,79 @@
-//! The merged text, which never exists in one place: byte ranges of the parts' texts, in the order of the answer.
+//! The merged text, which never exists in one place: it is put together from the bodies and identity labels of its
+//! parts as it is read.
 
-use super::Span;
+use super::labels::IdentityLabels;
+use super::{Part, Run};
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
+use std::ops::Range;
 
-/// The number of the text beside the parts' texts in [`Piece::source`].
-const BESIDE: u32 = u32::MAX;
+/// What a reader puts together at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Whole lines are put together, so the last one goes beyond that.
+const LINE_BYTES: usize = 4 * 1024;
 
-/// A byte range of one source.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    /// Number of the part, or [`BESIDE`].
-    source: u32,
-    start: usize,
-    end: usize,
+/// What is kept of a part for its sample lines.
+#[derive(Debug)]
+pub(super) struct Source {
+    labels: IdentityLabels,
+    text: Vec<u8>,
+    splits: Vec<u32>,
+    labelled_bytes: usize,
+}
+
+impl From<Part> for Source {
+    fn from(part: Part) -> Source {
+        let exposition = part.exposition.unwrap_or_default();
+        Source {
+            labels: part.labels,
+            text: exposition.text,
+            splits: exposition.splits,
+            labelled_bytes: exposition.labelled_bytes,
+        }
+    }
+}
+
+impl Source {
+    /// Appends the lines of the run from the given one on, until `out` has `limit` bytes; says how many are done now.
+    fn append(&self, run: Run, done: usize, out: &mut Vec<u8>, limit: usize) -> usize {
+        let splits = &self.splits[run.splits.range()];
+        let mut at = match done.checked_sub(1) {
+            None => run.text.start as usize,
+            Some(last) => self.behind_split(splits[last]),
+        };
+        for (number, &split) in (done..).zip(&splits[done..]) {
+            if out.len() >= limit {
+                return number;
+            }
+            // The end of the line before, and the start of this one.
+            out.extend_from_slice(&self.text[at..split as usize]);
+            at = self.behind_split(split);
+            out.extend_from_slice(if at == split as usize {
+                self.labels.alone()
+            } else {
+                self.labels.behind()
+            });
+        }
+        out.extend_from_slice(&self.text[at..run.text.end as usize]);
+        splits.len()
+    }
+
+    /// A closing brace is a part of what is put in.
+    fn behind_split(&self, split: u32) -> usize {
+        let split = split as usize;
+        split + usize::from(self.text[split] == b'}')
+    }
+}
+
+/// What follows in the text.
+#[derive(Debug, Clone)]
+enum Piece {
+    /// Of the text beside the sources.
+    Beside(Range<usize>),
+    Samples {
+        source: u32,
+        run: Run,
+    },
 }
 
 /// A merged text in the making: what is written anew, and what is taken from where.
@@ -24,43 +84,29 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Appends a range of a part's text.
-    pub(super) fn copy(&mut self, part: u32, range: Span) {
-        let range = range.range();
-        self.push(Piece {
-            source: part,
-            start: range.start,
-            end: range.end,
-        });
+    /// Appends the samples of a run of a part.
+    pub(super) fn push_run(&mut self, part: u32, run: Run) {
+        self.list.push(Piece::Samples { source: part, run });
     }
 
     /// Appends what `write` appends to its buffer.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.beside.len();
         write(&mut self.beside);
-        self.push(Piece {
-            source: BESIDE,
-            start,
-            end: self.beside.len(),
-        });
-    }
-
-    fn push(&mut self, piece: Piece) {
+        let end = self.beside.len();
         match self.list.last_mut() {
-            Some(last) if last.source == piece.source && last.end == piece.start => {
-                last.end = piece.end;
-            }
-            _ => self.list.push(piece),
+            Some(Piece::Beside(range)) => range.end = end,
+            _ => self.list.push(Piece::Beside(start..end)),
         }
     }
 }
 
 /// The answer to one request: the merged text of all its targets.
 ///
-/// It owns the texts of the expositions; beside them it holds only HELP and TYPE lines, the reported samples, and
+/// It owns the bodies of the expositions; beside them it holds only HELP and TYPE lines, the reported samples, and
 /// the order.
 pub struct MergedText {
-    texts: Vec<Vec<u8>>,
+    sources: Vec<Source>,
     pieces: Pieces,
     len: usize,
     help_conflicts: u64,
@@ -68,21 +114,18 @@ pub struct MergedText {
 }
 
 impl MergedText {
+    /// The pieces have to hold each sample of the sources once.
     pub(super) fn new(
         pieces: Pieces,
-        texts: Vec<Vec<u8>>,
+        sources: Vec<Source>,
         help_conflicts: u64,
         type_conflicts: u64,
     ) -> MergedText {
-        let len = pieces
-            .list
-            .iter()
-            .map(|piece| piece.end - piece.start)
-            .sum();
+        let samples: usize = sources.iter().map(|source| source.labelled_bytes).sum();
         MergedText {
-            texts,
+            len: pieces.beside.len() + samples,
+            sources,
             pieces,
-            len,
             help_conflicts,
             type_conflicts,
         }
@@ -112,40 +155,59 @@ impl MergedText {
         self.type_conflicts
     }
 
-    /// The text as byte slices, in order; none is empty, many are short.
-    #[must_use]
-    pub fn chunks(&self) -> Chunks<'_> {
-        Chunks {
-            text: self,
-            next: 0,
-        }
-    }
-
-    /// Writes the whole text. The writer should buffer: see [`MergedText::chunks`].
+    /// Writes the whole text, in large pieces.
     ///
     /// # Errors
     /// The first error of the writer.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        self.chunks().try_for_each(|chunk| out.write_all(chunk))
-    }
-
-    /// The text as a reader that fills the whole buffer at each call until the end.
-    #[must_use]
-    pub fn into_reader(self) -> MergedTextReader {
-        MergedTextReader {
-            text: self,
-            piece: 0,
-            offset: 0,
+        let mut buffer = self.buffer();
+        let mut position = Position::default();
+        loop {
+            buffer.clear();
+            self.append(&mut position, &mut buffer);
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            out.write_all(&buffer)?;
         }
     }
 
-    fn chunk(&self, number: usize) -> Option<&[u8]> {
-        let piece = self.pieces.list.get(number)?;
-        let source = match piece.source {
-            BESIDE => &self.pieces.beside,
-            part => &self.texts[part as usize],
-        };
-        Some(&source[piece.start..piece.end])
+    /// The text as a reader, which puts it together in large pieces.
+    #[must_use]
+    pub fn into_reader(self) -> MergedTextReader {
+        MergedTextReader {
+            buffer: self.buffer(),
+            read: 0,
+            position: Position::default(),
+            text: self,
+        }
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        Vec::with_capacity(self.len.min(BUFFER_BYTES + LINE_BYTES))
+    }
+
+    /// Appends what comes next, at least so much that the buffer has its size, as long as there is so much left.
+    fn append(&self, position: &mut Position, buffer: &mut Vec<u8>) {
+        while buffer.len() < BUFFER_BYTES
+            && let Some(piece) = self.pieces.list.get(position.piece)
+        {
+            let is_done = match piece {
+                Piece::Beside(range) => {
+                    buffer.extend_from_slice(&self.pieces.beside[range.clone()]);
+                    true
+                }
+                Piece::Samples { source, run } => {
+                    let source = &self.sources[*source as usize];
+                    position.lines = source.append(*run, position.lines, buffer, BUFFER_BYTES);
+                    position.lines == run.splits.range().len()
+                }
+            };
+            if is_done {
+                position.piece += 1;
+                position.lines = 0;
+            }
+        }
     }
 }
 
@@ -154,54 +216,49 @@ impl fmt::Debug for MergedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MergedText")
             .field("len", &self.len)
-            .field("chunks", &self.pieces.list.len())
+            .field("pieces", &self.pieces.list.len())
             .finish_non_exhaustive()
     }
 }
 
-/// The chunks of a [`MergedText`], in order.
-#[derive(Debug)]
-pub struct Chunks<'t> {
-    text: &'t MergedText,
-    next: usize,
-}
-
-impl<'t> Iterator for Chunks<'t> {
-    type Item = &'t [u8];
-
-    fn next(&mut self) -> Option<&'t [u8]> {
-        let chunk = self.text.chunk(self.next)?;
-        self.next += 1;
-        Some(chunk)
-    }
+/// How much of a merged text has been put together.
+#[derive(Debug, Default)]
+struct Position {
+    /// All pieces before this one.
+    piece: usize,
+    /// So many lines of it, without the end of the last.
+    lines: usize,
 }
 
 /// Reads a [`MergedText`] from front to back.
 #[derive(Debug)]
 pub struct MergedTextReader {
     text: MergedText,
-    piece: usize,
-    /// What of the piece has been read.
-    offset: usize,
+    position: Position,
+    buffer: Vec<u8>,
+    /// What of the buffer has been read.
+    read: usize,
+}
+
+impl BufRead for MergedTextReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.read >= self.buffer.len() {
+            self.read = 0;
+            self.buffer.clear();
+            self.text.append(&mut self.position, &mut self.buffer);
+        }
+        Ok(&self.buffer[self.read..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.read += amount;
+    }
 }
 
 impl Read for MergedTextReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len()
-            && let Some(chunk) = self.text.chunk(self.piece)
-        {
-            let rest = &chunk[self.offset..];
-            let length = rest.len().min(buffer.len() - filled);
-            buffer[filled..filled + length].copy_from_slice(&rest[..length]);
-            filled += length;
-            if length == rest.len() {
-                self.piece += 1;
-                self.offset = 0;
-            } else {
-                self.offset += length;
-            }
-        }
-        Ok(filled)
+        let length = self.fill_buf()?.read(buffer)?;
+        self.consume(length);
+        Ok(length)
     }
 }

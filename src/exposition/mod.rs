@@ -1,7 +1,8 @@
 //! The text format: the bodies of pods go in, one merged text comes out.
 //!
-//! [`parse`] turns one body into an [`Exposition`], in which every sample already carries the labels of its target,
-//! or into the first [`LineError`]. [`merge`] orders the families of many expositions into one [`MergedText`].
+//! [`parse`] turns one body into an [`Exposition`], which knows where in each sample the labels of its target go, or
+//! into the first [`LineError`]. [`merge`] orders the families of many expositions into one [`MergedText`], whose lines
+//! are put together as they are sent.
 //! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
 //! taken, and a missing Content-Type counts as text.
 //!
@@ -12,7 +13,8 @@
 //! * `ordinary.rs`: the fast way for ordinary sample lines
 //! * `sample_line.rs`: any sample line, token by token
 //! * `openmetrics.rs`: OpenMetrics bodies, turned into the text format
-//! * `builder.rs`, `names.rs`, `series_table.rs`: what a body becomes: families, and the series seen so far
+//! * `builder.rs`, `names.rs`, `families.rs`, `series_table.rs`: what a body becomes: families, and the series seen
+//!   so far
 //! * `labels.rs`: identity labels, escapes, the `exported_` rule
 //! * `number.rs`: what counts as a number
 //! * `merge.rs`, `merged_text.rs`: many expositions in one text
@@ -22,6 +24,7 @@
 mod builder;
 mod content_type;
 mod error;
+mod families;
 mod keyed_hash;
 mod labels;
 mod merge;
@@ -38,22 +41,29 @@ pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use labels::IdentityLabels;
 pub use merge::{Part, Report, merge};
-pub use merged_text::{Chunks, MergedText, MergedTextReader};
+pub use merged_text::{MergedText, MergedTextReader};
 pub use parse::parse;
 
 use std::ops::Range;
 
-/// One complete, valid body: every sample carries the labels of its target and is ready to be copied.
+/// One complete, valid body: of every sample it is known where the labels of its target are put in.
+///
+/// It keeps the body itself, and eight bytes or so for each sample.
 #[derive(Debug, Default)]
 pub struct Exposition {
-    /// The sample lines in the order of the body.
+    /// The body, and behind it the sample lines that could not stay as they stand in it.
     text: Vec<u8>,
+    /// For each sample that is kept, in the order of the body: where in `text` the identity labels go. Either the
+    /// closing brace stands there, or the blank behind a name without labels.
+    splits: Vec<u32>,
     /// Names and HELP texts of the families.
     heads: Vec<u8>,
     /// In name order.
     families: Vec<Family>,
-    /// Where in `text` samples stand, family by family, within a family in the order of the body.
-    runs: Vec<Span>,
+    /// Where the samples stand, family by family, within a family in the order of the body.
+    runs: Vec<Run>,
+    /// Length of all sample lines with the identity labels.
+    labelled_bytes: usize,
     samples: u64,
     duplicates_dropped: u64,
 }
@@ -80,7 +90,7 @@ impl Exposition {
         family.help.map(|help| &self.heads[help.range()])
     }
 
-    fn runs(&self, family: &Family) -> &[Span] {
+    fn runs(&self, family: &Family) -> &[Run] {
         &self.runs[family.runs.range()]
     }
 }
@@ -96,6 +106,15 @@ struct Family {
     metric_type: Option<MetricType>,
     /// Indexes of `runs`.
     runs: Span,
+}
+
+/// Sample lines that stand behind each other.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// In the text of the exposition.
+    text: Span,
+    /// Indexes of its splits, one for each line.
+    splits: Span,
 }
 
 /// What the word in a TYPE line can be.
@@ -195,7 +214,7 @@ impl Span {
     }
 }
 
-/// An offset as it is stored. Bodies and labelled texts over `u32::MAX` bytes are refused before this is called.
+/// An offset as it is stored. Bodies over `u32::MAX` bytes are refused before this is called.
 fn offset(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }

@@ -120,7 +120,7 @@ impl Parser<'_, '_> {
             Some(line)
                 if line.timestamp.is_none() && self.body[line.value.end..line.next] == *b"\n" =>
             {
-                self.copy(&line)
+                self.take(&line)
             }
             _ => self.open_metrics_sample(),
         }
@@ -135,7 +135,7 @@ impl Parser<'_, '_> {
         let sample = reader.sample()?;
         self.at = reader.at;
         self.builder
-            .push_sample(self.body, sample)
+            .push_sample(sample)
             .map_err(|kind| fault(kind, start))
     }
 }

@@ -1,11 +1,11 @@
 //! The fast way for sample lines that have the form in which nearly all are written. It must agree with the slow way in
 //! `sample_line.rs`, which decides wherever this one does not.
 //!
-//! `name value`, `name{} value`, `name{label="value",label="value"} value`, each with or without a timestamp, with
+//! `name value`, `name{label="value",label="value"} value`, each with or without a timestamp, with
 //! single blanks, with no escapes but `\\`, `\"` and `\n`, and with no label that must be renamed or rewritten or may
 //! stand twice.
 
-use super::builder::Care;
+use super::builder::{Care, Line, Series};
 use super::error::Fault;
 use super::labels::{is_metric_byte, is_name_byte, is_name_start, name_bit};
 use super::number;
@@ -120,9 +120,6 @@ impl Parser<'_, '_> {
     /// Reads the labels from behind the opening brace on, and gives the position behind the closing one.
     fn ordinary_labels(&mut self, mut at: usize, line: &mut Ordinary) -> Option<usize> {
         let body = self.body;
-        if body.get(at) == Some(&b'}') {
-            return Some(at + 1);
-        }
         if self.shape.care != self.builder.current.care {
             self.shape.heads.clear();
             self.shape.care = self.builder.current.care;
@@ -177,30 +174,27 @@ impl Parser<'_, '_> {
         Some(length + 2)
     }
 
-    /// Writes an ordinary line with the identity labels.
-    pub(super) fn copy(&mut self, line: &Ordinary) -> Result<(), Fault> {
-        let (body, start) = (self.body, self.at);
-        let identity = self.builder.identity;
-        let out = &mut self.builder.text;
-        let out_start = out.len();
-        out.extend_from_slice(&body[start..line.labels_end]);
-        if body[line.labels_end] == b'}' {
-            out.extend_from_slice(identity.behind());
-        } else {
-            out.extend_from_slice(identity.alone());
+    /// Takes an ordinary line as a sample. It stays where it is, unless it does not end with a bare line feed.
+    pub(super) fn take(&mut self, ordinary: &Ordinary) -> Result<(), Fault> {
+        let start = self.at;
+        let line = Line {
+            start,
+            split: ordinary.labels_end,
+            end: ordinary.next,
+        };
+        self.at = ordinary.next;
+        let series = Series {
+            labels_hash: ordinary.labels_hash,
+            timestamp: ordinary.timestamp,
+            is_without_labels: !ordinary.has_labels,
+        };
+        let end = ordinary.value.end;
+        if self.body.get(end) == Some(&b'\n') {
+            self.builder.add(line, &series);
+            return Ok(());
         }
-        // From the blank before the value to the line end, which the last line may lack.
-        let end = line.value.end;
-        if body.get(end) == Some(&b'\n') {
-            out.extend_from_slice(&body[line.value.start - 1..=end]);
-        } else {
-            out.extend_from_slice(&body[line.value.start - 1..end]);
-            out.push(b'\n');
-        }
-        self.at = line.next;
-        let (hash, timestamp) = (line.labels_hash, line.timestamp);
         self.builder
-            .finish_sample(out_start, hash, timestamp, !line.has_labels)
+            .copy(Line { end, ..line }, &series)
             .map_err(|kind| fault(kind, start))
     }
 }

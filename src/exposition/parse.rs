@@ -7,38 +7,47 @@ use super::ordinary::Shape;
 use super::sample_line::{self, quoted_name, skip_line_end};
 use super::{Exposition, Format, MetricType};
 use std::borrow::Cow;
+use std::mem;
 use std::ops::Range;
 
-/// Reads one complete body and gives all its samples the identity labels.
+/// Reads one complete body, and finds in all its samples the place for the identity labels.
 ///
-/// The body is read once. A pod's own label of the name of an identity label is kept as `exported_` and its name, as
-/// Prometheus does for `honor_labels: false`. Lines of an ordinary form are copied byte for byte; others (quoted
-/// names, escapes, blanks between labels) are written in that form, with values and timestamps byte for byte.
+/// The body is read once and kept; sample lines of an ordinary form stay where they are in it. Others (quoted names,
+/// escapes, blanks between labels, a pod's own label of the name of an identity label) are written anew in that form,
+/// with values and timestamps byte for byte. A label that clashes with an identity label is kept as `exported_` and its
+/// name, as Prometheus does for `honor_labels: false`.
 ///
 /// # Errors
 /// The first malformed line, as the parser of Prometheus 3 for this format would refuse it; or [`LineErrorKind::Size`] for a body
-/// that is over `u32::MAX` bytes, with or without the identity labels.
+/// that is over `u32::MAX` bytes, with or without what is written anew.
 pub fn parse(
     format: Format,
-    body: &[u8],
+    body: impl Into<Vec<u8>>,
     labels: &IdentityLabels,
 ) -> Result<Exposition, LineError> {
+    let body = body.into();
     let mut parser = Parser {
-        body,
+        body: &body,
         at: 0,
-        is_plain: std::str::from_utf8(body).is_ok() && memchr::memchr(0, body).is_none(),
+        is_plain: std::str::from_utf8(&body).is_ok() && memchr::memchr(0, &body).is_none(),
         shape: Shape::default(),
-        builder: Builder::new(labels, body.len()),
+        builder: Builder::new(labels, &body),
     };
     let lines = match format {
         _ if body.len() >= u32::MAX as usize => Err(fault(LineErrorKind::Size, 0)),
         Format::Text => parser.lines(),
         Format::OpenMetrics => parser.open_metrics_lines(),
     };
-    match lines {
-        Ok(()) => Ok(parser.builder.finish()),
-        Err(fault) => Err(fault.describe(body, parser.builder.samples)),
+    let mut builder = parser.builder;
+    if let Err(fault) = lines {
+        return Err(fault.describe(&body, builder.samples));
     }
+    let written_anew = mem::take(&mut builder.written_anew);
+    let mut exposition = builder.finish();
+    exposition.text = body;
+    exposition.text.reserve_exact(written_anew.len());
+    exposition.text.extend_from_slice(&written_anew);
+    Ok(exposition)
 }
 
 pub(super) struct Parser<'b, 'l> {
@@ -49,7 +58,7 @@ pub(super) struct Parser<'b, 'l> {
     pub(super) is_plain: bool,
     /// The labels of the last ordinary line.
     pub(super) shape: Shape,
-    pub(super) builder: Builder<'l>,
+    pub(super) builder: Builder<'b, 'l>,
 }
 
 pub(super) fn fault(kind: LineErrorKind, at: usize) -> Fault {
@@ -204,7 +213,7 @@ impl Parser<'_, '_> {
 
     fn sample(&mut self) -> Result<(), Fault> {
         match self.ordinary_line() {
-            Some(ordinary) => self.copy(&ordinary),
+            Some(ordinary) => self.take(&ordinary),
             None => self.complete_sample(),
         }
     }
@@ -215,7 +224,7 @@ impl Parser<'_, '_> {
         let sample = sample_line::read(self.body, start)?;
         self.at = sample.end;
         self.builder
-            .push_sample(self.body, sample)
+            .push_sample(sample)
             .map_err(|kind| fault(kind, start))
     }
 }

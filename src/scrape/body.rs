@@ -16,7 +16,7 @@ use super::{Phase, Reason, ScrapeError};
 /// A declared Content-Length is believed up to here; a longer body grows the buffer as it arrives.
 const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
 
-/// Puts the whole body, decompressed if it is gzip, in place of what is in `into`.
+/// The whole body, decompressed if it is gzip.
 ///
 /// # Errors
 /// The body is not all there in time, is over `limit` bytes as it is read, or is no gzip.
@@ -25,23 +25,22 @@ pub(super) fn read(
     is_gzip: bool,
     limit: u64,
     budget: Duration,
-    into: &mut Vec<u8>,
-) -> Result<(), ScrapeError> {
-    into.clear();
+) -> Result<Vec<u8>, ScrapeError> {
     let expected = body.content_length().unwrap_or(0);
     let reserve = expected.min(BODY_RESERVE_BYTES_MAX).min(limit);
-    into.reserve(usize::try_from(reserve).unwrap_or(0));
+    let mut whole = Vec::with_capacity(usize::try_from(reserve).unwrap_or(0));
     // The limit of ureq would be one of compressed bytes; `read_limited` has its own.
     let reader = body.into_with_config().limit(u64::MAX).reader();
     let read = if is_gzip {
-        read_limited(Gunzip(MultiGzDecoder::new(reader)), limit, into)
+        read_limited(Gunzip(MultiGzDecoder::new(reader)), limit, &mut whole)
     } else {
-        read_limited(reader, limit, into)
+        read_limited(reader, limit, &mut whole)
     };
     read.map_err(|error| ScrapeError {
         phase: Phase::Body,
         reason: reason(error, budget),
-    })
+    })?;
+    Ok(whole)
 }
 
 fn read_limited(reader: impl Read, limit: u64, into: &mut Vec<u8>) -> io::Result<()> {

@@ -54,20 +54,18 @@ impl ScrapeClient {
         }
     }
 
-    /// Scrapes the target: its complete, decompressed body replaces what is in `body`.
+    /// Scrapes the target: what its body is, and all of it, decompressed.
     ///
     /// Ends at the target's own timeout or at `deadline`, whichever comes first; that covers connecting, TLS, the
     /// head and the last byte of the body.
     ///
     /// # Errors
-    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text. What `body`
-    /// holds then has no meaning.
+    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text.
     pub fn scrape(
         &self,
         target: &Target,
         deadline: Option<Instant>,
-        body: &mut Vec<u8>,
-    ) -> Result<Format, ScrapeError> {
+    ) -> Result<(Format, Vec<u8>), ScrapeError> {
         let (response, budget) = self.get(target, deadline, &[])?;
         let is_gzip = match response.headers().get("content-encoding") {
             None => false,
@@ -83,15 +81,17 @@ impl ScrapeClient {
         };
         let content_type = header(&response, "content-type");
         let limit = self.body_bytes_max;
-        body::read(response.into_body(), is_gzip, limit, budget, body)?;
+        let body = body::read(response.into_body(), is_gzip, limit, budget)?;
         // As in Prometheus, nobody asks what an empty body is.
         if body.is_empty() {
-            return Ok(Format::Text);
+            return Ok((Format::Text, body));
         }
-        Format::from_content_type(content_type.as_deref()).map_err(|error| ScrapeError {
-            phase: Phase::Body,
-            reason: Reason::ContentType(error),
-        })
+        let format =
+            Format::from_content_type(content_type.as_deref()).map_err(|error| ScrapeError {
+                phase: Phase::Body,
+                reason: Reason::ContentType(error),
+            })?;
+        Ok((format, body))
     }
 
     /// Asks the target for what somebody else wants, and hands the answer on as it is. Bounded as
@@ -113,14 +113,11 @@ impl ScrapeClient {
             ),
         ];
         let (response, budget) = self.get(target, deadline, &wants)?;
-        let mut answer = PodAnswer {
+        Ok(PodAnswer {
             content_type: header(&response, "content-type"),
             content_encoding: header(&response, "content-encoding"),
-            body: Vec::new(),
-        };
-        let limit = self.body_bytes_max;
-        body::read(response.into_body(), false, limit, budget, &mut answer.body)?;
-        Ok(answer)
+            body: body::read(response.into_body(), false, self.body_bytes_max, budget)?,
+        })
     }
 
     /// The head of an answer with status 200, and the time that the whole scrape has.

@@ -22,8 +22,6 @@ use crate::telemetry::Telemetry;
 
 /// Batches in the queue: those of requests under way and the abandoned ones that no worker has met yet.
 const QUEUE_MAX: usize = 1024;
-/// A worker gives a larger body buffer back after the scrape, so that one huge body is not held for ever.
-const BODY_BUFFER_BYTES_KEPT: usize = 4 << 20;
 
 /// Between two looks whether the results are still wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -259,28 +257,24 @@ struct Worker {
 
 impl Worker {
     fn run(&self) {
-        let mut body = Vec::new();
         loop {
             match self.turns.recv() {
-                Ok(Turn::Scrape(batch)) => self.scrape_turn(&batch, &mut body),
+                Ok(Turn::Scrape(batch)) => self.scrape_turn(&batch),
                 Ok(Turn::Probe(probe)) => self.probe(*probe),
                 Ok(Turn::Stop) | Err(_) => return,
             }
         }
     }
 
-    fn scrape_turn(&self, batch: &Arc<Batch>, body: &mut Vec<u8>) {
+    fn scrape_turn(&self, batch: &Arc<Batch>) {
         while let Some(index) = batch.take() {
             // Back to the tail before the scrape, so that others can go on with the batch meanwhile. With the
             // queue full this worker keeps the batch and takes its next target itself.
             let passed_on =
                 batch.has_more() && self.queue.try_send(Turn::Scrape(Arc::clone(batch))).is_ok();
             let busy = self.telemetry.busy_client_worker();
-            let result = self.scrape(batch, index, body);
+            let result = self.scrape(batch, index);
             drop(busy);
-            if body.capacity() > BODY_BUFFER_BYTES_KEPT {
-                *body = Vec::new();
-            }
             // The request may be gone by now.
             let _ = batch.results.send(result);
             if passed_on {
@@ -307,12 +301,12 @@ impl Worker {
         });
     }
 
-    fn scrape(&self, batch: &Batch, index: usize, body: &mut Vec<u8>) -> ScrapeResult {
+    fn scrape(&self, batch: &Batch, index: usize) -> ScrapeResult {
         let target = &batch.targets[index];
         let start = Instant::now();
         let mut body_bytes = 0;
         let outcome = caught(&self.telemetry, || {
-            let format = self.client.scrape(target, batch.deadline, body)?;
+            let (format, body) = self.client.scrape(target, batch.deadline)?;
             body_bytes = body.len();
             let labels = target.identity_labels(self.style);
             let labels =

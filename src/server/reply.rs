@@ -1,6 +1,6 @@
 //! What is sent: merged texts and errors as answers of the front.
 
-use std::io::{self, BufReader, Cursor, Write};
+use std::io::{self, Cursor};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,9 +12,6 @@ use crate::exposition::MergedText;
 
 /// What Prometheus reads as the text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The pieces of a merged text are a line or some; the client's socket gets this much at once.
-const WRITE_BYTES: usize = 256 * 1024;
-
 /// A page that fits into one packet is not made smaller.
 const GZIP_BYTES_MIN: usize = 1400;
 
@@ -25,13 +22,11 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
         ("Vary", "Accept-Encoding".to_owned()),
     ];
     if gzip_level == 0 {
-        let length = text.len();
-        let body = BufReader::with_capacity(WRITE_BYTES.min(length.max(1)), text.into_reader());
         return Answer {
             status: 200,
             headers,
-            length,
-            body: Box::new(body),
+            length: text.len(),
+            body: Box::new(text.into_reader()),
         };
     }
     let gzipped = gzip(&text, gzip_level);
@@ -110,10 +105,7 @@ impl From<&RequestError> for Answer {
 
 fn gzip(text: &MergedText, level: u32) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    for chunk in text.chunks() {
-        encoder
-            .write_all(chunk)
-            .expect("writing into memory does not fail");
-    }
+    text.write_to(&mut encoder)
+        .expect("writing into memory does not fail");
     encoder.finish().expect("writing into memory does not fail")
 }

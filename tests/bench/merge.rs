@@ -29,10 +29,21 @@ fn main() {
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
-    println!("parse, validate, label and group");
     println!(
-        "{:<24}{:>10}{:>10}{:>12}{:>10}{:>11}{:>9}",
-        "corpus", "kB in", "samples", "floor GB/s", "MB/s", "ns/sample", "x floor"
+        "parse: validate, group, find where labels go; whole: parse, merge, write with labels"
+    );
+    println!(
+        "{:<16}{:>8}{:>9}{:>12}{:>9}{:>11}{:>9}{:>9}{:>11}{:>9}",
+        "corpus",
+        "kB in",
+        "samples",
+        "floor GB/s",
+        "parse MB/s",
+        "ns/sample",
+        "x floor",
+        "whole MB/s",
+        "ns/sample",
+        "x floor"
     );
     for (name, bodies) in corpus::all() {
         if is_wanted(name) {
@@ -104,16 +115,25 @@ fn parsing(name: &str, bodies: &[String]) {
             black_box(exposition);
         }
     };
-    let [floor, parse_all] = medians([&mut floor, &mut parse_all]);
+    let mut whole = Vec::with_capacity(output.len());
+    let mut merge_all = || {
+        whole.clear();
+        merged(black_box(bodies)).write_to(&mut whole).unwrap();
+        black_box(&whole);
+    };
+    let [floor, parse_all, merge_all] = medians([&mut floor, &mut parse_all, &mut merge_all]);
     let bytes = bodies.iter().map(String::len).sum::<usize>() as f64;
     println!(
-        "{name:<24}{:>10.0}{:>10}{:>12.1}{:>10.0}{:>11.1}{:>9.1}",
+        "{name:<16}{:>8.0}{:>9}{:>12.1}{:>9.0}{:>11.1}{:>9.1}{:>9.0}{:>11.1}{:>9.1}",
         bytes / 1e3,
         samples,
         bytes / floor / 1e9,
         bytes / parse_all / 1e6,
         parse_all * 1e9 / samples as f64,
-        parse_all / floor
+        parse_all / floor,
+        bytes / merge_all / 1e6,
+        merge_all * 1e9 / samples as f64,
+        merge_all / floor
     );
 }
 

@@ -1,0 +1,103 @@
+//! Which samples of a body are one family.
+
+use super::names::{NameId, Names};
+use super::{Family, Run, Span, offset, split_suffix};
+
+/// The families of these names in name order, and their runs, family by family and within one in the order of the
+/// body.
+pub(super) fn group(names: &Names, runs: &[(NameId, Run)]) -> (Vec<Family>, Vec<Run>) {
+    let family_of = family_of_names(names);
+    let order = families_in_order(names, runs, &family_of);
+    let (runs, bounds) = sorted(&joined(runs, &family_of), names.list.len());
+    let families = order
+        .into_iter()
+        .map(|id| {
+            let name = names.get(id);
+            Family {
+                name: name.text,
+                help: name.help,
+                metric_type: name.metric_type,
+                runs: Span {
+                    start: bounds[id as usize],
+                    end: bounds[id as usize + 1],
+                },
+            }
+        })
+        .collect();
+    (families, runs)
+}
+
+/// For each name the family its samples belong to: itself, or the histogram or summary it is a part of.
+fn family_of_names(names: &Names) -> Vec<NameId> {
+    let ids = 0..offset(names.list.len());
+    ids.map(|id| {
+        let family = split_suffix(names.text(id)).and_then(|(base, suffix)| {
+            let base = names.find(base)?;
+            let metric_type = names.get(base).metric_type?;
+            metric_type.takes(suffix).then_some(base)
+        });
+        family.unwrap_or(id)
+    })
+    .collect()
+}
+
+/// The names that are families, in name order: those with samples and those with a HELP or TYPE line.
+fn families_in_order(names: &Names, runs: &[(NameId, Run)], family_of: &[NameId]) -> Vec<NameId> {
+    let mut has_samples = vec![false; family_of.len()];
+    for (name, _) in runs {
+        has_samples[family_of[*name as usize] as usize] = true;
+    }
+    let mut ids: Vec<NameId> = (0..offset(family_of.len()))
+        .filter(|&id| {
+            let name = names.get(id);
+            let is_named = !names.text(id).is_empty();
+            is_named
+                && (has_samples[id as usize] || name.help.is_some() || name.metric_type.is_some())
+        })
+        .collect();
+    if !ids.is_sorted_by_key(|&id| names.text(id)) {
+        ids.sort_unstable_by_key(|&id| names.text(id));
+    }
+    ids
+}
+
+/// The runs with their families; those of one family that stand behind each other are one.
+fn joined(runs: &[(NameId, Run)], family_of: &[NameId]) -> Vec<(NameId, Run)> {
+    let mut joined: Vec<(NameId, Run)> = Vec::with_capacity(runs.len());
+    for (name, run) in runs {
+        let family = family_of[*name as usize];
+        match joined.last_mut() {
+            Some((last, before)) if *last == family && before.text.end == run.text.start => {
+                before.text.end = run.text.end;
+                before.splits.end = run.splits.end;
+            }
+            _ => joined.push((family, *run)),
+        }
+    }
+    joined
+}
+
+/// The runs by family, in their order within one, and for each family where its own start among them, with one more
+/// bound at the end.
+fn sorted(runs: &[(NameId, Run)], families: usize) -> (Vec<Run>, Vec<u32>) {
+    let mut bounds = vec![0_u32; families + 1];
+    for (family, _) in runs {
+        bounds[*family as usize + 1] += 1;
+    }
+    for n in 1..bounds.len() {
+        bounds[n] += bounds[n - 1];
+    }
+    let mut next = bounds.clone();
+    let nowhere = Span { start: 0, end: 0 };
+    let unset = Run {
+        text: nowhere,
+        splits: nowhere,
+    };
+    let mut sorted = vec![unset; runs.len()];
+    for (family, run) in runs {
+        let at = &mut next[*family as usize];
+        sorted[*at as usize] = *run;
+        *at += 1;
+    }
+    (sorted, bounds)
+}
