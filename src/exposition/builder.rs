@@ -85,7 +85,7 @@ impl<'b, 'l> Builder<'b, 'l> {
             splits: Vec::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
             labelled_bytes: 0,
             names: Names::new(body.len()),
-            series: SeriesTable::with_capacity(body.len() / 128),
+            series: SeriesTable::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
             samples: 0,
             duplicates_dropped: 0,
             runs: Vec::new(),
@@ -344,7 +344,7 @@ impl<'b, 'l> Builder<'b, 'l> {
         text_from(self.body, &self.written_anew, offset)
     }
 
-    /// Groups names into families, and orders the families by name. The text is left to be put in.
+    /// Groups names into families. The text is left to be put in.
     pub(super) fn finish(mut self) -> Exposition {
         self.names.append_suffixes();
         let (families, runs) = families::group(&self.names, &self.runs);

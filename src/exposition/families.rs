@@ -3,13 +3,13 @@
 use super::names::{NameId, Names};
 use super::{Family, Run, Span, offset, split_suffix};
 
-/// The families of these names in name order, and their runs, family by family and within one in the order of the
-/// body.
+/// The families of these names in the order in which their names came, and their runs, family by family and within
+/// one in the order of the body.
 pub(super) fn group(names: &Names, runs: &[(NameId, Run)]) -> (Vec<Family>, Vec<Run>) {
     let family_of = family_of_names(names);
-    let order = families_in_order(names, runs, &family_of);
+    let named = families(names, runs, &family_of);
     let (runs, bounds) = sorted(&joined(runs, &family_of), names.list.len());
-    let families = order
+    let families = named
         .into_iter()
         .map(|id| {
             let name = names.get(id);
@@ -41,24 +41,20 @@ fn family_of_names(names: &Names) -> Vec<NameId> {
     .collect()
 }
 
-/// The names that are families, in name order: those with samples and those with a HELP or TYPE line.
-fn families_in_order(names: &Names, runs: &[(NameId, Run)], family_of: &[NameId]) -> Vec<NameId> {
+/// The names that are families: those with samples and those with a HELP or TYPE line.
+fn families(names: &Names, runs: &[(NameId, Run)], family_of: &[NameId]) -> Vec<NameId> {
     let mut has_samples = vec![false; family_of.len()];
     for (name, _) in runs {
         has_samples[family_of[*name as usize] as usize] = true;
     }
-    let mut ids: Vec<NameId> = (0..offset(family_of.len()))
+    (0..offset(family_of.len()))
         .filter(|&id| {
             let name = names.get(id);
             let is_named = !names.text(id).is_empty();
             is_named
                 && (has_samples[id as usize] || name.help.is_some() || name.metric_type.is_some())
         })
-        .collect();
-    if !ids.is_sorted_by_key(|&id| names.text(id)) {
-        ids.sort_unstable_by_key(|&id| names.text(id));
-    }
-    ids
+        .collect()
 }
 
 /// The runs with their families; those of one family that stand behind each other are one.

@@ -148,8 +148,8 @@ impl<'p> Merger<'p> {
         }
     }
 
-    /// The family of this name, new or known. Families come in name order, so mostly the one that followed `last` in
-    /// an earlier part is the right one.
+    /// The family of this name, new or known. Pods of a job have the same families in the same order, so mostly the one
+    /// that followed `last` in an earlier part is the right one.
     fn family(&mut self, name: &'p [u8], last: FamilyId) -> FamilyId {
         if let Some(last) = self.families.get(last as usize)
             && self.families[last.follower as usize].name == name

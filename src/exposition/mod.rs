@@ -58,7 +58,7 @@ pub struct Exposition {
     splits: Vec<u32>,
     /// Names and HELP texts of the families.
     heads: Vec<u8>,
-    /// In name order.
+    /// In the order of the body, of what names them first.
     families: Vec<Family>,
     /// Where the samples stand, family by family, within a family in the order of the body.
     runs: Vec<Run>,

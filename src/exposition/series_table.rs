@@ -14,10 +14,10 @@ pub(super) struct SeriesTable {
 }
 
 impl SeriesTable {
-    /// A table for about this many series; it grows where there are more.
+    /// A table for about this many series; it grows where there are more. At most three of four slots are used.
     pub(super) fn with_capacity(series: usize) -> SeriesTable {
         SeriesTable {
-            slots: vec![0; (series * 2).next_power_of_two().max(64)],
+            slots: vec![0; (series / 3 * 4).next_power_of_two().max(64)],
             used: 0,
             key: KeyedHash::new(),
         }
@@ -39,7 +39,7 @@ impl SeriesTable {
         offset: u32,
         mut same: impl FnMut(u32) -> bool,
     ) -> bool {
-        if self.used * 2 >= self.slots.len() {
+        if self.used / 3 * 4 >= self.slots.len() {
             self.grow();
         }
         let tag = fold(hash, MULTIPLIER) >> 32;
