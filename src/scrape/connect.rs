@@ -13,10 +13,11 @@ use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport,
+    ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
 };
 
 use super::Phase;
+use super::transport::PodConnector;
 
 /// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
 const ACCEPT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
@@ -25,11 +26,10 @@ pub(super) const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
 /// Two requests for one job may scrape the same pod at once.
 const IDLE_CONNECTIONS_PER_POD_MAX: usize = 2;
 /// A pod that sends more of a head than this fails.
-const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Read buffer of a connection, kept while it is idle.
-const INPUT_BUFFER_BYTES: usize = 16 * 1024;
-/// Write buffer of a connection: one request head.
-const OUTPUT_BUFFER_BYTES: usize = 4 * 1024;
+pub(super) const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Buffers of a TLS connection, kept while it is idle.
+const TLS_INPUT_BYTES: usize = 16 * 1024;
+const TLS_OUTPUT_BYTES: usize = 4 * 1024;
 
 thread_local! {
     static PHASE: Cell<Phase> = const { Cell::new(Phase::Wait) };
@@ -69,12 +69,12 @@ pub(super) fn agent(tls: TlsConfig, address: SocketAddr) -> Agent {
         .max_idle_connections(IDLE_CONNECTIONS_PER_POD_MAX)
         .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_POD_MAX)
         .max_response_header_size(RESPONSE_HEAD_BYTES_MAX)
-        .input_buffer_size(INPUT_BUFFER_BYTES)
-        .output_buffer_size(OUTPUT_BUFFER_BYTES)
+        .input_buffer_size(TLS_INPUT_BYTES)
+        .output_buffer_size(TLS_OUTPUT_BYTES)
         .build();
     let connector =
         ().chain(Entering(Phase::Connect))
-            .chain(TcpConnector::default())
+            .chain(PodConnector)
             .chain(Entering(Phase::Tls))
             .chain(RustlsConnector::default())
             .chain(Entering(Phase::Wait));

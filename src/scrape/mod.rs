@@ -8,6 +8,7 @@ mod connect;
 mod error;
 pub mod pool;
 mod token;
+mod transport;
 
 pub use error::{Phase, Reason, ScrapeError};
 pub use token::TokenSettings;

@@ -1,0 +1,208 @@
+//! TCP connections to pods, whose buffers belong to the threads that scrape.
+//!
+//! ureq's own transport gives each connection a read and a write buffer for as long as it is kept: with a thousand pods
+//! more than all else that an idle server holds. Here a connection has them only while a request is under way, so
+//! that they can be large enough for most bodies to arrive in a few reads.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::net::TcpStream;
+use std::thread::LocalKey;
+use std::time::Duration;
+
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// More than the largest response head, which has to be there as a whole.
+const INPUT_BYTES: usize = super::connect::RESPONSE_HEAD_BYTES_MAX + 4 * 1024;
+/// One request head.
+const OUTPUT_BYTES: usize = 4 * 1024;
+/// The timeout of a socket is not set again for a smaller change, so that a body costs one such call and not one for
+/// each read.
+const TIMEOUT_TOLERANCE: Duration = Duration::from_millis(5);
+
+thread_local! {
+    static INPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static OUTPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Connects to the one address that the resolver gave.
+#[derive(Debug)]
+pub(super) struct PodConnector;
+
+impl<In: Transport> Connector<In> for PodConnector {
+    type Out = PodTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<In>,
+    ) -> Result<Option<PodTransport>, Error> {
+        let Some(address) = details.addrs.iter().next() else {
+            return Err(Error::HostNotFound);
+        };
+        let connected = match left(details.timeout)? {
+            Some(left) => TcpStream::connect_timeout(address, left),
+            None => TcpStream::connect(address),
+        };
+        let stream = connected.map_err(|error| in_time(error, details.timeout))?;
+        stream.set_nodelay(true)?;
+        Ok(Some(PodTransport {
+            stream,
+            buffers: LentBuffers::default(),
+            read_timeout: None,
+            write_timeout: None,
+        }))
+    }
+}
+
+/// A connection to a pod.
+#[derive(Debug)]
+pub(super) struct PodTransport {
+    stream: TcpStream,
+    buffers: LentBuffers,
+    /// As they are set for the socket.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl Transport for PodTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        let left = left(timeout)?;
+        if is_other(self.write_timeout, left) {
+            self.stream.set_write_timeout(left)?;
+            self.write_timeout = left;
+        }
+        let written = self.stream.write_all(&self.buffers.output()[..amount]);
+        self.buffers.give_output_back();
+        written.map_err(|error| in_time(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let left = left(timeout)?;
+        if is_other(self.read_timeout, left) {
+            self.stream.set_read_timeout(left)?;
+            self.read_timeout = left;
+        }
+        let input = self.buffers.input_append_buf();
+        let amount = loop {
+            match self.stream.read(input) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.map_err(|error| in_time(error, timeout))?,
+            }
+        };
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Not if the pod closed the connection, nor if it sent what nobody asked for.
+    fn is_open(&mut self) -> bool {
+        let is_silent = |mut stream: &TcpStream| -> io::Result<bool> {
+            stream.set_nonblocking(true)?;
+            let read = stream.read(&mut [0]);
+            stream.set_nonblocking(false)?;
+            Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
+        };
+        is_silent(&self.stream).unwrap_or(false)
+    }
+}
+
+/// The time that is left, if there is a bound.
+fn left(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
+    if timeout.after.is_zero() {
+        return Err(Error::Timeout(timeout.reason));
+    }
+    Ok(timeout.not_zero().map(|left| *left))
+}
+
+/// Whether the timeout of the socket has to be set for this time.
+fn is_other(set: Option<Duration>, left: Option<Duration>) -> bool {
+    match (set, left) {
+        (Some(set), Some(left)) => set.abs_diff(left) > TIMEOUT_TOLERANCE,
+        (set, left) => set != left,
+    }
+}
+
+/// What ureq says of a call that took too long.
+fn in_time(error: io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
+
+/// Buffers that come from the thread when something is written to them, and go back to it when it has been read.
+#[derive(Debug, Default)]
+struct LentBuffers {
+    input: Vec<u8>,
+    /// What of the input is read from the socket, and what of that has been used.
+    filled: usize,
+    consumed: usize,
+    /// Whether anything was used the last time.
+    progress: bool,
+    output: Vec<u8>,
+}
+
+impl LentBuffers {
+    fn give_output_back(&mut self) {
+        OUTPUT.set(mem::take(&mut self.output));
+    }
+}
+
+fn lend(from: &'static LocalKey<Cell<Vec<u8>>>, buffer: &mut Vec<u8>, size: usize) {
+    if buffer.is_empty() {
+        *buffer = from.take();
+        buffer.resize(size, 0);
+    }
+}
+
+impl Buffers for LentBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        lend(&OUTPUT, &mut self.output, OUTPUT_BYTES);
+        &mut self.output
+    }
+
+    fn input(&self) -> &[u8] {
+        &self.input[self.consumed..self.filled]
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        lend(&INPUT, &mut self.input, INPUT_BYTES);
+        if self.consumed > 0 {
+            self.input.copy_within(self.consumed..self.filled, 0);
+            self.filled -= self.consumed;
+            self.consumed = 0;
+        }
+        &mut self.input[self.filled..]
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.filled += amount;
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.progress = amount > 0;
+        self.consumed += amount;
+        if self.consumed == self.filled && !self.input.is_empty() {
+            (self.consumed, self.filled) = (0, 0);
+            INPUT.set(mem::take(&mut self.input));
+        }
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        lend(&INPUT, &mut self.input, INPUT_BYTES);
+        lend(&OUTPUT, &mut self.output, OUTPUT_BYTES);
+        (&mut self.input[self.filled..], &mut self.output)
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.progress && self.consumed < self.filled
+    }
+}
