@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, TlsConfig, parse_pem};
+use ureq::tls::{PemItem, parse_pem};
 
-use super::connect::{self, IDLE_CONNECTION_AGE_MAX};
+use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
 use crate::target::{ScrapeOptions, TlsOptions};
 use crate::telemetry::open_files_max;
 
@@ -103,7 +103,7 @@ impl Agents {
             return known.agent.clone();
         }
         kept.sweep(now);
-        let agent = connect::agent(kept.roots.tls_config(&pod), pod.address);
+        let agent = connect::agent(kept.roots.tls(&pod), pod.address);
         // Over the bound the connection is closed with its agent, after this one scrape.
         if kept.pods.len() < self.kept_pods_max {
             let kept_agent = KeptAgent {
@@ -117,7 +117,7 @@ impl Agents {
 
     fn read_roots_again(&self, kept: &mut Kept) {
         let roots = Roots::read(&self.ca_files);
-        if roots.pem != kept.roots.pem && !roots.certificates.is_empty() {
+        if roots.pem != kept.roots.pem && !roots.is_empty {
             kept.roots = roots;
             kept.pods.retain(|pod, _| !pod.is_verified());
         }
@@ -153,7 +153,9 @@ fn kept_pods_max() -> usize {
 struct Roots {
     /// The bytes of the files, to see whether they changed.
     pem: Vec<u8>,
-    certificates: Arc<Vec<Certificate<'static>>>,
+    is_empty: bool,
+    verified: Tls,
+    unverified: Tls,
     read_at: Instant,
 }
 
@@ -170,7 +172,7 @@ impl Roots {
             }
             pem.push(b'\n');
         }
-        let certificates = parse_pem(&pem)
+        let certificates: Vec<_> = parse_pem(&pem)
             .filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
                 _ => None,
@@ -178,18 +180,18 @@ impl Roots {
             .collect();
         Roots {
             pem,
-            certificates: Arc::new(certificates),
+            is_empty: certificates.is_empty(),
+            verified: Tls::verified(certificates),
+            unverified: Tls::unverified(),
             read_at: Instant::now(),
         }
     }
 
     /// How the certificate of this pod is checked.
-    fn tls_config(&self, pod: &Pod) -> TlsConfig {
+    fn tls(&self, pod: &Pod) -> &Tls {
         match &pod.tls {
-            Some(tls) if !tls.verify => connect::unverified(),
-            Some(_) => connect::verified(Arc::clone(&self.certificates)),
-            // Plain HTTP: no certificate could be right.
-            None => connect::verified(Arc::default()),
+            Some(tls) if !tls.verify => &self.unverified,
+            _ => &self.verified,
         }
     }
 }

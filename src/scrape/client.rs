@@ -202,7 +202,7 @@ fn get(
     loop {
         attempts += 1;
         let left = deadline.saturating_duration_since(Instant::now());
-        connect::start_scrape();
+        connect::start_scrape(deadline);
         let mut request = agent.get(url).header(
             "X-Prometheus-Scrape-Timeout-Seconds",
             format!("{:.3}", left.as_secs_f64()),
@@ -210,8 +210,7 @@ fn get(
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = request.config().timeout_global(Some(left)).build().call();
-        match answer {
+        match request.call() {
             Ok(response) => return Ok(response),
             Err(ureq::Error::Io(_)) if !connect::has_connected() && attempts < ATTEMPTS_MAX => {}
             Err(error) => {

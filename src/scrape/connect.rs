@@ -5,9 +5,8 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -15,6 +14,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
 };
+use ureq::{Agent, Timeout};
 
 use super::Phase;
 use super::transport::PodConnector;
@@ -32,12 +32,16 @@ const TLS_INPUT_BYTES: usize = 16 * 1024;
 const TLS_OUTPUT_BYTES: usize = 4 * 1024;
 
 thread_local! {
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
     static PHASE: Cell<Phase> = const { Cell::new(Phase::Wait) };
     static CONNECTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Forgets the scrape before. Until a connector says otherwise the scrape waits on a kept connection.
-pub(super) fn start_scrape() {
+///
+/// The deadline is kept here: for a request that has a timeout of its own ureq would read the CAs again when it connects.
+pub(super) fn start_scrape(deadline: Instant) {
+    DEADLINE.set(Some(deadline));
     PHASE.set(Phase::Wait);
     CONNECTED.set(false);
 }
@@ -47,13 +51,23 @@ pub(super) fn phase() -> Phase {
     PHASE.get()
 }
 
+/// How long this thread's scrape may still take.
+pub(super) fn left() -> Result<Duration, ureq::Error> {
+    let now = Instant::now();
+    let left = DEADLINE
+        .get()
+        .map(|deadline| deadline.saturating_duration_since(now));
+    left.filter(|left| !left.is_zero())
+        .ok_or(ureq::Error::Timeout(Timeout::Global))
+}
+
 /// Whether this thread's scrape opened a connection; else it used a kept one.
 pub(super) fn has_connected() -> bool {
     CONNECTED.get()
 }
 
 /// An agent for one pod: whatever host the URL names, it connects to this address.
-pub(super) fn agent(tls: TlsConfig, address: SocketAddr) -> Agent {
+pub(super) fn agent(tls: &Tls, address: SocketAddr) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -64,7 +78,7 @@ pub(super) fn agent(tls: TlsConfig, address: SocketAddr) -> Agent {
         ))
         .accept(ACCEPT)
         .accept_encoding("gzip")
-        .tls_config(tls)
+        .tls_config(tls.config.clone())
         .max_idle_age(IDLE_CONNECTION_AGE_MAX)
         .max_idle_connections(IDLE_CONNECTIONS_PER_POD_MAX)
         .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_POD_MAX)
@@ -76,26 +90,52 @@ pub(super) fn agent(tls: TlsConfig, address: SocketAddr) -> Agent {
         ().chain(Entering(Phase::Connect))
             .chain(PodConnector)
             .chain(Entering(Phase::Tls))
-            .chain(RustlsConnector::default())
+            .chain(tls.clone())
             .chain(Entering(Phase::Wait));
     Agent::with_parts(config, connector, PodResolver { address })
 }
 
-/// The certificate is checked against these CAs.
-pub(super) fn verified(roots: Arc<Vec<Certificate<'static>>>) -> TlsConfig {
-    TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::Specific(roots))
-        .build()
+/// How certificates are checked. All pods of which the same is asked share one, and with it what the CAs became.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    config: TlsConfig,
+    connector: Arc<RustlsConnector>,
 }
 
-/// The certificate is not checked at all.
-pub(super) fn unverified() -> TlsConfig {
-    TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::Specific(Arc::default()))
-        .disable_verification(true)
-        .build()
+impl Tls {
+    /// Against these CAs.
+    pub(super) fn verified(roots: Vec<Certificate<'static>>) -> Tls {
+        Tls::new(roots, false)
+    }
+
+    /// Not at all.
+    pub(super) fn unverified() -> Tls {
+        Tls::new(Vec::new(), true)
+    }
+
+    fn new(roots: Vec<Certificate<'static>>, disable_verification: bool) -> Tls {
+        let config = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .disable_verification(disable_verification)
+            .build();
+        Tls {
+            config,
+            connector: Arc::default(),
+        }
+    }
+}
+
+impl<In: Transport> Connector<In> for Tls {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        self.connector.connect(details, chained)
+    }
 }
 
 /// Passes the connection on and notes which phase comes next.

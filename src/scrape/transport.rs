@@ -11,8 +11,9 @@ use std::net::TcpStream;
 use std::thread::LocalKey;
 use std::time::Duration;
 
-use ureq::Error;
+use super::connect::left;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+use ureq::{Error, Timeout};
 
 /// More than the largest response head, which has to be there as a whole.
 const INPUT_BYTES: usize = super::connect::RESPONSE_HEAD_BYTES_MAX + 4 * 1024;
@@ -42,29 +43,25 @@ impl<In: Transport> Connector<In> for PodConnector {
         let Some(address) = details.addrs.iter().next() else {
             return Err(Error::HostNotFound);
         };
-        let connected = match left(details.timeout)? {
-            Some(left) => TcpStream::connect_timeout(address, left),
-            None => TcpStream::connect(address),
-        };
-        let stream = connected.map_err(|error| in_time(error, details.timeout))?;
+        let stream = TcpStream::connect_timeout(address, left()?).map_err(in_time)?;
         stream.set_nodelay(true)?;
         Ok(Some(PodTransport {
             stream,
             buffers: LentBuffers::default(),
-            read_timeout: None,
-            write_timeout: None,
+            read_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
         }))
     }
 }
 
-/// A connection to a pod.
+/// A connection to a pod. Calls end at the deadline of this thread's scrape.
 #[derive(Debug)]
 pub(super) struct PodTransport {
     stream: TcpStream,
     buffers: LentBuffers,
-    /// As they are set for the socket.
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
+    /// As they are set for the socket; zero is none.
+    read_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Transport for PodTransport {
@@ -72,30 +69,28 @@ impl Transport for PodTransport {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let timeout = timeout.for_write();
-        let left = left(timeout)?;
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        let left = left()?;
         if is_other(self.write_timeout, left) {
-            self.stream.set_write_timeout(left)?;
+            self.stream.set_write_timeout(Some(left))?;
             self.write_timeout = left;
         }
         let written = self.stream.write_all(&self.buffers.output()[..amount]);
         self.buffers.give_output_back();
-        written.map_err(|error| in_time(error, timeout))
+        written.map_err(in_time)
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = timeout.for_read();
-        let left = left(timeout)?;
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        let left = left()?;
         if is_other(self.read_timeout, left) {
-            self.stream.set_read_timeout(left)?;
+            self.stream.set_read_timeout(Some(left))?;
             self.read_timeout = left;
         }
         let input = self.buffers.input_append_buf();
         let amount = loop {
             match self.stream.read(input) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => break read.map_err(|error| in_time(error, timeout))?,
+                read => break read.map_err(in_time)?,
             }
         };
         self.buffers.input_appended(amount);
@@ -114,26 +109,15 @@ impl Transport for PodTransport {
     }
 }
 
-/// The time that is left, if there is a bound.
-fn left(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
-    if timeout.after.is_zero() {
-        return Err(Error::Timeout(timeout.reason));
-    }
-    Ok(timeout.not_zero().map(|left| *left))
-}
-
 /// Whether the timeout of the socket has to be set for this time.
-fn is_other(set: Option<Duration>, left: Option<Duration>) -> bool {
-    match (set, left) {
-        (Some(set), Some(left)) => set.abs_diff(left) > TIMEOUT_TOLERANCE,
-        (set, left) => set != left,
-    }
+fn is_other(set: Duration, left: Duration) -> bool {
+    set.abs_diff(left) > TIMEOUT_TOLERANCE
 }
 
-/// What ureq says of a call that took too long.
-fn in_time(error: io::Error, timeout: NextTimeout) -> Error {
+/// Tells a call that took too long from one that failed.
+fn in_time(error: io::Error) -> Error {
     match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(Timeout::Global),
         _ => Error::Io(error),
     }
 }
