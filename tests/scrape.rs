@@ -1,5 +1,6 @@
 //! Pods that misbehave: each costs its own `up` and nothing else, within its timeout.
 
+mod connections;
 mod faults;
 
 use std::io::Write;

@@ -105,7 +105,7 @@ impl Transport for PodTransport {
             stream.set_nonblocking(false)?;
             Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
         };
-        is_silent(&self.stream).unwrap_or(false)
+        self.buffers.input().is_empty() && is_silent(&self.stream).unwrap_or(false)
     }
 }
 
