@@ -3,6 +3,7 @@
 //! Runs on the server worker that answers the request. Every target always yields a result: its samples and `up 1`,
 //! or `up 0` and a reason.
 
+mod answer_time;
 mod last_scrapes;
 
 use std::fmt;
@@ -14,16 +15,13 @@ pub use last_scrapes::LastScrape;
 use crate::exposition::{IdentityLabels, MergedText, Part, Report, merge};
 pub use crate::scrape::Reason;
 pub use crate::scrape::client::{PodAnswer, ProbeWants};
+use crate::scrape::ending::Ending;
 pub use crate::scrape::pool::ProbeResult;
 use crate::scrape::pool::{ScrapePool, ScrapeResult};
-use crate::scrape::{Phase, ScrapeError};
 use crate::target::{PodLabelStyle, Target, TargetSet};
 use crate::telemetry::Telemetry;
+use answer_time::AnswerTime;
 use last_scrapes::LastScrapes;
-
-/// Scrapes end this long before the request's deadline, so that they can say why they failed; at most a quarter of
-/// what is left until then.
-const HAND_IN_TIME: Duration = Duration::from_millis(50);
 
 /// Scrapes and merges; shared by all server workers.
 #[derive(Debug)]
@@ -31,6 +29,7 @@ pub struct Aggregator {
     pool: ScrapePool,
     style: PodLabelStyle,
     last_scrapes: Arc<LastScrapes>,
+    answer_time: AnswerTime,
     telemetry: Arc<Telemetry>,
 }
 
@@ -41,6 +40,8 @@ pub struct Answer {
     pub text: MergedText,
     /// For the log.
     pub summary: Summary,
+    /// When the last scrape had ended.
+    pub scraped_at: Instant,
 }
 
 /// One request in numbers.
@@ -89,14 +90,15 @@ impl Aggregator {
             pool,
             style,
             last_scrapes: Arc::default(),
+            answer_time: AnswerTime::default(),
             telemetry,
         }
     }
 
     /// Scrapes the targets, which have to be in the order of answers, and merges what they send.
     ///
-    /// Ends when all have answered or failed, at the latest at `deadline`; a target that is not done by then is
-    /// `up 0`. `None` as soon as `is_wanted` says no: targets that have not been scraped by then are not scraped.
+    /// Ends when all have answered or failed, or else so long before `deadline` that the answer can be sent by then; a
+    /// target that is not done is `up 0`. `None` as soon as `is_wanted` says no: targets that have not been scraped by then are not scraped.
     pub fn scrape(
         &self,
         set: &TargetSet,
@@ -106,6 +108,7 @@ impl Aggregator {
     ) -> Option<Answer> {
         let start = Instant::now();
         let mut results = self.collect(targets, deadline, is_wanted);
+        let scraped_at = Instant::now();
         if !is_wanted() {
             return None;
         }
@@ -126,7 +129,16 @@ impl Aggregator {
         self.telemetry
             .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();
-        Some(Answer { text, summary })
+        Some(Answer {
+            text,
+            summary,
+            scraped_at,
+        })
+    }
+
+    /// Takes note that an answer to bodies of so many bytes is ready to be sent, for the time to be spared next time.
+    pub fn answered(&self, body_bytes: usize, scraped_at: Instant) {
+        self.answer_time.note(body_bytes, scraped_at.elapsed());
     }
 
     /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
@@ -181,39 +193,26 @@ impl Aggregator {
         deadline: Option<Instant>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Vec<ScrapeResult> {
-        let start = Instant::now();
         let order = self.last_scrapes.scrape_order(targets);
         let batch = order
             .iter()
             .map(|&index| Arc::clone(&targets[index]))
             .collect();
+        let per_kib = self.answer_time.nanoseconds_per_kib();
+        let ending = deadline.map(|deadline| Ending::new(deadline, per_kib));
+        let mut incoming = self.pool.scrape(batch, ending);
         let mut results: Vec<Option<ScrapeResult>> = targets.iter().map(|_| None).collect();
-        let left = deadline.map_or(Duration::MAX, |deadline| {
-            deadline.saturating_duration_since(start)
-        });
-        let hand_in_time = HAND_IN_TIME.min(left / 4);
-        let scrapes_end = deadline.map(|deadline| deadline - hand_in_time);
-        let mut incoming = self.pool.scrape(batch, scrapes_end, hand_in_time);
         for _ in targets {
-            let Some(mut result) = incoming.next(is_wanted) else {
+            let Some(result) = incoming.next(is_wanted) else {
                 break;
             };
-            result.index = order[result.index];
-            let index = result.index;
-            results[index] = Some(result);
+            let position = result.index;
+            results[order[position]] = Some(result);
         }
-        let missing = |(index, result): (usize, Option<ScrapeResult>)| {
-            result.unwrap_or_else(|| ScrapeResult {
-                index,
-                outcome: Err(ScrapeError {
-                    phase: Phase::Queue,
-                    reason: Reason::Deadline,
-                }),
-                duration: start.elapsed(),
-                body_bytes: 0,
-            })
-        };
-        results.into_iter().enumerate().map(missing).collect()
+        for (position, &index) in order.iter().enumerate() {
+            results[index].get_or_insert_with(|| incoming.missing(position));
+        }
+        results.into_iter().flatten().collect()
     }
 
     fn part(&self, target: &Target, result: ScrapeResult) -> Part {

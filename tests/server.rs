@@ -305,6 +305,36 @@ fn the_answer_leaves_before_the_scrapers_timeout() {
     assert!(0.5 < left && left <= 1.0, "{left}");
 }
 
+/// What comes after the scrapes has its time too, as the answers before have taken it.
+#[test]
+fn the_last_byte_of_a_large_answer_leaves_before_the_deadline() {
+    let body: String = (0..100_000)
+        .map(|n| format!("some_counter_with_a_long_name_total{{number=\"{n}\"}} {n}\n"))
+        .collect();
+    let (large, hanging) = (
+        FakePod::start(Behaviour::Body(body)),
+        FakePod::start(Behaviour::Hang),
+    );
+    let file = TempFile::pods(&[
+        pod_at("n", "a", "web", hanging.address),
+        pod_at("n", "b", "web", large.address),
+    ]);
+    let program = Program::with_pods(&file, &[]);
+    let ask = || {
+        let start = Instant::now();
+        let timeout = [
+            ("X-Prometheus-Scrape-Timeout-Seconds", "4"),
+            ("Accept-Encoding", "gzip"),
+        ];
+        let answer = program.get_with("/metrics?job=web", &timeout);
+        assert_eq!(answer.status, 200);
+        start.elapsed()
+    };
+    // How long it takes is learnt from the first.
+    let (first, second) = (ask(), ask());
+    assert!(second < Duration::from_millis(3500), "{first:?} {second:?}");
+}
+
 #[test]
 fn a_fresh_scrape_for_every_request() {
     let (fake, file) = one_pod();

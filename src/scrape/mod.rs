@@ -1,10 +1,12 @@
 //! Scraping: one GET of one target within a deadline (`client.rs`), many of them fairly by a fixed number of
-//! threads (`pool.rs`), and why a scrape failed (`error.rs`).
+//! threads (`pool.rs`, `batch.rs`) until their request has to be answered (`ending.rs`), and why a scrape failed (`error.rs`).
 
 mod agents;
+mod batch;
 mod body;
 pub mod client;
 mod connect;
+pub mod ending;
 mod error;
 pub mod pool;
 mod token;

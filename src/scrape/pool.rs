@@ -8,36 +8,22 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use threadpool::ThreadPool;
 
+use super::batch::{Batch, batch};
+pub use super::batch::{Results, ScrapeResult};
 use super::client::{PodAnswer, ProbeWants, ScrapeClient};
+use super::ending::Ending;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Exposition, IdentityLabels, parse};
+use crate::exposition::{IdentityLabels, parse};
 use crate::target::{PodLabelStyle, Target};
 use crate::telemetry::Telemetry;
 
 /// Batches in the queue: those of requests under way and the abandoned ones that no worker has met yet.
 const QUEUE_MAX: usize = 1024;
-
-/// Between two looks whether the results are still wanted.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-
-/// What became of one target of a batch.
-#[derive(Debug)]
-pub struct ScrapeResult {
-    /// Position of the target in the batch.
-    pub index: usize,
-    /// The valid body with labels put in, or why there is none.
-    pub outcome: Result<Exposition, ScrapeError>,
-    /// From the start of the scrape until the body is read and valid, or until it failed.
-    pub duration: Duration,
-    /// Bytes of the body after decompression, 0 when it is not complete.
-    pub body_bytes: usize,
-}
 
 /// What became of a target that was scraped for somebody else.
 #[derive(Debug)]
@@ -57,63 +43,6 @@ struct Probe {
     wants: ProbeWants,
     deadline: Option<Instant>,
     done: ProbeDone,
-}
-
-/// The targets of one request, and how far they are.
-struct Batch {
-    targets: Vec<Arc<Target>>,
-    next: AtomicUsize,
-    deadline: Option<Instant>,
-    closed: Arc<AtomicBool>,
-    results: Sender<ScrapeResult>,
-}
-
-impl Batch {
-    /// Position of the next target to scrape, each given out once; `None` when there is none or nobody waits for it.
-    fn take(&self) -> Option<usize> {
-        let late = self
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now());
-        if late || self.closed.load(Ordering::Relaxed) {
-            return None;
-        }
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.targets.len()).then_some(index)
-    }
-
-    fn has_more(&self) -> bool {
-        self.next.load(Ordering::Relaxed) < self.targets.len()
-            && !self.closed.load(Ordering::Relaxed)
-    }
-}
-
-/// The results of a batch as they come in. Dropping it closes the batch: what is not yet scraped never will be.
-#[derive(Debug)]
-pub struct Results {
-    results: Receiver<ScrapeResult>,
-    until: Option<Instant>,
-    closed: Arc<AtomicBool>,
-}
-
-impl Results {
-    /// The next result; `None` when all are in, the time for them is over, or nobody wants them any more.
-    pub fn next(&mut self, is_wanted: &dyn Fn() -> bool) -> Option<ScrapeResult> {
-        loop {
-            let look = Instant::now() + LOOK_INTERVAL;
-            let until = self.until.map_or(look, |until| until.min(look));
-            match self.results.recv_deadline(until) {
-                Ok(result) => return Some(result),
-                Err(RecvTimeoutError::Timeout) if until == look && is_wanted() => {}
-                Err(_) => return None,
-            }
-        }
-    }
-}
-
-impl Drop for Results {
-    fn drop(&mut self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
 }
 
 /// What stands in the queue.
@@ -165,40 +94,23 @@ impl ScrapePool {
         ScrapePool { queue, threads }
     }
 
-    /// Has the targets scraped in about this order, each once, and none later than the deadline.
+    /// Has the targets scraped in about this order, each once, and none after the ending.
     ///
-    /// Waits for a place in the queue, at most until the deadline. Scrapes end at the deadline too, and have
-    /// `hand_in_time` longer to say how they ended. Targets that get no result were not scraped in time.
+    /// Waits for a place in the queue, at most until then. Targets that get no result were not scraped in time.
     #[must_use]
-    pub fn scrape(
-        &self,
-        targets: Vec<Arc<Target>>,
-        deadline: Option<Instant>,
-        hand_in_time: Duration,
-    ) -> Results {
-        let (results, incoming) = bounded(targets.len());
-        let closed = Arc::new(AtomicBool::new(false));
-        let batch = Batch {
-            targets,
-            next: AtomicUsize::new(0),
-            deadline,
-            closed: Arc::clone(&closed),
-            results,
-        };
+    pub fn scrape(&self, targets: Vec<Arc<Target>>, ending: Option<Ending>) -> Results {
+        let (batch, results) = batch(targets, ending);
+        let end = batch.scrapes_end();
         let turn = Turn::Scrape(Arc::new(batch));
         // A batch that finds no place is dropped, and with it the sender of its results: `Results` is at its end.
-        let placed = match deadline {
-            Some(deadline) => self.queue.send_deadline(turn, deadline).is_ok(),
+        let placed = match end {
+            Some(end) => self.queue.send_deadline(turn, end).is_ok(),
             None => self.queue.send(turn).is_ok(),
         };
         if !placed {
             log::debug!("no place in the queue of the client workers before the deadline");
         }
-        Results {
-            results: incoming,
-            until: deadline.map(|deadline| deadline + hand_in_time),
-            closed,
-        }
+        results
     }
 
     /// Has one target scraped for somebody else, in its turn; `done` gets the result in the worker that scraped, or
@@ -275,8 +187,7 @@ impl Worker {
             let busy = self.telemetry.busy_client_worker();
             let result = self.scrape(batch, index);
             drop(busy);
-            // The request may be gone by now.
-            let _ = batch.results.send(result);
+            batch.hand_in(result);
             if passed_on {
                 break;
             }
@@ -306,7 +217,7 @@ impl Worker {
         let start = Instant::now();
         let mut body_bytes = 0;
         let outcome = caught(&self.telemetry, || {
-            let (format, body) = self.client.scrape(target, batch.deadline)?;
+            let (format, body) = self.client.scrape(target, batch.scrapes_end())?;
             body_bytes = body.len();
             let labels = target.identity_labels(self.style);
             let labels =

@@ -154,7 +154,10 @@ impl Answering {
             .scrape(&set, &targets, asked.deadline, &is_wanted)
             .ok_or(RequestError::Abandoned)?;
         log::log!(level(answer.summary.down > 0), "{name} {}", answer.summary);
-        Ok(reply::metrics(answer.text, self.gzip_level(&asked.request)))
+        let (body_bytes, scraped_at) = (answer.summary.body_bytes, answer.scraped_at);
+        let reply = reply::metrics(answer.text, self.gzip_level(&asked.request));
+        aggregator.answered(body_bytes, scraped_at);
+        Ok(reply)
     }
 
     fn page(&self, request: &FrontRequest, route: &Route, requests_waiting: usize) -> Answer {
