@@ -17,7 +17,7 @@ pub use crate::scrape::Reason;
 pub use crate::scrape::client::{PodAnswer, ProbeWants};
 use crate::scrape::ending::Ending;
 pub use crate::scrape::pool::ProbeResult;
-use crate::scrape::pool::{ScrapePool, ScrapeResult};
+use crate::scrape::pool::{Lane, ScrapePool, ScrapeResult};
 use crate::target::{PodLabelStyle, Target, TargetSet};
 use crate::telemetry::Telemetry;
 use answer_time::AnswerTime;
@@ -164,8 +164,14 @@ impl Aggregator {
             }
             done(result);
         };
+        let lane = if self.last_scrapes.is_quick(target) {
+            Lane::Quick
+        } else {
+            Lane::Doubtful
+        };
+        let target = Arc::clone(target);
         self.pool
-            .probe(Arc::clone(target), wants, deadline, Box::new(done));
+            .probe(target, lane, wants, deadline, Box::new(done));
     }
 
     /// How the last scrape of the target went, if there was one.
@@ -193,14 +199,10 @@ impl Aggregator {
         deadline: Option<Instant>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Vec<ScrapeResult> {
-        let order = self.last_scrapes.scrape_order(targets);
-        let batch = order
-            .iter()
-            .map(|&index| Arc::clone(&targets[index]))
-            .collect();
+        let (order, ordered) = self.last_scrapes.scrape_order(targets);
         let per_kib = self.answer_time.nanoseconds_per_kib();
         let ending = deadline.map(|deadline| Ending::new(deadline, per_kib));
-        let mut incoming = self.pool.scrape(batch, ending);
+        let mut incoming = self.pool.scrape(ordered, ending);
         let mut results: Vec<Option<ScrapeResult>> = targets.iter().map(|_| None).collect();
         for _ in targets {
             let Some(result) = incoming.next(is_wanted) else {

@@ -209,6 +209,8 @@ fn merged_answers_do_not_wait_behind_probes_that_hang() {
     ]);
     let settings = [("SERVER_WORKERS", "1"), ("CLIENT_WORKERS", "4")];
     let program = Program::with_pods(&file, &settings);
+    // A pod of which nothing is known would wait with the slow one's.
+    assert_eq!(program.get("/metrics?job=web").up("quick"), Some(true));
     let url = format!("/probe?target=shop/slow:{}", slow.address.port());
     thread::scope(|scope| {
         let probes: Vec<_> = (0..3).map(|_| scope.spawn(|| program.get(&url))).collect();

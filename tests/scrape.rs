@@ -2,6 +2,7 @@
 
 mod connections;
 mod faults;
+mod order;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -404,66 +405,4 @@ fn several_targets_in_one_pod() {
             .unwrap()
             .starts_with("GET /stats HTTP/1.1\r\n")
     );
-}
-
-#[test]
-fn slow_and_failed_targets_go_last() {
-    let hanging = FakePod::start(Behaviour::Hang);
-    let healthy: Vec<FakePod> = (0..6)
-        .map(|_| FakePod::start(Behaviour::Body(SMALL_BODY.to_owned())))
-        .collect();
-    let mut pods = vec![pod_at("n", "0", "web", hanging.address)];
-    pods.extend(
-        healthy
-            .iter()
-            .zip(1..)
-            .map(|(pod, name)| pod_at("n", &format!("{name}"), "web", pod.address)),
-    );
-    let program = Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "1")]);
-    let timeout = [("X-Prometheus-Scrape-Timeout-Seconds", "1")];
-    // The hanging pod stands first and takes the only worker's time.
-    let first = program.get_with("/metrics?job=web", &timeout);
-    assert_eq!(first.text().matches("up{").count(), 7);
-    assert_eq!(first.up("1"), Some(false));
-    // From then on it goes last.
-    let second = program.get_with("/metrics?job=web", &timeout);
-    assert_eq!(second.up("0"), Some(false));
-    for name in 1..7 {
-        assert_eq!(second.up(&name.to_string()), Some(true), "{name}");
-    }
-}
-
-#[test]
-fn a_job_of_hanging_pods_leaves_workers_to_others() {
-    let hanging: Vec<FakePod> = (0..20).map(|_| FakePod::start(Behaviour::Hang)).collect();
-    let healthy = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let mut pods: Vec<_> = hanging
-        .iter()
-        .zip(0..)
-        .map(|(pod, name)| pod_at("n", &format!("h{name}"), "slow", pod.address))
-        .collect();
-    for pod in &mut pods {
-        pod["metadata"]["labels"]["metrics-aggregator.apawel.me/scrape-timeout-seconds"] =
-            "0.5".into();
-    }
-    pods.push(pod_at("n", "ok", "quick", healthy.address));
-    let program = Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "2")]);
-    std::thread::scope(|scope| {
-        // 20 targets of half a second on two workers: about five seconds.
-        let slow = scope.spawn(|| program.get("/metrics?job=slow"));
-        hanging[0]
-            .requests
-            .recv_timeout(crate::support::program::PATIENCE)
-            .unwrap();
-        let start = Instant::now();
-        assert_eq!(program.get("/metrics?job=quick").up("ok"), Some(true));
-        let quick = start.elapsed();
-        assert_eq!(slow.join().unwrap().text().matches("up{").count(), 20);
-        // Its turn comes as soon as one worker is free, not after all others.
-        assert!(
-            quick < start.elapsed() / 2,
-            "{quick:?} of {:?}",
-            start.elapsed()
-        );
-    });
 }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use crate::exposition::Exposition;
-use crate::scrape::pool::{ProbeResult, ScrapeResult};
+use crate::scrape::pool::{Ordered, ProbeResult, ScrapeResult};
 use crate::scrape::{Phase, ScrapeError};
 use crate::target::{Target, TargetSet};
 
-/// A target that took longer last time is scraped after the quick ones.
+/// A target that took longer last time is scraped after the others.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// How the last scrape of a target went.
@@ -32,7 +32,10 @@ pub struct LastScrape {
 /// When a target is scraped in the next request, by its last scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
+    /// It answered quickly.
     Early,
+    /// Nothing is known of it.
+    Untried,
     /// It was slow.
     Late,
     /// It failed.
@@ -55,18 +58,35 @@ impl LastScrapes {
         self.lock().get(&key(target)).cloned()
     }
 
-    /// Positions of the targets: those that failed or were slow the last time go last, so that the others are in
-    /// before the deadline.
-    pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> Vec<usize> {
+    /// Positions of the targets, and the targets themselves, in the order in which they are to be scraped: those that
+    /// failed or were slow the last time go last, so that the others are in before the deadline.
+    pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> (Vec<usize>, Ordered) {
         let last_scrapes = self.lock();
-        let turn = |index: &usize| {
-            last_scrapes
-                .get(&key(&targets[*index]))
-                .map_or(Turn::Early, |last| last.turn)
+        let turn = |index: usize| {
+            let last = last_scrapes.get(&key(&targets[index]));
+            (last.map_or(Turn::Untried, |last| last.turn), index)
         };
-        let mut order: Vec<usize> = (0..targets.len()).collect();
-        order.sort_by_cached_key(turn);
-        order
+        let mut order: Vec<(Turn, usize)> = (0..targets.len()).map(turn).collect();
+        drop(last_scrapes);
+        order.sort_unstable();
+        let up_to = |most| order.partition_point(|(turn, _)| *turn <= most);
+        let ordered = Ordered {
+            quick: up_to(Turn::Early),
+            unsuspected: up_to(Turn::Untried),
+            not_failed: up_to(Turn::Late),
+            targets: order
+                .iter()
+                .map(|(_, index)| Arc::clone(&targets[*index]))
+                .collect(),
+        };
+        (order.into_iter().map(|(_, index)| index).collect(), ordered)
+    }
+
+    /// Whether the target is known to answer quickly.
+    pub(super) fn is_quick(&self, target: &Target) -> bool {
+        let last_scrapes = self.lock();
+        let last = last_scrapes.get(&key(target));
+        last.is_some_and(|last| last.turn == Turn::Early)
     }
 
     /// Takes note of one request's scrapes: the results are those of the targets, in their order.
@@ -128,7 +148,9 @@ fn turn(
     previous: Option<&LastScrape>,
 ) -> Turn {
     match outcome {
-        Err(error) if error.phase == Phase::Queue => previous.map_or(Turn::Early, |last| last.turn),
+        Err(error) if error.phase == Phase::Queue => {
+            previous.map_or(Turn::Untried, |last| last.turn)
+        }
         Err(_) => Turn::Last,
         Ok(()) if duration > SLOW => Turn::Late,
         Ok(()) => Turn::Early,

@@ -1,7 +1,15 @@
 //! The targets of one request on their way through the client workers, and their results on the way back.
+//!
+//! A target has one turn, or two. While others of its batch wait for theirs, a first turn lasts no longer than an even
+//! share of the time left: those that hang then cannot take the time of those that answer, and a job of which all
+//! targets are slow loses nothing as long as they fit into the time at all. Who is given up early is scraped once more
+//! when all others have had their turn but those that failed the last time, and then as long as its own timeout allows.
+//! Targets that are known to fail or to be slow go last, so they keep nobody waiting but each other, and are never given
+//! up early.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -13,6 +21,12 @@ use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// A first turn lasts at least this long, where that is no more than a quarter of the time left: giving up more than
+/// a few ordinary targets would cost more than it saves.
+const PATIENCE_MIN: Duration = Duration::from_millis(250);
+/// The part of a batch that may be given up early: a quarter. When more of it is slow, it is the job that is slow and not some
+/// pods that hang; a second turn for each would then cost more time than there is.
+const GIVEN_UP_PART: usize = 4;
 
 /// What became of one target of a batch.
 #[derive(Debug)]
@@ -27,9 +41,25 @@ pub struct ScrapeResult {
     pub body_bytes: usize,
 }
 
-/// The targets of one request.
+/// The targets of one request, in the order in which they are scraped.
+#[derive(Debug, Default)]
+pub struct Ordered {
+    /// First those that answered quickly the last time, then those never scraped, those that were slow, and those that
+    /// failed.
+    pub targets: Vec<Arc<Target>>,
+    /// How many are of the first kind.
+    pub quick: usize,
+    /// How many are of the first two kinds.
+    pub unsuspected: usize,
+    /// How many are of the first three kinds.
+    pub not_failed: usize,
+}
+
+/// The targets of one request on their way.
 pub(super) struct Batch {
-    pub(super) targets: Vec<Arc<Target>>,
+    ordered: Ordered,
+    /// So many doubtful targets are scraped at once, at most.
+    doubtful_max: usize,
     ending: Option<Ending>,
     progress: Arc<Progress>,
     results: Sender<ScrapeResult>,
@@ -38,20 +68,59 @@ pub(super) struct Batch {
 /// How far a batch is.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Targets before this one have been given out.
-    next: AtomicUsize,
+    turns: Mutex<Turns>,
     /// Bytes of the bodies so far.
     body_bytes: AtomicUsize,
     /// Nobody waits for the results any more.
     closed: AtomicBool,
 }
 
+/// Who has had a turn.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Targets from this one on wait for their first turn.
+    next: usize,
+    /// First turns that have ended.
+    ended: usize,
+    /// Targets given up early so far.
+    given_up: usize,
+    /// Those of them that wait for their second turn, with the result of the first.
+    again: VecDeque<ScrapeResult>,
+    /// Doubtful targets that are being scraped.
+    doubtful: usize,
+    /// The batch stands in no queue, and no worker is about to put it there.
+    is_out: bool,
+}
+
+/// One target's turn.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) index: usize,
+    lane: Lane,
+    /// The scrape is given up earlier than its timeout, after this.
+    pub(super) patience: Option<Duration>,
+}
+
+/// In which queue a target waits for a client worker, or a batch for its next target's sake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// It answered within a second the last time.
+    Quick,
+    /// It failed or was slow the last time, was given up, or was never scraped.
+    Doubtful,
+}
+
 /// A batch that is to be scraped until its ending, and where its results come out.
-pub(super) fn batch(targets: Vec<Arc<Target>>, ending: Option<Ending>) -> (Batch, Results) {
-    let (sender, results) = bounded(targets.len());
+pub(super) fn batch(
+    ordered: Ordered,
+    doubtful_max: usize,
+    ending: Option<Ending>,
+) -> (Batch, Results) {
+    let (sender, results) = bounded(ordered.targets.len());
     let progress = Arc::<Progress>::default();
     let batch = Batch {
-        targets,
+        ordered,
+        doubtful_max,
         ending,
         progress: Arc::clone(&progress),
         results: sender,
@@ -66,14 +135,71 @@ pub(super) fn batch(targets: Vec<Arc<Target>>, ending: Option<Ending>) -> (Batch
 }
 
 impl Batch {
-    /// Position of the next target to scrape, each given out once; `None` when there is none or nobody waits for it.
-    pub(super) fn take(&self) -> Option<usize> {
-        let late = self.scrapes_end().is_some_and(|end| end <= Instant::now());
-        if late || self.progress.closed.load(Ordering::Relaxed) {
+    /// The next turn, each given out once; `None` when there is none for now in the one lane that may be served, if
+    /// not both, or when nobody waits for it.
+    pub(super) fn take(&self, only: Option<Lane>) -> Option<Turn> {
+        let mut turns = self.progress.turns();
+        let lane = self.lane(&turns)?;
+        if only.is_some_and(|only| only != lane) {
             return None;
         }
-        let index = self.progress.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.targets.len()).then_some(index)
+        turns.doubtful += usize::from(lane == Lane::Doubtful);
+        if turns.next >= self.ordered.not_failed
+            && let Some(early) = turns.again.pop_front()
+        {
+            return Some(Turn {
+                index: early.index,
+                lane,
+                patience: None,
+            });
+        }
+        let index = turns.next;
+        turns.next += 1;
+        let patience = self.patience(index, &turns);
+        Some(Turn {
+            index,
+            lane,
+            patience,
+        })
+    }
+
+    /// How long a first turn that begins now may last; `None`: as long as it takes.
+    fn patience(&self, index: usize, turns: &Turns) -> Option<Duration> {
+        let all = self.ordered.targets.len();
+        if index >= self.ordered.unsuspected || turns.given_up >= all.div_ceil(GIVEN_UP_PART) {
+            return None;
+        }
+        let end = self.scrapes_end()?;
+        let left = end.saturating_duration_since(Instant::now());
+        let [workers, waiting] =
+            [self.doubtful_max, all - turns.ended].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let share = left.saturating_mul(workers) / waiting;
+        Some(share.max(PATIENCE_MIN.min(left / 4)))
+    }
+
+    pub(super) fn target(&self, index: usize) -> &Target {
+        &self.ordered.targets[index]
+    }
+
+    /// The lane of the next turn; `None` when there is none for now, or nobody waits for it.
+    fn lane(&self, turns: &Turns) -> Option<Lane> {
+        let is_done = turns.next == self.ordered.targets.len() && turns.again.is_empty();
+        let is_late = self.scrapes_end().is_some_and(|end| end <= Instant::now());
+        if is_done || is_late || self.progress.closed.load(Ordering::Relaxed) {
+            None
+        } else if turns.next < self.ordered.quick {
+            Some(Lane::Quick)
+        } else {
+            (turns.doubtful < self.doubtful_max).then_some(Lane::Doubtful)
+        }
+    }
+
+    /// Where to put the batch, for whoever took it out of a queue; `None`: nowhere.
+    pub(super) fn put_back(&self) -> Option<Lane> {
+        let mut turns = self.progress.turns();
+        let lane = self.lane(&turns);
+        turns.is_out = lane.is_none();
+        lane
     }
 
     /// Until when a scrape that begins now may go on.
@@ -82,16 +208,36 @@ impl Batch {
         self.ending.map(|ending| ending.of_scrapes(body_bytes))
     }
 
-    pub(super) fn has_more(&self) -> bool {
-        self.progress.next.load(Ordering::Relaxed) < self.targets.len()
-            && !self.progress.closed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn hand_in(&self, result: ScrapeResult) {
+    /// Takes the result of a turn, which is the target's unless it was given up early. Says whether the caller has to put
+    /// the batch into a queue, because there is a turn again and the batch stands in none.
+    pub(super) fn hand_in(&self, turn: &Turn, result: ScrapeResult) -> bool {
         let bytes = result.body_bytes;
         self.progress.body_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // The request may be gone by now.
-        let _ = self.results.send(result);
+        let mut turns = self.progress.turns();
+        turns.ended += 1;
+        turns.doubtful -= usize::from(turn.lane == Lane::Doubtful);
+        let is_early = match &result.outcome {
+            Err(error) => {
+                matches!(error.reason, Reason::Timeout(after) if turn.patience == Some(after))
+            }
+            Ok(_) => false,
+        };
+        if is_early {
+            turns.given_up += 1;
+            turns.again.push_back(result);
+        } else {
+            // The request may be gone by now. There is room for all results, so this never waits.
+            let _ = self.results.send(result);
+        }
+        let has_to = turns.is_out && self.lane(&turns).is_some();
+        turns.is_out &= !has_to;
+        has_to
+    }
+}
+
+impl Progress {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -123,8 +269,13 @@ impl Results {
     /// What to say of a target of which no result has come in time.
     #[must_use]
     pub fn missing(&self, index: usize) -> ScrapeResult {
+        let mut turns = self.progress.turns();
+        let given_up = turns.again.iter().position(|early| early.index == index);
+        if let Some(early) = given_up.and_then(|position| turns.again.remove(position)) {
+            return early;
+        }
         let duration = self.since.elapsed();
-        let (phase, reason) = if index < self.progress.next.load(Ordering::Relaxed) {
+        let (phase, reason) = if index < turns.next {
             (Phase::Wait, Reason::Timeout(duration))
         } else {
             (Phase::Queue, Reason::Deadline)
@@ -141,5 +292,107 @@ impl Results {
 impl Drop for Results {
     fn drop(&mut self) {
         self.progress.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::target::ScrapeOptions;
+
+    /// A batch of ten: three quick targets, three never scraped, two slow ones and two that failed.
+    fn ten(ending: Option<Ending>) -> (Batch, Results) {
+        let target = Arc::new(Target {
+            job: "web".to_owned(),
+            namespace: "n".to_owned(),
+            pod: "p".to_owned(),
+            uid: "u".to_owned(),
+            pod_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            pod_port: None,
+            terminating: false,
+            meta: Arc::default(),
+            options: Ok(ScrapeOptions {
+                port: 80,
+                path_and_query: "/".to_owned(),
+                timeout: Duration::from_secs(5),
+                tls: None,
+            }),
+        });
+        let ordered = Ordered {
+            targets: vec![target; 10],
+            quick: 3,
+            unsuspected: 6,
+            not_failed: 8,
+        };
+        batch(ordered, 2, ending)
+    }
+
+    /// The turn takes the time it has and ends without an answer.
+    fn time_out(batch: &Batch, turn: &Turn) -> bool {
+        let after = turn.patience.unwrap_or(Duration::from_secs(5));
+        let error = ScrapeError {
+            phase: Phase::Wait,
+            reason: Reason::Timeout(after),
+        };
+        let result = ScrapeResult {
+            index: turn.index,
+            outcome: Err(error),
+            duration: after,
+            body_bytes: 0,
+        };
+        batch.hand_in(turn, result)
+    }
+
+    #[test]
+    fn who_is_given_up_has_a_second_turn_before_those_that_failed() {
+        let deadline = Instant::now() + Duration::from_secs(100);
+        let (batch, results) = ten(Some(Ending::new(deadline, 0)));
+        let mut order = Vec::new();
+        let mut patient = Vec::new();
+        while let Some(turn) = batch.take(None) {
+            time_out(&batch, &turn);
+            order.push(turn.index);
+            patient.push(turn.patience.is_none());
+        }
+        // A quarter of ten, rounded up, is given up early; the others have as long as they need.
+        assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 8, 9]);
+        assert_eq!(patient[..4], [false, false, false, true]);
+        assert!(patient[4..].iter().all(|is_patient| *is_patient));
+        assert_eq!(results.results.len(), 10);
+    }
+
+    #[test]
+    fn a_first_turn_has_an_even_share_of_the_time_left() {
+        let deadline = Instant::now() + Duration::from_secs(100);
+        let (batch, _results) = ten(Some(Ending::new(deadline, 0)));
+        // 98.95 s for scrapes, two workers, ten targets.
+        let patience = batch.take(None).and_then(|turn| turn.patience);
+        let share = patience.map_or(0, |patience| patience.as_millis());
+        assert!((19_000..19_800).contains(&share), "{share}");
+        let (batch, _results) = ten(None);
+        let without_deadline = batch.take(None).map(|turn| turn.patience);
+        assert_eq!(without_deadline, Some(None));
+    }
+
+    #[test]
+    fn a_batch_that_has_a_turn_again_has_to_be_put_into_a_queue() {
+        let deadline = Instant::now() + Duration::from_secs(100);
+        let (batch, results) = ten(Some(Ending::new(deadline, 0)));
+        assert_eq!(batch.put_back(), Some(Lane::Quick));
+        let turns: Vec<Turn> = (0..10).filter_map(|_| batch.take(None)).collect();
+        assert_eq!(
+            turns.len(),
+            3 + 2,
+            "all quick targets and two doubtful ones"
+        );
+        assert_eq!(batch.put_back(), None);
+        assert!(!time_out(&batch, &turns[0]), "two doubtful ones are enough");
+        assert!(time_out(&batch, &turns[3]), "it stood in no queue");
+        assert!(!time_out(&batch, &turns[4]), "somebody is at it");
+        assert_eq!(batch.put_back(), Some(Lane::Doubtful));
+        drop(results);
+        assert_eq!(batch.put_back(), None, "nobody waits for it");
     }
 }

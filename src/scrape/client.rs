@@ -40,6 +40,15 @@ pub struct ScrapeClient {
     token: Option<Token>,
 }
 
+/// How long a scrape may take, beside the target's own timeout.
+#[derive(Debug, Clone, Copy)]
+pub struct ScrapeTime {
+    /// When its result is of no use any more. The target is told what is left until then.
+    pub deadline: Option<Instant>,
+    /// It is given up after this, without the target knowing beforehand.
+    pub patience: Option<Duration>,
+}
+
 /// Kept connections that the other side closed may be found one after the other.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -56,17 +65,17 @@ impl ScrapeClient {
 
     /// Scrapes the target: what its body is, and all of it, decompressed.
     ///
-    /// Ends at the target's own timeout or at `deadline`, whichever comes first; that covers connecting, TLS, the
-    /// head and the last byte of the body.
+    /// Ends at the target's own timeout or as `time` says, whichever comes first; that covers connecting, TLS, the head
+    /// and the last byte of the body.
     ///
     /// # Errors
     /// Anything but a complete body with status 200 and a content type that Prometheus reads as text.
     pub fn scrape(
         &self,
         target: &Target,
-        deadline: Option<Instant>,
+        time: ScrapeTime,
     ) -> Result<(Format, Vec<u8>), ScrapeError> {
-        let (response, budget) = self.get(target, deadline, &[])?;
+        let (response, budget) = self.get(target, time, &[])?;
         let is_gzip = match response.headers().get("content-encoding") {
             None => false,
             Some(encoding) if encoding == "identity" => false,
@@ -112,7 +121,11 @@ impl ScrapeClient {
                 wants.accept_encoding.as_deref().unwrap_or("identity"),
             ),
         ];
-        let (response, budget) = self.get(target, deadline, &wants)?;
+        let time = ScrapeTime {
+            deadline,
+            patience: None,
+        };
+        let (response, budget) = self.get(target, time, &wants)?;
         Ok(PodAnswer {
             content_type: header(&response, "content-type"),
             content_encoding: header(&response, "content-encoding"),
@@ -124,15 +137,17 @@ impl ScrapeClient {
     fn get(
         &self,
         target: &Target,
-        deadline: Option<Instant>,
+        time: ScrapeTime,
         headers: &[(&str, &str)],
     ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
         let options = target.options.as_ref().map_err(|error| ScrapeError {
             phase: Phase::Options,
             reason: Reason::Option(error.clone()),
         })?;
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let budget = left.map_or(options.timeout, |left| left.min(options.timeout));
+        let now = Instant::now();
+        let left = time.deadline.map(|at| at.saturating_duration_since(now));
+        let timeout = left.map_or(options.timeout, |left| left.min(options.timeout));
+        let budget = time.patience.map_or(timeout, |most| most.min(timeout));
         if budget.is_zero() {
             return Err(ScrapeError {
                 phase: Phase::Queue,
@@ -149,7 +164,7 @@ impl ScrapeClient {
             .as_deref()
             .map(|value| ("Authorization", value));
         let headers: Vec<_> = headers.iter().copied().chain(authorization).collect();
-        let response = get(&agent, &url, &headers, budget)?;
+        let response = get(&agent, &url, &headers, timeout, budget)?;
         let status = response.status().as_u16();
         if let (401, Some(token)) = (status, &self.token) {
             token.expire();
@@ -189,20 +204,24 @@ fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Sends the request and reads the head of the answer. A connection that was kept and turns out to be closed is
-/// replaced; a new one that fails is not tried again.
+/// Sends the request and reads the head of the answer within `budget`. A connection that was kept and turns out to be
+/// closed is replaced; a new one that fails is not tried again.
+///
+/// The pod is told `timeout`: one that answers otherwise when there is less time, as an exporter that probes others
+/// does, is not to know of our patience.
 fn get(
     agent: &Agent,
     url: &str,
     headers: &[(&str, &str)],
+    timeout: Duration,
     budget: Duration,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
-    let deadline = Instant::now() + budget;
+    let start = Instant::now();
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let left = deadline.saturating_duration_since(Instant::now());
-        connect::start_scrape(deadline);
+        let left = timeout.saturating_sub(start.elapsed());
+        connect::start_scrape(start + budget);
         let mut request = agent.get(url).header(
             "X-Prometheus-Scrape-Timeout-Seconds",
             format!("{:.3}", left.as_secs_f64()),

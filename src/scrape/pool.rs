@@ -1,29 +1,43 @@
 //! The client workers: a fixed number of threads that scrape the targets of all requests, fairly.
 //!
-//! A request hands in one batch. In the queue stands each batch that still has targets to scrape, once: a worker
-//! takes the batch at the head, takes one target of it, puts the batch back at the tail, and scrapes. So requests
-//! share the workers target by target, whatever their sizes. A batch whose request has gone is dropped when its turn
-//! comes; its targets cost nothing.
+//! A request hands in one batch. It stands in a queue once while it has targets to scrape: a worker takes the batch at
+//! the head, takes one target of it, puts the batch back at the tail, and scrapes. So requests share the workers
+//! target by target, whatever their sizes. A worker that sees no other batch waiting goes on with the one it has. A
+//! batch whose request has gone is dropped when its turn comes; its targets cost nothing.
+//!
+//! A worker that waits for a pod can do nothing else, so pods that hang could take all workers, and everybody would
+//! wait as long as they do. There are two queues therefore: *quick*, for targets that answered within a second the
+//! last time, and *doubtful*, for those that failed or were slow, and those of which nothing is known. Half of the
+//! workers may be at doubtful targets of one request, so that the doubtful ones of another need not wait for it; and a
+//! quarter serves the quick queue only, so that quick ones find a worker at once however many requests have pods that
+//! hang. The price is that doubtful targets have half of the workers also when nobody else wants any. (To take a worker
+//! back from a pod that hangs would spare that, but a thread that connects cannot be interrupted.) Pods that begin to
+//! hang have been quick and may take any worker, once. What keeps them, and those never scraped, from taking the time
+//! of their whole batch stands in `batch.rs`.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvError, Sender, bounded, select};
 use threadpool::ThreadPool;
 
-use super::batch::{Batch, batch};
-pub use super::batch::{Results, ScrapeResult};
-use super::client::{PodAnswer, ProbeWants, ScrapeClient};
+use super::batch::{self, Batch, batch};
+pub use super::batch::{Lane, Ordered, Results, ScrapeResult};
+use super::client::{PodAnswer, ProbeWants, ScrapeClient, ScrapeTime};
 use super::ending::Ending;
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::{IdentityLabels, parse};
 use crate::target::{PodLabelStyle, Target};
 use crate::telemetry::Telemetry;
 
-/// Batches in the queue: those of requests under way and the abandoned ones that no worker has met yet.
+/// Batches and probes in a queue: those of requests under way and the abandoned ones that no worker has met yet.
 const QUEUE_MAX: usize = 1024;
+/// One in so many workers, rounded up, serves quick targets only; a single worker serves all.
+const RESERVED_PART: usize = 4;
+/// One in so many workers, rounded up, may be at doubtful targets of the same request.
+const DOUBTFUL_PART: usize = 2;
 
 /// What became of a target that was scraped for somebody else.
 #[derive(Debug)]
@@ -53,9 +67,43 @@ enum Turn {
     Stop,
 }
 
+/// The queue of a lane, both ends.
+#[derive(Clone)]
+struct Queue {
+    end: Sender<Turn>,
+    head: Receiver<Turn>,
+}
+
+/// The queues, shared by all workers and all who have something scraped.
+#[derive(Clone)]
+struct Queues {
+    quick: Queue,
+    doubtful: Queue,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        let (end, head) = bounded(QUEUE_MAX);
+        Queue { end, head }
+    }
+}
+
+impl Queues {
+    fn of(&self, lane: Lane) -> &Queue {
+        match lane {
+            Lane::Quick => &self.quick,
+            Lane::Doubtful => &self.doubtful,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.quick.head.len() + self.doubtful.head.len()
+    }
+}
+
 /// The workers. Dropping it ends them: each finishes the scrape it is at.
 pub struct ScrapePool {
-    queue: Sender<Turn>,
+    queues: Queues,
     threads: ThreadPool,
 }
 
@@ -76,36 +124,48 @@ impl ScrapePool {
         style: PodLabelStyle,
         telemetry: &Arc<Telemetry>,
     ) -> Self {
-        let (queue, turns) = bounded(QUEUE_MAX);
+        let queues = Queues {
+            quick: Queue::new(),
+            doubtful: Queue::new(),
+        };
         let threads = threadpool::Builder::new()
             .num_threads(workers)
             .thread_name("scrape".to_owned())
             .build();
-        for _ in 0..workers {
+        let reserved = match workers {
+            1 => 0,
+            _ => workers.div_ceil(RESERVED_PART),
+        };
+        for number in 0..workers {
             let worker = Worker {
                 client: Arc::clone(client),
                 style,
                 telemetry: Arc::clone(telemetry),
-                queue: queue.clone(),
-                turns: turns.clone(),
+                queues: queues.clone(),
+                only: (number < reserved).then_some(Lane::Quick),
             };
             threads.execute(move || worker.run());
         }
-        ScrapePool { queue, threads }
+        ScrapePool { queues, threads }
     }
 
-    /// Has the targets scraped in about this order, each once, and none after the ending.
+    /// Has the targets scraped in about this order, and none after the ending.
     ///
     /// Waits for a place in the queue, at most until then. Targets that get no result were not scraped in time.
     #[must_use]
-    pub fn scrape(&self, targets: Vec<Arc<Target>>, ending: Option<Ending>) -> Results {
-        let (batch, results) = batch(targets, ending);
+    pub fn scrape(&self, targets: Ordered, ending: Option<Ending>) -> Results {
+        let doubtful_max = self.threads.max_count().div_ceil(DOUBTFUL_PART);
+        let (batch, results) = batch(targets, doubtful_max, ending);
+        let Some(lane) = batch.put_back() else {
+            return results;
+        };
         let end = batch.scrapes_end();
         let turn = Turn::Scrape(Arc::new(batch));
+        let queue = &self.queues.of(lane).end;
         // A batch that finds no place is dropped, and with it the sender of its results: `Results` is at its end.
         let placed = match end {
-            Some(end) => self.queue.send_deadline(turn, end).is_ok(),
-            None => self.queue.send(turn).is_ok(),
+            Some(end) => queue.send_deadline(turn, end).is_ok(),
+            None => queue.send(turn).is_ok(),
         };
         if !placed {
             log::debug!("no place in the queue of the client workers before the deadline");
@@ -118,6 +178,7 @@ impl ScrapePool {
     pub fn probe(
         &self,
         target: Arc<Target>,
+        lane: Lane,
         wants: ProbeWants,
         deadline: Option<Instant>,
         done: ProbeDone,
@@ -128,7 +189,7 @@ impl ScrapePool {
             deadline,
             done,
         }));
-        if let Err(refused) = self.queue.try_send(turn)
+        if let Err(refused) = self.queues.of(lane).end.try_send(turn)
             && let Turn::Probe(probe) = refused.into_inner()
         {
             (probe.done)(ProbeResult {
@@ -144,15 +205,15 @@ impl ScrapePool {
     /// Batches and probes that wait for a worker.
     #[must_use]
     pub fn queue_length(&self) -> usize {
-        self.queue.len()
+        self.queues.len()
     }
 }
 
 impl Drop for ScrapePool {
     fn drop(&mut self) {
         for _ in 0..self.threads.max_count() {
-            // Fails only when no worker is left to stop.
-            let _ = self.queue.send(Turn::Stop);
+            // All serve this queue. Fails only when no worker is left to stop.
+            let _ = self.queues.quick.end.send(Turn::Stop);
         }
         self.threads.join();
     }
@@ -163,35 +224,60 @@ struct Worker {
     client: Arc<ScrapeClient>,
     style: PodLabelStyle,
     telemetry: Arc<Telemetry>,
-    queue: Sender<Turn>,
-    turns: Receiver<Turn>,
+    queues: Queues,
+    /// The one lane that it serves, if not both.
+    only: Option<Lane>,
 }
 
 impl Worker {
     fn run(&self) {
         loop {
-            match self.turns.recv() {
-                Ok(Turn::Scrape(batch)) => self.scrape_turn(&batch),
+            match self.next_turn() {
+                Ok(Turn::Scrape(batch)) => self.scrape_turns(&batch),
                 Ok(Turn::Probe(probe)) => self.probe(*probe),
                 Ok(Turn::Stop) | Err(_) => return,
             }
         }
     }
 
-    fn scrape_turn(&self, batch: &Arc<Batch>) {
-        while let Some(index) = batch.take() {
-            // Back to the tail before the scrape, so that others can go on with the batch meanwhile. With the
-            // queue full this worker keeps the batch and takes its next target itself.
-            let passed_on =
-                batch.has_more() && self.queue.try_send(Turn::Scrape(Arc::clone(batch))).is_ok();
+    fn next_turn(&self) -> Result<Turn, RecvError> {
+        match self.only {
+            Some(lane) => self.queues.of(lane).head.recv(),
+            None => select! {
+                recv(self.queues.quick.head) -> turn => turn,
+                recv(self.queues.doubtful.head) -> turn => turn,
+            },
+        }
+    }
+
+    /// Scrapes a target of the batch, which was taken out of a queue and is put back.
+    fn scrape_turns(&self, batch: &Arc<Batch>) {
+        // With the queue full this worker keeps the batch and takes its next target itself, of whatever lane.
+        let mut only = self.only;
+        let mut keeps = true;
+        while keeps {
+            let turn = batch.take(only);
+            // Back to the tail before the scrape, so that others can go on with the batch meanwhile.
+            keeps = !self.put_back(batch);
+            only = only.filter(|_| !keeps);
+            let Some(turn) = turn else {
+                continue;
+            };
             let busy = self.telemetry.busy_client_worker();
-            let result = self.scrape(batch, index);
+            let result = self.scrape(batch, &turn);
             drop(busy);
-            batch.hand_in(result);
-            if passed_on {
-                break;
+            if batch.hand_in(&turn, result) {
+                keeps = !self.put_back(batch);
             }
         }
+    }
+
+    /// Whether the batch stands in a queue now, or need not.
+    fn put_back(&self, batch: &Arc<Batch>) -> bool {
+        batch.put_back().is_none_or(|lane| {
+            let turn = Turn::Scrape(Arc::clone(batch));
+            self.queues.of(lane).end.try_send(turn).is_ok()
+        })
     }
 
     fn probe(&self, probe: Probe) {
@@ -212,12 +298,16 @@ impl Worker {
         });
     }
 
-    fn scrape(&self, batch: &Batch, index: usize) -> ScrapeResult {
-        let target = &batch.targets[index];
+    fn scrape(&self, batch: &Batch, turn: &batch::Turn) -> ScrapeResult {
+        let target = batch.target(turn.index);
+        let time = ScrapeTime {
+            deadline: batch.scrapes_end(),
+            patience: turn.patience,
+        };
         let start = Instant::now();
         let mut body_bytes = 0;
         let outcome = caught(&self.telemetry, || {
-            let (format, body) = self.client.scrape(target, batch.scrapes_end())?;
+            let (format, body) = self.client.scrape(target, time)?;
             body_bytes = body.len();
             let labels = target.identity_labels(self.style);
             let labels =
@@ -228,7 +318,7 @@ impl Worker {
             })
         });
         ScrapeResult {
-            index,
+            index: turn.index,
             outcome,
             duration: start.elapsed(),
             body_bytes,
