@@ -250,18 +250,23 @@ impl Worker {
         }
     }
 
-    /// Scrapes a target of the batch, which was taken out of a queue and is put back.
+    /// Scrapes targets of the batch, which was taken out of a queue and is put back, until others wait too.
     fn scrape_turns(&self, batch: &Arc<Batch>) {
         // With the queue full this worker keeps the batch and takes its next target itself, of whatever lane.
         let mut only = self.only;
         let mut keeps = true;
-        while keeps {
+        loop {
             let turn = batch.take(only);
-            // Back to the tail before the scrape, so that others can go on with the batch meanwhile.
-            keeps = !self.put_back(batch);
-            only = only.filter(|_| !keeps);
+            if keeps {
+                // Back to the tail before the scrape, so that others can go on with the batch meanwhile.
+                keeps = !self.put_back(batch);
+                only = only.filter(|_| !keeps);
+            }
             let Some(turn) = turn else {
-                continue;
+                if keeps {
+                    continue;
+                }
+                return;
             };
             let busy = self.telemetry.busy_client_worker();
             let result = self.scrape(batch, &turn);
@@ -269,7 +274,19 @@ impl Worker {
             if batch.hand_in(&turn, result) {
                 keeps = !self.put_back(batch);
             }
+            if !keeps && self.others_wait() {
+                return;
+            }
         }
+    }
+
+    /// Whether more waits for this worker than the batch that it has, which stands in a queue too.
+    fn others_wait(&self) -> bool {
+        let waiting = match self.only {
+            Some(lane) => self.queues.of(lane).head.len(),
+            None => self.queues.len(),
+        };
+        waiting > 1
     }
 
     /// Whether the batch stands in a queue now, or need not.
