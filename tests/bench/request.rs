@@ -3,12 +3,20 @@
 //! In each round, by turns: the bare concurrent fetch of all bodies; the relay, the least that any merging server must
 //! do; one request through the server. All in processes of their own, on loopback, asked by the same client.
 
+#[allow(
+    dead_code,
+    reason = "its watches are for the benchmark of discovery only"
+)]
+mod api;
 mod body;
+mod client;
 mod farm;
 mod http;
 mod measure;
 mod process;
 mod relay;
+mod roles;
+mod situation;
 mod table;
 mod workload;
 
@@ -22,7 +30,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use measure::measure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use process::{LISTENING, check_descriptors};
+use process::LISTENING;
+use roles::check_descriptors;
 use workload::Workload;
 
 fn main() -> ExitCode {
@@ -79,6 +88,14 @@ fn bench(names: &[&str]) -> io::Result<()> {
     let mut notes = Vec::new();
     let mut failed = Vec::new();
     for workload in workloads {
+        if !workload.is_row {
+            match situation::measure(workload, &stopped) {
+                Ok(note) => notes.push(note),
+                Err(error) if stopped.load(Ordering::Relaxed) => return Err(error),
+                Err(error) => failed.push(format!("{}: no figures: {error}", workload.name)),
+            }
+            continue;
+        }
         match measure(workload, &stopped) {
             Ok(figures) => {
                 writeln!(out, "{}", table::row(&figures).unwrap_or_default())?;

@@ -111,7 +111,7 @@ fn spread(figures: &SubjectFigures) -> String {
 }
 
 /// Three digits.
-fn milliseconds(duration: Duration) -> String {
+pub(crate) fn milliseconds(duration: Duration) -> String {
     let milliseconds = duration.as_secs_f64() * 1e3;
     match milliseconds {
         ..9.995 => format!("{milliseconds:.2}"),
@@ -120,14 +120,14 @@ fn milliseconds(duration: Duration) -> String {
     }
 }
 
-fn ratio(a: Duration, b: Duration) -> String {
+pub(crate) fn ratio(a: Duration, b: Duration) -> String {
     if b.is_zero() {
         return "–".to_owned();
     }
     format!("{:.2}", a.as_secs_f64() / b.as_secs_f64())
 }
 
-fn mebibytes(kib: u64) -> String {
+pub(crate) fn mebibytes(kib: u64) -> String {
     format!(
         "{:.1}",
         Duration::from_millis(kib).as_secs_f64() * 1000.0 / 1024.0

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::roles::{HANGING_JOB, JOB};
+
 /// Most bodies that differ. The pods after them send the same again, in this order.
 const VARIANTS_MAX: usize = 64;
 
@@ -19,12 +21,16 @@ pub(crate) struct Workload {
     pub(crate) latency: Duration,
     /// The first so many pods never answer. Fetch and relay leave them out.
     pub(crate) hanging: usize,
+    /// They are a job of their own.
+    pub(crate) hanging_job: bool,
     /// One more server is asked for a gzipped answer.
     pub(crate) gzip_answer: bool,
     /// Pods compress where the scraper asks for it. Fetch and relay do not ask.
     pub(crate) gzip_pods: bool,
     /// Whether it takes seconds only, and is therefore measured if nothing is named.
     quick: bool,
+    /// It is a row of the table, or else a situation of its own.
+    pub(crate) is_row: bool,
 }
 
 const PLAIN: Workload = Workload {
@@ -34,12 +40,21 @@ const PLAIN: Workload = Workload {
     client_workers: 32,
     latency: Duration::ZERO,
     hanging: 0,
+    hanging_job: false,
     gzip_answer: false,
     gzip_pods: false,
     quick: true,
+    is_row: true,
 };
 
-const WORKLOADS: [Workload; 9] = [
+/// Measured in `situation.rs`.
+const SITUATION: Workload = Workload {
+    is_row: false,
+    quick: false,
+    ..PLAIN
+};
+
+const WORKLOADS: [Workload; 13] = [
     Workload {
         name: "10x100",
         pods: 10,
@@ -89,9 +104,45 @@ const WORKLOADS: [Workload; 9] = [
         quick: false,
         ..PLAIN
     },
+    Workload {
+        name: "two-jobs",
+        pods: 300,
+        hanging: 200,
+        hanging_job: true,
+        ..SITUATION
+    },
+    Workload {
+        name: "two-jobs-latency20ms",
+        pods: 300,
+        hanging: 200,
+        hanging_job: true,
+        latency: Duration::from_millis(20),
+        ..SITUATION
+    },
+    Workload {
+        name: "start",
+        pods: 1_000,
+        series_per_pod: 100,
+        ..SITUATION
+    },
+    Workload {
+        name: "memory",
+        pods: 200,
+        series_per_pod: 5_000,
+        ..SITUATION
+    },
 ];
 
 impl Workload {
+    /// The job of a pod.
+    pub(crate) fn job(&self, index: usize) -> &'static str {
+        if self.hanging_job && index < self.hanging {
+            HANGING_JOB
+        } else {
+            JOB
+        }
+    }
+
     /// Those of these names; without names the quick ones.
     pub(crate) fn named(names: &[String]) -> io::Result<Vec<Workload>> {
         if names.is_empty() {

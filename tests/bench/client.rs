@@ -1,0 +1,127 @@
+//! The scraper of the benchmark.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+
+use crate::http::{Answer, BUFFER_BYTES, read_answer};
+use crate::process::{PATIENCE, Process};
+use crate::workload::Workload;
+
+/// What Prometheus allows by default.
+const SCRAPE_TIMEOUT_SECONDS: u32 = 10;
+/// `up`, `scrape_duration_seconds` and `scrape_samples_scraped`, which every pod has in an answer.
+const REPORTED_SERIES: usize = 3;
+
+pub(crate) fn metrics_request(job: &str, encoding: &str) -> String {
+    format!(
+        "GET /metrics?job={job} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: {encoding}\r\n\
+         X-Prometheus-Scrape-Timeout-Seconds: {SCRAPE_TIMEOUT_SECONDS}\r\nConnection: close\r\n\r\n"
+    )
+}
+
+/// The scraper: a connection a request, each answer read to its end.
+pub(crate) struct Client {
+    buffer: Vec<u8>,
+    /// The last body that was to be kept.
+    body: Vec<u8>,
+    /// Then it asks no more.
+    stopped: Arc<AtomicBool>,
+}
+
+impl Client {
+    pub(crate) fn new(stopped: Arc<AtomicBool>) -> Client {
+        Client {
+            buffer: vec![0; BUFFER_BYTES],
+            body: Vec::new(),
+            stopped,
+        }
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        process: &Process,
+        request: &str,
+        keep: bool,
+    ) -> io::Result<Answer> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped by a signal"));
+        }
+        let mut stream = TcpStream::connect(process.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        let Client { buffer, body, .. } = self;
+        body.clear();
+        read_answer(&stream, buffer, |piece| {
+            if keep {
+                body.extend_from_slice(piece);
+            }
+        })
+    }
+
+    /// The text at a path.
+    pub(crate) fn page(&mut self, process: &Process, path: &str) -> io::Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+        self.ask(process, &request, true)?;
+        Ok(String::from_utf8_lossy(&self.body).into_owned())
+    }
+
+    /// The numbers of a fetch: bytes and time.
+    pub(crate) fn fetched(&self) -> io::Result<(usize, Duration)> {
+        let numbers = String::from_utf8_lossy(&self.body);
+        numbers
+            .split_once(' ')
+            .and_then(|(bytes, nanoseconds)| {
+                let time = Duration::from_nanos(nanoseconds.parse().ok()?);
+                Some((bytes.parse().ok()?, time))
+            })
+            .ok_or_else(|| io::Error::other(format!("no numbers of a fetch: {numbers:?}")))
+    }
+
+    /// A fast wrong answer is no figure: every pod that answers has to be up in it, with all its series.
+    pub(crate) fn check(&self, answer: &Answer, workload: &Workload) -> io::Result<()> {
+        let found = self.pods_up_and_samples(answer)?;
+        let healthy = workload.pods - workload.hanging;
+        let reported = workload.pods * REPORTED_SERIES;
+        let expected = (healthy, healthy * workload.series_per_pod + reported);
+        if found == expected {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "pods up and samples in the answer: {found:?}, expected {expected:?}"
+        )))
+    }
+
+    /// What the answer has, of which the body was kept.
+    pub(crate) fn pods_up_and_samples(&self, answer: &Answer) -> io::Result<(usize, usize)> {
+        let mut text = Vec::new();
+        if answer.gzipped {
+            GzDecoder::new(&self.body[..]).read_to_end(&mut text)?;
+        } else {
+            text.extend_from_slice(&self.body);
+        }
+        let samples = || {
+            let lines = text.split(|byte| *byte == b'\n');
+            lines.filter(|line| !line.is_empty() && line[0] != b'#')
+        };
+        let up = samples().filter(|line| line.starts_with(b"up{") && line.ends_with(b" 1"));
+        Ok((up.count(), samples().count()))
+    }
+
+    pub(crate) fn wait_until_ready(&mut self, process: &Process) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let request = "GET /-/ready HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+        while self.ask(process, request, false)?.status != 200 {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the server does not become ready"));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
