@@ -6,9 +6,10 @@
 
 use std::fmt;
 use std::io::{BufReader, Read};
+use std::marker::PhantomData;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 use serde::de::{SeqAccess, Visitor};
 
@@ -126,69 +127,122 @@ pub(super) struct Item(pub(super) Option<Pod>);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
-        deserializer.deserialize_map(ItemVisitor)
+        let Fields(read) = Fields::<PodFields>::deserialize(deserializer)?;
+        Ok(Item((!read.is_other).then_some(read.pod)))
     }
 }
 
-struct ItemVisitor;
+/// An object of which some fields are read. The others are skipped: they are most of a list's bytes.
+struct Fields<T>(T);
 
-impl<'de> Visitor<'de> for ItemVisitor {
-    type Value = Item;
+/// What can be read so.
+trait ReadField: Default {
+    /// What is expected where it stands.
+    const WHAT: &'static str;
+
+    /// Reads the value of a field that is used; says that another one is to be skipped.
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+impl<'de, T: ReadField> Deserialize<'de> for Fields<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<T>, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+    }
+}
+
+struct FieldsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: ReadField> Visitor<'de> for FieldsVisitor<T> {
+    type Value = Fields<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a pod")
+        f.write_str(T::WHAT)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
-        let mut pod = Pod::default();
-        let mut is_pod = true;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<T>, A::Error> {
+        let mut read = T::default();
         while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                // The items of a `PodList` have no kind of their own, those of a `List` have.
-                "kind" => {
-                    is_pod = map
-                        .next_value::<Option<String>>()?
-                        .is_none_or(|k| k == "Pod")
-                }
-                "metadata" => pod.metadata = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "spec" => pod.spec = map.next_value::<Option<Spec>>()?.map(|Spec(spec)| spec),
-                "status" => pod.status = map.next_value()?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Item(is_pod.then_some(pod)))
-    }
-}
-
-/// A pod's spec with its node name alone: the rest is most of a pod list's bytes.
-struct Spec(PodSpec);
-
-impl<'de> Deserialize<'de> for Spec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Spec, D::Error> {
-        deserializer.deserialize_map(SpecVisitor)
-    }
-}
-
-struct SpecVisitor;
-
-impl<'de> Visitor<'de> for SpecVisitor {
-    type Value = Spec;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the spec of a pod")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Spec, A::Error> {
-        let mut spec = PodSpec::default();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "nodeName" {
-                spec.node_name = map.next_value()?;
-            } else {
+            if !read.read(&key, &mut map)? {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Spec(spec))
+        Ok(Fields(read))
+    }
+}
+
+/// The value of a field, where null is as good as none.
+fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    map.next_value()
+}
+
+fn object<'de, T: ReadField, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    Ok(value::<Fields<T>, A>(map)?.map(|Fields(object)| object))
+}
+
+#[derive(Default)]
+struct PodFields {
+    pod: Pod,
+    is_other: bool,
+}
+
+impl ReadField for PodFields {
+    const WHAT: &'static str = "a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            // The items of a `PodList` have no kind of their own, those of a `List` have.
+            "kind" => self.is_other = value::<String, A>(map)?.is_some_and(|kind| kind != "Pod"),
+            "metadata" => self.pod.metadata = object(map)?.unwrap_or_default(),
+            "spec" => self.pod.spec = object(map)?,
+            "status" => self.pod.status = object(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for ObjectMeta {
+    const WHAT: &'static str = "the metadata of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "name" => self.name = value(map)?,
+            "namespace" => self.namespace = value(map)?,
+            "uid" => self.uid = value(map)?,
+            "resourceVersion" => self.resource_version = value(map)?,
+            "labels" => self.labels = value(map)?,
+            "annotations" => self.annotations = value(map)?,
+            "deletionTimestamp" => self.deletion_timestamp = value(map)?,
+            "ownerReferences" => self.owner_references = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for PodSpec {
+    const WHAT: &'static str = "the spec of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "nodeName" => self.node_name = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for PodStatus {
+    const WHAT: &'static str = "the status of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "phase" => self.phase = value(map)?,
+            "podIP" => self.pod_ip = value(map)?,
+            "hostIP" => self.host_ip = value(map)?,
+            "conditions" => self.conditions = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
