@@ -2,10 +2,10 @@
 //!
 //! A target has one turn, or two. While others of its batch wait for theirs, a first turn lasts no longer than an even
 //! share of the time left: those that hang then cannot take the time of those that answer, and a job of which all
-//! targets are slow loses nothing as long as they fit into the time at all. Who is given up early is scraped once more
-//! when all others have had their turn but those that failed the last time, and then as long as its own timeout allows.
-//! Targets that are known to fail or to be slow go last, so they keep nobody waiting but each other, and are never given
-//! up early.
+//! targets are slow loses nothing as long as they fit into the time at all. Who is given up early is scraped once more,
+//! when all but those that failed the last time have had their turn, and then as long as its own timeout allows.
+//! Targets that are known to fail or to be slow go last, so they keep nobody waiting but each other, and are never
+//! given up early.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,8 +24,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A first turn lasts at least this long, where that is no more than a quarter of the time left: giving up more than
 /// a few ordinary targets would cost more than it saves.
 const PATIENCE_MIN: Duration = Duration::from_millis(250);
-/// The part of a batch that may be given up early: a quarter. When more of it is slow, it is the job that is slow and not some
-/// pods that hang; a second turn for each would then cost more time than there is.
+/// The part of a batch that may be given up early: a quarter. When more of it is slow, it is the job that is slow and
+/// not some pods that hang; a second turn for each would then cost more time than there is.
 const GIVEN_UP_PART: usize = 4;
 
 /// What became of one target of a batch.
@@ -208,8 +208,8 @@ impl Batch {
         self.ending.map(|ending| ending.of_scrapes(body_bytes))
     }
 
-    /// Takes the result of a turn, which is the target's unless it was given up early. Says whether the caller has to put
-    /// the batch into a queue, because there is a turn again and the batch stands in none.
+    /// Takes the result of a turn, which is the target's unless it was given up early. Says whether the caller has to
+    /// put the batch into a queue, because there is a turn again and the batch stands in none.
     pub(super) fn hand_in(&self, turn: &Turn, result: ScrapeResult) -> bool {
         let bytes = result.body_bytes;
         self.progress.body_bytes.fetch_add(bytes, Ordering::Relaxed);
