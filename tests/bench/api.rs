@@ -83,10 +83,26 @@ pub(crate) struct Api {
     lists: Receiver<Instant>,
     /// One for each watch that begins: takes what it is to be sent.
     pub(crate) watches: Receiver<Sender<Vec<u8>>>,
+    /// `None`: lists are answered at once.
+    permits: Option<Sender<()>>,
 }
 
 impl Api {
+    /// Answers every list at once.
     pub(crate) fn start(list: &Arc<[u8]>, is_gzip: bool) -> io::Result<Api> {
+        Api::with_gate(list, is_gzip, None)
+    }
+
+    /// Answers a list, gzipped, when [`Api::permit`] is called, and not before.
+    pub(crate) fn gated(list: &Arc<[u8]>) -> io::Result<Api> {
+        Api::with_gate(list, true, Some(unbounded()))
+    }
+
+    fn with_gate(
+        list: &Arc<[u8]>,
+        is_gzip: bool,
+        gate: Option<(Sender<()>, Receiver<()>)>,
+    ) -> io::Result<Api> {
         let mut head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n".to_owned();
         let body: Arc<[u8]> = if is_gzip {
             head.push_str("Content-Encoding: gzip\r\n");
@@ -102,18 +118,21 @@ impl Api {
         let address = listener.local_addr()?;
         let (lists_sender, lists) = unbounded();
         let (watches_sender, watches) = unbounded();
+        let (permits, gate) = gate.unzip();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (head, body) = (head.clone(), Arc::clone(&body));
                 let (lists, watches) = (lists_sender.clone(), watches_sender.clone());
+                let gate = gate.clone();
                 // An error says that the client has gone.
-                thread::spawn(move || serve(stream, &head, &body, &lists, &watches));
+                thread::spawn(move || serve(stream, &head, &body, &lists, gate.as_ref(), &watches));
             }
         });
         Ok(Api {
             address,
             lists,
             watches,
+            permits,
         })
     }
 
@@ -122,19 +141,7 @@ impl Api {
         let mut times = Vec::new();
         for _ in 0..LISTS {
             let begin = Instant::now();
-            let mut stream = BufReader::with_capacity(64 * 1024, TcpStream::connect(self.address)?);
-            stream
-                .get_mut()
-                .write_all(b"GET /api/v1/pods?close HTTP/1.1\r\n\r\n")?;
-            let mut line = String::new();
-            while stream.read_line(&mut line)? > 2 {
-                line.clear();
-            }
-            if is_gzip {
-                io::copy(&mut GzDecoder::new(stream), &mut io::sink())?;
-            } else {
-                io::copy(&mut stream, &mut io::sink())?;
-            }
+            read_and_drop(self.address, is_gzip)?;
             times.push(begin.elapsed());
             self.next_list()?;
         }
@@ -145,6 +152,37 @@ impl Api {
     pub(crate) fn next_list(&self) -> io::Result<Instant> {
         self.lists.recv_timeout(PATIENCE).map_err(io::Error::other)
     }
+
+    /// When the next list was asked for, if it was.
+    pub(crate) fn asked(&self) -> Option<Instant> {
+        self.lists.try_recv().ok()
+    }
+
+    /// Lets one list of a gated server go.
+    pub(crate) fn permit(&self) {
+        if let Some(permits) = &self.permits {
+            // Nobody is there who would take it: then the next list is not asked for, and that is an error.
+            let _ = permits.send(());
+        }
+    }
+}
+
+/// Reads one list as a client that has no use for it: decompresses and drops it.
+pub(crate) fn read_and_drop(address: SocketAddr, is_gzip: bool) -> io::Result<()> {
+    let mut stream = BufReader::with_capacity(64 * 1024, TcpStream::connect(address)?);
+    stream
+        .get_mut()
+        .write_all(b"GET /api/v1/pods?close HTTP/1.1\r\n\r\n")?;
+    let mut line = String::new();
+    while stream.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    if is_gzip {
+        io::copy(&mut GzDecoder::new(stream), &mut io::sink())?;
+    } else {
+        io::copy(&mut stream, &mut io::sink())?;
+    }
+    Ok(())
 }
 
 fn serve(
@@ -152,6 +190,7 @@ fn serve(
     head: &str,
     body: &[u8],
     lists: &Sender<Instant>,
+    gate: Option<&Receiver<()>>,
     watches: &Sender<Sender<Vec<u8>>>,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
@@ -168,10 +207,13 @@ fn serve(
         if request.contains("watch=1") {
             return serve_watch(stream.get_mut(), watches);
         }
-        stream.get_mut().write_all(head.as_bytes())?;
-        stream.get_mut().write_all(body)?;
         // The figure's reader may have ended.
         let _ = lists.send(begin);
+        if let Some(gate) = gate {
+            gate.recv_timeout(PATIENCE).map_err(io::Error::other)?;
+        }
+        stream.get_mut().write_all(head.as_bytes())?;
+        stream.get_mut().write_all(body)?;
         if request.contains("close") {
             return Ok(());
         }

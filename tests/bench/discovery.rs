@@ -4,9 +4,19 @@
 //! The release build follows a fake API server in this process: it polls a list of pods of 8 to 20 kB of JSON each, or
 //! watches it while a hundred pods change at a time. Beside it the floor: a client that reads the same bytes and drops
 //! them. Plain HTTP on loopback, so no TLS in any of the figures; gzip, as a real API server sends lists, in some.
+//! Then what all that means for a request meanwhile (`during_refresh.rs`).
 
 mod api;
+mod body;
+mod during_refresh;
+mod farm;
+#[expect(dead_code, reason = "the benchmark of requests uses all of it")]
+mod http;
 mod process;
+#[expect(dead_code, reason = "the benchmark of requests uses all of it")]
+mod roles;
+#[expect(dead_code, reason = "the benchmark of requests uses all of it")]
+mod workload;
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -14,6 +24,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
 
 use api::{Api, LISTS, Pod, json, median, pod_list};
 use process::{PATIENCE, Process};
@@ -42,6 +54,9 @@ fn run() -> io::Result<()> {
         // `cargo bench` passes this, `cargo test --benches` does not.
         ["--bench"] => 10_000,
         ["idle", "--bench"] => return writeln!(out, "{}", idle()?),
+        [during_refresh::READER, address] => {
+            return during_refresh::read_lists(address.parse().map_err(io::Error::other)?);
+        }
         [pods, "--bench"] => pods.parse().map_err(io::Error::other)?,
         _ => return writeln!(out, "cargo bench --bench discovery [-- PODS | idle]"),
     };
@@ -69,7 +84,8 @@ fn run() -> io::Result<()> {
             writeln!(out, "| 100 changes by watch | {} |", watch(&api)?)?;
         }
     }
-    Ok(())
+    drop(list);
+    writeln!(out, "\n{}", during_refresh::table(pods)?)
 }
 
 /// One of many pods, in one of 50 jobs.
@@ -141,7 +157,7 @@ fn poll(api: &Api) -> io::Result<String> {
     ))
 }
 
-/// CPU and peak memory of a hundred events and what follows from them.
+/// A hundred events and what follows from them: the time until the last can be seen, CPU, and peak memory.
 fn watch(api: &Api) -> io::Result<String> {
     let program = program(api, "CACHE_UPDATE_MODE", "watch")?;
     let events = api
@@ -149,24 +165,47 @@ fn watch(api: &Api) -> io::Result<String> {
         .recv_timeout(PATIENCE)
         .map_err(io::Error::other)?;
     wait_for(&program, "/-/ready", " 200 ")?;
+    let rounds = 2..2 + LISTS as usize;
     let mut cpu = Duration::ZERO;
-    for round in 2..2 + LISTS as usize {
+    for round in rounds.clone() {
         let before = program.cpu()?;
-        for number in 0..100 {
-            let pod = json(&pod(number, round));
-            let line = format!("{{\"type\":\"MODIFIED\",\"object\":{pod}}}\n");
-            events.send(line.into_bytes()).map_err(io::Error::other)?;
-        }
-        // The page of 10,000 lines is dear: asked for once, after the time in which a change has to be seen.
+        send_changes(&events, round)?;
+        // Asking costs CPU too: once, after the time in which a change has to be seen.
         thread::sleep(Duration::from_millis(500));
         cpu += program.cpu()? - before;
-        wait_for(&program, "/", &format!("ns-19/worker-00099:9{round:03} "))?;
+        wait_for(&program, CHANGED_JOB, &changed(round))?;
+    }
+    let mut times = Vec::new();
+    for round in rounds.map(|round| round + LISTS as usize) {
+        let begin = Instant::now();
+        send_changes(&events, round)?;
+        wait_for(&program, CHANGED_JOB, &changed(round))?;
+        times.push(begin.elapsed());
     }
     Ok(format!(
-        " | {} | {}",
+        "{} | {} | {}",
+        median(times).as_millis(),
         (cpu / LISTS).as_millis(),
         mebibytes(&program, "VmHWM")?
     ))
+}
+
+/// The page with the last pod that changes.
+const CHANGED_JOB: &str = "/?job=job-49";
+
+/// What stands there of it after a round.
+fn changed(round: usize) -> String {
+    format!("ns-19/worker-00099:9{round:03} ")
+}
+
+/// The first hundred pods get another port.
+fn send_changes(events: &Sender<Vec<u8>>, round: usize) -> io::Result<()> {
+    for number in 0..100 {
+        let pod = json(&pod(number, round));
+        let line = format!("{{\"type\":\"MODIFIED\",\"object\":{pod}}}\n");
+        events.send(line.into_bytes()).map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 /// Memory and processor of a server that nobody asks and that polls every ten seconds, gzipped as real servers answer.

@@ -30,7 +30,7 @@ pub(crate) fn read_answer(
     body(&buffer[head_end..filled]);
     while left > 0 {
         let most = left.min(buffer.len());
-        let length = stream.read(&mut buffer[..most])?;
+        let length = read(&mut stream, &mut buffer[..most])?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -44,13 +44,23 @@ pub(crate) fn read_answer(
 pub(crate) fn read_head(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
     let mut filled = 0;
     loop {
-        let length = stream.read(&mut buffer[filled..])?;
+        let length = read(&mut stream, &mut buffer[filled..])?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         filled += length;
         if let Some(end) = memmem::find(&buffer[..filled], b"\r\n\r\n") {
             return Ok((end + 4, filled));
+        }
+    }
+}
+
+/// A machine that stands still for a moment interrupts a read with a timeout.
+fn read(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
