@@ -140,6 +140,17 @@ fn parts_of_a_histogram_or_summary_stand_in_its_block() {
             "h_sum{a=\"b\",i=\"0\"} 2",
         ],
     );
+    // A histogram is no part of another one: it may have parts of its own. Found by the fuzzer.
+    check(
+        &["# TYPE h histogram\n# TYPE h_sum histogram\nh_sum 1\nh_sum_count 2\nh_count 3\n"],
+        &[
+            "# TYPE h histogram",
+            "h_count{i=\"0\"} 3",
+            "# TYPE h_sum histogram",
+            "h_sum{i=\"0\"} 1",
+            "h_sum_count{i=\"0\"} 2",
+        ],
+    );
     // A counter has no parts.
     check(
         &["# TYPE c counter\nc_sum 1\n"],

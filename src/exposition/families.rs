@@ -1,7 +1,7 @@
 //! Which samples of a body are one family.
 
 use super::names::{NameId, Names};
-use super::{Family, Run, Span, offset, split_suffix};
+use super::{Family, MetricType, Run, Span, offset, split_suffix};
 
 /// The families of these names in the order in which their names came, and their runs, family by family and within
 /// one in the order of the body.
@@ -27,10 +27,15 @@ pub(super) fn group(names: &Names, runs: &[(NameId, Run)]) -> (Vec<Family>, Vec<
     (families, runs)
 }
 
-/// For each name the family its samples belong to: itself, or the histogram or summary it is a part of.
+/// For each name the family its samples belong to: itself, or the histogram or summary it is a part of. One that is a
+/// histogram or summary itself is no part of another.
 fn family_of_names(names: &Names) -> Vec<NameId> {
     let ids = 0..offset(names.list.len());
     ids.map(|id| {
+        let own_type = names.get(id).metric_type;
+        if own_type.is_some_and(MetricType::has_children) {
+            return id;
+        }
         let family = split_suffix(names.text(id)).and_then(|(base, suffix)| {
             let base = names.find(base)?;
             let metric_type = names.get(base).metric_type?;
