@@ -172,6 +172,28 @@ proptest! {
     }
 }
 
+/// `fixtures/exposition`: bodies named for a rule, and inputs in which the fuzzers found something.
+#[test]
+fn the_bodies_from_which_the_fuzzers_start() {
+    for (format, folder) in [(Format::Text, "text"), (Format::OpenMetrics, "openmetrics")] {
+        let folder = format!(
+            "{}/fixtures/exposition/{folder}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut valid = 0;
+        let mut invalid = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let body = std::fs::read(file.unwrap().path()).unwrap();
+            check_any(&body).unwrap();
+            match parse(format, body, &identity(0)) {
+                Ok(_) => valid += 1,
+                Err(_) => invalid += 1,
+            }
+        }
+        assert!(valid > 5 && invalid > 0, "{valid} valid, {invalid} invalid");
+    }
+}
+
 fn check_any(body: &[u8]) -> Result<(), TestCaseError> {
     let ended = [body, b"# EOF\n"].concat();
     check_format(Format::Text, body)?;

@@ -1,0 +1,13 @@
+//! One OpenMetrics body, as it is and with the end mark that it needs, and the text that is made of it.
+#![no_main]
+
+use kubernetes_metrics_aggregator::exposition::Format;
+use kubernetes_metrics_aggregator_fuzz::{check_parse, check_round_trip};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    check_parse(Format::OpenMetrics, body);
+    check_round_trip(Format::OpenMetrics, body);
+    // Behind a body that has the mark already this is one that goes on after it.
+    check_round_trip(Format::OpenMetrics, &[body, b"# EOF\n"].concat());
+});

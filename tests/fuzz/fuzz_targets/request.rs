@@ -1,0 +1,7 @@
+//! What a client sends before anybody has looked at it.
+#![no_main]
+
+use kubernetes_metrics_aggregator_fuzz::check_request;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| check_request(bytes));

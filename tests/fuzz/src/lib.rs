@@ -1,0 +1,152 @@
+//! What the fuzz targets check: bodies of pods here, requests in `request.rs`.
+//!
+//! Each check panics where something does not hold, which is what the fuzzer looks for. None of them says what a body
+//! means: `tests/properties.rs` compares with a slow merge, and `tests/real/bodies` with Prometheus.
+
+mod request;
+
+pub use request::check_request;
+
+use std::time::Duration;
+
+use kubernetes_metrics_aggregator::exposition::{
+    Exposition, Format, IdentityLabels, LineError, Part, Report, merge,
+};
+
+/// Between the bodies of several targets in one input: a line that hardly any valid body has.
+pub const NEXT_TARGET: &[u8] = b"\n=\n";
+/// Most targets of one input.
+const TARGETS_MAX: usize = 4;
+/// Reported for each target.
+const REPORTED_SAMPLES: u64 = 3;
+/// Names of these, with the blank before the value: how they stand for a target without identity labels.
+const BARE_REPORTS: [&str; 3] = ["up ", "scrape_duration_seconds ", "scrape_samples_scraped "];
+
+/// The one place that calls the parser.
+fn parse(format: Format, body: &[u8], labels: &IdentityLabels) -> Result<Exposition, LineError> {
+    kubernetes_metrics_aggregator::exposition::parse(format, body, labels)
+}
+
+/// What came out of a body, whatever it was: numbers that fit together, or an error of one short line.
+///
+/// # Panics
+/// Where that is not so.
+pub fn check_parse(format: Format, body: &[u8]) {
+    match parse(format, body, &identity(0)) {
+        Ok(exposition) => assert!(exposition.duplicates_dropped() <= exposition.samples()),
+        Err(error) => {
+            let text = error.to_string();
+            let is_one_line = !text.chars().any(char::is_control);
+            assert!(is_one_line && text.len() < 1000, "{text:?}");
+            let newlines = body.iter().filter(|&&byte| byte == b'\n').count();
+            assert!(
+                usize::try_from(error.line).is_ok_and(|line| line <= newlines + 1),
+                "{text:?}"
+            );
+        }
+    }
+}
+
+/// The bodies of some targets, those that are valid, in one text: it is valid, has all samples that were not counted as
+/// dropped, and its own merge has the same lines again. Not always in the same order: where one target types `a` as a
+/// histogram and another one `a_sum`, the first one's `a_sum` stands with `a`.
+///
+/// # Panics
+/// Where that is not so.
+pub fn check_round_trip(format: Format, bodies: &[u8]) {
+    let mut parts = Vec::new();
+    let mut samples = 0;
+    for (number, body) in targets(bodies).enumerate() {
+        let exposition = parse(format, body, &identity(number)).ok();
+        if let Some(exposition) = &exposition {
+            samples += exposition.samples() - exposition.duplicates_dropped();
+        }
+        samples += REPORTED_SAMPLES;
+        parts.push(part(identity(number), exposition));
+    }
+    let merged = text(parts);
+    let again = parse(Format::Text, merged.as_bytes(), &IdentityLabels::default())
+        .unwrap_or_else(|error| panic!("{error}:\n{merged}"));
+    assert_eq!(again.duplicates_dropped(), 0, "{merged}");
+    assert_eq!(again.samples(), samples, "{merged}");
+    let again = text(vec![part(IdentityLabels::default(), Some(again))]);
+    assert_eq!(lines_without_bare_reports(&again), lines(&merged));
+}
+
+fn targets(bodies: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bodies);
+    let next = move || {
+        let bodies = rest?;
+        let at = bodies
+            .windows(NEXT_TARGET.len())
+            .position(|window| window == NEXT_TARGET);
+        // The line end before the mark belongs to the body.
+        rest = at.map(|at| &bodies[at + NEXT_TARGET.len()..]);
+        Some(at.map_or(bodies, |at| &bodies[..=at]))
+    };
+    std::iter::from_fn(next).take(TARGETS_MAX)
+}
+
+/// A name and a value that bodies soon have too, and one that has to be escaped.
+fn identity(number: usize) -> IdentityLabels {
+    IdentityLabels::new([("i", number.to_string().as_str()), ("job", "x\"\\\n")])
+}
+
+fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
+    let report = Report {
+        up: exposition.is_some(),
+        duration: Duration::from_millis(250),
+        samples_scraped: exposition.as_ref().map_or(0, Exposition::samples),
+    };
+    Part {
+        labels,
+        exposition,
+        report,
+    }
+}
+
+fn text(parts: Vec<Part>) -> String {
+    let merged = merge(parts);
+    let mut text = Vec::new();
+    merged.write_to(&mut text).expect("a Vec takes everything");
+    assert_eq!(text.len(), merged.len());
+    String::from_utf8(text).expect("merged text is UTF-8")
+}
+
+/// In an order of their own, and without labels that have no value: those of a line that needs no care stay in it.
+fn lines(text: &str) -> Vec<String> {
+    let lines = text.split_inclusive('\n').map(without_empty_labels);
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn lines_without_bare_reports(text: &str) -> Vec<String> {
+    let mut lines = lines(text);
+    lines.retain(|line| !BARE_REPORTS.iter().any(|start| line.starts_with(start)));
+    lines
+}
+
+fn without_empty_labels(line: &str) -> String {
+    let (false, Some(brace)) = (line.starts_with('#'), line.find('{')) else {
+        return line.to_owned();
+    };
+    let mut kept = vec![];
+    let (mut start, mut is_quoted, mut is_escaped) = (brace + 1, false, false);
+    for (at, byte) in line.bytes().enumerate().skip(start) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' | b'}' if !is_quoted => {
+                let label = &line[start..at];
+                if !label.ends_with("=\"\"") {
+                    kept.push(label);
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    format!("{}{}{}", &line[..=brace], kept.join(","), &line[start..])
+}
