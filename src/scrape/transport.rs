@@ -81,13 +81,14 @@ impl Transport for PodTransport {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let left = left()?;
-        if is_other(self.read_timeout, left) {
-            self.stream.set_read_timeout(Some(left))?;
-            self.read_timeout = left;
-        }
         let input = self.buffers.input_append_buf();
         let amount = loop {
+            // Again after an interruption, which would otherwise begin the whole time anew.
+            let left = left()?;
+            if is_other(self.read_timeout, left) {
+                self.stream.set_read_timeout(Some(left))?;
+                self.read_timeout = left;
+            }
             match self.stream.read(input) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read.map_err(in_time)?,
@@ -109,9 +110,10 @@ impl Transport for PodTransport {
     }
 }
 
-/// Whether the timeout of the socket has to be set for this time.
+/// Whether the timeout of the socket has to be set for this time. None at all is never near enough: with only
+/// milliseconds left, the call would wait for ever.
 fn is_other(set: Duration, left: Duration) -> bool {
-    set.abs_diff(left) > TIMEOUT_TOLERANCE
+    set.is_zero() || set.abs_diff(left) > TIMEOUT_TOLERANCE
 }
 
 /// Tells a call that took too long from one that failed.

@@ -1,6 +1,8 @@
 //! Bodies and heads that are too slow, too long, too short or too large.
 
-use std::time::Duration;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -30,6 +32,56 @@ fn drips_slower_than_the_timeout() {
 #[test]
 fn resets_inside_of_the_body() {
     check(Behaviour::ResetInBody, "body: Peer disconnected");
+}
+
+/// A timeout of the socket is not set again for a few milliseconds; one that was never set is another matter.
+#[test]
+fn hangs_with_a_timeout_of_a_few_milliseconds() {
+    let fake = FakePod::start(Behaviour::Hang);
+    let port = fake.address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("scrape-timeout-seconds", "0.004"),
+    ];
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "1")]);
+    for _ in 0..3 {
+        let answer = program.get("/metrics?job=web");
+        assert_eq!(answer.up("p"), Some(false), "{}", answer.text());
+    }
+}
+
+/// A process that is stopped and goes on finds its calls to the kernel interrupted.
+#[test]
+fn interruptions_do_not_prolong_a_scrape() {
+    let fake = FakePod::start(Behaviour::Hang);
+    let port = fake.address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("scrape-timeout-seconds", "1"),
+    ];
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    let program = Program::with_pods(&file, &[]);
+    let pid = program.pid().to_string();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| program.get("/metrics?job=web"));
+        while !asked.is_finished() && start.elapsed() < Duration::from_secs(6) {
+            thread::sleep(Duration::from_millis(200));
+            for signal in ["-STOP", "-CONT"] {
+                let kill = Command::new("kill").args([signal, &pid]).status();
+                assert!(kill.unwrap().success());
+            }
+        }
+        assert_eq!(asked.join().unwrap().up("p"), Some(false));
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 fn with_length(length: usize, body: &[u8]) -> Vec<u8> {
