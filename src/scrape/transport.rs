@@ -91,7 +91,7 @@ impl Transport for PodTransport {
             }
             match self.stream.read(input) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => break read.map_err(in_time)?,
+                read => break read.map_err(no_end).map_err(in_time)?,
             }
         };
         self.buffers.input_appended(amount);
@@ -114,6 +114,14 @@ impl Transport for PodTransport {
 /// milliseconds left, the call would wait for ever.
 fn is_other(set: Duration, left: Duration) -> bool {
     set.is_zero() || set.abs_diff(left) > TIMEOUT_TOLERANCE
+}
+
+/// A reset that ureq does not know for one: in a body without a length it would take it for the end.
+fn no_end(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => io::Error::other(error),
+        _ => error,
+    }
 }
 
 /// Tells a call that took too long from one that failed.

@@ -1,12 +1,14 @@
 //! Bodies and heads that are too slow, too long, too short or too large.
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::{check, check_raw, gzip, with_headers};
+use super::{check, check_address, check_raw, gzip, with_headers};
 use crate::support::attack::{Size, alone};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
 use crate::support::program::{Program, TempFile, pod, pod_at};
@@ -31,7 +33,7 @@ fn drips_slower_than_the_timeout() {
 
 #[test]
 fn resets_inside_of_the_body() {
-    check(Behaviour::ResetInBody, "body: Peer disconnected");
+    check(Behaviour::ResetInBody, "body: Connection reset by peer");
 }
 
 /// A timeout of the socket is not set again for a few milliseconds; one that was never set is another matter.
@@ -82,6 +84,23 @@ fn interruptions_do_not_prolong_a_scrape() {
         "{:?}",
         start.elapsed()
     );
+}
+
+/// Without a length the body ends where the connection does; a reset is no end.
+#[test]
+fn resets_inside_of_a_body_without_length() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            stream.read_exact(&mut [0]).unwrap();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\na 1\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            // Time for the scraper to read as far. The close with most of the request unread is a reset.
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    check_address(address, "body: Connection reset by peer");
 }
 
 fn with_length(length: usize, body: &[u8]) -> Vec<u8> {
