@@ -143,6 +143,15 @@ impl MergedText {
         self.len == 0
     }
 
+    /// Bytes of memory that the text is put together from. Mostly less than its length, but the bodies have comments
+    /// and duplicates too.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let of_source = |source: &Source| source.text.len() + size_of_val(source.splits.as_slice());
+        let sources: usize = self.sources.iter().map(of_source).sum();
+        sources + self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice())
+    }
+
     /// Number of families whose HELP texts differ between targets.
     #[must_use]
     pub fn help_conflicts(&self) -> u64 {

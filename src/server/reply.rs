@@ -1,6 +1,6 @@
 //! What is sent: merged texts and errors as answers of the front.
 
-use std::io::{self, Cursor};
+use std::io::{self, BufRead, Cursor};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,7 +15,8 @@ const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A page that fits into one packet is not made smaller.
 const GZIP_BYTES_MIN: usize = 1400;
 
-/// 200 with a merged text, gzipped at this level if it is not 0. The merged text is never copied as a whole.
+/// 200 with a merged text, gzipped at this level if it is not 0. The merged text is not copied as a whole, unless that
+/// spares memory.
 pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
     let mut headers = vec![
         ("Content-Type", EXPOSITION_TYPE.to_owned()),
@@ -26,7 +27,7 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
             status: 200,
             headers,
             length: text.len(),
-            body: Box::new(text.into_reader()),
+            body: body(text),
         };
     }
     let gzipped = gzip(&text, gzip_level);
@@ -101,6 +102,18 @@ impl From<&RequestError> for Answer {
         }
         answer
     }
+}
+
+/// What slow clients may hold of memory is counted by the length of answers. So a text that is much smaller than the
+/// bodies it comes from, as when they are comments for the most part, does not keep them.
+fn body(text: MergedText) -> Box<dyn BufRead + Send> {
+    if text.held_bytes() / 2 <= text.len() {
+        return Box::new(text.into_reader());
+    }
+    let mut whole = Vec::with_capacity(text.len());
+    text.write_to(&mut whole)
+        .expect("writing into memory does not fail");
+    Box::new(Cursor::new(whole))
 }
 
 fn gzip(text: &MergedText, level: u32) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Bodies and heads that are too slow, too long, too short or too large.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -203,6 +203,37 @@ fn a_gigabyte_from_a_megabyte_is_never_in_memory() {
     assert!(most < (64 + 2 * 8) * 1024, "{most} KiB");
     let now = Size::of(program.pid()).resident_kib;
     assert!(now < 64 * 1024, "{now} KiB");
+}
+
+/// What clients have not taken is bounded by the size of the answers, so they must not hold much more than that.
+#[test]
+fn an_answer_that_waits_for_its_client_holds_no_comments() {
+    let comment = format!("# {}\n", "c".repeat(40 << 20));
+    // More than the kernel takes for a client that does not read.
+    let samples = (0..100_000).map(|number| format!("a{{number=\"{number}\"}} 1\n"));
+    let body = comment + &samples.collect::<String>();
+    let fake = FakePod::start(Behaviour::Body(body));
+    let port = fake.address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("scrape-timeout-seconds", "60"),
+    ];
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    let program = Program::with_pods(&file, &[]);
+    let clients: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut client = TcpStream::connect(program.address).unwrap();
+            client
+                .write_all(b"GET /metrics?job=web HTTP/1.1\r\nHost: h\r\n\r\n")
+                .unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            client
+        })
+        .collect();
+    let now = Size::of(program.pid()).resident_kib;
+    assert!(now < 128 * 1024, "{now} KiB");
+    drop(clients);
 }
 
 #[test]
