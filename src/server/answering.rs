@@ -56,6 +56,8 @@ pub(super) fn start_pages(
             let answer = answering.caught(|| answering.page(&request, &route, waiting.len()));
             answering.send(request, route.path(), answer);
         }
+        // The last one waits for the client workers too: that is a part of its life.
+        drop(answering);
         drop(alive);
     };
     thread::Builder::new()

@@ -140,6 +140,8 @@ impl Server {
                     .name("server".to_owned())
                     .spawn(move || {
                         answering.work(&waiting);
+                        // The last one waits for the client workers too: that is a part of its life.
+                        drop(answering);
                         drop(alive);
                     })?,
             );

@@ -11,7 +11,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use super::{check, check_address, check_raw, gzip, with_headers};
 use crate::support::attack::{Size, alone};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{Program, TempFile, pod, pod_at};
+use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
 
 #[test]
 fn drips_a_byte_each_millisecond() {
@@ -101,6 +101,29 @@ fn resets_inside_of_a_body_without_length() {
         }
     });
     check_address(address, "body: Connection reset by peer");
+}
+
+#[test]
+fn a_pod_that_hangs_does_not_hold_up_the_end_of_the_program() {
+    let fake = FakePod::start(Behaviour::Hang);
+    let port = fake.address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("scrape-timeout-seconds", "300"),
+    ];
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    let mut program = Program::with_pods(&file, &[]);
+    let mut client = TcpStream::connect(program.address).unwrap();
+    client
+        .write_all(b"GET /metrics?job=web HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    fake.requests.recv_timeout(PATIENCE).unwrap();
+    drop(client);
+    let pid = program.pid().to_string();
+    let kill = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(kill.unwrap().success());
+    assert_eq!(program.wait().code(), Some(0));
 }
 
 fn with_length(length: usize, body: &[u8]) -> Vec<u8> {
