@@ -164,8 +164,8 @@ impl Aggregator {
             }
             done(result);
         };
-        let lane = if self.last_scrapes.is_quick(target) {
-            Lane::Quick
+        let lane = if self.last_scrapes.has_answered(target) {
+            Lane::Answering
         } else {
             Lane::Doubtful
         };

@@ -82,11 +82,11 @@ impl LastScrapes {
         (order.into_iter().map(|(_, index)| index).collect(), ordered)
     }
 
-    /// Whether the target is known to answer quickly.
-    pub(super) fn is_quick(&self, target: &Target) -> bool {
+    /// Whether the target answered the last time.
+    pub(super) fn has_answered(&self, target: &Target) -> bool {
         let last_scrapes = self.lock();
         let last = last_scrapes.get(&key(target));
-        last.is_some_and(|last| last.turn == Turn::Early)
+        last.is_some_and(|last| matches!(last.turn, Turn::Early | Turn::Late))
     }
 
     /// Takes note of one request's scrapes: the results are those of the targets, in their order.

@@ -44,7 +44,7 @@ pub struct ScrapeResult {
 /// The targets of one request, in the order in which they are scraped.
 #[derive(Debug, Default)]
 pub struct Ordered {
-    /// First those that answered quickly the last time, then those never scraped, those that were slow, and those that
+    /// First those that answered quickly the last time, then those never scraped, those that answered slowly, and those that
     /// failed.
     pub targets: Vec<Arc<Target>>,
     /// How many are of the first kind.
@@ -53,6 +53,13 @@ pub struct Ordered {
     pub unsuspected: usize,
     /// How many are of the first three kinds.
     pub not_failed: usize,
+}
+
+impl Ordered {
+    /// Whether the target at this position answered the last time.
+    fn has_answered(&self, position: usize) -> bool {
+        position < self.quick || (self.unsuspected..self.not_failed).contains(&position)
+    }
 }
 
 /// The targets of one request on their way.
@@ -104,9 +111,9 @@ pub(super) struct Turn {
 /// In which queue a target waits for a client worker, or a batch for its next target's sake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// It answered within a second the last time.
-    Quick,
-    /// It failed or was slow the last time, was given up, or was never scraped.
+    /// It answered the last time.
+    Answering,
+    /// It failed the last time, was given up, or was never scraped.
     Doubtful,
 }
 
@@ -187,8 +194,8 @@ impl Batch {
         let is_late = self.scrapes_end().is_some_and(|end| end <= Instant::now());
         if is_done || is_late || self.progress.closed.load(Ordering::Relaxed) {
             None
-        } else if turns.next < self.ordered.quick {
-            Some(Lane::Quick)
+        } else if self.ordered.has_answered(turns.next) {
+            Some(Lane::Answering)
         } else {
             (turns.doubtful < self.doubtful_max).then_some(Lane::Doubtful)
         }
@@ -211,8 +218,10 @@ impl Batch {
     /// Takes the result of a turn, which is the target's unless it was given up early. Says whether the caller has to
     /// put the batch into a queue, because there is a turn again and the batch stands in none.
     pub(super) fn hand_in(&self, turn: &Turn, result: ScrapeResult) -> bool {
-        let bytes = result.body_bytes;
-        self.progress.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if result.outcome.is_ok() {
+            let bytes = result.body_bytes;
+            self.progress.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
         let mut turns = self.progress.turns();
         turns.ended += 1;
         turns.doubtful -= usize::from(turn.lane == Lane::Doubtful);
@@ -296,103 +305,4 @@ impl Drop for Results {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
-    use super::*;
-    use crate::target::ScrapeOptions;
-
-    /// A batch of ten: three quick targets, three never scraped, two slow ones and two that failed.
-    fn ten(ending: Option<Ending>) -> (Batch, Results) {
-        let target = Arc::new(Target {
-            job: "web".to_owned(),
-            namespace: "n".to_owned(),
-            pod: "p".to_owned(),
-            uid: "u".to_owned(),
-            pod_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            pod_port: None,
-            terminating: false,
-            meta: Arc::default(),
-            options: Ok(ScrapeOptions {
-                port: 80,
-                path_and_query: "/".to_owned(),
-                timeout: Duration::from_secs(5),
-                tls: None,
-            }),
-        });
-        let ordered = Ordered {
-            targets: vec![target; 10],
-            quick: 3,
-            unsuspected: 6,
-            not_failed: 8,
-        };
-        batch(ordered, 2, ending)
-    }
-
-    /// The turn takes the time it has and ends without an answer.
-    fn time_out(batch: &Batch, turn: &Turn) -> bool {
-        let after = turn.patience.unwrap_or(Duration::from_secs(5));
-        let error = ScrapeError {
-            phase: Phase::Wait,
-            reason: Reason::Timeout(after),
-        };
-        let result = ScrapeResult {
-            index: turn.index,
-            outcome: Err(error),
-            duration: after,
-            body_bytes: 0,
-        };
-        batch.hand_in(turn, result)
-    }
-
-    #[test]
-    fn who_is_given_up_has_a_second_turn_before_those_that_failed() {
-        let deadline = Instant::now() + Duration::from_secs(100);
-        let (batch, results) = ten(Some(Ending::new(deadline, 0)));
-        let mut order = Vec::new();
-        let mut patient = Vec::new();
-        while let Some(turn) = batch.take(None) {
-            time_out(&batch, &turn);
-            order.push(turn.index);
-            patient.push(turn.patience.is_none());
-        }
-        // A quarter of ten, rounded up, is given up early; the others have as long as they need.
-        assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 8, 9]);
-        assert_eq!(patient[..4], [false, false, false, true]);
-        assert!(patient[4..].iter().all(|is_patient| *is_patient));
-        assert_eq!(results.results.len(), 10);
-    }
-
-    #[test]
-    fn a_first_turn_has_an_even_share_of_the_time_left() {
-        let deadline = Instant::now() + Duration::from_secs(100);
-        let (batch, _results) = ten(Some(Ending::new(deadline, 0)));
-        // 98.95 s for scrapes, two workers, ten targets.
-        let patience = batch.take(None).and_then(|turn| turn.patience);
-        let share = patience.map_or(0, |patience| patience.as_millis());
-        assert!((19_000..19_800).contains(&share), "{share}");
-        let (batch, _results) = ten(None);
-        let without_deadline = batch.take(None).map(|turn| turn.patience);
-        assert_eq!(without_deadline, Some(None));
-    }
-
-    #[test]
-    fn a_batch_that_has_a_turn_again_has_to_be_put_into_a_queue() {
-        let deadline = Instant::now() + Duration::from_secs(100);
-        let (batch, results) = ten(Some(Ending::new(deadline, 0)));
-        assert_eq!(batch.put_back(), Some(Lane::Quick));
-        let turns: Vec<Turn> = (0..10).filter_map(|_| batch.take(None)).collect();
-        assert_eq!(
-            turns.len(),
-            3 + 2,
-            "all quick targets and two doubtful ones"
-        );
-        assert_eq!(batch.put_back(), None);
-        assert!(!time_out(&batch, &turns[0]), "two doubtful ones are enough");
-        assert!(time_out(&batch, &turns[3]), "it stood in no queue");
-        assert!(!time_out(&batch, &turns[4]), "somebody is at it");
-        assert_eq!(batch.put_back(), Some(Lane::Doubtful));
-        drop(results);
-        assert_eq!(batch.put_back(), None, "nobody waits for it");
-    }
-}
+mod tests;

@@ -6,14 +6,15 @@
 //! batch whose request has gone is dropped when its turn comes; its targets cost nothing.
 //!
 //! A worker that waits for a pod can do nothing else, so pods that hang could take all workers, and everybody would
-//! wait as long as they do. There are two queues therefore: *quick*, for targets that answered within a second the
-//! last time, and *doubtful*, for those that failed or were slow, and those of which nothing is known. Half of the
-//! workers may be at doubtful targets of one request, so that the doubtful ones of another need not wait for it; and a
-//! quarter serves the quick queue only, so that quick ones find a worker at once however many requests have pods that
-//! hang. The price is that doubtful targets have half of the workers also when nobody else wants any. (To take a worker
-//! back from a pod that hangs would spare that, but a thread that connects cannot be interrupted.) Pods that begin to
-//! hang have been quick and may take any worker, once. What keeps them, and those never scraped, from taking the time
-//! of their whole batch stands in `batch.rs`.
+//! wait as long as they do. There are two queues therefore: *answering*, for targets that answered the last time, and
+//! *doubtful*, for those that failed, and those of which nothing is known. Half of the workers may be at doubtful
+//! targets of one request, so that the doubtful ones of another need not wait for it; and a quarter serves the
+//! answering queue only, so that those that answer find a worker at once however many requests have pods that hang.
+//! The price is that doubtful targets have half of the workers also when nobody else wants any. (To take a worker
+//! back from a pod that hangs would spare that, but a thread that connects cannot be interrupted.) Slow targets that
+//! answer are not doubtful, or a job of them would have half of the workers for ever. Pods that begin to hang may take
+//! any worker, once. What keeps them, and those never scraped, from taking the time of their whole batch stands in
+//! `batch.rs`.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +35,7 @@ use crate::telemetry::Telemetry;
 
 /// Batches and probes in a queue: those of requests under way and the abandoned ones that no worker has met yet.
 const QUEUE_MAX: usize = 1024;
-/// One in so many workers, rounded up, serves quick targets only; a single worker serves all.
+/// One in so many workers, rounded up, serves targets that answer only; a single worker serves all.
 const RESERVED_PART: usize = 4;
 /// One in so many workers, rounded up, may be at doubtful targets of the same request.
 const DOUBTFUL_PART: usize = 2;
@@ -77,7 +78,7 @@ struct Queue {
 /// The queues, shared by all workers and all who have something scraped.
 #[derive(Clone)]
 struct Queues {
-    quick: Queue,
+    answering: Queue,
     doubtful: Queue,
 }
 
@@ -91,13 +92,13 @@ impl Queue {
 impl Queues {
     fn of(&self, lane: Lane) -> &Queue {
         match lane {
-            Lane::Quick => &self.quick,
+            Lane::Answering => &self.answering,
             Lane::Doubtful => &self.doubtful,
         }
     }
 
     fn len(&self) -> usize {
-        self.quick.head.len() + self.doubtful.head.len()
+        self.answering.head.len() + self.doubtful.head.len()
     }
 }
 
@@ -125,7 +126,7 @@ impl ScrapePool {
         telemetry: &Arc<Telemetry>,
     ) -> Self {
         let queues = Queues {
-            quick: Queue::new(),
+            answering: Queue::new(),
             doubtful: Queue::new(),
         };
         let threads = threadpool::Builder::new()
@@ -142,7 +143,7 @@ impl ScrapePool {
                 style,
                 telemetry: Arc::clone(telemetry),
                 queues: queues.clone(),
-                only: (number < reserved).then_some(Lane::Quick),
+                only: (number < reserved).then_some(Lane::Answering),
             };
             threads.execute(move || worker.run());
         }
@@ -213,7 +214,7 @@ impl Drop for ScrapePool {
     fn drop(&mut self) {
         for _ in 0..self.threads.max_count() {
             // All serve this queue. Fails only when no worker is left to stop.
-            let _ = self.queues.quick.end.send(Turn::Stop);
+            let _ = self.queues.answering.end.send(Turn::Stop);
         }
         self.threads.join();
     }
@@ -244,7 +245,7 @@ impl Worker {
         match self.only {
             Some(lane) => self.queues.of(lane).head.recv(),
             None => select! {
-                recv(self.queues.quick.head) -> turn => turn,
+                recv(self.queues.answering.head) -> turn => turn,
                 recv(self.queues.doubtful.head) -> turn => turn,
             },
         }
