@@ -49,6 +49,13 @@ type TargetKey = (String, Option<u16>);
 #[derive(Debug, Default)]
 pub(super) struct LastScrapes(Mutex<HashMap<TargetKey, LastScrape>>);
 
+/// Sorts neighbours apart from each other: multiples of the golden ratio, of which only the fraction counts, fill a
+/// range evenly from the start.
+fn spread(index: usize) -> u64 {
+    const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+    (index as u64).wrapping_mul(GOLDEN_RATIO)
+}
+
 impl LastScrapes {
     fn lock(&self) -> MutexGuard<'_, HashMap<TargetKey, LastScrape>> {
         self.0.lock().expect("no holder of this lock panics")
@@ -59,7 +66,8 @@ impl LastScrapes {
     }
 
     /// Positions of the targets, and the targets themselves, in the order in which they are to be scraped: those that
-    /// failed or were slow the last time go last, so that the others are in before the deadline.
+    /// failed or were slow the last time go last, so that the others are in before the deadline. Neighbours of which
+    /// nothing is known are scraped apart from each other: pods of one namespace or node often hang together.
     pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> (Vec<usize>, Ordered) {
         let last_scrapes = self.lock();
         let turn = |index: usize| {
@@ -68,7 +76,10 @@ impl LastScrapes {
         };
         let mut order: Vec<(Turn, usize)> = (0..targets.len()).map(turn).collect();
         drop(last_scrapes);
-        order.sort_unstable();
+        order.sort_unstable_by_key(|(turn, index)| match turn {
+            Turn::Untried => (*turn, spread(*index), *index),
+            _ => (*turn, 0, *index),
+        });
         let up_to = |most| order.partition_point(|(turn, _)| *turn <= most);
         let ordered = Ordered {
             quick: up_to(Turn::Early),

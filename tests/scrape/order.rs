@@ -55,6 +55,19 @@ fn pods_that_hang_take_no_time_of_those_behind_them() {
     check_all_healthy_are_up("4", 5);
 }
 
+/// More hang than are given up early, and they stand together.
+#[test]
+fn the_first_answer_has_most_healthy_pods_when_many_hang() {
+    let mut job = hanging(8);
+    job.extend(healthy(12));
+    let program = program(&[("web", &job)], "2");
+    let answer = program.get_with("/metrics?job=web", &[(TIMEOUT, "8")]);
+    let up = pods_up(&answer);
+    assert!(up >= 6, "{up} of 12 healthy pods");
+    let answer = program.get_with("/metrics?job=web", &[(TIMEOUT, "8")]);
+    assert_eq!(pods_up(&answer), 12, "second answer");
+}
+
 #[test]
 fn pods_that_hang_take_no_time_of_those_behind_them_with_a_single_worker() {
     check_all_healthy_are_up("1", 2);
