@@ -48,8 +48,8 @@ impl<In: Transport> Connector<In> for PodConnector {
         Ok(Some(PodTransport {
             stream,
             buffers: LentBuffers::default(),
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
+            read_timeout: None,
+            write_timeout: None,
         }))
     }
 }
@@ -59,9 +59,9 @@ impl<In: Transport> Connector<In> for PodConnector {
 pub(super) struct PodTransport {
     stream: TcpStream,
     buffers: LentBuffers,
-    /// As they are set for the socket; zero is none.
-    read_timeout: Duration,
-    write_timeout: Duration,
+    /// As they are set for the socket.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
 }
 
 impl Transport for PodTransport {
@@ -70,11 +70,9 @@ impl Transport for PodTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        let left = left()?;
-        if is_other(self.write_timeout, left) {
-            self.stream.set_write_timeout(Some(left))?;
-            self.write_timeout = left;
-        }
+        bound(&mut self.write_timeout, |left| {
+            self.stream.set_write_timeout(left)
+        })?;
         let written = self.stream.write_all(&self.buffers.output()[..amount]);
         self.buffers.give_output_back();
         written.map_err(in_time)
@@ -84,11 +82,9 @@ impl Transport for PodTransport {
         let input = self.buffers.input_append_buf();
         let amount = loop {
             // Again after an interruption, which would otherwise begin the whole time anew.
-            let left = left()?;
-            if is_other(self.read_timeout, left) {
-                self.stream.set_read_timeout(Some(left))?;
-                self.read_timeout = left;
-            }
+            bound(&mut self.read_timeout, |left| {
+                self.stream.set_read_timeout(left)
+            })?;
             match self.stream.read(input) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read.map_err(no_end).map_err(in_time)?,
@@ -110,10 +106,17 @@ impl Transport for PodTransport {
     }
 }
 
-/// Whether the timeout of the socket has to be set for this time. None at all is never near enough: with only
-/// milliseconds left, the call would wait for ever.
-fn is_other(set: Duration, left: Duration) -> bool {
-    set.is_zero() || set.abs_diff(left) > TIMEOUT_TOLERANCE
+/// Bounds the next call by the time that is left, unless the timeout that the socket has is near enough.
+fn bound(
+    has: &mut Option<Duration>,
+    set: impl FnOnce(Option<Duration>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let left = left()?;
+    if has.is_none_or(|has| has.abs_diff(left) > TIMEOUT_TOLERANCE) {
+        set(Some(left))?;
+        *has = Some(left);
+    }
+    Ok(())
 }
 
 /// A reset that ureq does not know for one: in a body without a length it would take it for the end.
