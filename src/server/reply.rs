@@ -30,7 +30,7 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
             body: body(text),
         };
     }
-    let gzipped = gzip(&text, gzip_level);
+    let gzipped = gzipped(gzip_level, |out| text.write_to(out));
     headers.push(("Content-Encoding", "gzip".to_owned()));
     Answer {
         status: 200,
@@ -84,9 +84,7 @@ pub(super) fn compressed(mut answer: Answer, level: u32) -> Answer {
     if level == 0 || answer.length < GZIP_BYTES_MIN {
         return answer;
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    io::copy(&mut answer.body, &mut encoder).expect("from memory into memory");
-    let body = encoder.finish().expect("writing into memory does not fail");
+    let body = gzipped(level, |out| io::copy(&mut answer.body, out).map(drop));
     answer.headers.push(("Content-Encoding", "gzip".to_owned()));
     bytes(answer.headers, body)
 }
@@ -116,9 +114,10 @@ fn body(text: MergedText) -> Box<dyn BufRead + Send> {
     Box::new(Cursor::new(whole))
 }
 
-fn gzip(text: &MergedText, level: u32) -> Vec<u8> {
+/// What is written, gzipped at this level.
+fn gzipped(level: u32, write: impl FnOnce(&mut GzEncoder<Vec<u8>>) -> io::Result<()>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    text.write_to(&mut encoder)
-        .expect("writing into memory does not fail");
-    encoder.finish().expect("writing into memory does not fail")
+    write(&mut encoder)
+        .and_then(|()| encoder.finish())
+        .expect("from memory into memory")
 }
