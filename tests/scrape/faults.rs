@@ -13,6 +13,18 @@ use crate::support::attack::{Size, alone};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
 use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
 
+/// A program with the job `web`, whose one pod `p` has this timeout.
+fn program(fake: &FakePod, timeout_seconds: &str, settings: &[(&str, &str)]) -> Program {
+    let port = fake.address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", port.as_str()),
+        ("scrape-timeout-seconds", timeout_seconds),
+    ];
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    Program::with_pods(&file, settings)
+}
+
 #[test]
 fn drips_a_byte_each_millisecond() {
     let gap = Duration::from_millis(1);
@@ -40,14 +52,7 @@ fn resets_inside_of_the_body() {
 #[test]
 fn hangs_with_a_timeout_of_a_few_milliseconds() {
     let fake = FakePod::start(Behaviour::Hang);
-    let port = fake.address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
-        ("scrape-timeout-seconds", "0.004"),
-    ];
-    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
-    let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "1")]);
+    let program = program(&fake, "0.004", &[("CLIENT_WORKERS", "1")]);
     for _ in 0..3 {
         let answer = program.get("/metrics?job=web");
         assert_eq!(answer.up("p"), Some(false), "{}", answer.text());
@@ -58,14 +63,7 @@ fn hangs_with_a_timeout_of_a_few_milliseconds() {
 #[test]
 fn interruptions_do_not_prolong_a_scrape() {
     let fake = FakePod::start(Behaviour::Hang);
-    let port = fake.address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
-        ("scrape-timeout-seconds", "1"),
-    ];
-    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
-    let program = Program::with_pods(&file, &[]);
+    let program = program(&fake, "1", &[]);
     let pid = program.pid().to_string();
     let start = Instant::now();
     thread::scope(|scope| {
@@ -106,14 +104,7 @@ fn resets_inside_of_a_body_without_length() {
 #[test]
 fn a_pod_that_hangs_does_not_hold_up_the_end_of_the_program() {
     let fake = FakePod::start(Behaviour::Hang);
-    let port = fake.address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
-        ("scrape-timeout-seconds", "300"),
-    ];
-    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
-    let mut program = Program::with_pods(&file, &[]);
+    let mut program = program(&fake, "300", &[]);
     let mut client = TcpStream::connect(program.address).unwrap();
     client
         .write_all(b"GET /metrics?job=web HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -236,14 +227,7 @@ fn an_answer_that_waits_for_its_client_holds_no_comments() {
     let samples = (0..100_000).map(|number| format!("a{{number=\"{number}\"}} 1\n"));
     let body = comment + &samples.collect::<String>();
     let fake = FakePod::start(Behaviour::Body(body));
-    let port = fake.address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
-        ("scrape-timeout-seconds", "60"),
-    ];
-    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
-    let program = Program::with_pods(&file, &[]);
+    let program = program(&fake, "60", &[]);
     let clients: Vec<TcpStream> = (0..4)
         .map(|_| {
             let mut client = TcpStream::connect(program.address).unwrap();
