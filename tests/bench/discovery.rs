@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use api::{Api, LISTS, Pod, json, median, pod_list};
-use process::{PATIENCE, Process};
+use process::{PATIENCE, Process, exit_code};
 
 /// The shortest that can be set; it is no part of a refresh.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -36,14 +36,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const IDLE_INTERVALS: u32 = 6;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to do when stderr is gone.
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run())
 }
 
 fn run() -> io::Result<()> {

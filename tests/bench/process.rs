@@ -1,9 +1,9 @@
 //! The processes that are measured: started, looked at through `/proc`, and ended when dropped.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const TICKS_PER_SECOND: u64 = 100;
 /// Says on stderr that a process is ready, with its address behind it.
 pub(crate) const LISTENING: &str = "listening on ";
+
+/// How a bench ends: what went wrong is said on stderr.
+pub(crate) fn exit_code(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when stderr is gone.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// A process that listens. Killed when dropped.
 #[derive(Debug)]

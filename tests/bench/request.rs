@@ -30,19 +30,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use measure::measure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use process::LISTENING;
+use process::{LISTENING, exit_code};
 use roles::check_descriptors;
 use workload::Workload;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to do when stderr is gone.
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run())
 }
 
 fn run() -> io::Result<()> {
