@@ -13,6 +13,7 @@ use kubernetes_metrics_aggregator::exposition::{
 };
 use std::time::Duration;
 
+mod layout;
 mod lines;
 mod openmetrics;
 

@@ -1,31 +1,34 @@
 //! Collects what the lines of a body say, and groups it into the families of an [`Exposition`].
 
 use super::error::LineErrorKind;
+use super::keyed_hash::KeyedHash;
 use super::labels::{IdentityLabels, Label, is_metric_name, name_bit, push_label, push_quoted};
+use super::layout::{Layout, Lengths, Line};
 use super::names::{NameId, Names};
 use super::sample_line;
 use super::series_table::SeriesTable;
-use super::{Exposition, MetricType, Run, Span, families, number, offset, split_suffix};
+use super::{MetricType, Run, Span, families, number, offset, split_suffix};
 
 /// Metrics that are reported for every target. A pod's own series of such a name without labels would be identical to
 /// the reported one, and is dropped.
 pub(super) const REPORTED: [&[u8]; 3] =
     [b"up", b"scrape_duration_seconds", b"scrape_samples_scraped"];
 
-/// An [`Exposition`] in the making.
+/// A [`Layout`] in the making.
 #[derive(Debug)]
 pub(super) struct Builder<'b, 'l> {
     body: &'b [u8],
     identity: &'l IdentityLabels,
     /// Sample lines that could not stay as they stand in the body. Offsets count them as standing behind it.
     pub(super) written_anew: Vec<u8>,
-    /// See [`Exposition`].
-    splits: Vec<u32>,
-    labelled_bytes: usize,
+    /// See [`Layout`].
+    lines: Vec<Line>,
+    lengths: Lengths,
     pub(super) names: Names,
     pub(super) series: SeriesTable,
     pub(super) samples: u64,
     duplicates_dropped: u64,
+    has_timestamps: bool,
     /// Samples of one name that stand together.
     runs: Vec<(NameId, Run)>,
     /// The last TYPE line: it stands until the next. It has no name if no sample can have that name.
@@ -50,17 +53,9 @@ pub(super) struct Current {
 pub(super) struct Care {
     /// The label whose values Prometheus would rewrite here, although it will not do so in the merged text: there
     /// the name stands under the TYPE line of another family.
-    float_label: Option<&'static [u8]>,
+    pub(super) float_label: Option<&'static [u8]>,
     /// The bits of all labels that need a closer look: see [`name_bit`].
     pub(super) bits: u64,
-}
-
-/// Where a sample line stands, with its line end, and where in it the identity labels go: see [`Exposition`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
-    pub(super) start: usize,
-    pub(super) split: usize,
-    pub(super) end: usize,
 }
 
 /// What tells a sample from others of the same name.
@@ -77,17 +72,24 @@ pub(super) struct Series {
 const BODY_BYTES_PER_SAMPLE: usize = 64;
 
 impl<'b, 'l> Builder<'b, 'l> {
-    pub(super) fn new(identity: &'l IdentityLabels, body: &'b [u8]) -> Builder<'b, 'l> {
+    /// With the hash key of a layout, tags of series can be compared with those in it.
+    pub(super) fn new(
+        identity: &'l IdentityLabels,
+        body: &'b [u8],
+        key: Option<KeyedHash>,
+    ) -> Builder<'b, 'l> {
+        let key = key.unwrap_or_else(KeyedHash::new);
         Builder {
             body,
             identity,
             written_anew: Vec::new(),
-            splits: Vec::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
-            labelled_bytes: 0,
+            lines: Vec::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
+            lengths: Lengths::default(),
             names: Names::new(body.len()),
-            series: SeriesTable::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
+            series: SeriesTable::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE, key),
             samples: 0,
             duplicates_dropped: 0,
+            has_timestamps: false,
             runs: Vec::new(),
             last_type: None,
             current: Current::default(),
@@ -209,47 +211,38 @@ impl<'b, 'l> Builder<'b, 'l> {
         let split = self.written_anew.len() - usize::from(has_brace);
         let (timestamp, milliseconds) = sample.timestamp.unzip();
         let out = &mut self.written_anew;
-        for part in [Some(&self.body[sample.value]), timestamp.as_deref()]
+        let value_start = out.len() + 1;
+        for part in [Some(&self.body[sample.value.clone()]), timestamp.as_deref()]
             .into_iter()
             .flatten()
         {
             out.push(b' ');
             out.extend_from_slice(part);
         }
+        let value_end = out.len();
+        out.push(b'\n');
+        let behind_body = |at: usize| self.body.len() + at;
+        if behind_body(out.len()) >= u32::MAX as usize {
+            return Err(LineErrorKind::Size);
+        }
+        // A value that stands in the body as it is written is left there, for bodies with other values to be compared.
+        let value = match timestamp {
+            None => sample.value,
+            Some(_) => behind_body(value_start)..behind_body(value_end),
+        };
+        let line = Line {
+            start: offset(behind_body(start)),
+            split: offset(behind_body(split)),
+            value: offset(value.start),
+            end: offset(value.end),
+            tag: 0,
+        };
         let series = Series {
             labels_hash,
             timestamp: milliseconds,
             is_without_labels: sample.labels.is_empty(),
         };
-        self.end_line(start, split, &series)
-    }
-
-    /// Adds a line of the body, given without its line end, which is not a bare line feed.
-    pub(super) fn copy(&mut self, line: Line, series: &Series) -> Result<(), LineErrorKind> {
-        let start = self.written_anew.len();
-        self.written_anew
-            .extend_from_slice(&self.body[line.start..line.end]);
-        self.end_line(start, start + line.split - line.start, series)
-    }
-
-    /// Adds the line that was written anew from `start` on and lacks nothing but its end.
-    fn end_line(
-        &mut self,
-        start: usize,
-        split: usize,
-        series: &Series,
-    ) -> Result<(), LineErrorKind> {
-        self.written_anew.push(b'\n');
-        let behind_body = |offset: usize| self.body.len() + offset;
-        let line = Line {
-            start: behind_body(start),
-            split: behind_body(split),
-            end: behind_body(self.written_anew.len()),
-        };
-        if line.end >= u32::MAX as usize {
-            return Err(LineErrorKind::Size);
-        }
-        if !self.add(line, series) {
+        if !self.add(line, &series) {
             self.written_anew.truncate(start);
         }
         Ok(())
@@ -296,73 +289,84 @@ impl<'b, 'l> Builder<'b, 'l> {
 
     /// Counts a sample of the current name, and keeps its line unless it is a duplicate; says whether it is kept.
     pub(super) fn add(&mut self, line: Line, series: &Series) -> bool {
-        self.samples += 1;
-        if series.is_without_labels && self.current.is_reported || !self.is_new(line, series) {
+        let mut hash = self.current.hash.wrapping_add(series.labels_hash);
+        if let Some(milliseconds) = series.timestamp {
+            self.has_timestamps = true;
+            hash = hash.wrapping_add(self.series.hash(&milliseconds.to_le_bytes()));
+        }
+        if series.is_without_labels && self.current.is_reported {
+            self.samples += 1;
             self.duplicates_dropped += 1;
             return false;
         }
-        let identity = if self.text_from(line.split).first() == Some(&b'}') {
-            self.identity.behind().len() - 1
-        } else {
-            self.identity.alone().len()
-        };
-        self.labelled_bytes += line.end - line.start + identity;
-        let split = self.splits.len();
-        self.splits.push(offset(line.split));
+        let tag = SeriesTable::tag(hash);
+        self.add_unreported(Line { tag, ..line })
+    }
+
+    /// The same for a line with its tag, which is not that of a reported metric.
+    pub(super) fn add_unreported(&mut self, line: Line) -> bool {
+        self.samples += 1;
+        if !self.is_new(line) {
+            self.duplicates_dropped += 1;
+            return false;
+        }
+        let has_brace = self.text_from(line.split).first() == Some(&b'}');
+        self.lengths.series += (line.split - line.start) as usize;
+        self.lengths.braces += usize::from(has_brace);
+        self.lengths.values += (line.end - line.value) as usize;
+        let number = self.lines.len();
+        self.lines.push(line);
         let Some(id) = self.current.id else {
             return true;
         };
         match self.runs.last_mut() {
-            Some((last, run)) if *last == id && run.text.end == offset(line.start) => {
-                run.text.end = offset(line.end);
-                run.splits.end += 1;
-            }
-            _ => {
-                let run = Run {
-                    text: Span::new(line.start, line.end),
-                    splits: Span::new(split, split + 1),
-                };
-                self.runs.push((id, run));
-            }
+            Some((last, run)) if *last == id => run.end += 1,
+            _ => self.runs.push((id, Span::new(number, number + 1))),
         }
         true
     }
 
-    /// Whether the line is the first with its series and timestamp.
-    fn is_new(&mut self, line: Line, series: &Series) -> bool {
-        let mut hash = self.current.hash.wrapping_add(series.labels_hash);
-        if let Some(milliseconds) = series.timestamp {
-            hash = hash.wrapping_add(self.series.hash(&milliseconds.to_le_bytes()));
-        }
-        let (body, written_anew) = (self.body, &self.written_anew);
-        let from = |offset| text_from(body, written_anew, offset);
-        let is_same = |before: u32| same_series(from(before as usize), from(line.start));
-        self.series.insert(hash, offset(line.start), is_same)
+    /// The last line that was kept.
+    pub(super) fn last_line(&self) -> Option<&Line> {
+        self.lines.last()
     }
 
-    fn text_from(&self, offset: usize) -> &[u8] {
+    /// Whether the line is the first with its series and timestamp.
+    fn is_new(&mut self, line: Line) -> bool {
+        let (body, written_anew) = (self.body, &self.written_anew);
+        let from = |offset| text_from(body, written_anew, offset);
+        let is_same = |before: u32| same_series(from(before), from(line.start));
+        self.series.insert(line.tag, line.start, is_same)
+    }
+
+    fn text_from(&self, offset: u32) -> &[u8] {
         text_from(self.body, &self.written_anew, offset)
     }
 
     /// Groups names into families. The text is left to be put in.
-    pub(super) fn finish(mut self) -> Exposition {
+    pub(super) fn finish(mut self) -> Layout {
         self.names.append_suffixes();
         let (families, runs) = families::group(&self.names, &self.runs);
-        Exposition {
+        Layout {
             text: Vec::new(),
-            splits: self.splits,
+            body_bytes: self.body.len(),
+            is_reusable: !self.has_timestamps && self.duplicates_dropped == 0,
+            lines: self.lines,
             heads: self.names.heads,
             families,
             runs,
-            labelled_bytes: self.labelled_bytes,
+            lengths: self.lengths,
             samples: self.samples,
             duplicates_dropped: self.duplicates_dropped,
+            key: Some(self.series.key()),
+            identity_names: self.identity.names().to_vec(),
         }
     }
 }
 
 /// What stands at this offset and behind it.
-fn text_from<'t>(body: &'t [u8], written_anew: &'t [u8], offset: usize) -> &'t [u8] {
+fn text_from<'t>(body: &'t [u8], written_anew: &'t [u8], offset: u32) -> &'t [u8] {
+    let offset = offset as usize;
     match offset.checked_sub(body.len()) {
         Some(behind) => &written_anew[behind..],
         None => &body[offset..],

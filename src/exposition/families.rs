@@ -68,10 +68,7 @@ fn joined(runs: &[(NameId, Run)], family_of: &[NameId]) -> Vec<(NameId, Run)> {
     for (name, run) in runs {
         let family = family_of[*name as usize];
         match joined.last_mut() {
-            Some((last, before)) if *last == family && before.text.end == run.text.start => {
-                before.text.end = run.text.end;
-                before.splits.end = run.splits.end;
-            }
+            Some((last, before)) if *last == family => before.end = run.end,
             _ => joined.push((family, *run)),
         }
     }
@@ -89,11 +86,7 @@ fn sorted(runs: &[(NameId, Run)], families: usize) -> (Vec<Run>, Vec<u32>) {
         bounds[n] += bounds[n - 1];
     }
     let mut next = bounds.clone();
-    let nowhere = Span { start: 0, end: 0 };
-    let unset = Run {
-        text: nowhere,
-        splits: nowhere,
-    };
+    let unset = Run { start: 0, end: 0 };
     let mut sorted = vec![unset; runs.len()];
     for (family, run) in runs {
         let at = &mut next[*family as usize];

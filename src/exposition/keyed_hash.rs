@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// A key that no pod can know, so that none can choose texts whose hashes collide.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct KeyedHash {
     keys: [u64; 2],
 }

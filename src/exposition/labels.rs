@@ -6,9 +6,10 @@ use std::borrow::Cow;
 #[derive(Debug, Clone)]
 pub struct IdentityLabels {
     names: Vec<Vec<u8>>,
-    /// With braces, for a sample without labels: `{instance="a",job="b"}`; empty without identity labels.
+    /// What follows the name of a sample without labels, up to its value: `{instance="a",job="b"} `; a blank without
+    /// identity labels.
     alone: Vec<u8>,
-    /// What takes the place of the closing brace of a sample with labels: `,instance="a",job="b"}`.
+    /// What takes the place of the closing brace of a sample with labels: `,instance="a",job="b"} `.
     behind: Vec<u8>,
     name_bits: u64,
 }
@@ -36,7 +37,8 @@ impl IdentityLabels {
             identity.alone.extend_from_slice(&identity.behind[1..]);
             identity.alone.push(b'}');
         }
-        identity.behind.push(b'}');
+        identity.alone.push(b' ');
+        identity.behind.extend_from_slice(b"} ");
         identity
     }
 
@@ -46,6 +48,10 @@ impl IdentityLabels {
 
     pub(super) fn behind(&self) -> &[u8] {
         &self.behind
+    }
+
+    pub(super) fn names(&self) -> &[Vec<u8>] {
+        &self.names
     }
 
     pub(super) fn contains(&self, name: &[u8]) -> bool {

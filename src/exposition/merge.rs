@@ -6,8 +6,9 @@
 use super::builder::REPORTED;
 use super::labels::{IdentityLabels, is_metric_name, push_quoted};
 use super::merged_text::{MergedText, Pieces, Source};
-use super::{Exposition, Family, MetricType, Run, offset, split_suffix};
+use super::{Exposition, Family, Layout, MetricType, Run, Span, offset, split_suffix};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a scrape has to say about its target, written as `up`, `scrape_duration_seconds` and
@@ -99,19 +100,23 @@ impl MergedFamily<'_> {
     }
 }
 
-/// One family of one part.
-#[derive(Clone, Copy)]
+/// One family of one layout.
 struct Entry<'p> {
     family: FamilyId,
-    part: u32,
+    layout: LayoutId,
     runs: &'p [Run],
 }
 
+/// Number of a layout among those that the parts have, in the order of parts.
+type LayoutId = usize;
+
 struct Merger<'p> {
     parts: &'p [Part],
+    /// For each part its layout: pods that send the same series share one.
+    layouts: Vec<Option<LayoutId>>,
     families: Vec<MergedFamily<'p>>,
     by_name: HashMap<&'p [u8], FamilyId>,
-    /// In the order of `parts`.
+    /// In the order of layouts.
     entries: Vec<Entry<'p>>,
 }
 
@@ -119,6 +124,7 @@ impl<'p> Merger<'p> {
     fn new(parts: &'p [Part]) -> Merger<'p> {
         let mut merger = Merger {
             parts,
+            layouts: Vec::with_capacity(parts.len()),
             families: Vec::new(),
             by_name: HashMap::new(),
             entries: Vec::new(),
@@ -132,19 +138,30 @@ impl<'p> Merger<'p> {
         merger
     }
 
-    /// Finds the family of every family of every part, and settles their HELPs and TYPEs.
+    /// Finds the family of every family of every layout, and settles their HELPs and TYPEs.
     fn collect(&mut self) {
-        for (number, part) in (0..).zip(self.parts) {
-            let Some(exposition) = &part.exposition else {
-                continue;
-            };
-            let mut last = 0;
-            for family in &exposition.families {
-                let id = self.family(exposition.name(family), last);
-                self.families[last as usize].follower = id;
-                last = id;
-                self.add(id, number, exposition, family);
-            }
+        let mut known = HashMap::new();
+        for part in self.parts {
+            let layout = part.exposition.as_ref().map(|exposition| {
+                let layout = &exposition.layout;
+                let new = known.len();
+                let id = *known.entry(Arc::as_ptr(layout)).or_insert(new);
+                if id == new {
+                    self.collect_layout(id, layout);
+                }
+                id
+            });
+            self.layouts.push(layout);
+        }
+    }
+
+    fn collect_layout(&mut self, number: LayoutId, layout: &'p Layout) {
+        let mut last = 0;
+        for family in &layout.families {
+            let id = self.family(layout.name(family), last);
+            self.families[last as usize].follower = id;
+            last = id;
+            self.add(id, number, layout, family);
         }
     }
 
@@ -170,20 +187,20 @@ impl<'p> Merger<'p> {
         })
     }
 
-    fn add(&mut self, id: FamilyId, part: u32, exposition: &'p Exposition, family: &Family) {
+    fn add(&mut self, id: FamilyId, number: LayoutId, layout: &'p Layout, family: &Family) {
         let merged = &mut self.families[id as usize];
-        if let Some(help) = exposition.help(family) {
+        if let Some(help) = layout.help(family) {
             let first = *merged.help.get_or_insert(help);
             merged.helps_differ |= first != help;
         }
         if let Some(metric_type) = family.metric_type {
             merged.add_type(metric_type);
         }
-        let runs = exposition.runs(family);
+        let runs = layout.runs(family);
         if !runs.is_empty() {
             self.entries.push(Entry {
                 family: id,
-                part,
+                layout: number,
                 runs,
             });
         }
@@ -208,9 +225,9 @@ impl<'p> Merger<'p> {
     /// The whole text as pieces of the parts' texts and of what is written beside them.
     fn write(&self) -> Pieces {
         let blocks = self.blocks();
-        let mut by_block = vec![Vec::new(); self.families.len()];
+        let mut by_block: Vec<Vec<&Entry<'_>>> = vec![Vec::new(); self.families.len()];
         for entry in &self.entries {
-            by_block[blocks[entry.family as usize] as usize].push(*entry);
+            by_block[blocks[entry.family as usize] as usize].push(entry);
         }
         let mut order: Vec<FamilyId> = (0..offset(self.families.len()))
             .filter(|&id| blocks[id as usize] == id)
@@ -220,35 +237,67 @@ impl<'p> Merger<'p> {
         if self.parts.is_empty() {
             return pieces;
         }
+        let mut runs = BlockRuns::default();
         for id in order {
             let family = &self.families[id as usize];
             write_head(&mut pieces, family);
-            match REPORTED.iter().position(|name| *name == family.name) {
-                Some(reported) => {
-                    self.write_reported(&mut pieces, reported, &by_block[id as usize])
+            runs.set(&by_block[id as usize]);
+            let reported = REPORTED.iter().position(|name| *name == family.name);
+            for (number, (part, layout)) in (0..).zip(self.parts.iter().zip(&self.layouts)) {
+                if let Some(reported) = reported {
+                    write_reported(&mut pieces, reported, part);
                 }
-                None => write_samples(&mut pieces, &by_block[id as usize]),
+                for run in layout.map_or(&[][..], |layout| runs.of(layout)) {
+                    pieces.push_run(number, *run);
+                }
             }
         }
         pieces
     }
+}
 
-    /// The block of a reported metric: for each part the reported sample, then the part's own.
-    fn write_reported(&self, pieces: &mut Pieces, reported: usize, entries: &[Entry<'p>]) {
-        let mut rest = entries;
-        for (number, part) in (0..).zip(self.parts) {
-            pieces.write(|out| {
-                out.extend_from_slice(REPORTED[reported]);
-                out.extend_from_slice(part.labels.alone());
-                out.push(b' ');
-                out.extend_from_slice(part.report.value(reported).as_bytes());
-                out.push(b'\n');
-            });
-            let own = rest.iter().take_while(|entry| entry.part == number).count();
-            write_samples(pieces, &rest[..own]);
-            rest = &rest[own..];
+/// The samples of one block, by layout.
+#[derive(Default)]
+struct BlockRuns {
+    runs: Vec<Run>,
+    /// Where in `runs` those of a layout stand; empty for a layout without any.
+    by_layout: Vec<Span>,
+}
+
+impl BlockRuns {
+    /// Forgets the block before. The entries are in the order of layouts; those of the same layout, which are families
+    /// of their own there, are woven together in the order of its body.
+    fn set(&mut self, entries: &[&Entry<'_>]) {
+        self.runs.clear();
+        self.by_layout.clear();
+        for of_layout in entries.chunk_by(|a, b| a.layout == b.layout) {
+            let start = self.runs.len();
+            self.runs
+                .extend(of_layout.iter().flat_map(|entry| entry.runs));
+            if of_layout.len() > 1 {
+                self.runs[start..].sort_unstable_by_key(|run| run.start);
+            }
+            let nothing = Span { start: 0, end: 0 };
+            self.by_layout.resize(of_layout[0].layout, nothing);
+            self.by_layout.push(Span::new(start, self.runs.len()));
         }
     }
+
+    fn of(&self, layout: LayoutId) -> &[Run] {
+        self.by_layout
+            .get(layout)
+            .map_or(&[], |runs| &self.runs[runs.range()])
+    }
+}
+
+/// The reported sample of a part; its own samples of that name follow.
+fn write_reported(pieces: &mut Pieces, reported: usize, part: &Part) {
+    pieces.write(|out| {
+        out.extend_from_slice(REPORTED[reported]);
+        out.extend_from_slice(part.labels.alone());
+        out.extend_from_slice(part.report.value(reported).as_bytes());
+        out.push(b'\n');
+    });
 }
 
 impl Report {
@@ -294,26 +343,4 @@ fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>) {
         out.extend_from_slice(metric_type.word().as_bytes());
         out.push(b'\n');
     });
-}
-
-/// The samples of the entries, which are in the order of parts. Entries of the same part, which were families of
-/// their own there, are woven together in the order of its body.
-fn write_samples(pieces: &mut Pieces, entries: &[Entry<'_>]) {
-    for of_part in entries.chunk_by(|a, b| a.part == b.part) {
-        if let [entry] = of_part {
-            for run in entry.runs {
-                pieces.push_run(entry.part, *run);
-            }
-            continue;
-        }
-        let mut runs: Vec<Run> = of_part
-            .iter()
-            .flat_map(|entry| entry.runs)
-            .copied()
-            .collect();
-        runs.sort_unstable_by_key(|run| run.splits.start);
-        for run in runs {
-            pieces.push_run(of_part[0].part, run);
-        }
-    }
 }

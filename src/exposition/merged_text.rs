@@ -2,13 +2,18 @@
 //! parts as it is read.
 
 use super::labels::IdentityLabels;
-use super::{Part, Run};
+use super::layout::{Lengths, Line, Values, push_short};
+use super::{Exposition, Part, Run};
+use std::collections::HashSet;
 use std::fmt;
+use std::hint::black_box;
 use std::io::{self, BufRead, Read, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What a reader puts together at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+const AHEAD: usize = 8;
 /// Whole lines are put together, so the last one goes beyond that.
 const LINE_BYTES: usize = 4 * 1024;
 
@@ -16,52 +21,81 @@ const LINE_BYTES: usize = 4 * 1024;
 #[derive(Debug)]
 pub(super) struct Source {
     labels: IdentityLabels,
-    text: Vec<u8>,
-    splits: Vec<u32>,
-    labelled_bytes: usize,
+    exposition: Exposition,
 }
 
 impl From<Part> for Source {
     fn from(part: Part) -> Source {
-        let exposition = part.exposition.unwrap_or_default();
         Source {
             labels: part.labels,
-            text: exposition.text,
-            splits: exposition.splits,
-            labelled_bytes: exposition.labelled_bytes,
+            exposition: part.exposition.unwrap_or_default(),
         }
     }
 }
 
 impl Source {
-    /// Appends the lines of the run from the given one on, until `out` has `limit` bytes; says how many are done now.
-    fn append(&self, run: Run, done: usize, out: &mut Vec<u8>, limit: usize) -> usize {
-        let splits = &self.splits[run.splits.range()];
-        let mut at = match done.checked_sub(1) {
-            None => run.text.start as usize,
-            Some(last) => self.behind_split(splits[last]),
+    /// Length of all its sample lines.
+    fn len(&self) -> usize {
+        let layout = &self.exposition.layout;
+        let lines = layout.lines.len();
+        let Lengths {
+            series,
+            braces,
+            values,
+        } = layout.lengths;
+        let values = self.exposition.values.as_ref().map_or(values, Values::len);
+        let identity =
+            braces * self.labels.behind().len() + (lines - braces) * self.labels.alone().len();
+        series + identity + values + lines
+    }
+
+    fn touch(&self, run: Run) -> u8 {
+        let Some(values) = &self.exposition.values else {
+            return 0;
         };
-        for (number, &split) in (done..).zip(&splits[done..]) {
+        let (start, _) = values.range(run.start as usize);
+        let (_, end) = values.range(run.end as usize - 1);
+        let lines = values.text()[start..end].iter().step_by(64).take(8);
+        lines.fold(0, |a, b| a ^ b)
+    }
+
+    /// Appends the lines of these samples until `out` has `limit` bytes; says which one is next.
+    fn append(&self, samples: Range<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
+        let layout = &self.exposition.layout;
+        match &self.exposition.values {
+            Some(values) => self.append_lines(samples, out, limit, |number, _, out| {
+                let (start, end) = values.range(number);
+                push_short(out, values.text(), start, end);
+            }),
+            None => self.append_lines(samples, out, limit, |_, line, out| {
+                push_short(out, &layout.text, line.value as usize, line.end as usize);
+            }),
+        }
+    }
+
+    fn append_lines(
+        &self,
+        samples: Range<usize>,
+        out: &mut Vec<u8>,
+        limit: usize,
+        push_value: impl Fn(usize, &Line, &mut Vec<u8>),
+    ) -> usize {
+        let layout = &self.exposition.layout;
+        let (behind, alone) = (self.labels.behind(), self.labels.alone());
+        let end = samples.end;
+        for (number, line) in samples.clone().zip(&layout.lines[samples]) {
             if out.len() >= limit {
                 return number;
             }
-            // The end of the line before, and the start of this one.
-            out.extend_from_slice(&self.text[at..split as usize]);
-            at = self.behind_split(split);
-            out.extend_from_slice(if at == split as usize {
-                self.labels.alone()
-            } else {
-                self.labels.behind()
-            });
+            let split = line.split as usize;
+            out.extend_from_slice(&layout.text[line.start as usize..split]);
+            // A closing brace is a part of what is put in.
+            let is_brace = layout.text.get(split) == Some(&b'}');
+            out.extend_from_slice(if is_brace { behind } else { alone });
+            push_value(number, line, out);
+            out.push(b'\n');
         }
-        out.extend_from_slice(&self.text[at..run.text.end as usize]);
-        splits.len()
-    }
-
-    /// A closing brace is a part of what is put in.
-    fn behind_split(&self, split: u32) -> usize {
-        let split = split as usize;
-        split + usize::from(self.text[split] == b'}')
+        end
     }
 }
 
@@ -121,7 +155,7 @@ impl MergedText {
         help_conflicts: u64,
         type_conflicts: u64,
     ) -> MergedText {
-        let samples: usize = sources.iter().map(|source| source.labelled_bytes).sum();
+        let samples: usize = sources.iter().map(Source::len).sum();
         MergedText {
             len: pieces.beside.len() + samples,
             sources,
@@ -147,7 +181,16 @@ impl MergedText {
     /// and duplicates too.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        let of_source = |source: &Source| source.text.len() + size_of_val(source.splits.as_slice());
+        let mut layouts = HashSet::new();
+        let of_source = |Source { exposition, .. }: &Source| {
+            let is_new = layouts.insert(Arc::as_ptr(&exposition.layout));
+            let layout = if is_new {
+                exposition.layout.held_bytes()
+            } else {
+                0
+            };
+            layout + exposition.values.as_ref().map_or(0, Values::held_bytes)
+        };
         let sources: usize = self.sources.iter().map(of_source).sum();
         sources + self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice())
     }
@@ -196,11 +239,25 @@ impl MergedText {
         Vec::with_capacity(self.len.min(BUFFER_BYTES + LINE_BYTES))
     }
 
+    /// Reads a little of the values of the next pieces. Each of them stands somewhere else in memory, and to wait for
+    /// several at once takes less time than for one after the other.
+    fn touch(&self, piece: usize) {
+        let next = &self.pieces.list[piece..];
+        let first_bytes = next.iter().take(AHEAD).map(|piece| match piece {
+            Piece::Samples { source, run } => self.sources[*source as usize].touch(*run),
+            Piece::Beside(_) => 0,
+        });
+        black_box(first_bytes.fold(0, |a, b| a ^ b));
+    }
+
     /// Appends what comes next, at least so much that the buffer has its size, as long as there is so much left.
     fn append(&self, position: &mut Position, buffer: &mut Vec<u8>) {
         while buffer.len() < BUFFER_BYTES
             && let Some(piece) = self.pieces.list.get(position.piece)
         {
+            if position.lines == 0 && position.piece.is_multiple_of(AHEAD) {
+                self.touch(position.piece);
+            }
             let is_done = match piece {
                 Piece::Beside(range) => {
                     buffer.extend_from_slice(&self.pieces.beside[range.clone()]);
@@ -208,8 +265,14 @@ impl MergedText {
                 }
                 Piece::Samples { source, run } => {
                     let source = &self.sources[*source as usize];
-                    position.lines = source.append(*run, position.lines, buffer, BUFFER_BYTES);
-                    position.lines == run.splits.range().len()
+                    let samples = run.range();
+                    let next = source.append(
+                        samples.start + position.lines..samples.end,
+                        buffer,
+                        BUFFER_BYTES,
+                    );
+                    position.lines = next - samples.start;
+                    next == samples.end
                 }
             };
             if is_done {
@@ -235,7 +298,7 @@ impl fmt::Debug for MergedText {
 struct Position {
     /// All pieces before this one.
     piece: usize,
-    /// So many lines of it, without the end of the last.
+    /// So many lines of it.
     lines: usize,
 }
 

@@ -1,8 +1,9 @@
 //! The text format: the bodies of pods go in, one merged text comes out.
 //!
 //! [`parse`] turns one body into an [`Exposition`], which knows where in each sample the labels of its target go, or
-//! into the first [`LineError`]. [`merge`] orders the families of many expositions into one [`MergedText`], whose lines
-//! are put together as they are sent.
+//! into the first [`LineError`]. Pods of a job mostly send the same series, so the [`Layout`] of one body serves to
+//! read others: [`Layout::read`] and [`parse_like`] compare what they need not take apart. [`merge`] orders the families of many expositions
+//! into one [`MergedText`], whose lines are put together as they are sent.
 //! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
 //! taken, and a missing Content-Type counts as text.
 //!
@@ -17,6 +18,7 @@
 //!   so far
 //! * `labels.rs`: identity labels, escapes, the `exported_` rule
 //! * `number.rs`: what counts as a number
+//! * `layout.rs`, `known.rs`: a body without its values; bodies that differ from it in their values only, or a little
 //! * `merge.rs`, `merged_text.rs`: many expositions in one text
 //!
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
@@ -26,7 +28,9 @@ mod content_type;
 mod error;
 mod families;
 mod keyed_hash;
+mod known;
 mod labels;
+mod layout;
 mod merge;
 mod merged_text;
 mod names;
@@ -40,58 +44,41 @@ mod series_table;
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use labels::IdentityLabels;
+pub use layout::Layout;
 pub use merge::{Part, Report, merge};
 pub use merged_text::{MergedText, MergedTextReader};
-pub use parse::parse;
+pub use parse::{parse, parse_like};
 
+use layout::Values;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// One complete, valid body: of every sample it is known where the labels of its target are put in.
-///
-/// It keeps the body itself, and eight bytes or so for each sample.
 #[derive(Debug, Default)]
 pub struct Exposition {
-    /// The body, and behind it the sample lines that could not stay as they stand in it.
-    text: Vec<u8>,
-    /// For each sample that is kept, in the order of the body: where in `text` the identity labels go. Either the
-    /// closing brace stands there, or the blank behind a name without labels.
-    splits: Vec<u32>,
-    /// Names and HELP texts of the families.
-    heads: Vec<u8>,
-    /// In the order of the body, of what names them first.
-    families: Vec<Family>,
-    /// Where the samples stand, family by family, within a family in the order of the body.
-    runs: Vec<Run>,
-    /// Length of all sample lines with the identity labels.
-    labelled_bytes: usize,
-    samples: u64,
-    duplicates_dropped: u64,
+    layout: Arc<Layout>,
+    /// Of each sample that is kept, in the order of the body; `None`: they stand in the text of the layout.
+    values: Option<Values>,
 }
 
 impl Exposition {
     /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.samples
+        self.layout.samples
     }
 
     /// Number of samples that were left out: because the same series with the same timestamp, or also without one,
     /// stands before them, or because their series is one of those that are reported for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
-        self.duplicates_dropped
+        self.layout.duplicates_dropped
     }
 
-    fn name(&self, family: &Family) -> &[u8] {
-        &self.heads[family.name.range()]
-    }
-
-    fn help(&self, family: &Family) -> Option<&[u8]> {
-        family.help.map(|help| &self.heads[help.range()])
-    }
-
-    fn runs(&self, family: &Family) -> &[Run] {
-        &self.runs[family.runs.range()]
+    /// Families and series of the body.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
     }
 }
 
@@ -108,14 +95,8 @@ struct Family {
     runs: Span,
 }
 
-/// Sample lines that stand behind each other.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    /// In the text of the exposition.
-    text: Span,
-    /// Indexes of its splits, one for each line.
-    splits: Span,
-}
+/// Samples that stand behind each other: indexes of the lines of a layout.
+type Run = Span;
 
 /// What the word in a TYPE line can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

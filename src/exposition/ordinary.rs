@@ -5,12 +5,12 @@
 //! single blanks, with no escapes but `\\`, `\"` and `\n`, and with no label that must be renamed or rewritten or may
 //! stand twice.
 
-use super::builder::{Care, Line, Series};
-use super::error::Fault;
+use super::builder::{Care, Series};
 use super::labels::{is_metric_byte, is_name_byte, is_name_start, name_bit};
-use super::number;
-use super::parse::{Parser, fault};
+use super::layout::Line;
+use super::parse::Parser;
 use super::sample_line::skip_line_end;
+use super::{number, offset};
 use std::ops::Range;
 
 /// The parts of an ordinary sample line, as offsets in the body.
@@ -69,7 +69,7 @@ impl Head {
     }
 }
 
-impl Parser<'_, '_> {
+impl Parser<'_, '_, '_> {
     /// Takes an ordinary line apart; of other lines nothing is decided.
     pub(super) fn ordinary_line(&mut self) -> Option<Ordinary> {
         if !self.is_plain {
@@ -103,7 +103,7 @@ impl Parser<'_, '_> {
     }
 
     /// Where the name ends that starts the line, if `{` or a blank follows; it is the current name from here on.
-    fn name_end(&mut self) -> Option<usize> {
+    pub(super) fn name_end(&mut self) -> Option<usize> {
         let rest = &self.body[self.at..];
         if let Some(length) = self.builder.expected_name(rest) {
             return Some(self.at + length);
@@ -174,13 +174,14 @@ impl Parser<'_, '_> {
         Some(length + 2)
     }
 
-    /// Takes an ordinary line as a sample. It stays where it is, unless it does not end with a bare line feed.
-    pub(super) fn take(&mut self, ordinary: &Ordinary) -> Result<(), Fault> {
-        let start = self.at;
+    /// Takes an ordinary line as a sample. It stays where it is.
+    pub(super) fn take(&mut self, ordinary: &Ordinary) {
         let line = Line {
-            start,
-            split: ordinary.labels_end,
-            end: ordinary.next,
+            start: offset(self.at),
+            split: offset(ordinary.labels_end),
+            value: offset(ordinary.value.start),
+            end: offset(ordinary.value.end),
+            tag: 0,
         };
         self.at = ordinary.next;
         let series = Series {
@@ -188,14 +189,7 @@ impl Parser<'_, '_> {
             timestamp: ordinary.timestamp,
             is_without_labels: !ordinary.has_labels,
         };
-        let end = ordinary.value.end;
-        if self.body.get(end) == Some(&b'\n') {
-            self.builder.add(line, &series);
-            return Ok(());
-        }
-        self.builder
-            .copy(Line { end, ..line }, &series)
-            .map_err(|kind| fault(kind, start))
+        self.builder.add(line, &series);
     }
 }
 
@@ -250,7 +244,7 @@ fn equal_bytes(word: u64, byte: u8) -> u64 {
 }
 
 /// The length of the number that starts here and ends before a blank or a line end.
-fn number_length(rest: &[u8]) -> Option<usize> {
+pub(super) fn number_length(rest: &[u8]) -> Option<usize> {
     if let Some(length) = plain_number_length(rest) {
         return Some(length);
     }
@@ -259,16 +253,39 @@ fn number_length(rest: &[u8]) -> Option<usize> {
     number::is_value(&rest[..length]).then_some(length)
 }
 
-/// The same for up to twenty digits with at most one point among them.
+/// The same for a few dozen digits with at most one point among them, which are no number that is too large. Eight
+/// bytes are looked at together.
 fn plain_number_length(rest: &[u8]) -> Option<usize> {
     let mut points = 0;
-    for (length, byte) in rest.iter().take(21).enumerate() {
-        match byte {
-            b'0'..=b'9' => {}
-            b'.' => points += 1,
+    let mut length = 0;
+    while let Some(word) = word(rest, length)
+        && length < PLAIN_NUMBER_BYTES_MAX
+    {
+        let others = bytes_but_digits(word);
+        if others == 0 {
+            length += 8;
+            continue;
+        }
+        length += others.trailing_zeros() as usize / 8;
+        match rest[length] {
+            b'.' => {
+                points += 1;
+                length += 1;
+            }
             b' ' | b'\n' => return (points <= 1 && length > points).then_some(length),
             _ => return None,
         }
     }
     None
+}
+
+const PLAIN_NUMBER_BYTES_MAX: usize = 64;
+
+/// The highest bit of each byte of the word that is no digit.
+fn bytes_but_digits(word: u64) -> u64 {
+    const LOW_BITS: u64 = u64::from_le_bytes([0x7f; 8]);
+    let digits = word ^ u64::from_le_bytes([b'0'; 8]);
+    // Beyond 9, the sum of the seven low bits reaches the highest one.
+    let beyond = (digits & LOW_BITS) + u64::from_le_bytes([0x76; 8]);
+    (beyond | digits) & !LOW_BITS
 }

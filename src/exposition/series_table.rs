@@ -7,7 +7,7 @@ use super::keyed_hash::{KeyedHash, MULTIPLIER, fold};
 /// The hash is keyed for each table, so that no pod can choose series that collide.
 #[derive(Debug)]
 pub(super) struct SeriesTable {
-    /// Open addressing, a power of two long. 0 is free; else the upper half of the hash above the offset plus one.
+    /// Open addressing, a power of two long. 0 is free; else the tag above the offset plus one.
     slots: Vec<u64>,
     used: usize,
     key: KeyedHash,
@@ -15,12 +15,22 @@ pub(super) struct SeriesTable {
 
 impl SeriesTable {
     /// A table for about this many series; it grows where there are more. At most three of four slots are used.
-    pub(super) fn with_capacity(series: usize) -> SeriesTable {
+    pub(super) fn with_capacity(series: usize, key: KeyedHash) -> SeriesTable {
         SeriesTable {
             slots: vec![0; (series / 3 * 4).next_power_of_two().max(64)],
             used: 0,
-            key: KeyedHash::new(),
+            key,
         }
+    }
+
+    pub(super) fn key(&self) -> KeyedHash {
+        self.key
+    }
+
+    /// What is kept of the hash of a series.
+    pub(super) fn tag(hash: u64) -> u32 {
+        let [upper, _] = split(fold(hash, MULTIPLIER));
+        upper
     }
 
     /// The hash of one label, metric name or timestamp; the hash of a series is the wrapping sum of those of its
@@ -32,27 +42,26 @@ impl SeriesTable {
     /// Adds the series unless it is there already, and says whether it was added.
     ///
     /// `same(offset)` decides whether the series that was added with this offset is the same one; it is asked only
-    /// where the hashes agree in 32 bits. Offsets are below `u32::MAX`.
+    /// where the tags agree. Offsets are below `u32::MAX`.
     pub(super) fn insert(
         &mut self,
-        hash: u64,
+        tag: u32,
         offset: u32,
         mut same: impl FnMut(u32) -> bool,
     ) -> bool {
         if self.used / 3 * 4 >= self.slots.len() {
             self.grow();
         }
-        let tag = fold(hash, MULTIPLIER) >> 32;
         let mask = self.slots.len() - 1;
         let mut at = tag as usize & mask;
         while self.slots[at] != 0 {
-            let slot = self.slots[at];
-            if slot >> 32 == tag && same(offset_in(slot)) {
+            let [upper, lower] = split(self.slots[at]);
+            if upper == tag && same(lower - 1) {
                 return false;
             }
             at = (at + 1) & mask;
         }
-        self.slots[at] = tag << 32 | (u64::from(offset) + 1);
+        self.slots[at] = u64::from(tag) << 32 | (u64::from(offset) + 1);
         self.used += 1;
         true
     }
@@ -71,7 +80,8 @@ impl SeriesTable {
     }
 }
 
-fn offset_in(slot: u64) -> u32 {
-    let below_tag = slot & u64::from(u32::MAX);
-    u32::try_from(below_tag - 1).unwrap_or(u32::MAX)
+/// The upper and the lower half.
+fn split(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
+    [[a, b, c, d], [e, f, g, h]].map(u32::from_be_bytes)
 }

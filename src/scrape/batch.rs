@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::ending::Ending;
+use super::layouts::Layouts;
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::Exposition;
 use crate::target::Target;
@@ -69,6 +70,8 @@ pub(super) struct Batch {
     doubtful_max: usize,
     ending: Option<Ending>,
     progress: Arc<Progress>,
+    /// Of the bodies so far.
+    pub(super) layouts: Layouts,
     results: Sender<ScrapeResult>,
 }
 
@@ -130,6 +133,7 @@ pub(super) fn batch(
         doubtful_max,
         ending,
         progress: Arc::clone(&progress),
+        layouts: Layouts::default(),
         results: sender,
     };
     let results = Results {

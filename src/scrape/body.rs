@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::mem;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
@@ -15,6 +16,59 @@ use super::{Phase, Reason, ScrapeError};
 
 /// A declared Content-Length is believed up to here; a longer body grows the buffer as it arrives.
 const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
+/// Room for a body of unknown length, at first.
+const BUFFER_BYTES_MIN: usize = 4 * 1024;
+
+/// What the body of one pod after the other is read into.
+#[derive(Debug, Default)]
+pub(super) struct BodyBuffer {
+    /// What has been written to it once stays, so that it need not be cleared for the next body.
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl BodyBuffer {
+    /// The last body.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// The last body, with the memory.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let mut body = mem::take(&mut self.bytes);
+        body.truncate(mem::take(&mut self.filled));
+        body
+    }
+
+    /// Reads to the end, but no more than one byte over the limit.
+    fn fill(&mut self, mut reader: impl Read, expected: usize, limit: usize) -> io::Result<()> {
+        self.filled = 0;
+        // One more than expected, so that the end is seen without asking for more memory.
+        let mut size = (expected + 1).max(BUFFER_BYTES_MIN);
+        loop {
+            let size_max = limit.saturating_add(1);
+            if self.bytes.len() < size.min(size_max) {
+                self.bytes
+                    .reserve_exact(size.min(size_max) - self.bytes.len());
+                self.bytes.resize(size.min(size_max), 0);
+            }
+            let end = self.bytes.len().min(size_max);
+            let room = &mut self.bytes[self.filled..end];
+            match reader.read(room) {
+                Ok(0) => return Ok(()),
+                Ok(length) => self.filled += length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.filled > limit {
+                return Err(ureq::Error::BodyExceedsLimit(limit as u64).into_io());
+            }
+            if self.filled == end {
+                size = end.saturating_mul(2);
+            }
+        }
+    }
+}
 
 /// The whole body, decompressed if it is gzip.
 ///
@@ -25,30 +79,22 @@ pub(super) fn read(
     is_gzip: bool,
     limit: u64,
     budget: Duration,
-) -> Result<Vec<u8>, ScrapeError> {
+    into: &mut BodyBuffer,
+) -> Result<(), ScrapeError> {
     let expected = body.content_length().unwrap_or(0);
-    let reserve = expected.min(BODY_RESERVE_BYTES_MAX).min(limit);
-    let mut whole = Vec::with_capacity(usize::try_from(reserve).unwrap_or(0));
-    // The limit of ureq would be one of compressed bytes; `read_limited` has its own.
+    let expected = expected.min(BODY_RESERVE_BYTES_MAX).min(limit);
+    let [expected, limit] = [expected, limit].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    // The limit of ureq would be one of compressed bytes; the buffer has its own.
     let reader = body.into_with_config().limit(u64::MAX).reader();
     let read = if is_gzip {
-        read_limited(Gunzip(MultiGzDecoder::new(reader)), limit, &mut whole)
+        into.fill(Gunzip(MultiGzDecoder::new(reader)), expected, limit)
     } else {
-        read_limited(reader, limit, &mut whole)
+        into.fill(reader, expected, limit)
     };
     read.map_err(|error| ScrapeError {
         phase: Phase::Body,
         reason: reason(error, budget),
-    })?;
-    Ok(whole)
-}
-
-fn read_limited(reader: impl Read, limit: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    reader.take(limit.saturating_add(1)).read_to_end(into)?;
-    if into.len() as u64 > limit {
-        return Err(ureq::Error::BodyExceedsLimit(limit).into_io());
-    }
-    Ok(())
+    })
 }
 
 fn reason(error: io::Error, budget: Duration) -> Reason {

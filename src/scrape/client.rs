@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::http::Response;
 
 use super::agents::Agents;
-use super::body;
+use super::body::{self, BodyBuffer};
 use super::connect;
 use super::error::brief;
 use super::token::{Token, TokenSettings};
@@ -63,18 +63,19 @@ impl ScrapeClient {
         }
     }
 
-    /// Scrapes the target: what its body is, and all of it, decompressed.
+    /// Scrapes the target: reads all of its body, decompressed, and says what it is.
     ///
     /// Ends at the target's own timeout or as `time` says, whichever comes first; that covers connecting, TLS, the head
     /// and the last byte of the body.
     ///
     /// # Errors
     /// Anything but a complete body with status 200 and a content type that Prometheus reads as text.
-    pub fn scrape(
+    pub(super) fn scrape(
         &self,
         target: &Target,
         time: ScrapeTime,
-    ) -> Result<(Format, Vec<u8>), ScrapeError> {
+        body: &mut BodyBuffer,
+    ) -> Result<Format, ScrapeError> {
         let (response, budget) = self.get(target, time, &[])?;
         let is_gzip = match response.headers().get("content-encoding") {
             None => false,
@@ -90,17 +91,15 @@ impl ScrapeClient {
         };
         let content_type = header(&response, "content-type");
         let limit = self.body_bytes_max;
-        let body = body::read(response.into_body(), is_gzip, limit, budget)?;
+        body::read(response.into_body(), is_gzip, limit, budget, body)?;
         // As in Prometheus, nobody asks what an empty body is.
-        if body.is_empty() {
-            return Ok((Format::Text, body));
+        if body.body().is_empty() {
+            return Ok(Format::Text);
         }
-        let format =
-            Format::from_content_type(content_type.as_deref()).map_err(|error| ScrapeError {
-                phase: Phase::Body,
-                reason: Reason::ContentType(error),
-            })?;
-        Ok((format, body))
+        Format::from_content_type(content_type.as_deref()).map_err(|error| ScrapeError {
+            phase: Phase::Body,
+            reason: Reason::ContentType(error),
+        })
     }
 
     /// Asks the target for what somebody else wants, and hands the answer on as it is. Bounded as
@@ -126,10 +125,15 @@ impl ScrapeClient {
             patience: None,
         };
         let (response, budget) = self.get(target, time, &wants)?;
+        let content_type = header(&response, "content-type");
+        let content_encoding = header(&response, "content-encoding");
+        let mut body = BodyBuffer::default();
+        let limit = self.body_bytes_max;
+        body::read(response.into_body(), false, limit, budget, &mut body)?;
         Ok(PodAnswer {
-            content_type: header(&response, "content-type"),
-            content_encoding: header(&response, "content-encoding"),
-            body: body::read(response.into_body(), false, self.body_bytes_max, budget)?,
+            content_type,
+            content_encoding,
+            body: body.take(),
         })
     }
 

@@ -8,6 +8,7 @@ pub mod client;
 mod connect;
 pub mod ending;
 mod error;
+mod layouts;
 pub mod pool;
 mod token;
 mod transport;

@@ -26,10 +26,11 @@ use threadpool::ThreadPool;
 
 use super::batch::{self, Batch, batch};
 pub use super::batch::{Lane, Ordered, Results, ScrapeResult};
+use super::body::BodyBuffer;
 use super::client::{PodAnswer, ProbeWants, ScrapeClient, ScrapeTime};
 use super::ending::Ending;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{IdentityLabels, parse};
+use crate::exposition::IdentityLabels;
 use crate::target::{PodLabelStyle, Target};
 use crate::telemetry::Telemetry;
 
@@ -256,6 +257,7 @@ impl Worker {
         // With the queue full this worker keeps the batch and takes its next target itself, of whatever lane.
         let mut only = self.only;
         let mut keeps = true;
+        let mut buffer = BodyBuffer::default();
         loop {
             let turn = batch.take(only);
             if keeps {
@@ -270,7 +272,7 @@ impl Worker {
                 return;
             };
             let busy = self.telemetry.busy_client_worker();
-            let result = self.scrape(batch, &turn);
+            let result = self.scrape(batch, &turn, &mut buffer);
             drop(busy);
             if batch.hand_in(&turn, result) {
                 keeps = !self.put_back(batch);
@@ -316,7 +318,7 @@ impl Worker {
         });
     }
 
-    fn scrape(&self, batch: &Batch, turn: &batch::Turn) -> ScrapeResult {
+    fn scrape(&self, batch: &Batch, turn: &batch::Turn, buffer: &mut BodyBuffer) -> ScrapeResult {
         let target = batch.target(turn.index);
         let time = ScrapeTime {
             deadline: batch.scrapes_end(),
@@ -325,12 +327,13 @@ impl Worker {
         let start = Instant::now();
         let mut body_bytes = 0;
         let outcome = caught(&self.telemetry, || {
-            let (format, body) = self.client.scrape(target, time)?;
-            body_bytes = body.len();
+            let format = self.client.scrape(target, time, buffer)?;
+            body_bytes = buffer.body().len();
             let labels = target.identity_labels(self.style);
             let labels =
                 IdentityLabels::new(labels.iter().map(|(name, value)| (*name, value.as_str())));
-            parse(format, body, &labels).map_err(|error| ScrapeError {
+            let parsed = batch.layouts.parse(format, buffer, &labels);
+            parsed.map_err(|error| ScrapeError {
                 phase: Phase::Parse,
                 reason: Reason::Line(error),
             })

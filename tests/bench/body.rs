@@ -18,10 +18,25 @@ const BOUNDS: [&str; 10] = [
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf",
 ];
 
-/// Renders a body with exactly this many series. Bodies of two variants have the same series and other values.
-pub(crate) fn render(series: usize, variant: usize) -> String {
+/// How far bodies of different variants have the same series. Values always differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Series {
+    Same,
+    /// One in 20 has a label value that no other variant has, and one in 50 is missing, in each variant another one.
+    Own,
+}
+
+/// One in so many series has a label value of its own.
+const OWN_PART: usize = 20;
+/// One in so many is left out.
+const MISSING_PART: usize = 50;
+
+/// Renders a body with exactly this many series.
+pub(crate) fn render(series: usize, variant: usize, kind: Series) -> String {
     let mut body = Body {
         text: String::with_capacity(series * 110),
+        own: (kind == Series::Own).then_some(variant),
+        number: 0,
         left: series,
         // More series make both more families and larger ones.
         width: series.isqrt(),
@@ -44,6 +59,10 @@ pub(crate) fn render(series: usize, variant: usize) -> String {
 
 struct Body {
     text: String,
+    /// The variant, if it has series of its own.
+    own: Option<usize>,
+    /// Series so far, those that are missing included.
+    number: usize,
     /// Series still to write.
     left: usize,
     /// Series of a large family.
@@ -67,7 +86,17 @@ impl Body {
         if self.left == 0 {
             return false;
         }
+        self.number += 1;
+        let own = self.own.filter(|_| self.number.is_multiple_of(OWN_PART));
+        let is_missing = |variant: usize| (self.number + variant).is_multiple_of(MISSING_PART);
+        if self.own.is_some_and(is_missing) {
+            return true;
+        }
         self.left -= 1;
+        let labels = match (own, labels.strip_suffix('}')) {
+            (Some(variant), Some(open)) => format!("{open},worker=\"worker-{variant:05}\"}}"),
+            _ => labels.to_owned(),
+        };
         writeln!(self.text, "{name}{labels} {value}").expect("a String takes everything");
         self.left > 0
     }

@@ -32,7 +32,8 @@ struct Farm {
 
 /// Starts the farm on a free port, and says which.
 pub(crate) fn start(workload: Workload) -> io::Result<SocketAddr> {
-    let bodies = (0..workload.variants()).map(|n| body::render(workload.series_per_pod, n));
+    let bodies = (0..workload.variants())
+        .map(|variant| body::render(workload.series_per_pod, variant, workload.series));
     let bodies: Vec<String> = bodies.collect();
     let gzipped = bodies.iter().filter(|_| workload.gzip_pods);
     let farm = Arc::new(Farm {

@@ -11,7 +11,7 @@
 )]
 
 use kubernetes_metrics_aggregator::exposition::{
-    Format, IdentityLabels, MergedText, Part, Report, merge, parse,
+    Format, IdentityLabels, MergedText, Part, Report, merge, parse, parse_like,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -33,7 +33,10 @@ fn main() {
         "parse: validate, group, find where labels go; whole: parse, merge, write with labels"
     );
     println!(
-        "{:<16}{:>8}{:>9}{:>12}{:>9}{:>11}{:>9}{:>9}{:>11}{:>9}",
+        "known: parse with the layout of such a body, whole where only values differ, or line by line; ns a sample"
+    );
+    println!(
+        "{:<16}{:>8}{:>9}{:>12}{:>9}{:>11}{:>9}{:>9}{:>11}{:>9}{:>12}{:>9}",
         "corpus",
         "kB in",
         "samples",
@@ -43,7 +46,9 @@ fn main() {
         "x floor",
         "whole MB/s",
         "ns/sample",
-        "x floor"
+        "x floor",
+        "known whole",
+        "by line"
     );
     for (name, bodies) in corpus::all() {
         if is_wanted(name) {
@@ -84,14 +89,15 @@ fn part(number: usize, body: &str) -> Part {
     }
 }
 
+fn parts(bodies: &[String]) -> impl Iterator<Item = Part> {
+    bodies
+        .iter()
+        .enumerate()
+        .map(|(number, body)| part(number, body))
+}
+
 fn merged(bodies: &[String]) -> MergedText {
-    merge(
-        bodies
-            .iter()
-            .enumerate()
-            .map(|(number, body)| part(number, body))
-            .collect(),
-    )
+    merge(parts(bodies).collect())
 }
 
 fn parsing(name: &str, bodies: &[String]) {
@@ -122,9 +128,10 @@ fn parsing(name: &str, bodies: &[String]) {
         black_box(&whole);
     };
     let [floor, parse_all, merge_all] = medians([&mut floor, &mut parse_all, &mut merge_all]);
+    let [read_all, parse_all_like] = known(bodies, &labels);
     let bytes = bodies.iter().map(String::len).sum::<usize>() as f64;
     println!(
-        "{name:<16}{:>8.0}{:>9}{:>12.1}{:>9.0}{:>11.1}{:>9.1}{:>9.0}{:>11.1}{:>9.1}",
+        "{name:<16}{:>8.0}{:>9}{:>12.1}{:>9.0}{:>11.1}{:>9.1}{:>9.0}{:>11.1}{:>9.1}{:>12.1}{:>9.1}",
         bytes / 1e3,
         samples,
         bytes / floor / 1e9,
@@ -133,8 +140,29 @@ fn parsing(name: &str, bodies: &[String]) {
         parse_all / floor,
         bytes / merge_all / 1e6,
         merge_all * 1e9 / samples as f64,
-        merge_all / floor
+        merge_all / floor,
+        read_all * 1e9 / samples as f64,
+        parse_all_like * 1e9 / samples as f64
     );
+}
+
+/// The seconds for bodies whose layout is known: as a whole, and line by line.
+fn known(bodies: &[String], labels: &[IdentityLabels]) -> [f64; 2] {
+    let parts: Vec<Part> = parts(bodies).collect();
+    let layout = |part: usize| parts[part].exposition.as_ref().unwrap().layout();
+    let all = || bodies.iter().map(String::as_bytes).zip(labels).enumerate();
+    let mut read_all = || {
+        for (number, (body, labels)) in all() {
+            black_box(layout(number).read(black_box(body), labels).unwrap());
+        }
+    };
+    let mut parse_all_like = || {
+        for (number, (body, labels)) in all() {
+            let layout = Some(&**layout(number));
+            black_box(parse_like(layout, Format::Text, black_box(body), labels).unwrap());
+        }
+    };
+    medians([&mut read_all, &mut parse_all_like])
 }
 
 /// Ordering the families of many targets, and writing the text. The parts are made anew each time, unmeasured.
@@ -147,7 +175,19 @@ fn merging(targets: usize) {
     let mut output = Vec::new();
     let (mut ordering, mut writing) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let parts: Vec<Part> = (0..targets).map(|number| part(number, &body)).collect();
+        let first = part(0, &body);
+        let mut parts = vec![first];
+        for number in 1..targets {
+            let labels = identity(number);
+            let layout = parts[0].exposition.as_ref().unwrap().layout();
+            let exposition = layout.read(body.as_bytes(), &labels).ok();
+            let report = parts[0].report;
+            parts.push(Part {
+                labels,
+                exposition,
+                report,
+            });
+        }
         let start = Instant::now();
         let text = merge(parts);
         ordering.push(start.elapsed().as_secs_f64());

@@ -4,10 +4,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::body::Series;
 use crate::roles::{HANGING_JOB, JOB};
 
 /// Most bodies that differ. The pods after them send the same again, in this order.
 const VARIANTS_MAX: usize = 64;
+/// The same where bodies differ in their series too.
+const OWN_VARIANTS_MAX: usize = 500;
 
 /// One job and the way it is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +18,7 @@ pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) pods: usize,
     pub(crate) series_per_pod: usize,
+    pub(crate) series: Series,
     /// Threads that scrape: of the server and of the relay alike.
     pub(crate) client_workers: usize,
     /// What a pod waits before it answers.
@@ -37,6 +41,7 @@ const PLAIN: Workload = Workload {
     name: "",
     pods: 100,
     series_per_pod: 1_000,
+    series: Series::Same,
     client_workers: 32,
     latency: Duration::ZERO,
     hanging: 0,
@@ -54,7 +59,7 @@ const SITUATION: Workload = Workload {
     ..PLAIN
 };
 
-const WORKLOADS: [Workload; 13] = [
+const WORKLOADS: [Workload; 14] = [
     Workload {
         name: "10x100",
         pods: 10,
@@ -68,6 +73,12 @@ const WORKLOADS: [Workload; 13] = [
     Workload {
         name: "500x1000",
         pods: 500,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-own",
+        pods: 500,
+        series: Series::Own,
         ..PLAIN
     },
     Workload {
@@ -160,7 +171,11 @@ impl Workload {
 
     /// Bodies that differ from each other.
     pub(crate) fn variants(&self) -> usize {
-        self.pods.min(VARIANTS_MAX)
+        let most = match self.series {
+            Series::Same => VARIANTS_MAX,
+            Series::Own => OWN_VARIANTS_MAX,
+        };
+        self.pods.min(most)
     }
 
     /// Processes that each keep a connection to every pod.

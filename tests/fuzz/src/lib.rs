@@ -10,7 +10,7 @@ pub use request::check_request;
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::exposition::{
-    Exposition, Format, IdentityLabels, LineError, Part, Report, merge,
+    Exposition, Format, IdentityLabels, LineError, Part, Report, merge, parse_like,
 };
 
 /// Between the bodies of several targets in one input: a line that hardly any valid body has.
@@ -43,6 +43,32 @@ pub fn check_parse(format: Format, body: &[u8]) {
                 usize::try_from(error.line).is_ok_and(|line| line <= newlines + 1),
                 "{text:?}"
             );
+        }
+    }
+}
+
+/// What a body means does not depend on the layout that it is read with: that of the body before it, or none.
+///
+/// # Panics
+/// Where it does.
+pub fn check_known(bodies: &[u8]) {
+    let labels = identity(0);
+    let seen = |read: Result<Exposition, LineError>| {
+        read.map(|exposition| {
+            let counts = (exposition.samples(), exposition.duplicates_dropped());
+            (text(vec![part(identity(0), Some(exposition))]), counts)
+        })
+    };
+    let bodies: Vec<&[u8]> = targets(bodies).collect();
+    for pair in bodies.windows(2) {
+        let Ok(first) = parse(Format::Text, pair[0], &labels) else {
+            continue;
+        };
+        let alone = seen(parse(Format::Text, pair[1], &labels));
+        let like = parse_like(Some(first.layout()), Format::Text, pair[1], &labels);
+        assert_eq!(seen(like), alone);
+        if let Ok(read) = first.layout().read(pair[1], &labels) {
+            assert_eq!(seen(Ok(read)), alone);
         }
     }
 }

@@ -1,0 +1,91 @@
+//! The layouts that the bodies of a batch have shown so far, for those that come after them.
+//!
+//! They live as long as their batch: nothing of one request is kept for another.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crate::exposition::{Exposition, Format, IdentityLabels, Layout, LineError, parse, parse_like};
+
+use super::body::BodyBuffer;
+
+/// A few jobs in one request, or a few versions of a program while it is rolled out.
+const LAYOUTS_MAX: usize = 8;
+/// A layout that has failed so often, and never fitted, is not compared as a whole any more.
+const TRIES_MAX: usize = 8;
+
+/// Layouts by the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Layouts(RwLock<Vec<Arc<Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    layout: Arc<Layout>,
+    fitted: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Layouts {
+    /// What [`parse`] makes of the body, in less time if others of the batch were like it. The memory of the buffer is
+    /// taken only where it is needed.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub(super) fn parse(
+        &self,
+        format: Format,
+        buffer: &mut BodyBuffer,
+        labels: &IdentityLabels,
+    ) -> Result<Exposition, LineError> {
+        if format != Format::Text {
+            return parse(format, buffer.take(), labels);
+        }
+        let known = self.known(labels);
+        let mut likest = (0, None);
+        for known in &known {
+            match known.read(buffer.body(), labels) {
+                Ok(exposition) => return Ok(exposition),
+                Err(samples) if samples >= likest.0 => likest = (samples, Some(&*known.layout)),
+                Err(_) => {}
+            }
+        }
+        let exposition = parse_like(likest.1, format, buffer.take(), labels)?;
+        self.add(exposition.layout(), labels);
+        Ok(exposition)
+    }
+
+    fn known(&self, labels: &IdentityLabels) -> Vec<Arc<Known>> {
+        let known = self.0.read().expect("no holder of this lock panics");
+        let is_reusable = |known: &&Arc<Known>| known.layout.is_reusable(labels);
+        known.iter().filter(is_reusable).map(Arc::clone).collect()
+    }
+
+    fn add(&self, layout: &Arc<Layout>, labels: &IdentityLabels) {
+        let mut known = self.0.write().expect("no holder of this lock panics");
+        if known.len() < LAYOUTS_MAX && layout.is_reusable(labels) {
+            known.push(Arc::new(Known {
+                layout: Arc::clone(layout),
+                fitted: AtomicUsize::new(0),
+                failed: AtomicUsize::new(0),
+            }));
+        }
+    }
+}
+
+impl Known {
+    /// As [`Layout::read`], unless that is likely to be in vain.
+    fn read(&self, body: &[u8], labels: &IdentityLabels) -> Result<Exposition, usize> {
+        let [fitted, failed] = [&self.fitted, &self.failed].map(|n| n.load(Ordering::Relaxed));
+        if failed >= TRIES_MAX * (fitted + 1) {
+            return Err(0);
+        }
+        let read = self.layout.read(body, labels);
+        let count = if read.is_ok() {
+            &self.fitted
+        } else {
+            &self.failed
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        read
+    }
+}
