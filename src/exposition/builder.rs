@@ -3,7 +3,7 @@
 use super::error::LineErrorKind;
 use super::keyed_hash::KeyedHash;
 use super::labels::{IdentityLabels, Label, is_metric_name, name_bit, push_label, push_quoted};
-use super::layout::{Layout, Lengths, Line};
+use super::layout::{Layout, Lengths, Line, Reuse};
 use super::names::{NameId, Names};
 use super::sample_line;
 use super::series_table::SeriesTable;
@@ -28,7 +28,9 @@ pub(super) struct Builder<'b, 'l> {
     pub(super) series: SeriesTable,
     pub(super) samples: u64,
     duplicates_dropped: u64,
-    has_timestamps: bool,
+    /// Whether what the body means hangs on more than series and their order: on timestamps, or on a TYPE line for
+    /// which labels are rewritten.
+    hangs_on_more: bool,
     /// Samples of one name that stand together.
     runs: Vec<(NameId, Run)>,
     /// The last TYPE line: it stands until the next. It has no name if no sample can have that name.
@@ -72,24 +74,33 @@ pub(super) struct Series {
 const BODY_BYTES_PER_SAMPLE: usize = 64;
 
 impl<'b, 'l> Builder<'b, 'l> {
-    /// With the hash key of a layout, tags of series can be compared with those in it.
-    pub(super) fn new(
+    pub(super) fn new(identity: &'l IdentityLabels, body: &'b [u8]) -> Builder<'b, 'l> {
+        Builder::for_samples(
+            identity,
+            body,
+            body.len() / BODY_BYTES_PER_SAMPLE,
+            KeyedHash::new(),
+        )
+    }
+
+    /// With room for about so many samples. Where layouts share a key, the tags of their series can be compared.
+    pub(super) fn for_samples(
         identity: &'l IdentityLabels,
         body: &'b [u8],
-        key: Option<KeyedHash>,
+        samples: usize,
+        key: KeyedHash,
     ) -> Builder<'b, 'l> {
-        let key = key.unwrap_or_else(KeyedHash::new);
         Builder {
             body,
             identity,
             written_anew: Vec::new(),
-            lines: Vec::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE),
+            lines: Vec::with_capacity(samples),
             lengths: Lengths::default(),
             names: Names::new(body.len()),
-            series: SeriesTable::with_capacity(body.len() / BODY_BYTES_PER_SAMPLE, key),
+            series: SeriesTable::with_capacity(samples, key),
             samples: 0,
             duplicates_dropped: 0,
-            has_timestamps: false,
+            hangs_on_more: false,
             runs: Vec::new(),
             last_type: None,
             current: Current::default(),
@@ -235,14 +246,13 @@ impl<'b, 'l> Builder<'b, 'l> {
             split: offset(behind_body(split)),
             value: offset(value.start),
             end: offset(value.end),
-            tag: 0,
         };
         let series = Series {
             labels_hash,
             timestamp: milliseconds,
             is_without_labels: sample.labels.is_empty(),
         };
-        if !self.add(line, &series) {
+        if self.add(line, &series).is_none() {
             self.written_anew.truncate(start);
         }
         Ok(())
@@ -287,56 +297,43 @@ impl<'b, 'l> Builder<'b, 'l> {
         }
     }
 
-    /// Counts a sample of the current name, and keeps its line unless it is a duplicate; says whether it is kept.
-    pub(super) fn add(&mut self, line: Line, series: &Series) -> bool {
-        let mut hash = self.current.hash.wrapping_add(series.labels_hash);
-        if let Some(milliseconds) = series.timestamp {
-            self.has_timestamps = true;
-            hash = hash.wrapping_add(self.series.hash(&milliseconds.to_le_bytes()));
-        }
-        if series.is_without_labels && self.current.is_reported {
-            self.samples += 1;
-            self.duplicates_dropped += 1;
-            return false;
-        }
-        let tag = SeriesTable::tag(hash);
-        self.add_unreported(Line { tag, ..line })
-    }
-
-    /// The same for a line with its tag, which is not that of a reported metric.
-    pub(super) fn add_unreported(&mut self, line: Line) -> bool {
+    /// Counts a sample of the current name, and keeps its line unless it is a duplicate; gives the tag of what is kept.
+    pub(super) fn add(&mut self, line: Line, series: &Series) -> Option<u32> {
         self.samples += 1;
-        if !self.is_new(line) {
+        self.hangs_on_more |= series.timestamp.is_some() || self.current.care.float_label.is_some();
+        let tag = self.tag(series);
+        if series.is_without_labels && self.current.is_reported || !self.is_new(line, tag) {
             self.duplicates_dropped += 1;
-            return false;
+            return None;
         }
         let has_brace = self.text_from(line.split).first() == Some(&b'}');
-        self.lengths.series += (line.split - line.start) as usize;
-        self.lengths.braces += usize::from(has_brace);
-        self.lengths.values += (line.end - line.value) as usize;
+        self.lengths.add(line, has_brace);
         let number = self.lines.len();
         self.lines.push(line);
-        let Some(id) = self.current.id else {
-            return true;
-        };
-        match self.runs.last_mut() {
-            Some((last, run)) if *last == id => run.end += 1,
-            _ => self.runs.push((id, Span::new(number, number + 1))),
+        if let Some(id) = self.current.id {
+            match self.runs.last_mut() {
+                Some((last, run)) if *last == id => run.end += 1,
+                _ => self.runs.push((id, Span::new(number, number + 1))),
+            }
         }
-        true
+        Some(tag)
     }
 
-    /// The last line that was kept.
-    pub(super) fn last_line(&self) -> Option<&Line> {
-        self.lines.last()
+    /// What the table of series has for it.
+    fn tag(&self, series: &Series) -> u32 {
+        let mut hash = self.current.hash.wrapping_add(series.labels_hash);
+        if let Some(milliseconds) = series.timestamp {
+            hash = hash.wrapping_add(self.series.hash(&milliseconds.to_le_bytes()));
+        }
+        SeriesTable::tag(hash)
     }
 
     /// Whether the line is the first with its series and timestamp.
-    fn is_new(&mut self, line: Line) -> bool {
+    fn is_new(&mut self, line: Line, tag: u32) -> bool {
         let (body, written_anew) = (self.body, &self.written_anew);
         let from = |offset| text_from(body, written_anew, offset);
         let is_same = |before: u32| same_series(from(before), from(line.start));
-        self.series.insert(line.tag, line.start, is_same)
+        self.series.insert(tag, line.start, is_same)
     }
 
     fn text_from(&self, offset: u32) -> &[u8] {
@@ -345,12 +342,12 @@ impl<'b, 'l> Builder<'b, 'l> {
 
     /// Groups names into families. The text is left to be put in.
     pub(super) fn finish(mut self) -> Layout {
+        let is_reusable = !self.hangs_on_more && self.duplicates_dropped == 0;
         self.names.append_suffixes();
         let (families, runs) = families::group(&self.names, &self.runs);
         Layout {
             text: Vec::new(),
             body_bytes: self.body.len(),
-            is_reusable: !self.has_timestamps && self.duplicates_dropped == 0,
             lines: self.lines,
             heads: self.names.heads,
             families,
@@ -358,8 +355,10 @@ impl<'b, 'l> Builder<'b, 'l> {
             lengths: self.lengths,
             samples: self.samples,
             duplicates_dropped: self.duplicates_dropped,
-            key: Some(self.series.key()),
-            identity_names: self.identity.names().to_vec(),
+            reuse: is_reusable.then(|| Reuse {
+                series: self.series,
+                identity_names: self.identity.names().to_vec(),
+            }),
         }
     }
 }

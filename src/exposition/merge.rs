@@ -6,7 +6,7 @@
 use super::builder::REPORTED;
 use super::labels::{IdentityLabels, is_metric_name, push_quoted};
 use super::merged_text::{MergedText, Pieces, Source};
-use super::{Exposition, Family, Layout, MetricType, Run, Span, offset, split_suffix};
+use super::{Exposition, Family, Layout, MetricType, Span, offset, split_suffix};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,8 +103,10 @@ impl MergedFamily<'_> {
 /// One family of one layout.
 struct Entry<'p> {
     family: FamilyId,
-    layout: LayoutId,
-    runs: &'p [Run],
+    number: LayoutId,
+    layout: &'p Layout,
+    /// Numbers of runs.
+    runs: Span,
 }
 
 /// Number of a layout among those that the parts have, in the order of parts.
@@ -112,8 +114,8 @@ type LayoutId = usize;
 
 struct Merger<'p> {
     parts: &'p [Part],
-    /// For each part its layout: pods that send the same series share one.
-    layouts: Vec<Option<LayoutId>>,
+    /// For each part that is up its layout: pods that send much the same share one.
+    layouts: Vec<Option<(&'p Exposition, LayoutId)>>,
     families: Vec<MergedFamily<'p>>,
     by_name: HashMap<&'p [u8], FamilyId>,
     /// In the order of layouts.
@@ -149,7 +151,7 @@ impl<'p> Merger<'p> {
                 if id == new {
                     self.collect_layout(id, layout);
                 }
-                id
+                (exposition, id)
             });
             self.layouts.push(layout);
         }
@@ -196,12 +198,12 @@ impl<'p> Merger<'p> {
         if let Some(metric_type) = family.metric_type {
             merged.add_type(metric_type);
         }
-        let runs = layout.runs(family);
-        if !runs.is_empty() {
+        if !family.runs.range().is_empty() {
             self.entries.push(Entry {
                 family: id,
-                layout: number,
-                runs,
+                number,
+                layout,
+                runs: family.runs,
             });
         }
     }
@@ -247,8 +249,11 @@ impl<'p> Merger<'p> {
                 if let Some(reported) = reported {
                     write_reported(&mut pieces, reported, part);
                 }
-                for run in layout.map_or(&[][..], |layout| runs.of(layout)) {
-                    pieces.push_run(number, *run);
+                let Some((exposition, layout)) = layout else {
+                    continue;
+                };
+                for &run in runs.of(*layout) {
+                    pieces.push_run(number, exposition.runs()[run as usize]);
                 }
             }
         }
@@ -259,7 +264,8 @@ impl<'p> Merger<'p> {
 /// The samples of one block, by layout.
 #[derive(Default)]
 struct BlockRuns {
-    runs: Vec<Run>,
+    /// Numbers of runs.
+    runs: Vec<u32>,
     /// Where in `runs` those of a layout stand; empty for a layout without any.
     by_layout: Vec<Span>,
 }
@@ -270,20 +276,20 @@ impl BlockRuns {
     fn set(&mut self, entries: &[&Entry<'_>]) {
         self.runs.clear();
         self.by_layout.clear();
-        for of_layout in entries.chunk_by(|a, b| a.layout == b.layout) {
+        for of_layout in entries.chunk_by(|a, b| a.number == b.number) {
+            let Entry { number, layout, .. } = of_layout[0];
             let start = self.runs.len();
-            self.runs
-                .extend(of_layout.iter().flat_map(|entry| entry.runs));
+            let runs = of_layout.iter().map(|entry| entry.runs);
+            self.runs.extend(runs.flat_map(|runs| runs.start..runs.end));
             if of_layout.len() > 1 {
-                self.runs[start..].sort_unstable_by_key(|run| run.start);
+                self.runs[start..].sort_unstable_by_key(|run| layout.runs[*run as usize].start);
             }
-            let nothing = Span { start: 0, end: 0 };
-            self.by_layout.resize(of_layout[0].layout, nothing);
+            self.by_layout.resize(*number, Span { start: 0, end: 0 });
             self.by_layout.push(Span::new(start, self.runs.len()));
         }
     }
 
-    fn of(&self, layout: LayoutId) -> &[Run] {
+    fn of(&self, layout: LayoutId) -> &[u32] {
         self.by_layout
             .get(layout)
             .map_or(&[], |runs| &self.runs[runs.range()])

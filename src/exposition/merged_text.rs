@@ -2,7 +2,8 @@
 //! parts as it is read.
 
 use super::labels::IdentityLabels;
-use super::layout::{Lengths, Line, Values, push_short};
+use super::layout::Line;
+use super::values::{Values, push_short};
 use super::{Exposition, Part, Run};
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +14,9 @@ use std::sync::Arc;
 
 /// What a reader puts together at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// So many pieces are looked at before they are needed, and so many cache lines of each.
 const AHEAD: usize = 8;
+const CACHE_LINE_BYTES: usize = 64;
 /// Whole lines are put together, so the last one goes beyond that.
 const LINE_BYTES: usize = 4 * 1024;
 
@@ -36,39 +39,52 @@ impl From<Part> for Source {
 impl Source {
     /// Length of all its sample lines.
     fn len(&self) -> usize {
-        let layout = &self.exposition.layout;
-        let lines = layout.lines.len();
-        let Lengths {
-            series,
-            braces,
+        let Exposition {
+            layout,
+            own,
             values,
-        } = layout.lengths;
-        let values = self.exposition.values.as_ref().map_or(values, Values::len);
-        let identity =
-            braces * self.labels.behind().len() + (lines - braces) * self.labels.alone().len();
-        series + identity + values + lines
+        } = &self.exposition;
+        let lengths = own.as_ref().map_or(layout.lengths, |own| own.lengths);
+        let lines = self.exposition.lines().len();
+        let braces = lengths.braces * self.labels.behind().len();
+        let others = (lines - lengths.braces) * self.labels.alone().len();
+        let values = values.as_ref().map_or(lengths.values, Values::len);
+        lengths.series + braces + others + values + lines
     }
 
+    /// Bytes of memory beside the layout, about.
+    fn held_bytes(&self) -> usize {
+        let own = self.exposition.own.as_ref();
+        let own = own.map_or(0, |own| own.text.len() + size_of_val(own.lines.as_slice()));
+        own + self
+            .exposition
+            .values
+            .as_ref()
+            .map_or(0, Values::held_bytes)
+    }
+
+    /// Reads a little of the values of the run.
     fn touch(&self, run: Run) -> u8 {
-        let Some(values) = &self.exposition.values else {
+        let run = run.range();
+        let (Some(values), false) = (&self.exposition.values, run.is_empty()) else {
             return 0;
         };
-        let (start, _) = values.range(run.start as usize);
-        let (_, end) = values.range(run.end as usize - 1);
-        let lines = values.text()[start..end].iter().step_by(64).take(8);
-        lines.fold(0, |a, b| a ^ b)
+        let (start, _) = values.range(run.start);
+        let (_, end) = values.range(run.end - 1);
+        let lines = values.text()[start..end].iter().step_by(CACHE_LINE_BYTES);
+        lines.take(AHEAD).fold(0, |a, b| a ^ b)
     }
 
     /// Appends the lines of these samples until `out` has `limit` bytes; says which one is next.
     fn append(&self, samples: Range<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
-        let layout = &self.exposition.layout;
         match &self.exposition.values {
             Some(values) => self.append_lines(samples, out, limit, |number, _, out| {
                 let (start, end) = values.range(number);
                 push_short(out, values.text(), start, end);
             }),
             None => self.append_lines(samples, out, limit, |_, line, out| {
-                push_short(out, &layout.text, line.value as usize, line.end as usize);
+                let text = &self.exposition.layout.text;
+                push_short(out, text, line.value as usize, line.end as usize);
             }),
         }
     }
@@ -80,18 +96,25 @@ impl Source {
         limit: usize,
         push_value: impl Fn(usize, &Line, &mut Vec<u8>),
     ) -> usize {
-        let layout = &self.exposition.layout;
-        let (behind, alone) = (self.labels.behind(), self.labels.alone());
+        let Exposition { layout, own, .. } = &self.exposition;
         let end = samples.end;
-        for (number, line) in samples.clone().zip(&layout.lines[samples]) {
+        for (number, line) in samples.clone().zip(&self.exposition.lines()[samples]) {
             if out.len() >= limit {
                 return number;
             }
-            let split = line.split as usize;
-            out.extend_from_slice(&layout.text[line.start as usize..split]);
+            let (start, split) = (line.start as usize, line.split as usize);
+            let behind_layout = start.checked_sub(layout.text.len());
+            let (text, start, split) = match (behind_layout, own) {
+                (Some(own_start), Some(own)) => (&own.text, own_start, own_start + split - start),
+                _ => (&layout.text, start, split),
+            };
+            out.extend_from_slice(&text[start..split]);
             // A closing brace is a part of what is put in.
-            let is_brace = layout.text.get(split) == Some(&b'}');
-            out.extend_from_slice(if is_brace { behind } else { alone });
+            out.extend_from_slice(if text.get(split) == Some(&b'}') {
+                self.labels.behind()
+            } else {
+                self.labels.alone()
+            });
             push_value(number, line, out);
             out.push(b'\n');
         }
@@ -182,14 +205,10 @@ impl MergedText {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let mut layouts = HashSet::new();
-        let of_source = |Source { exposition, .. }: &Source| {
-            let is_new = layouts.insert(Arc::as_ptr(&exposition.layout));
-            let layout = if is_new {
-                exposition.layout.held_bytes()
-            } else {
-                0
-            };
-            layout + exposition.values.as_ref().map_or(0, Values::held_bytes)
+        let of_source = |source: &Source| {
+            let layout = &source.exposition.layout;
+            let is_new = layouts.insert(Arc::as_ptr(layout));
+            source.held_bytes() + if is_new { layout.held_bytes() } else { 0 }
         };
         let sources: usize = self.sources.iter().map(of_source).sum();
         sources + self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice())

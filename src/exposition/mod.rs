@@ -2,7 +2,7 @@
 //!
 //! [`parse`] turns one body into an [`Exposition`], which knows where in each sample the labels of its target go, or
 //! into the first [`LineError`]. Pods of a job mostly send the same series, so the [`Layout`] of one body serves to
-//! read others: [`Layout::read`] and [`parse_like`] compare what they need not take apart. [`merge`] orders the families of many expositions
+//! read others: [`Layout::read`] compares what it need not take apart. [`merge`] orders the families of many expositions
 //! into one [`MergedText`], whose lines are put together as they are sent.
 //! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
 //! taken, and a missing Content-Type counts as text.
@@ -18,17 +18,18 @@
 //!   so far
 //! * `labels.rs`: identity labels, escapes, the `exported_` rule
 //! * `number.rs`: what counts as a number
-//! * `layout.rs`, `known.rs`: a body without its values; bodies that differ from it in their values only, or a little
+//! * `layout.rs`, `values.rs`: a body without its values, and values without a body
+//! * `alike.rs`: a body that is much like another one
 //! * `merge.rs`, `merged_text.rs`: many expositions in one text
 //!
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+mod alike;
 mod builder;
 mod content_type;
 mod error;
 mod families;
 mod keyed_hash;
-mod known;
 mod labels;
 mod layout;
 mod merge;
@@ -40,6 +41,7 @@ mod ordinary;
 mod parse;
 mod sample_line;
 mod series_table;
+mod values;
 
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
@@ -47,25 +49,50 @@ pub use labels::IdentityLabels;
 pub use layout::Layout;
 pub use merge::{Part, Report, merge};
 pub use merged_text::{MergedText, MergedTextReader};
-pub use parse::{parse, parse_like};
+pub use parse::parse;
 
-use layout::Values;
+use layout::{Lengths, Line};
 use std::ops::Range;
 use std::sync::Arc;
+use values::Values;
 
 /// One complete, valid body: of every sample it is known where the labels of its target are put in.
 #[derive(Debug, Default)]
 pub struct Exposition {
     layout: Arc<Layout>,
+    /// `None`: the body has the samples of the layout.
+    own: Option<Own>,
     /// Of each sample that is kept, in the order of the body; `None`: they stand in the text of the layout.
     values: Option<Values>,
+}
+
+/// The samples of a body that has a few others than its layout, and not all of the layout's.
+#[derive(Debug)]
+struct Own {
+    /// All of them, in the order of the body. Where their series stand in `text`, that is counted as standing behind
+    /// the text of the layout.
+    lines: Vec<Line>,
+    /// As the layout has them, with other bounds; some may be empty.
+    runs: Vec<Run>,
+    text: Vec<u8>,
+    lengths: Lengths,
+}
+
+impl Own {
+    fn byte(&self, layout: &Layout, at: u32) -> Option<u8> {
+        let at = at as usize;
+        let own = at.checked_sub(layout.text.len());
+        own.map_or_else(|| layout.text.get(at), |at| self.text.get(at))
+            .copied()
+    }
 }
 
 impl Exposition {
     /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.layout.samples
+        let own = self.own.as_ref().map(|own| own.lines.len() as u64);
+        own.unwrap_or(self.layout.samples)
     }
 
     /// Number of samples that were left out: because the same series with the same timestamp, or also without one,
@@ -75,10 +102,21 @@ impl Exposition {
         self.layout.duplicates_dropped
     }
 
-    /// Families and series of the body.
+    /// Families and series of the body, or of one much like it.
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
+    }
+
+    fn lines(&self) -> &[Line] {
+        self.own
+            .as_ref()
+            .map_or(&self.layout.lines, |own| &own.lines)
+    }
+
+    /// By the numbers that the layout gives them.
+    fn runs(&self) -> &[Run] {
+        self.own.as_ref().map_or(&self.layout.runs, |own| &own.runs)
     }
 }
 

@@ -17,7 +17,7 @@ use super::parse::{Parser, fault};
 use super::sample_line::{SampleLine, quoted_name, quoted_value, valid_labels};
 use std::ops::Range;
 
-impl Parser<'_, '_, '_> {
+impl Parser<'_, '_> {
     /// Reads all lines, up to `# EOF`. A body without any bytes is valid, as it is in Prometheus.
     pub(super) fn open_metrics_lines(&mut self) -> Result<(), Fault> {
         while let Some(&byte) = self.body.get(self.at) {

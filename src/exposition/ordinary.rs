@@ -69,7 +69,7 @@ impl Head {
     }
 }
 
-impl Parser<'_, '_, '_> {
+impl Parser<'_, '_> {
     /// Takes an ordinary line apart; of other lines nothing is decided.
     pub(super) fn ordinary_line(&mut self) -> Option<Ordinary> {
         if !self.is_plain {
@@ -103,7 +103,7 @@ impl Parser<'_, '_, '_> {
     }
 
     /// Where the name ends that starts the line, if `{` or a blank follows; it is the current name from here on.
-    pub(super) fn name_end(&mut self) -> Option<usize> {
+    fn name_end(&mut self) -> Option<usize> {
         let rest = &self.body[self.at..];
         if let Some(length) = self.builder.expected_name(rest) {
             return Some(self.at + length);
@@ -174,14 +174,14 @@ impl Parser<'_, '_, '_> {
         Some(length + 2)
     }
 
-    /// Takes an ordinary line as a sample. It stays where it is.
-    pub(super) fn take(&mut self, ordinary: &Ordinary) {
+    /// Takes an ordinary line as a sample. It stays where it is; gives that place, and the tag of its series, unless it is
+    /// a duplicate.
+    pub(super) fn take(&mut self, ordinary: &Ordinary) -> Option<(Line, u32)> {
         let line = Line {
             start: offset(self.at),
             split: offset(ordinary.labels_end),
             value: offset(ordinary.value.start),
             end: offset(ordinary.value.end),
-            tag: 0,
         };
         self.at = ordinary.next;
         let series = Series {
@@ -189,7 +189,8 @@ impl Parser<'_, '_, '_> {
             timestamp: ordinary.timestamp,
             is_without_labels: !ordinary.has_labels,
         };
-        self.builder.add(line, &series);
+        let tag = self.builder.add(line, &series)?;
+        Some((line, tag))
     }
 }
 

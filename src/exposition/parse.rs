@@ -2,11 +2,11 @@
 
 use super::builder::Builder;
 use super::error::{Fault, LineError, LineErrorKind};
-use super::known::Known;
+use super::keyed_hash::KeyedHash;
 use super::labels::{IdentityLabels, is_metric_byte, is_metric_start, unescape};
 use super::ordinary::Shape;
 use super::sample_line::{self, quoted_name, skip_line_end};
-use super::{Exposition, Format, Layout, MetricType};
+use super::{Exposition, Format, MetricType};
 use std::borrow::Cow;
 use std::mem;
 use std::ops::Range;
@@ -27,28 +27,13 @@ pub fn parse(
     body: impl Into<Vec<u8>>,
     labels: &IdentityLabels,
 ) -> Result<Exposition, LineError> {
-    parse_like(None, format, body, labels)
-}
-
-/// The same, in less time if the body has many series in common, and in the same order, with the one of this layout.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_like(
-    layout: Option<&Layout>,
-    format: Format,
-    body: impl Into<Vec<u8>>,
-    labels: &IdentityLabels,
-) -> Result<Exposition, LineError> {
     let body = body.into();
-    let layout = layout.filter(|layout| format == Format::Text && layout.is_reusable(labels));
     let mut parser = Parser {
         body: &body,
         at: 0,
         is_plain: std::str::from_utf8(&body).is_ok() && memchr::memchr(0, &body).is_none(),
         shape: Shape::default(),
-        known: layout.map(Known::new),
-        builder: Builder::new(labels, &body, layout.and_then(|layout| layout.key)),
+        builder: Builder::new(labels, &body),
     };
     let lines = match format {
         _ if body.len() >= u32::MAX as usize => Err(fault(LineErrorKind::Size, 0)),
@@ -61,17 +46,18 @@ pub fn parse_like(
     }
     let written_anew = mem::take(&mut builder.written_anew);
     let mut layout = builder.finish();
-    layout.is_reusable &= format == Format::Text;
+    layout.reuse = layout.reuse.filter(|_| format == Format::Text);
     layout.text = body;
     layout.text.reserve_exact(written_anew.len());
     layout.text.extend_from_slice(&written_anew);
     Ok(Exposition {
         layout: Arc::new(layout),
+        own: None,
         values: None,
     })
 }
 
-pub(super) struct Parser<'b, 'l, 'k> {
+pub(super) struct Parser<'b, 'l> {
     pub(super) body: &'b [u8],
     /// Where the next line starts.
     pub(super) at: usize,
@@ -79,8 +65,6 @@ pub(super) struct Parser<'b, 'l, 'k> {
     pub(super) is_plain: bool,
     /// The labels of the last ordinary line.
     pub(super) shape: Shape,
-    /// What is expected.
-    pub(super) known: Option<Known<'k>>,
     pub(super) builder: Builder<'b, 'l>,
 }
 
@@ -92,7 +76,20 @@ pub(super) fn fault(kind: LineErrorKind, at: usize) -> Fault {
     }
 }
 
-impl Parser<'_, '_, '_> {
+impl<'b, 'l> Parser<'b, 'l> {
+    /// For some lines of a body, all of them UTF-8 without NUL bytes.
+    pub(super) fn of_lines(body: &'b [u8], labels: &'l IdentityLabels, key: KeyedHash) -> Self {
+        Parser {
+            body,
+            at: 0,
+            is_plain: true,
+            shape: Shape::default(),
+            builder: Builder::for_samples(labels, body, 0, key),
+        }
+    }
+}
+
+impl Parser<'_, '_> {
     fn lines(&mut self) -> Result<(), Fault> {
         while let Some(&byte) = self.body.get(self.at) {
             if is_metric_start(byte) {
@@ -235,15 +232,13 @@ impl Parser<'_, '_, '_> {
     }
 
     fn sample(&mut self) -> Result<(), Fault> {
-        if self.take_known_line() {
-            return Ok(());
-        }
         match self.ordinary_line() {
-            Some(ordinary) => self.take(&ordinary),
-            None => self.complete_sample()?,
+            Some(ordinary) => {
+                self.take(&ordinary);
+                Ok(())
+            }
+            None => self.complete_sample(),
         }
-        self.find_in_layout();
-        Ok(())
     }
 
     /// Any sample line, the slow way.

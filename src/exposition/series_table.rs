@@ -39,6 +39,14 @@ impl SeriesTable {
         self.key.hash(bytes)
     }
 
+    /// The offset of the first series with this tag, if there is one.
+    pub(super) fn find(&self, tag: u32) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        let slots = (tag as usize..).map(|at| split(self.slots[at & mask]));
+        let mut found = slots.take_while(|slot| *slot != [0, 0]);
+        found.find_map(|[upper, lower]| (upper == tag).then(|| lower - 1))
+    }
+
     /// Adds the series unless it is there already, and says whether it was added.
     ///
     /// `same(offset)` decides whether the series that was added with this offset is the same one; it is asked only

@@ -103,7 +103,7 @@ impl ScrapeClient {
     }
 
     /// Asks the target for what somebody else wants, and hands the answer on as it is. Bounded as
-    /// [`ScrapeClient::scrape`] is; the limit of size is one of bytes as they are sent.
+    /// a scrape is; the limit of size is one of bytes as they are sent.
     ///
     /// # Errors
     /// Anything but a complete body with status 200.

@@ -5,13 +5,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-use crate::exposition::{Exposition, Format, IdentityLabels, Layout, LineError, parse, parse_like};
+use crate::exposition::{Exposition, Format, IdentityLabels, Layout, LineError, parse};
 
 use super::body::BodyBuffer;
 
 /// A few jobs in one request, or a few versions of a program while it is rolled out.
 const LAYOUTS_MAX: usize = 8;
-/// A layout that has failed so often, and never fitted, is not compared as a whole any more.
+/// A layout that has failed so often for each time that it fitted, and once more, is not tried any more.
 const TRIES_MAX: usize = 8;
 
 /// Layouts by the order in which they came.
@@ -41,15 +41,13 @@ impl Layouts {
             return parse(format, buffer.take(), labels);
         }
         let known = self.known(labels);
-        let mut likest = (0, None);
-        for known in &known {
-            match known.read(buffer.body(), labels) {
-                Ok(exposition) => return Ok(exposition),
-                Err(samples) if samples >= likest.0 => likest = (samples, Some(&*known.layout)),
-                Err(_) => {}
-            }
+        let read = known
+            .iter()
+            .find_map(|known| known.read(buffer.body(), labels));
+        if let Some(exposition) = read {
+            return Ok(exposition);
         }
-        let exposition = parse_like(likest.1, format, buffer.take(), labels)?;
+        let exposition = parse(format, buffer.take(), labels)?;
         self.add(exposition.layout(), labels);
         Ok(exposition)
     }
@@ -74,13 +72,13 @@ impl Layouts {
 
 impl Known {
     /// As [`Layout::read`], unless that is likely to be in vain.
-    fn read(&self, body: &[u8], labels: &IdentityLabels) -> Result<Exposition, usize> {
+    fn read(&self, body: &[u8], labels: &IdentityLabels) -> Option<Exposition> {
         let [fitted, failed] = [&self.fitted, &self.failed].map(|n| n.load(Ordering::Relaxed));
         if failed >= TRIES_MAX * (fitted + 1) {
-            return Err(0);
+            return None;
         }
         let read = self.layout.read(body, labels);
-        let count = if read.is_ok() {
+        let count = if read.is_some() {
             &self.fitted
         } else {
             &self.failed
