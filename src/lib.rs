@@ -30,7 +30,8 @@
 //! |---|---|---|
 //! | [`config`] | every setting, the only reader of the environment | nothing of ours |
 //! | [`target`] | what is scraped; pure | nothing of ours |
-//! | [`exposition`] | the text format, bytes in, bytes out; pure | nothing of ours |
+//! | `keyed_hash` | a hash whose key nobody outside can know; pure | nothing of ours |
+//! | [`exposition`] | the text format, bytes in, bytes out; pure | `keyed_hash` |
 //! | [`telemetry`] | the aggregator's own counters | nothing of ours |
 //! | [`kubernetes`] | the API server's client, credentials, pod → targets | `target` |
 //! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
@@ -77,6 +78,7 @@ pub mod config;
 pub mod demo;
 pub mod discovery;
 pub mod exposition;
+mod keyed_hash;
 pub mod kubernetes;
 pub mod scrape;
 pub mod server;

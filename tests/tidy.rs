@@ -56,7 +56,8 @@ fn allowed_imports() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("config", &[][..]),
         ("target", &[]),
-        ("exposition", &[]),
+        ("keyed_hash", &[]),
+        ("exposition", &["keyed_hash"]),
         ("telemetry", &[]),
         ("demo", &[]),
         ("kubernetes", &["target"]),

@@ -1,13 +1,13 @@
 //! Collects what the lines of a body say, and groups it into the families of an [`Exposition`].
 
 use super::error::LineErrorKind;
-use super::keyed_hash::KeyedHash;
 use super::labels::{IdentityLabels, Label, is_metric_name, name_bit, push_label, push_quoted};
 use super::layout::{Layout, Lengths, Line, Reuse};
 use super::names::{NameId, Names};
 use super::sample_line;
 use super::series_table::SeriesTable;
 use super::{MetricType, Run, Span, families, number, offset, split_suffix};
+use crate::keyed_hash::KeyedHash;
 
 /// Metrics that are reported for every target. A pod's own series of such a name without labels would be identical to
 /// the reported one, and is dropped.

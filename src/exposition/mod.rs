@@ -7,7 +7,7 @@
 //! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
 //! taken, and a missing Content-Type counts as text.
 //!
-//! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. `parse` runs in the client
+//! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported but the hash. `parse` runs in the client
 //! workers, `merge` in the thread of the request.
 //!
 //! * `parse.rs`: the lines of a body
@@ -29,7 +29,6 @@ mod builder;
 mod content_type;
 mod error;
 mod families;
-mod keyed_hash;
 mod labels;
 mod layout;
 mod merge;

@@ -1,8 +1,8 @@
 //! The names of a body: those of its samples and those in its HELP and TYPE lines, each once.
 
-use super::keyed_hash::KeyedHash;
 use super::labels::is_metric_name;
 use super::{MetricType, Span};
+use crate::keyed_hash::KeyedHash;
 
 /// Number of a name in [`Names`], in order of appearance.
 pub(super) type NameId = u32;

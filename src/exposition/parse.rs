@@ -2,11 +2,11 @@
 
 use super::builder::Builder;
 use super::error::{Fault, LineError, LineErrorKind};
-use super::keyed_hash::KeyedHash;
 use super::labels::{IdentityLabels, is_metric_byte, is_metric_start, unescape};
 use super::ordinary::Shape;
 use super::sample_line::{self, quoted_name, skip_line_end};
 use super::{Exposition, Format, MetricType};
+use crate::keyed_hash::KeyedHash;
 use std::borrow::Cow;
 use std::mem;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! The set of series that a body has shown so far, to find those it sends twice.
 
-use super::keyed_hash::{KeyedHash, MULTIPLIER, fold};
+use crate::keyed_hash::{KeyedHash, MULTIPLIER, fold};
 
 /// Where a series with its timestamp was first seen, by hash. Eight bytes a series, no other memory.
 ///

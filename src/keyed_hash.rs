@@ -1,18 +1,18 @@
-//! A hash for short texts from pods: a few multiplications, with a key of its own for each table.
+//! A hash for texts from outside: a multiplication for sixteen bytes, with a key of its own for each table. Pure.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A key that no pod can know, so that none can choose texts whose hashes collide.
+/// A key that nobody outside can know, so that none can choose texts whose hashes collide.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KeyedHash {
+pub(crate) struct KeyedHash {
     keys: [u64; 2],
 }
 
 /// An odd number with well mixed bits (the golden ratio).
-pub(super) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl KeyedHash {
-    pub(super) fn new() -> KeyedHash {
+    pub(crate) fn new() -> KeyedHash {
         let key = RandomState::new().hash_one(0);
         KeyedHash {
             keys: [key, fold(key, MULTIPLIER)],
@@ -21,7 +21,7 @@ impl KeyedHash {
 
     /// Sixteen bytes are folded at once, each group with another key, the last one overlapping the one before it: so
     /// no multiplication waits for another.
-    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         let [mut first_key, second_key] = self.keys;
         let length = bytes.len() as u64;
         let mut hash = 0_u64;
@@ -44,7 +44,7 @@ impl KeyedHash {
 
 /// Both halves of the product, mixed.
 #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
-pub(super) fn fold(a: u64, b: u64) -> u64 {
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
