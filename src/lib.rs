@@ -33,7 +33,7 @@
 //! | `keyed_hash` | a hash whose key nobody outside can know; pure | nothing of ours |
 //! | [`exposition`] | the text format, bytes in, bytes out; pure | `keyed_hash` |
 //! | [`telemetry`] | the aggregator's own counters | nothing of ours |
-//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `target` |
+//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `keyed_hash`, `target` |
 //! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
 //! | [`scrape`] | one GET of one target; the client workers | `exposition`, `target`, `telemetry` |
 //! | [`aggregate`] | one request: scrape until the deadline, merge | `scrape`, `exposition`, `target`, `telemetry` |
@@ -64,6 +64,9 @@
 //!   once; the price is that a change during the list of every ten minutes is seen when that list has been read.
 //! * *Why is a watch of silence ended after 150 s?* Nothing else tells a connection that died from one on which nothing
 //!   happens, and an API server sends a bookmark each minute. Beginning it again is one small request.
+//! * *Why may a hash stand for the bytes of a pod?* A poll finds most pods as they were, and to keep their bytes would
+//!   take as much memory as the list. The hash has 64 bits and a key that is drawn at each start, and the length has
+//!   to agree too: that a change is missed has a chance of one in 10^19, and nobody can search for one that is.
 //! * *Why are values not parsed into numbers?* They are checked and copied byte for byte: a number that is printed
 //!   again is not always the same text.
 //! * *Why does a client worker answer `/probe`, and no server worker?* With every pod a target of its own, a dozen pods

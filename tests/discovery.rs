@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kubernetes_metrics_aggregator::discovery::{DiscoverySettings, NotInCluster, Source};
 use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
-use kubernetes_metrics_aggregator::target::TargetSet;
+use kubernetes_metrics_aggregator::target::{Target, TargetSet};
 use kubernetes_metrics_aggregator::telemetry::RefreshResult;
 use log::Level;
 use serde_json::{Value, json};
@@ -143,6 +143,46 @@ fn what_does_not_change_keeps_its_identity() {
     let after = running.wait_for_names(&["ns/1", "ns/3"]);
     let target = |set: &TargetSet| Arc::clone(&set.job("a").unwrap()[0]);
     assert!(Arc::ptr_eq(&target(&before), &target(&after)));
+    running.discovery.stop();
+}
+
+#[test]
+fn polls_see_what_changes_in_pods_that_they_know() {
+    let api = FakeApi::start();
+    api.set_page_items(2);
+    let mut pods = ["1", "2", "3", "4", "5"].map(|name| pod("ns", name, "a", "10.0.0.1"));
+    api.set_pods(pods.to_vec());
+    let running = start(&api, &[]);
+    let targets = || running.cache.snapshot().unwrap_or_default();
+    let wait_for = |expected: &[(&str, &str)]| {
+        let is = |target: &Arc<Target>, (name, ip): &(&str, &str)| {
+            target.pod == *name && target.pod_ip.to_string() == *ip
+        };
+        eventually(&format!("{expected:?}"), || {
+            let targets = targets();
+            targets.len() == expected.len()
+                && targets.targets().zip(expected).all(|(t, e)| is(t, e))
+        });
+    };
+    let all = |ip| ["1", "2", "3", "4", "5"].map(|name| (name, ip));
+    wait_for(&all("10.0.0.1"));
+    let first = Arc::clone(&targets().job("a").unwrap()[0]);
+    // One byte, on the second page.
+    pods[2]["status"]["podIP"] = json!("10.0.0.2");
+    api.set_pods(pods.to_vec());
+    let mut expected = all("10.0.0.1");
+    expected[2].1 = "10.0.0.2";
+    wait_for(&expected);
+    // The others move to other pages.
+    api.set_pods(pods[2..].to_vec());
+    wait_for(&expected[2..]);
+    // What a list that broke off had shown is not known.
+    pods[3]["status"]["podIP"] = json!("10.0.0.3");
+    expected[3].1 = "10.0.0.3";
+    api.script_pages([Fault::HalfBody]);
+    api.set_pods(pods.iter().rev().cloned().collect());
+    wait_for(&expected);
+    assert_eq!(first, targets().job("a").unwrap()[0]);
     running.discovery.stop();
 }
 

@@ -11,6 +11,7 @@
 //! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `merge`: many bodies in one text
 //! * `own_metrics`: `/-/metrics` against what the program is put through, and against the README
+//! * `pod_lists`: pod lists that follow each other
 //! * `pod_options`: each option of a pod, good and bad values
 //! * `probe`: one target as it is
 //! * `properties`: what holds for all bodies, on generated ones
@@ -36,6 +37,7 @@ mod exposition;
 mod front;
 mod merge;
 mod own_metrics;
+mod pod_lists;
 mod pod_options;
 mod probe;
 mod properties;

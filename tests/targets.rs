@@ -1,8 +1,9 @@
 //! Pod lists → targets: whole lists as an API server or `kubectl` writes them, and what is no list.
 
 use std::fs;
+use std::sync::Arc;
 
-use kubernetes_metrics_aggregator::kubernetes::pod::targets_from_pod;
+use kubernetes_metrics_aggregator::kubernetes::known_pods::{KnownPods, Listing};
 use kubernetes_metrics_aggregator::kubernetes::pod_list::{PodListEnd, read_pod_list};
 use kubernetes_metrics_aggregator::target::Target;
 
@@ -16,19 +17,18 @@ fn fixture(name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-fn read(json: &str) -> Result<(Vec<Target>, PodListEnd), serde_json::Error> {
-    let mut targets = Vec::new();
-    let end = read_pod_list(json.as_bytes(), &mut |pod| {
-        targets.extend(targets_from_pod(pod));
-    })?;
-    Ok((targets, end))
+fn read(json: &str) -> Result<(Vec<Arc<Target>>, PodListEnd), serde_json::Error> {
+    let known = KnownPods::default();
+    let mut listing = Listing::new(&known);
+    let end = read_pod_list(json.as_bytes(), &mut listing)?;
+    Ok((listing.complete().targets().to_vec(), end))
 }
 
 /// The targets of a fixture, one line each.
 #[track_caller]
 fn check_list(name: &str, expected: &[&str]) {
     let (targets, _) = read(&fixture(name)).unwrap();
-    let lines: Vec<String> = targets.iter().map(describe).collect();
+    let lines: Vec<String> = targets.iter().map(|target| describe(target)).collect();
     assert_eq!(lines, expected);
 }
 

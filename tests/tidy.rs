@@ -60,7 +60,7 @@ fn allowed_imports() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("exposition", &["keyed_hash"]),
         ("telemetry", &[]),
         ("demo", &[]),
-        ("kubernetes", &["target"]),
+        ("kubernetes", &["keyed_hash", "target"]),
         ("discovery", &["kubernetes", "target", "telemetry"]),
         ("scrape", &["exposition", "target", "telemetry"]),
         (

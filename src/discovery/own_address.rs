@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use crate::target::{Target, TargetSet};
 
@@ -18,7 +19,7 @@ impl OwnAddress {
     }
 
     /// Removes the targets that are this program. What is in `previous` is not: it was looked at before.
-    pub(super) fn remove_self(&self, targets: &mut Vec<Target>, previous: &TargetSet) {
+    pub(super) fn remove_self(&self, targets: &mut Vec<Arc<Target>>, previous: &TargetSet) {
         let known: HashSet<(&str, IpAddr)> = previous
             .targets()
             .filter(|target| target.port() == Some(self.0.port()))

@@ -9,6 +9,7 @@ use super::backoff::Backoff;
 use super::cache::Moment;
 use super::publisher::{News, Publisher, Refresh};
 use super::source::Lister;
+use crate::kubernetes::known_pods::KnownPods;
 
 /// The state of the cache thread.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ struct Scope {
     namespace: Option<String>,
     due: Instant,
     backoff: Backoff,
+    known: KnownPods,
 }
 
 impl Poller {
@@ -41,6 +43,7 @@ impl Poller {
             namespace,
             due: Instant::now(),
             backoff: Backoff::default(),
+            known: KnownPods::default(),
         };
         Poller {
             lister,
@@ -78,7 +81,8 @@ impl Poller {
         let due = self.scopes.iter_mut().enumerate();
         for (index, scope) in due.filter(|(_, scope)| scope.due <= now) {
             let begin = Moment::now();
-            match self.lister.list(scope.namespace.as_deref()) {
+            let namespace = scope.namespace.as_deref();
+            match self.lister.list(namespace, &mut scope.known) {
                 Ok(targets) => {
                     refresh.news.push((index, News::Listed(begin)));
                     refresh.listed.extend(targets);

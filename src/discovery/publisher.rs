@@ -46,7 +46,7 @@ pub(super) struct Refresh {
     /// By index of the scope, in the order in which it happened.
     pub(super) news: Vec<(usize, News)>,
     /// The targets of all scopes that were listed.
-    pub(super) listed: Vec<Target>,
+    pub(super) listed: Vec<Arc<Target>>,
     /// The targets of single pods by uid; none for a pod that has none any more.
     pub(super) changed: HashMap<String, Vec<Target>>,
 }
@@ -161,12 +161,12 @@ impl Publisher {
     fn take_over(
         &mut self,
         listed: &[Option<String>],
-        targets: Vec<Target>,
+        targets: Vec<Arc<Target>>,
         mut changed: HashMap<String, Vec<Target>>,
     ) -> bool {
         let mut new = targets;
         new.retain(|target| !changed.contains_key(&target.uid));
-        new.extend(changed.values_mut().flat_map(std::mem::take));
+        new.extend(changed.values_mut().flat_map(std::mem::take).map(Arc::new));
         if let Some(own_address) = &self.own_address {
             own_address.remove_self(&mut new, &self.targets);
         }
@@ -178,7 +178,7 @@ impl Publisher {
             .targets
             .targets()
             .filter(|target| !is_listed(&target.namespace) && !changed.contains_key(&target.uid));
-        let targets = kept.cloned().chain(new.into_iter().map(Arc::new));
+        let targets = kept.cloned().chain(new);
         let targets = TargetSet::from_shared(targets, &self.targets);
         let is_changed = targets != *self.targets;
         if is_changed {

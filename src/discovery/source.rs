@@ -5,12 +5,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::DiscoverySettings;
 use crate::kubernetes::client::{ApiClient, Interrupter};
 use crate::kubernetes::error::{BadUrl, ClientError};
-use crate::kubernetes::pod::targets_from_pod;
+use crate::kubernetes::known_pods::{KnownPods, Listing};
 use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
 use crate::target::Target;
@@ -143,15 +144,19 @@ impl Lister {
         }
     }
 
-    /// One complete list.
-    pub(super) fn list(&mut self, namespace: Option<&str>) -> Result<Vec<Target>, ListError> {
+    /// The targets of one complete list; `known`: the pods of the one before.
+    pub(super) fn list(
+        &mut self,
+        namespace: Option<&str>,
+        known: &mut KnownPods,
+    ) -> Result<Vec<Arc<Target>>, ListError> {
         match self {
             Lister::Api(client) => client
-                .list_pods(namespace, &Freshness::Any)
+                .list_pods(namespace, &Freshness::Any, known)
                 .map(|list| list.targets)
                 .map_err(ListError::Client),
             Lister::File { path, namespaces } => {
-                list_file(path, namespaces).map_err(|source| ListError::File {
+                list_file(path, namespaces, known).map_err(|source| ListError::File {
                     path: path.clone(),
                     source,
                 })
@@ -168,12 +173,16 @@ fn in_cluster_url(host: &str, port: &str) -> String {
     }
 }
 
-fn list_file(path: &Path, namespaces: &BTreeSet<String>) -> Result<Vec<Target>, serde_json::Error> {
+fn list_file(
+    path: &Path,
+    namespaces: &BTreeSet<String>,
+    known: &mut KnownPods,
+) -> Result<Vec<Arc<Target>>, serde_json::Error> {
     let file = File::open(path).map_err(serde_json::Error::io)?;
-    let mut targets = Vec::new();
-    read_pod_list(file.take(FILE_BYTES_MAX), &mut |pod| {
-        targets.extend(targets_from_pod(pod));
-    })?;
+    let mut listing = Listing::new(known);
+    read_pod_list(file.take(FILE_BYTES_MAX), &mut listing)?;
+    *known = listing.complete();
+    let mut targets = known.targets().to_vec();
     targets.retain(|target| namespaces.is_empty() || namespaces.contains(&target.namespace));
     Ok(targets)
 }

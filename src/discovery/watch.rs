@@ -7,6 +7,7 @@
 //! misbehaves, it is not asked in a loop.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::publisher::{News, Publisher, Refresh};
 use super::source::ListError;
 use crate::kubernetes::client::ApiClient;
 use crate::kubernetes::error::ClientError;
+use crate::kubernetes::known_pods::KnownPods;
 use crate::kubernetes::url::Freshness;
 use crate::kubernetes::watch::PodEvent;
 use crate::target::Target;
@@ -41,7 +43,7 @@ pub(super) struct Message {
 
 #[derive(Debug)]
 enum Content {
-    Listed(Moment, Vec<Target>),
+    Listed(Moment, Vec<Arc<Target>>),
     Event(Moment, PodEvent),
     /// A watch was begun, or ended in good order.
     Current(Moment),
@@ -101,7 +103,10 @@ impl Watcher {
 
     fn list(&mut self, freshness: Freshness, progress: &mut Progress) -> Result<Step, Stopped> {
         let begin = Moment::now();
-        match self.client.list_pods(self.namespace.as_deref(), &freshness) {
+        let namespace = self.namespace.as_deref();
+        // A list each ten minutes is decoded anew: what is remembered of it for so long would only be memory.
+        let mut known = KnownPods::default();
+        match self.client.list_pods(namespace, &freshness, &mut known) {
             Ok(list) => {
                 progress.resource_version = list.resource_version;
                 progress.list_due = Instant::now() + self.times.full_list;

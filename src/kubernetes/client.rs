@@ -21,7 +21,7 @@ use ureq::{Agent, Body, Timeout};
 use super::body::decompressed;
 use super::credentials::{BearerToken, ServiceAccount};
 use super::error::{BadUrl, ClientError, Verb};
-use super::pod::targets_from_pod;
+use super::known_pods::{KnownPods, Listing};
 use super::pod_list::{PodListEnd, read_pod_list};
 use super::url::{Freshness, page_url};
 use crate::target::Target;
@@ -56,7 +56,7 @@ const IDLE_MAX: Duration = Duration::from_secs(80);
 #[derive(Debug)]
 pub struct PodList {
     /// The targets of all pods, in the order of the list.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// What a watch goes on from.
     pub resource_version: String,
 }
@@ -117,7 +117,8 @@ impl ApiClient {
         self.interrupter.clone()
     }
 
-    /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces.
+    /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces. Pods that are `known`
+    /// from the list before and have not changed are not decoded; a complete list takes its place.
     ///
     /// # Errors
     ///
@@ -126,11 +127,12 @@ impl ApiClient {
         &mut self,
         namespace: Option<&str>,
         freshness: &Freshness,
+        known: &mut KnownPods,
     ) -> Result<PodList, ClientError> {
         let deadline = Instant::now() + LIST_TIMEOUT;
         let mut restarts = 0;
         loop {
-            let result = self.list_pages(namespace, freshness, deadline);
+            let result = self.list_pages(namespace, freshness, known, deadline);
             match &result {
                 Err(error) if error.status() == Some(410) && restarts < RESTARTS_MAX => {
                     restarts += 1;
@@ -148,9 +150,10 @@ impl ApiClient {
         &mut self,
         namespace: Option<&str>,
         freshness: &Freshness,
+        known: &mut KnownPods,
         deadline: Instant,
     ) -> Result<PodList, ClientError> {
-        let mut targets = Vec::new();
+        let mut listing = Listing::new(known);
         let mut continue_token = None;
         for _ in 0..PAGES_MAX {
             let url = page_url(
@@ -160,10 +163,11 @@ impl ApiClient {
                 continue_token.as_deref(),
             );
             let response = self.get_authorized(&url, None)?;
-            let end = read_page(response, namespace, &mut targets)?;
+            let end = read_page(response, namespace, &mut listing)?;
             if end.continue_token.is_none() {
+                *known = listing.complete();
                 return Ok(PodList {
-                    targets,
+                    targets: known.targets().to_vec(),
                     resource_version: end.resource_version,
                 });
             }
@@ -311,17 +315,17 @@ fn new_agent(ca: &[CertificateDer<'static>]) -> Agent {
         .new_agent()
 }
 
-/// Adds the targets of one page, or tells why there is none.
+/// Adds the pods of one page, or tells why there is none.
 fn read_page(
     response: Response<Body>,
     namespace: Option<&str>,
-    targets: &mut Vec<Target>,
+    listing: &mut Listing<'_>,
 ) -> Result<PodListEnd, ClientError> {
     if response.status().as_u16() != 200 {
         return Err(status_error(response, Verb::List, namespace));
     }
     let reader = decompressed(response, PAGE_BYTES_MAX);
-    read_pod_list(reader, &mut |pod| targets.extend(targets_from_pod(pod))).map_err(|error| {
+    read_pod_list(reader, listing).map_err(|error| {
         if error.is_io() {
             client_error(ureq::Error::from(io::Error::from(error)))
         } else {

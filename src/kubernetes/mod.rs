@@ -7,11 +7,13 @@ mod body;
 pub mod client;
 pub mod credentials;
 pub mod error;
+pub mod known_pods;
 mod options;
 pub mod pod;
 pub mod pod_list;
 pub mod url;
 pub mod watch;
+mod window;
 
 /// What stands before the `/` in the key of every label and annotation that this program reads.
 pub const KEY_PREFIX: &str = "metrics-aggregator.apawel.me";

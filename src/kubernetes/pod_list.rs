@@ -1,11 +1,13 @@
 //! A pod list in JSON → its pods, one at a time as the bytes arrive: memory follows one pod, not the list.
 //!
 //! Only what a target is made from is decoded; everything else is skipped, whatever it is, so that no field that this
-//! program does not use can spoil a list. Takes the answer of the API server and the output of
-//! `kubectl get pods -o json`. JSON that breaks off or is followed by anything is an error.
+//! program does not use can spoil a list. A pod that is what it was in the list before is not even decoded
+//! (`known_pods.rs`). Takes the answer of the API server and the output of `kubectl get pods -o json`. JSON that breaks
+//! off or is followed by anything is an error.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::marker::PhantomData;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
@@ -13,8 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 use serde::de::{SeqAccess, Visitor};
 
-/// `serde_json` asks for one byte at a time.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+use super::known_pods::Listing;
+use super::window::{Window, WindowReader};
 
 /// What stands beside the pods of a list.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -25,37 +27,54 @@ pub struct PodListEnd {
     pub resource_version: String,
 }
 
-/// Hands each pod of the list to `on_pod`, in order, and tells how the list ends.
+/// Adds each pod of the list, or of a page of it, in order, and tells how it ends.
 ///
-/// A pod is taken as far as it goes: fields may be missing or null. Whoever calls must forget the pods when this fails.
+/// A pod is taken as far as it goes: fields may be missing or null. Whoever calls must drop the listing when this
+/// fails. Lines in errors are those of the list; columns leave out the pods before.
 ///
 /// # Errors
 ///
 /// When reading fails, when the bytes are not one JSON value, when it is not a `PodList` or `List` with items, or when
 /// a field that is used has another type than Kubernetes gives it.
 pub fn read_pod_list(
-    reader: impl Read,
-    on_pod: &mut dyn FnMut(&Pod),
+    mut reader: impl Read,
+    listing: &mut Listing<'_>,
 ) -> Result<PodListEnd, serde_json::Error> {
-    let reader = BufReader::with_capacity(READ_BUFFER_BYTES, reader);
-    let mut json = serde_json::Deserializer::from_reader(reader);
-    let end = json.deserialize_map(PodListVisitor { on_pod })?;
+    let window = RefCell::new(Window::new(&mut reader));
+    let mut json = serde_json::Deserializer::from_reader(WindowReader(&window));
+    let end = json.deserialize_map(PodListVisitor(Items {
+        window: &window,
+        listing,
+    }))?;
     json.end()?;
     Ok(end)
 }
 
-struct PodListVisitor<'f> {
-    on_pod: &'f mut dyn FnMut(&Pod),
+/// Where items come from and where they go. Their deserializer must be one that reads from this window, byte by byte.
+struct Items<'a, 'k, 'r> {
+    window: &'a RefCell<Window<'r>>,
+    listing: &'a mut Listing<'k>,
 }
 
-impl<'de> Visitor<'de> for PodListVisitor<'_> {
+impl<'k, 'r> Items<'_, 'k, 'r> {
+    fn reborrow(&mut self) -> Items<'_, 'k, 'r> {
+        Items {
+            window: self.window,
+            listing: self.listing,
+        }
+    }
+}
+
+struct PodListVisitor<'a, 'k, 'r>(Items<'a, 'k, 'r>);
+
+impl<'de> Visitor<'de> for PodListVisitor<'_, '_, '_> {
     type Value = PodListEnd;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a pod list")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PodListEnd, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<PodListEnd, A::Error> {
         let mut kind = None;
         let mut metadata = None;
         let mut items = None;
@@ -64,10 +83,7 @@ impl<'de> Visitor<'de> for PodListVisitor<'_> {
                 "kind" => kind = map.next_value::<Option<String>>()?,
                 "metadata" => metadata = map.next_value::<Option<ListMeta>>()?,
                 "items" if items.is_some() => return Err(de::Error::duplicate_field("items")),
-                "items" => {
-                    let on_pod = &mut *self.on_pod;
-                    items = Some(map.next_value_seed(ItemsSeed { on_pod })?);
-                }
+                "items" => items = Some(map.next_value_seed(ItemsSeed(self.0.reborrow()))?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -89,11 +105,9 @@ impl<'de> Visitor<'de> for PodListVisitor<'_> {
 }
 
 /// The array `items`, or null for an empty one, as a server in Go writes it.
-struct ItemsSeed<'f> {
-    on_pod: &'f mut dyn FnMut(&Pod),
-}
+struct ItemsSeed<'a, 'k, 'r>(Items<'a, 'k, 'r>);
 
-impl<'de> DeserializeSeed<'de> for ItemsSeed<'_> {
+impl<'de> DeserializeSeed<'de> for ItemsSeed<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -101,7 +115,7 @@ impl<'de> DeserializeSeed<'de> for ItemsSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ItemsSeed<'_> {
+impl<'de> Visitor<'de> for ItemsSeed<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,11 +126,29 @@ impl<'de> Visitor<'de> for ItemsSeed<'_> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element::<Option<Item>>()? {
-            if let Some(Item(Some(pod))) = item {
-                (self.on_pod)(&pod);
-            }
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while items
+            .next_element_seed(ItemSeed(self.0.reborrow()))?
+            .is_some()
+        {}
+        Ok(())
+    }
+}
+
+/// One item, of which the deserializer has seen no more than that it begins.
+struct ItemSeed<'a, 'k, 'r>(Items<'a, 'k, 'r>);
+
+impl<'de> DeserializeSeed<'de> for ItemSeed<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Items { window, listing } = self.0;
+        if listing.take_next(&mut window.borrow_mut()) {
+            // The `{}` that is left of it.
+            return IgnoredAny::deserialize(deserializer).map(|_| ());
+        }
+        if let Some(Item(Some(pod))) = Option::<Item>::deserialize(deserializer)? {
+            listing.add_unknown(&pod);
         }
         Ok(())
     }
