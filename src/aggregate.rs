@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 pub use last_scrapes::LastScrape;
 
-use crate::exposition::{IdentityLabels, MergedText, Part, Report, merge};
+use crate::exposition::{MergedText, Part, Report, merge};
 pub use crate::scrape::Reason;
 pub use crate::scrape::client::{PodAnswer, ProbeWants};
 use crate::scrape::ending::Ending;
 pub use crate::scrape::pool::ProbeResult;
-use crate::scrape::pool::{Lane, ScrapePool, ScrapeResult};
+use crate::scrape::pool::{Lane, ScrapePool, ScrapeResult, identity_labels};
 use crate::target::{PodLabelStyle, Target, TargetSet};
 use crate::telemetry::Telemetry;
 use answer_time::AnswerTime;
@@ -218,13 +218,13 @@ impl Aggregator {
     }
 
     fn part(&self, target: &Target, result: ScrapeResult) -> Part {
-        let labels = target.identity_labels(self.style);
+        let labels = result.labels;
         let samples_scraped = match &result.outcome {
             Ok(exposition) => exposition.samples(),
             Err(error) => error.samples_before(),
         };
         Part {
-            labels: IdentityLabels::new(labels.iter().map(|(name, value)| (*name, value.as_str()))),
+            labels: labels.unwrap_or_else(|| identity_labels(target, self.style)),
             report: Report {
                 up: result.outcome.is_ok(),
                 duration: result.duration,

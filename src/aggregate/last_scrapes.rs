@@ -1,5 +1,6 @@
 //! How the last scrape of each target went: for the status page, and for the order of the next request.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -111,12 +112,17 @@ impl LastScrapes {
         for (target, result) in targets.iter().zip(results) {
             let samples = result.outcome.as_ref().map_or(0, Exposition::samples);
             let outcome = result.outcome.as_ref().map(|_| ());
+            let entry = last_scrapes.entry(key(target));
+            let previous = match &entry {
+                Entry::Occupied(previous) => Some(previous.get()),
+                Entry::Vacant(_) => None,
+            };
             let last = LastScrape {
                 samples: Some(samples),
                 body_bytes: result.body_bytes,
-                ..last_scrape(outcome, result.duration, last_scrapes.get(&key(target)))
+                ..last_scrape(outcome, result.duration, previous)
             };
-            last_scrapes.insert(key(target), last);
+            entry.insert_entry(last);
         }
         // Pods that are gone: looked for only once as many entries as targets may be of such.
         if last_scrapes.len() > 2 * set.len() {

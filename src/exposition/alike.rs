@@ -87,7 +87,7 @@ impl<'r> Reader<'r> {
             }
             let start = self.at + between.len();
             self.at = value_end(self.body, start)?;
-            self.values.push(self.body, start, self.at);
+            self.values.push(self.body, start..self.at);
             self.known_at = line.end as usize;
             self.next += 1;
             if let Some(differences) = &mut self.differences {
@@ -222,7 +222,7 @@ impl<'r> Reader<'r> {
             line,
         )?;
         *differences.length_of_run(run_of)? += 1;
-        self.values.push(body, value.start, value.end);
+        self.values.push(body, value);
         self.at = line_end + 1;
         Some(())
     }

@@ -14,6 +14,9 @@ pub struct IdentityLabels {
     name_bits: u64,
 }
 
+/// Most are shorter.
+const IDENTITY_BYTES: usize = 256;
+
 impl IdentityLabels {
     /// Renders names and values, both unescaped, in the given order.
     ///
@@ -22,8 +25,8 @@ impl IdentityLabels {
     pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> IdentityLabels {
         let mut identity = IdentityLabels {
             names: Vec::new(),
-            alone: Vec::new(),
-            behind: Vec::new(),
+            alone: Vec::with_capacity(IDENTITY_BYTES),
+            behind: Vec::with_capacity(IDENTITY_BYTES),
             name_bits: 0,
         };
         for (name, value) in labels.into_iter().filter(|(_, value)| !value.is_empty()) {

@@ -2,7 +2,6 @@
 //! parts as it is read.
 
 use super::labels::IdentityLabels;
-use super::layout::Line;
 use super::values::{Values, push_short};
 use super::{Exposition, Part, Run};
 use std::collections::HashSet;
@@ -69,36 +68,39 @@ impl Source {
         let (Some(values), false) = (&self.exposition.values, run.is_empty()) else {
             return 0;
         };
-        let (start, _) = values.range(run.start);
-        let (_, end) = values.range(run.end - 1);
-        let lines = values.text()[start..end].iter().step_by(CACHE_LINE_BYTES);
+        let values = &values.text()[values.range(run)];
+        let lines = values.iter().step_by(CACHE_LINE_BYTES);
         lines.take(AHEAD).fold(0, |a, b| a ^ b)
     }
 
     /// Appends the lines of these samples until `out` has `limit` bytes; says which one is next.
     fn append(&self, samples: Range<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
         match &self.exposition.values {
-            Some(values) => self.append_lines(samples, out, limit, |number, _, out| {
-                let (start, end) = values.range(number);
-                push_short(out, values.text(), start, end);
-            }),
-            None => self.append_lines(samples, out, limit, |_, line, out| {
-                let text = &self.exposition.layout.text;
-                push_short(out, text, line.value as usize, line.end as usize);
-            }),
+            Some(values) => {
+                let ranges = values.ranges(samples.clone());
+                self.append_lines(samples, values.text(), ranges, out, limit)
+            }
+            None => {
+                let lines = self.exposition.lines()[samples.clone()].iter();
+                let ranges = lines.map(|line| line.value as usize..line.end as usize);
+                self.append_lines(samples, &self.exposition.layout.text, ranges, out, limit)
+            }
         }
     }
 
+    /// The values stand in these ranges of `values`.
     fn append_lines(
         &self,
         samples: Range<usize>,
+        values: &[u8],
+        ranges: impl Iterator<Item = Range<usize>>,
         out: &mut Vec<u8>,
         limit: usize,
-        push_value: impl Fn(usize, &Line, &mut Vec<u8>),
     ) -> usize {
         let Exposition { layout, own, .. } = &self.exposition;
         let end = samples.end;
-        for (number, line) in samples.clone().zip(&self.exposition.lines()[samples]) {
+        let lines = self.exposition.lines()[samples.clone()].iter();
+        for ((number, line), value) in samples.zip(lines).zip(ranges) {
             if out.len() >= limit {
                 return number;
             }
@@ -115,7 +117,7 @@ impl Source {
             } else {
                 self.labels.alone()
             });
-            push_value(number, line, out);
+            push_short(out, values, value);
             out.push(b'\n');
         }
         end

@@ -1,6 +1,8 @@
 //! Values of samples without the lines that they come from.
 
 use super::offset;
+use std::mem;
+use std::ops::Range;
 
 /// The values of a body, each with its timestamp, without what stands between them.
 #[derive(Debug)]
@@ -19,8 +21,9 @@ impl Values {
     }
 
     /// Appends the value that stands here in a body.
-    pub(super) fn push(&mut self, body: &[u8], start: usize, end: usize) {
-        push_short(&mut self.text, body, start, end);
+    #[inline]
+    pub(super) fn push(&mut self, body: &[u8], value: Range<usize>) {
+        push_short(&mut self.text, body, value);
         self.ends.push(offset(self.text.len()));
     }
 
@@ -33,10 +36,19 @@ impl Values {
         self.text.capacity() + size_of::<u32>() * self.ends.capacity()
     }
 
-    /// Where the value of this sample stands in the text.
-    pub(super) fn range(&self, sample: usize) -> (usize, usize) {
-        let start = sample.checked_sub(1).map_or(0, |before| self.ends[before]);
-        (start as usize, self.ends[sample] as usize)
+    /// Where the values of these samples stand in the text.
+    pub(super) fn range(&self, samples: Range<usize>) -> Range<usize> {
+        let before = |sample: usize| sample.checked_sub(1).map_or(0, |before| self.ends[before]);
+        before(samples.start) as usize..before(samples.end) as usize
+    }
+
+    /// The same for each of these samples.
+    pub(super) fn ranges(&self, samples: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut start = self.range(samples.start..samples.start).start;
+        self.ends[samples].iter().map(move |end| {
+            let end = *end as usize;
+            mem::replace(&mut start, end)..end
+        })
     }
 
     pub(super) fn text(&self) -> &[u8] {
@@ -49,13 +61,14 @@ const SHORT: usize = 32;
 
 /// Appends a part of a text that is likely to be short. To copy a fixed number of bytes, and to forget those that are
 /// too many, takes less time than to copy the right number.
-pub(super) fn push_short(out: &mut Vec<u8>, text: &[u8], start: usize, end: usize) {
-    let length = out.len() + (end - start);
-    match text[start..].first_chunk::<SHORT>() {
-        Some(chunk) if end - start <= SHORT => {
+#[inline]
+pub(super) fn push_short(out: &mut Vec<u8>, text: &[u8], part: Range<usize>) {
+    let length = part.len();
+    match text[part.start..].first_chunk::<SHORT>() {
+        Some(chunk) if length <= SHORT => {
             out.extend_from_slice(chunk);
-            out.truncate(length);
+            out.truncate(out.len() - SHORT + length);
         }
-        _ => out.extend_from_slice(&text[start..end]),
+        _ => out.extend_from_slice(&text[part]),
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
+use ureq::http::Uri;
 use ureq::tls::{PemItem, parse_pem};
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
@@ -52,6 +53,9 @@ struct Pod {
 #[derive(Debug)]
 struct KeptAgent {
     agent: Agent,
+    /// Path and query that were asked for last, and the URL with them.
+    path: String,
+    url: Uri,
     used_at: Instant,
 }
 
@@ -71,28 +75,19 @@ impl Agents {
     }
 
     /// The agent that may talk to this pod, and the URL for it.
+    ///
+    /// # Errors
+    /// There is no such URL.
     pub(super) fn agent_and_url(
         &self,
         address: SocketAddr,
         options: &ScrapeOptions,
-    ) -> (Agent, String) {
-        let path = &options.path_and_query;
-        let url = match &options.tls {
-            None => format!("http://{address}{path}"),
-            Some(TlsOptions {
-                server_name: Some(name),
-                ..
-            }) => format!("https://{name}:{}{path}", address.port()),
-            Some(_) => format!("https://{address}{path}"),
-        };
+    ) -> Result<(Agent, Uri), ureq::Error> {
         let pod = Pod {
             address,
             tls: options.tls.clone(),
         };
-        (self.agent(pod), url)
-    }
-
-    fn agent(&self, pod: Pod) -> Agent {
+        let path = &options.path_and_query;
         let now = Instant::now();
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
         if kept.roots.read_at.elapsed() >= CA_FILES_AGE_MAX {
@@ -100,19 +95,26 @@ impl Agents {
         }
         if let Some(known) = kept.pods.get_mut(&pod) {
             known.used_at = now;
-            return known.agent.clone();
+            if known.path != *path {
+                known.url = url(&pod, path)?;
+                known.path.clone_from(path);
+            }
+            return Ok((known.agent.clone(), known.url.clone()));
         }
         kept.sweep(now);
         let agent = connect::agent(kept.roots.tls(&pod), pod.address);
+        let url = url(&pod, path)?;
         // Over the bound the connection is closed with its agent, after this one scrape.
         if kept.pods.len() < self.kept_pods_max {
             let kept_agent = KeptAgent {
                 agent: agent.clone(),
+                path: path.clone(),
+                url: url.clone(),
                 used_at: now,
             };
             kept.pods.insert(pod, kept_agent);
         }
-        agent
+        Ok((agent, url))
     }
 
     fn read_roots_again(&self, kept: &mut Kept) {
@@ -123,6 +125,19 @@ impl Agents {
         }
         kept.roots.read_at = Instant::now();
     }
+}
+
+fn url(pod: &Pod, path: &str) -> Result<Uri, ureq::Error> {
+    let address = pod.address;
+    let url = match &pod.tls {
+        None => format!("http://{address}{path}"),
+        Some(TlsOptions {
+            server_name: Some(name),
+            ..
+        }) => format!("https://{name}:{}{path}", address.port()),
+        Some(_) => format!("https://{address}{path}"),
+    };
+    Uri::try_from(url).map_err(|error| ureq::Error::Http(error.into()))
 }
 
 impl Kept {

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::ending::Ending;
 use super::layouts::Layouts;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, IdentityLabels};
 use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
@@ -34,7 +34,9 @@ const GIVEN_UP_PART: usize = 4;
 pub struct ScrapeResult {
     /// Position of the target in the batch.
     pub index: usize,
-    /// The valid body with labels put in, or why there is none.
+    /// The identity labels of the target, if a worker had it.
+    pub labels: Option<IdentityLabels>,
+    /// The valid body, or why there is none.
     pub outcome: Result<Exposition, ScrapeError>,
     /// From the start of the scrape until the body is read and valid, or until it failed.
     pub duration: Duration,
@@ -295,6 +297,7 @@ impl Results {
         };
         ScrapeResult {
             index,
+            labels: None,
             outcome: Err(ScrapeError { phase, reason }),
             duration,
             body_bytes: 0,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
-use ureq::http::Response;
+use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
 
 use super::agents::Agents;
 use super::body::{self, BodyBuffer};
@@ -49,6 +49,15 @@ pub struct ScrapeTime {
     pub patience: Option<Duration>,
 }
 
+/// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
+static ACCEPT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4;q=1,*/*;q=0.1");
+static GZIP: HeaderValue = HeaderValue::from_static("gzip");
+static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
+    "kubernetes-metrics-aggregator/",
+    env!("CARGO_PKG_VERSION")
+));
+/// As Prometheus says how long it waits.
+static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 /// Kept connections that the other side closed may be found one after the other.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -76,7 +85,11 @@ impl ScrapeClient {
         time: ScrapeTime,
         body: &mut BodyBuffer,
     ) -> Result<Format, ScrapeError> {
-        let (response, budget) = self.get(target, time, &[])?;
+        let wants = [
+            (header::ACCEPT, ACCEPT.clone()),
+            (header::ACCEPT_ENCODING, GZIP.clone()),
+        ];
+        let (response, budget) = self.get(target, time, wants)?;
         let is_gzip = match response.headers().get("content-encoding") {
             None => false,
             Some(encoding) if encoding == "identity" => false,
@@ -89,7 +102,7 @@ impl ScrapeClient {
                 });
             }
         };
-        let content_type = header(&response, "content-type");
+        let content_type = response_header(&response, "content-type");
         let limit = self.body_bytes_max;
         body::read(response.into_body(), is_gzip, limit, budget, body)?;
         // As in Prometheus, nobody asks what an empty body is.
@@ -114,19 +127,19 @@ impl ScrapeClient {
         deadline: Option<Instant>,
     ) -> Result<PodAnswer, ScrapeError> {
         let wants = [
-            ("Accept", wants.accept.as_deref().unwrap_or("*/*")),
+            (header::ACCEPT, value(wants.accept.as_deref(), "*/*")?),
             (
-                "Accept-Encoding",
-                wants.accept_encoding.as_deref().unwrap_or("identity"),
+                header::ACCEPT_ENCODING,
+                value(wants.accept_encoding.as_deref(), "identity")?,
             ),
         ];
         let time = ScrapeTime {
             deadline,
             patience: None,
         };
-        let (response, budget) = self.get(target, time, &wants)?;
-        let content_type = header(&response, "content-type");
-        let content_encoding = header(&response, "content-encoding");
+        let (response, budget) = self.get(target, time, wants)?;
+        let content_type = response_header(&response, "content-type");
+        let content_encoding = response_header(&response, "content-encoding");
         let mut body = BodyBuffer::default();
         let limit = self.body_bytes_max;
         body::read(response.into_body(), false, limit, budget, &mut body)?;
@@ -142,7 +155,7 @@ impl ScrapeClient {
         &self,
         target: &Target,
         time: ScrapeTime,
-        headers: &[(&str, &str)],
+        wants: [(HeaderName, HeaderValue); 2],
     ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
         let options = target.options.as_ref().map_err(|error| ScrapeError {
             phase: Phase::Options,
@@ -159,15 +172,21 @@ impl ScrapeClient {
             });
         }
         let address = SocketAddr::new(target.pod_ip, options.port);
-        let (agent, url) = self.agents.agent_and_url(address, options);
+        let (agent, url) = self
+            .agents
+            .agent_and_url(address, options)
+            .map_err(|error| ScrapeError {
+                phase: Phase::Connect,
+                reason: reason(Phase::Connect, error, budget),
+            })?;
         let authorization = self
             .token
             .as_ref()
             .and_then(|token| token.header_for(target, options));
-        let authorization = authorization
-            .as_deref()
-            .map(|value| ("Authorization", value));
-        let headers: Vec<_> = headers.iter().copied().chain(authorization).collect();
+        let mut headers = Vec::from(wants);
+        if let Some(authorization) = authorization {
+            headers.push((header::AUTHORIZATION, value(Some(&authorization), "")?));
+        }
         let response = get(&agent, &url, &headers, timeout, budget)?;
         let status = response.status().as_u16();
         if let (401, Some(token)) = (status, &self.token) {
@@ -203,7 +222,16 @@ pub struct PodAnswer {
     pub body: Vec<u8>,
 }
 
-fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
+/// The value of a header of a request.
+fn value(wanted: Option<&str>, otherwise: &'static str) -> Result<HeaderValue, ScrapeError> {
+    let value = HeaderValue::from_str(wanted.unwrap_or(otherwise));
+    value.map_err(|error| ScrapeError {
+        phase: Phase::Wait,
+        reason: Reason::Http(brief(&error)),
+    })
+}
+
+fn response_header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
     let value = response.headers().get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
@@ -215,8 +243,8 @@ fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
 /// does, is not to know of our patience.
 fn get(
     agent: &Agent,
-    url: &str,
-    headers: &[(&str, &str)],
+    url: &Uri,
+    headers: &[(HeaderName, HeaderValue)],
     timeout: Duration,
     budget: Duration,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
@@ -226,12 +254,12 @@ fn get(
         attempts += 1;
         let left = timeout.saturating_sub(start.elapsed());
         connect::start_scrape(start + budget);
-        let mut request = agent.get(url).header(
-            "X-Prometheus-Scrape-Timeout-Seconds",
-            format!("{:.3}", left.as_secs_f64()),
-        );
+        let mut request = agent
+            .get(url)
+            .header(&TIMEOUT_HEADER, format!("{:.3}", left.as_secs_f64()))
+            .header(header::USER_AGENT, &USER_AGENT);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(name, value);
         }
         match request.call() {
             Ok(response) => return Ok(response),

@@ -19,8 +19,6 @@ use ureq::{Agent, Timeout};
 use super::Phase;
 use super::transport::PodConnector;
 
-/// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
-const ACCEPT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
 /// Kept connections outlive scrape intervals of up to four minutes.
 pub(super) const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
 /// Two requests for one job may scrape the same pod at once.
@@ -72,12 +70,6 @@ pub(super) fn agent(tls: &Tls, address: SocketAddr) -> Agent {
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
-        .user_agent(concat!(
-            "kubernetes-metrics-aggregator/",
-            env!("CARGO_PKG_VERSION")
-        ))
-        .accept(ACCEPT)
-        .accept_encoding("gzip")
         .tls_config(tls.config.clone())
         .max_idle_age(IDLE_CONNECTION_AGE_MAX)
         .max_idle_connections(IDLE_CONNECTIONS_PER_POD_MAX)

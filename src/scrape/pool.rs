@@ -326,12 +326,10 @@ impl Worker {
         };
         let start = Instant::now();
         let mut body_bytes = 0;
+        let labels = identity_labels(target, self.style);
         let outcome = caught(&self.telemetry, || {
             let format = self.client.scrape(target, time, buffer)?;
             body_bytes = buffer.body().len();
-            let labels = target.identity_labels(self.style);
-            let labels =
-                IdentityLabels::new(labels.iter().map(|(name, value)| (*name, value.as_str())));
             let parsed = batch.layouts.parse(format, buffer, &labels);
             parsed.map_err(|error| ScrapeError {
                 phase: Phase::Parse,
@@ -340,11 +338,19 @@ impl Worker {
         });
         ScrapeResult {
             index: turn.index,
+            labels: Some(labels),
             outcome,
             duration: start.elapsed(),
             body_bytes,
         }
     }
+}
+
+/// The labels of a target, ready to be written.
+#[must_use]
+pub fn identity_labels(target: &Target, style: PodLabelStyle) -> IdentityLabels {
+    let labels = target.identity_labels(style);
+    IdentityLabels::new(labels.iter().map(|(name, value)| (*name, value.as_str())))
 }
 
 /// A panic costs the one scrape in which it happens.

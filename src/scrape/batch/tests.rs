@@ -41,6 +41,7 @@ fn time_out(batch: &Batch, turn: &Turn) -> bool {
     };
     let result = ScrapeResult {
         index: turn.index,
+        labels: None,
         outcome: Err(error),
         duration: after,
         body_bytes: 0,
