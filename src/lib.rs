@@ -10,9 +10,11 @@
 //! * **Requests**: the front ([`server::front`]: threads `front`, and `connection` for each client) lets whole
 //!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
 //!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
-//!   request at a time scraped and merged ([`aggregate`]). The connection's own thread sends the answer.
+//!   request at a time scraped and merged ([`aggregate`]), and gzipped with the help of the threads `gzip` that are
+//!   idle. The connection's own thread sends the answer.
 //! * **Scrapes**: the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]) fetch one target at a time
-//!   ([`scrape::client`]), check the body line by line and put the identity labels in ([`exposition::parse`]). What is
+//!   ([`scrape::client`]), compare the body with one that has come before ([`exposition::Layout`]) or check it line by line
+//!   ([`exposition::parse()`]), and so know where the identity labels go. What is
 //!   left for the request's thread is to put byte ranges in order ([`exposition::merge`]) and to write them.
 //!
 //! ```text
@@ -67,6 +69,10 @@
 //! * *Why may a hash stand for the bytes of a pod?* A poll finds most pods as they were, and to keep their bytes would
 //!   take as much memory as the list. The hash has 64 bits and a key that is drawn at each start, and the length has
 //!   to agree too: that a change is missed has a chance of one in 10^19, and nobody can search for one that is.
+//! * *Why is a body compared with another one before it is parsed?* Pods of a job run the same program and mostly send
+//!   the same series, and to compare takes a fifth of the time. Nothing of it outlives the request.
+//! * *Why does the connection's thread put the lines together, and no other one meanwhile?* With a helper that was one
+//!   piece ahead an answer took 5 % less time, but 15 % more of the processors'.
 //! * *Why are values not parsed into numbers?* They are checked and copied byte for byte: a number that is printed
 //!   again is not always the same text.
 //! * *Why does a client worker answer `/probe`, and no server worker?* With every pod a target of its own, a dozen pods

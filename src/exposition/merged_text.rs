@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a reader puts together at once.
+/// What is put together at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// So many pieces are looked at before they are needed, and so many cache lines of each.
 const AHEAD: usize = 8;
@@ -256,8 +256,16 @@ impl MergedText {
         }
     }
 
-    fn buffer(&self) -> Vec<u8> {
+    /// Room for what [`MergedText::append`] appends at once.
+    #[must_use]
+    pub fn buffer(&self) -> Vec<u8> {
         Vec::with_capacity(self.len.min(BUFFER_BYTES + LINE_BYTES))
+    }
+
+    /// Whether nothing comes behind this position.
+    #[must_use]
+    pub fn is_end(&self, position: &Position) -> bool {
+        position.piece == self.pieces.list.len()
     }
 
     /// Reads a little of the values of the next pieces. Each of them stands somewhere else in memory, and to wait for
@@ -271,8 +279,9 @@ impl MergedText {
         black_box(first_bytes.fold(0, |a, b| a ^ b));
     }
 
-    /// Appends what comes next, at least so much that the buffer has its size, as long as there is so much left.
-    fn append(&self, position: &mut Position, buffer: &mut Vec<u8>) {
+    /// Appends what comes behind this position, whole lines, at least so much that the buffer has its size, as long as
+    /// there is so much left.
+    pub fn append(&self, position: &mut Position, buffer: &mut Vec<u8>) {
         while buffer.len() < BUFFER_BYTES
             && let Some(piece) = self.pieces.list.get(position.piece)
         {
@@ -314,9 +323,9 @@ impl fmt::Debug for MergedText {
     }
 }
 
-/// How much of a merged text has been put together.
+/// How much of a merged text has been put together; at first nothing.
 #[derive(Debug, Default)]
-struct Position {
+pub struct Position {
     /// All pieces before this one.
     piece: usize,
     /// So many lines of it.

@@ -47,7 +47,7 @@ pub use error::{LineError, LineErrorKind};
 pub use labels::IdentityLabels;
 pub use layout::Layout;
 pub use merge::{Part, Report, merge};
-pub use merged_text::{MergedText, MergedTextReader};
+pub use merged_text::{MergedText, MergedTextReader, Position};
 pub use parse::parse;
 
 use layout::{Lengths, Line};

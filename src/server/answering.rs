@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::address::PublicAddress;
 use super::front::{Answer, FrontRequest};
+use super::gzip::Gzip;
 use super::request_error::shown;
 use super::route::{RequestError, Route, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
@@ -40,6 +41,7 @@ pub(super) struct Page {
 pub(super) struct Answering {
     pub(super) settings: ServerSettings,
     pub(super) sources: Sources,
+    pub(super) gzip: Gzip,
 }
 
 /// Starts the one thread that answers pages until nobody asks for them any more. `waiting` is the queue of the server
@@ -157,7 +159,8 @@ impl Answering {
             .ok_or(RequestError::Abandoned)?;
         log::log!(level(answer.summary.down > 0), "{name} {}", answer.summary);
         let (body_bytes, scraped_at) = (answer.summary.body_bytes, answer.scraped_at);
-        let reply = reply::metrics(answer.text, self.gzip_level(&asked.request));
+        let level = self.gzip_level(&asked.request);
+        let reply = reply::metrics(answer.text, level, &self.gzip);
         aggregator.answered(body_bytes, scraped_at);
         Ok(reply)
     }

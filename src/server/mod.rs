@@ -7,6 +7,7 @@
 mod address;
 mod answering;
 pub mod front;
+mod gzip;
 mod reply;
 mod request_error;
 pub mod route;
@@ -28,6 +29,7 @@ use crate::discovery::TargetCache;
 use crate::telemetry::Telemetry;
 use answering::{Answering, Page, ScrapeRequest};
 use front::{Front, FrontError, FrontRequest, FrontSettings, Requests};
+use gzip::Gzip;
 use route::{RequestError, Route, route, scrape_timeout};
 
 /// Threads that take requests from the front and give the cheap answers.
@@ -103,12 +105,17 @@ impl Server {
         failed: &Sender<Result<i32, String>>,
     ) -> Result<Server, FrontError> {
         let address = listener.local_addr().map_err(FrontError::Start)?;
+        let gzip = Gzip::start().map_err(FrontError::Start)?;
         let (front, requests) = Front::start(listener, front, Arc::clone(&sources.telemetry))?;
         Server::start_threads(
             front,
             address,
             &requests,
-            Answering { settings, sources },
+            Answering {
+                settings,
+                sources,
+                gzip,
+            },
             failed,
         )
         .map_err(FrontError::Start)

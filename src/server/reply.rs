@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::front::Answer;
+use super::gzip::Gzip;
 use super::route::RequestError;
 use crate::aggregate::PodAnswer;
 use crate::exposition::MergedText;
@@ -17,7 +18,7 @@ const GZIP_BYTES_MIN: usize = 1400;
 
 /// 200 with a merged text, gzipped at this level if it is not 0. The merged text is not copied as a whole, unless that
 /// spares memory.
-pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
+pub(super) fn metrics(text: MergedText, gzip_level: u32, gzip: &Gzip) -> Answer {
     let mut headers = vec![
         ("Content-Type", EXPOSITION_TYPE.to_owned()),
         ("Vary", "Accept-Encoding".to_owned()),
@@ -30,7 +31,7 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32) -> Answer {
             body: body(text),
         };
     }
-    let gzipped = gzipped(gzip_level, |out| text.write_to(out));
+    let gzipped = gzip.compress(&text, gzip_level);
     headers.push(("Content-Encoding", "gzip".to_owned()));
     Answer {
         status: 200,
@@ -84,7 +85,10 @@ pub(super) fn compressed(mut answer: Answer, level: u32) -> Answer {
     if level == 0 || answer.length < GZIP_BYTES_MIN {
         return answer;
     }
-    let body = gzipped(level, |out| io::copy(&mut answer.body, out).map(drop));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    let body = io::copy(&mut answer.body, &mut encoder)
+        .and_then(|_| encoder.finish())
+        .expect("from memory into memory");
     answer.headers.push(("Content-Encoding", "gzip".to_owned()));
     bytes(answer.headers, body)
 }
@@ -112,12 +116,4 @@ fn body(text: MergedText) -> Box<dyn BufRead + Send> {
     text.write_to(&mut whole)
         .expect("writing into memory does not fail");
     Box::new(Cursor::new(whole))
-}
-
-/// What is written, gzipped at this level.
-fn gzipped(level: u32, write: impl FnOnce(&mut GzEncoder<Vec<u8>>) -> io::Result<()>) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    write(&mut encoder)
-        .and_then(|()| encoder.finish())
-        .expect("from memory into memory")
 }
