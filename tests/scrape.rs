@@ -8,10 +8,12 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::unbounded;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::program::PATIENCE;
 use crate::support::program::{Program, TempFile, pod, pod_at};
 
 /// A healthy pod beside one that misbehaves: the first is up, the other is down for this reason, soon enough, and the
@@ -255,6 +257,33 @@ fn a_gzipped_body_is_decompressed() {
         "{}",
         answer.text()
     );
+}
+
+/// The pod takes half a second longer for a body that is not compressed, as on a slow network. The wait is the thing
+/// under test.
+#[test]
+fn gzip_is_asked_for_where_it_takes_less_time() {
+    let (go_on, wait) = unbounded();
+    let fake = FakePod::start(Behaviour::Wait(wait, SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[]);
+    let asked_for: Vec<&str> = (0..5)
+        .map(|_| {
+            std::thread::scope(|scope| {
+                let answer = scope.spawn(|| program.get("/metrics?job=web"));
+                let head = fake.requests.recv_timeout(PATIENCE).unwrap();
+                let is_gzip = head.contains("accept-encoding: gzip");
+                if !is_gzip {
+                    assert!(head.contains("accept-encoding: identity"), "{head}");
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                go_on.send(()).unwrap();
+                assert_eq!(answer.join().unwrap().up("web-0"), Some(true));
+                if is_gzip { "gzip" } else { "identity" }
+            })
+        })
+        .collect();
+    assert_eq!(asked_for, ["gzip", "identity", "gzip", "gzip", "gzip"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
@@ -18,6 +18,7 @@ use ureq::http::Uri;
 use ureq::tls::{PemItem, parse_pem};
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
+use super::encoding::EncodingTimes;
 use crate::target::{ScrapeOptions, TlsOptions};
 use crate::telemetry::open_files_max;
 
@@ -56,7 +57,17 @@ struct KeptAgent {
     /// Path and query that were asked for last, and the URL with them.
     path: String,
     url: Uri,
+    times: Arc<EncodingTimes>,
     used_at: Instant,
+}
+
+/// What is needed to ask a pod.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) agent: Agent,
+    pub(super) url: Uri,
+    /// Kept as long as the agent.
+    pub(super) times: Arc<EncodingTimes>,
 }
 
 impl Agents {
@@ -74,15 +85,15 @@ impl Agents {
         }
     }
 
-    /// The agent that may talk to this pod, and the URL for it.
+    /// The agent that may talk to this pod, the URL for it, and what is known of its times.
     ///
     /// # Errors
     /// There is no such URL.
-    pub(super) fn agent_and_url(
+    pub(super) fn access(
         &self,
         address: SocketAddr,
         options: &ScrapeOptions,
-    ) -> Result<(Agent, Uri), ureq::Error> {
+    ) -> Result<Access, ureq::Error> {
         let pod = Pod {
             address,
             tls: options.tls.clone(),
@@ -99,22 +110,28 @@ impl Agents {
                 known.url = url(&pod, path)?;
                 known.path.clone_from(path);
             }
-            return Ok((known.agent.clone(), known.url.clone()));
+            return Ok(Access {
+                agent: known.agent.clone(),
+                url: known.url.clone(),
+                times: Arc::clone(&known.times),
+            });
         }
         kept.sweep(now);
         let agent = connect::agent(kept.roots.tls(&pod), pod.address);
         let url = url(&pod, path)?;
+        let times = Arc::<EncodingTimes>::default();
         // Over the bound the connection is closed with its agent, after this one scrape.
         if kept.pods.len() < self.kept_pods_max {
             let kept_agent = KeptAgent {
                 agent: agent.clone(),
                 path: path.clone(),
                 url: url.clone(),
+                times: Arc::clone(&times),
                 used_at: now,
             };
             kept.pods.insert(pod, kept_agent);
         }
-        Ok((agent, url))
+        Ok(Access { agent, url, times })
     }
 
     fn read_roots_again(&self, kept: &mut Kept) {

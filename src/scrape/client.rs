@@ -8,17 +8,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ureq::Agent;
-use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
+use ureq::http::{HeaderName, HeaderValue, Response, header};
 
-use super::agents::Agents;
+use super::agents::{Access, Agents};
 use super::body::{self, BodyBuffer};
 use super::connect;
 use super::error::brief;
 use super::token::{Token, TokenSettings};
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::Format;
-use crate::target::Target;
+use crate::target::{ScrapeOptions, Target};
 
 /// What all scrapes have in common.
 #[derive(Debug, Clone)]
@@ -52,6 +51,7 @@ pub struct ScrapeTime {
 /// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
 static ACCEPT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4;q=1,*/*;q=0.1");
 static GZIP: HeaderValue = HeaderValue::from_static("gzip");
+static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
     "kubernetes-metrics-aggregator/",
     env!("CARGO_PKG_VERSION")
@@ -85,11 +85,15 @@ impl ScrapeClient {
         time: ScrapeTime,
         body: &mut BodyBuffer,
     ) -> Result<Format, ScrapeError> {
+        let start = Instant::now();
+        let (access, options) = self.access(target)?;
+        let asks_gzip = access.times.is_gzip_next();
+        let encoding = if asks_gzip { &GZIP } else { &IDENTITY };
         let wants = [
             (header::ACCEPT, ACCEPT.clone()),
-            (header::ACCEPT_ENCODING, GZIP.clone()),
+            (header::ACCEPT_ENCODING, encoding.clone()),
         ];
-        let (response, budget) = self.get(target, time, wants)?;
+        let (response, budget) = self.get(target, (&access, options), time, wants)?;
         let is_gzip = match response.headers().get("content-encoding") {
             None => false,
             Some(encoding) if encoding == "identity" => false,
@@ -105,6 +109,7 @@ impl ScrapeClient {
         let content_type = response_header(&response, "content-type");
         let limit = self.body_bytes_max;
         body::read(response.into_body(), is_gzip, limit, budget, body)?;
+        access.times.note(asks_gzip, start.elapsed());
         // As in Prometheus, nobody asks what an empty body is.
         if body.body().is_empty() {
             return Ok(Format::Text);
@@ -137,7 +142,8 @@ impl ScrapeClient {
             deadline,
             patience: None,
         };
-        let (response, budget) = self.get(target, time, wants)?;
+        let (access, options) = self.access(target)?;
+        let (response, budget) = self.get(target, (&access, options), time, wants)?;
         let content_type = response_header(&response, "content-type");
         let content_encoding = response_header(&response, "content-encoding");
         let mut body = BodyBuffer::default();
@@ -150,17 +156,29 @@ impl ScrapeClient {
         })
     }
 
-    /// The head of an answer with status 200, and the time that the whole scrape has.
-    fn get(
-        &self,
-        target: &Target,
-        time: ScrapeTime,
-        wants: [(HeaderName, HeaderValue); 2],
-    ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
+    /// What is needed to ask the target.
+    fn access<'t>(&self, target: &'t Target) -> Result<(Access, &'t ScrapeOptions), ScrapeError> {
         let options = target.options.as_ref().map_err(|error| ScrapeError {
             phase: Phase::Options,
             reason: Reason::Option(error.clone()),
         })?;
+        let address = SocketAddr::new(target.pod_ip, options.port);
+        let access = self.agents.access(address, options);
+        let access = access.map_err(|error| ScrapeError {
+            phase: Phase::Connect,
+            reason: reason(Phase::Connect, error, options.timeout),
+        })?;
+        Ok((access, options))
+    }
+
+    /// The head of an answer with status 200, and the time that the whole scrape has.
+    fn get(
+        &self,
+        target: &Target,
+        (access, options): (&Access, &ScrapeOptions),
+        time: ScrapeTime,
+        wants: [(HeaderName, HeaderValue); 2],
+    ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
         let now = Instant::now();
         let left = time.deadline.map(|at| at.saturating_duration_since(now));
         let timeout = left.map_or(options.timeout, |left| left.min(options.timeout));
@@ -171,14 +189,6 @@ impl ScrapeClient {
                 reason: Reason::Deadline,
             });
         }
-        let address = SocketAddr::new(target.pod_ip, options.port);
-        let (agent, url) = self
-            .agents
-            .agent_and_url(address, options)
-            .map_err(|error| ScrapeError {
-                phase: Phase::Connect,
-                reason: reason(Phase::Connect, error, budget),
-            })?;
         let authorization = self
             .token
             .as_ref()
@@ -187,7 +197,7 @@ impl ScrapeClient {
         if let Some(authorization) = authorization {
             headers.push((header::AUTHORIZATION, value(Some(&authorization), "")?));
         }
-        let response = get(&agent, &url, &headers, timeout, budget)?;
+        let response = get(access, &headers, timeout, budget)?;
         let status = response.status().as_u16();
         if let (401, Some(token)) = (status, &self.token) {
             token.expire();
@@ -242,8 +252,7 @@ fn response_header(response: &Response<ureq::Body>, name: &str) -> Option<String
 /// The pod is told `timeout`: one that answers otherwise when there is less time, as an exporter that probes others
 /// does, is not to know of our patience.
 fn get(
-    agent: &Agent,
-    url: &Uri,
+    access: &Access,
     headers: &[(HeaderName, HeaderValue)],
     timeout: Duration,
     budget: Duration,
@@ -254,8 +263,9 @@ fn get(
         attempts += 1;
         let left = timeout.saturating_sub(start.elapsed());
         connect::start_scrape(start + budget);
-        let mut request = agent
-            .get(url)
+        let mut request = access
+            .agent
+            .get(&access.url)
             .header(&TIMEOUT_HEADER, format!("{:.3}", left.as_secs_f64()))
             .header(header::USER_AGENT, &USER_AGENT);
         for (name, value) in headers {

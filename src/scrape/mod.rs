@@ -6,6 +6,7 @@ mod batch;
 mod body;
 pub mod client;
 mod connect;
+mod encoding;
 pub mod ending;
 mod error;
 mod layouts;
