@@ -107,6 +107,13 @@ impl Exposition {
         &self.layout
     }
 
+    /// Gives back the memory that only serves to read other bodies, unless the layout is shared by now.
+    pub fn forget_reuse(&mut self) {
+        if let Some(layout) = Arc::get_mut(&mut self.layout) {
+            layout.reuse = None;
+        }
+    }
+
     fn lines(&self) -> &[Line] {
         self.own
             .as_ref()

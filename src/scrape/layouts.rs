@@ -47,8 +47,9 @@ impl Layouts {
         if let Some(exposition) = read {
             return Ok(exposition);
         }
-        let exposition = parse(format, buffer.take(), labels)?;
+        let mut exposition = parse(format, buffer.take(), labels)?;
         self.add(exposition.layout(), labels);
+        exposition.forget_reuse();
         Ok(exposition)
     }
 

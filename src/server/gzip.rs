@@ -161,6 +161,8 @@ fn deflate(piece: &[u8], level: Compression, is_last: bool) -> Vec<u8> {
             _ => !is_last && read == piece.len() && out.len() < out.capacity(),
         };
         if is_done {
+            // All pieces are kept until the last one.
+            out.shrink_to_fit();
             return out;
         }
         out.reserve(piece.len() / 4 + 64);

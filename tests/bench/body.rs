@@ -24,18 +24,32 @@ pub(crate) enum Series {
     Same,
     /// One in 20 has a label value that no other variant has, and one in 50 is missing, in each variant another one.
     Own,
+    /// Every second one has a label value that no other variant has.
+    Distinct,
 }
 
-/// One in so many series has a label value of its own.
-const OWN_PART: usize = 20;
-/// One in so many is left out.
-const MISSING_PART: usize = 50;
+impl Series {
+    /// One in so many series has a label value of its own.
+    fn own_part(self) -> Option<usize> {
+        match self {
+            Series::Same => None,
+            Series::Own => Some(20),
+            Series::Distinct => Some(2),
+        }
+    }
+
+    /// One in so many is left out.
+    fn missing_part(self) -> Option<usize> {
+        (self == Series::Own).then_some(50)
+    }
+}
 
 /// Renders a body with exactly this many series.
 pub(crate) fn render(series: usize, variant: usize, kind: Series) -> String {
     let mut body = Body {
         text: String::with_capacity(series * 110),
-        own: (kind == Series::Own).then_some(variant),
+        kind,
+        variant,
         number: 0,
         left: series,
         // More series make both more families and larger ones.
@@ -59,8 +73,8 @@ pub(crate) fn render(series: usize, variant: usize, kind: Series) -> String {
 
 struct Body {
     text: String,
-    /// The variant, if it has series of its own.
-    own: Option<usize>,
+    kind: Series,
+    variant: usize,
     /// Series so far, those that are missing included.
     number: usize,
     /// Series still to write.
@@ -87,14 +101,16 @@ impl Body {
             return false;
         }
         self.number += 1;
-        let own = self.own.filter(|_| self.number.is_multiple_of(OWN_PART));
-        let is_missing = |variant: usize| (self.number + variant).is_multiple_of(MISSING_PART);
-        if self.own.is_some_and(is_missing) {
+        let is_one_in = |part: Option<usize>, number: usize| {
+            part.is_some_and(|part| number.is_multiple_of(part))
+        };
+        if is_one_in(self.kind.missing_part(), self.number + self.variant) {
             return true;
         }
+        let is_own = is_one_in(self.kind.own_part(), self.number);
         self.left -= 1;
-        let labels = match (own, labels.strip_suffix('}')) {
-            (Some(variant), Some(open)) => format!("{open},worker=\"worker-{variant:05}\"}}"),
+        let labels = match labels.strip_suffix('}') {
+            Some(open) if is_own => format!("{open},worker=\"worker-{:05}\"}}", self.variant),
             _ => labels.to_owned(),
         };
         writeln!(self.text, "{name}{labels} {value}").expect("a String takes everything");

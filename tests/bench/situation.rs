@@ -30,7 +30,7 @@ pub(crate) fn measure(workload: Workload, stopped: &Arc<AtomicBool>) -> io::Resu
         stopped: Arc::clone(stopped),
     };
     let text = match workload.name {
-        "memory" => situation.memory(),
+        "memory" | "memory-distinct" => situation.memory(),
         "start" => situation.start(),
         _ => situation.two_jobs(),
     };

@@ -59,7 +59,7 @@ const SITUATION: Workload = Workload {
     ..PLAIN
 };
 
-const WORKLOADS: [Workload; 14] = [
+const WORKLOADS: [Workload; 16] = [
     Workload {
         name: "10x100",
         pods: 10,
@@ -79,6 +79,12 @@ const WORKLOADS: [Workload; 14] = [
         name: "500x1000-own",
         pods: 500,
         series: Series::Own,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-distinct",
+        pods: 500,
+        series: Series::Distinct,
         ..PLAIN
     },
     Workload {
@@ -142,6 +148,13 @@ const WORKLOADS: [Workload; 14] = [
         series_per_pod: 5_000,
         ..SITUATION
     },
+    Workload {
+        name: "memory-distinct",
+        pods: 200,
+        series_per_pod: 5_000,
+        series: Series::Distinct,
+        ..SITUATION
+    },
 ];
 
 impl Workload {
@@ -173,7 +186,7 @@ impl Workload {
     pub(crate) fn variants(&self) -> usize {
         let most = match self.series {
             Series::Same => VARIANTS_MAX,
-            Series::Own => OWN_VARIANTS_MAX,
+            Series::Own | Series::Distinct => OWN_VARIANTS_MAX,
         };
         self.pods.min(most)
     }
