@@ -157,7 +157,7 @@ impl<'r> Reader<'r> {
     fn has_name_of(&self, line: usize) -> bool {
         let line = self.layout.lines[line];
         let series = &self.layout.text[line.start as usize..line.split as usize];
-        let length = series.iter().position(|byte| *byte == b'{');
+        let length = memchr::memchr(b'{', series);
         let name = &series[..length.unwrap_or(series.len())];
         let behind = self.body[self.at..].strip_prefix(name);
         matches!(behind, Some([b'{' | b' ', ..]))
