@@ -6,6 +6,8 @@
 //! lines, and that it has others, each of the same name as one before or behind it. HELP, TYPE and all other lines
 //! have to be the same. Whatever does not fit is left to the parser, which decides alone what is valid.
 
+use super::builder::same_series;
+use super::labels::is_metric_start;
 use super::layout::{Layout, Lengths, Line};
 use super::ordinary::number_length;
 use super::parse::Parser;
@@ -17,6 +19,8 @@ use std::sync::Arc;
 const DIFFERENCES_MIN: usize = 16;
 /// …and then one for so many lines.
 const DIFFERENCES_PART: usize = 4;
+/// Lines of one family that are missing behind each other are looked for no farther than this.
+const LEFT_OUT_MAX: usize = 256;
 
 impl Layout {
     /// Reads a body of the text format that says much the same as the one this is the layout of: the same as
@@ -73,6 +77,8 @@ struct Differences<'r> {
     /// Runs of the layout in the order of the body, with their numbers, and how many samples each has in this body.
     runs: Vec<(usize, Run)>,
     lengths: Vec<usize>,
+    /// Where the run of the last line that the layout has not stands among them.
+    last_own_run: usize,
     /// Takes the other lines apart.
     parser: Option<Parser<'r, 'r>>,
 }
@@ -153,14 +159,18 @@ impl<'r> Reader<'r> {
         Some(())
     }
 
-    /// Whether a sample of the same name as this known line starts here.
+    /// Whether a sample of the same name as this known line starts here. Looks no farther than both are the same: names
+    /// can be as long as bodies.
     fn has_name_of(&self, line: usize) -> bool {
         let line = self.layout.lines[line];
         let series = &self.layout.text[line.start as usize..line.split as usize];
-        let length = memchr::memchr(b'{', series);
-        let name = &series[..length.unwrap_or(series.len())];
-        let behind = self.body[self.at..].strip_prefix(name);
-        matches!(behind, Some([b'{' | b' ', ..]))
+        let body = &self.body[self.at..];
+        let is_different = |(known, byte): (&u8, &u8)| known != byte || *known == b'{';
+        let length = series.iter().zip(body).position(is_different);
+        let length = length.unwrap_or_else(|| series.len().min(body.len()));
+        length > 0
+            && matches!(series.get(length), None | Some(b'{'))
+            && matches!(body.get(length), Some(b'{' | b' '))
     }
 
     /// Whether this known line starts here.
@@ -182,7 +192,8 @@ impl<'r> Reader<'r> {
                 return None;
             }
             let differences = self.differ()?;
-            *differences.length_of_run(number)? -= 1;
+            let run = differences.run_of(number)?;
+            differences.lengths[run] -= 1;
             self.known_at = known.end as usize + 1;
             self.next = number + 1;
         }
@@ -194,6 +205,9 @@ impl<'r> Reader<'r> {
     fn take_own_line(&mut self, run_of: usize, labels: &'r IdentityLabels) -> Option<()> {
         let (layout, body, at) = (self.layout, self.body, self.at);
         let reuse = layout.reuse.as_ref()?;
+        if !is_metric_start(*body.get(at)?) {
+            return None;
+        }
         let line_end = at + memchr::memchr(b'\n', &body[at..])?;
         let is_plain = std::str::from_utf8(&body[at..line_end]).is_ok()
             && memchr::memchr(0, &body[at..line_end]).is_none();
@@ -208,10 +222,18 @@ impl<'r> Reader<'r> {
         }
         let value = ordinary.value.clone();
         let (line, tag) = parser.take(&ordinary)?;
-        if let Some(start) = reuse.series.find(tag) {
-            let known = layout.lines.iter().position(|line| line.start == start)?;
+        if parser.builder.hangs_on_more {
+            return None;
+        }
+        let is_same = |known: u32| same_series(&layout.text[known as usize..], &body[at..]);
+        if let Some(start) = reuse.series.find(tag, is_same) {
             // A duplicate, unless it is yet to come.
-            if known <= self.next || !self.is_line(known) {
+            let ahead = layout.lines[self.next..].iter().take(LEFT_OUT_MAX);
+            let skipped = ahead
+                .map(|line| line.start)
+                .position(|line| line == start)?;
+            let known = self.next + skipped;
+            if skipped == 0 || !self.is_line(known) {
                 return None;
             }
             return self.leave_out_until(known);
@@ -221,7 +243,13 @@ impl<'r> Reader<'r> {
             &body[line.start as usize..=line.split as usize],
             line,
         )?;
-        *differences.length_of_run(run_of)? += 1;
+        let run = differences.run_of(run_of)?;
+        // What stands behind another run cannot be put into this one.
+        if run < differences.last_own_run {
+            return None;
+        }
+        differences.last_own_run = run;
+        differences.lengths[run] += 1;
         self.values.push(body, value);
         self.at = line_end + 1;
         Some(())
@@ -251,16 +279,17 @@ impl Differences<'_> {
             text: Vec::new(),
             lengths: runs.iter().map(|(_, run)| run.range().len()).collect(),
             runs,
+            last_own_run: 0,
             parser: None,
         }
     }
 
-    /// The length of the run that this line of the layout is in.
-    fn length_of_run(&mut self, line: usize) -> Option<&mut usize> {
+    /// Where the run of this line of the layout stands among all, in the order of the body.
+    fn run_of(&self, line: usize) -> Option<usize> {
         let behind = self
             .runs
             .partition_point(|(_, run)| run.start as usize <= line);
-        self.lengths.get_mut(behind.checked_sub(1)?)
+        behind.checked_sub(1)
     }
 
     /// Appends a line that the layout has not, given its series and the byte behind it, and its place in the body.
@@ -282,12 +311,18 @@ impl Differences<'_> {
         let mut runs = layout.runs.clone();
         let mut start = 0;
         for ((number, _), length) in self.runs.into_iter().zip(self.lengths) {
-            // A family that has nothing but its samples would not be one without any.
-            if length == 0 && !layout.is_declared(number) {
-                return None;
-            }
             runs[number] = Span::new(start, start + length);
             start += length;
+        }
+        // A family that has nothing but its samples would not be one without any.
+        let is_left = |run: &Run| !run.range().is_empty();
+        let undeclared = layout
+            .families
+            .iter()
+            .filter(|family| !family.is_declared());
+        let mut undeclared = undeclared.flat_map(|family| &runs[family.runs.range()]);
+        if !undeclared.all(is_left) {
+            return None;
         }
         let mut own = Own {
             lines: self.lines,

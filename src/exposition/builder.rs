@@ -28,9 +28,10 @@ pub(super) struct Builder<'b, 'l> {
     pub(super) series: SeriesTable,
     pub(super) samples: u64,
     duplicates_dropped: u64,
-    /// Whether what the body means hangs on more than series and their order: on timestamps, or on a TYPE line for
-    /// which labels are rewritten.
-    hangs_on_more: bool,
+    /// Whether what is written for the body hangs on more than its series and their order: on timestamps, on a TYPE
+    /// line for which labels are rewritten, or on a label without a value, which is left out of lines that are written
+    /// anew.
+    pub(super) hangs_on_more: bool,
     /// Samples of one name that stand together.
     runs: Vec<(NameId, Run)>,
     /// The last TYPE line: it stands until the next. It has no name if no sample can have that name.
@@ -67,7 +68,9 @@ pub(super) struct Series {
     pub(super) labels_hash: u64,
     /// In milliseconds.
     pub(super) timestamp: Option<i64>,
+    /// Without any that has a value.
     pub(super) is_without_labels: bool,
+    pub(super) has_empty_label: bool,
 }
 
 /// Most exporters write more for each sample, with HELP and TYPE lines counted in.
@@ -251,6 +254,7 @@ impl<'b, 'l> Builder<'b, 'l> {
             labels_hash,
             timestamp: milliseconds,
             is_without_labels: sample.labels.is_empty(),
+            has_empty_label: sample.has_empty_label,
         };
         if self.add(line, &series).is_none() {
             self.written_anew.truncate(start);
@@ -300,7 +304,9 @@ impl<'b, 'l> Builder<'b, 'l> {
     /// Counts a sample of the current name, and keeps its line unless it is a duplicate; gives the tag of what is kept.
     pub(super) fn add(&mut self, line: Line, series: &Series) -> Option<u32> {
         self.samples += 1;
-        self.hangs_on_more |= series.timestamp.is_some() || self.current.care.float_label.is_some();
+        self.hangs_on_more |= series.timestamp.is_some()
+            || series.has_empty_label
+            || self.current.care.float_label.is_some();
         let tag = self.tag(series);
         if series.is_without_labels && self.current.is_reported || !self.is_new(line, tag) {
             self.duplicates_dropped += 1;
@@ -373,7 +379,7 @@ fn text_from<'t>(body: &'t [u8], written_anew: &'t [u8], offset: u32) -> &'t [u8
 }
 
 /// Whether two sample lines have the same name, labels and timestamp. The lines start the slices.
-fn same_series(before: &[u8], new: &[u8]) -> bool {
+pub(super) fn same_series(before: &[u8], new: &[u8]) -> bool {
     let (Ok(before), Ok(new)) = (sample_line::read(before, 0), sample_line::read(new, 0)) else {
         return false;
     };

@@ -90,13 +90,6 @@ impl Layout {
         family.help.map(|help| &self.heads[help.range()])
     }
 
-    /// Whether the family of this run has a HELP or TYPE line.
-    pub(super) fn is_declared(&self, run: usize) -> bool {
-        let is_declared = |family: &Family| family.help.is_some() || family.metric_type.is_some();
-        let mut families = self.families.iter();
-        families.any(|family| family.runs.range().contains(&run) && is_declared(family))
-    }
-
     /// Bytes of memory that it takes, about.
     pub(super) fn held_bytes(&self) -> usize {
         self.text.len() + 2 * size_of_val(self.lines.as_slice()) + self.heads.len()

@@ -239,43 +239,77 @@ impl<'p> Merger<'p> {
         if self.parts.is_empty() {
             return pieces;
         }
-        let mut runs = BlockRuns::default();
+        let all: Vec<u32> = (0..offset(self.parts.len())).collect();
+        let mut block = Block::new(self.parts_of_layouts());
         for id in order {
             let family = &self.families[id as usize];
             write_head(&mut pieces, family);
-            runs.set(&by_block[id as usize]);
+            block.set(&by_block[id as usize]);
             let reported = REPORTED.iter().position(|name| *name == family.name);
-            for (number, (part, layout)) in (0..).zip(self.parts.iter().zip(&self.layouts)) {
+            let parts = reported.map_or(&block.parts, |_| &all);
+            for &number in parts {
+                let part = number as usize;
                 if let Some(reported) = reported {
-                    write_reported(&mut pieces, reported, part);
+                    write_reported(&mut pieces, reported, &self.parts[part]);
                 }
-                let Some((exposition, layout)) = layout else {
+                let Some((exposition, layout)) = self.layouts[part] else {
                     continue;
                 };
-                for &run in runs.of(*layout) {
+                for &run in block.runs_of(layout) {
                     pieces.push_run(number, exposition.runs()[run as usize]);
                 }
             }
         }
         pieces
     }
+
+    /// For each layout the parts that have it.
+    fn parts_of_layouts(&self) -> Vec<Vec<u32>> {
+        let mut parts = Vec::new();
+        for (number, layout) in (0..).zip(&self.layouts) {
+            if let Some((_, layout)) = layout {
+                parts.resize_with(parts.len().max(layout + 1), Vec::new);
+                parts[*layout].push(number);
+            }
+        }
+        parts
+    }
 }
 
-/// The samples of one block, by layout.
-#[derive(Default)]
-struct BlockRuns {
+/// Whose samples stand in a block, and which. One for all blocks, so that a block costs no more than its own entries.
+struct Block {
+    /// For each layout the parts that have it.
+    parts_of: Vec<Vec<u32>>,
+    /// Those of the block, in order.
+    parts: Vec<u32>,
+    layouts: Vec<LayoutId>,
     /// Numbers of runs.
     runs: Vec<u32>,
-    /// Where in `runs` those of a layout stand; empty for a layout without any.
+    /// For each layout where in `runs` its own stand; nowhere unless it is one of the block.
     by_layout: Vec<Span>,
 }
 
-impl BlockRuns {
+const NOWHERE: Span = Span { start: 0, end: 0 };
+
+impl Block {
+    fn new(parts_of: Vec<Vec<u32>>) -> Block {
+        Block {
+            by_layout: vec![NOWHERE; parts_of.len()],
+            parts_of,
+            parts: Vec::new(),
+            layouts: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
     /// Forgets the block before. The entries are in the order of layouts; those of the same layout, which are families
     /// of their own there, are woven together in the order of its body.
     fn set(&mut self, entries: &[&Entry<'_>]) {
+        for layout in self.layouts.drain(..) {
+            self.by_layout[layout] = NOWHERE;
+        }
         self.runs.clear();
-        self.by_layout.clear();
+        self.parts.clear();
         for of_layout in entries.chunk_by(|a, b| a.number == b.number) {
             let Entry { number, layout, .. } = of_layout[0];
             let start = self.runs.len();
@@ -284,15 +318,17 @@ impl BlockRuns {
             if of_layout.len() > 1 {
                 self.runs[start..].sort_unstable_by_key(|run| layout.runs[*run as usize].start);
             }
-            self.by_layout.resize(*number, Span { start: 0, end: 0 });
-            self.by_layout.push(Span::new(start, self.runs.len()));
+            self.by_layout[*number] = Span::new(start, self.runs.len());
+            self.layouts.push(*number);
+            self.parts.extend_from_slice(&self.parts_of[*number]);
+        }
+        if self.layouts.len() > 1 {
+            self.parts.sort_unstable();
         }
     }
 
-    fn of(&self, layout: LayoutId) -> &[u32] {
-        self.by_layout
-            .get(layout)
-            .map_or(&[], |runs| &self.runs[runs.range()])
+    fn runs_of(&self, layout: LayoutId) -> &[u32] {
+        &self.runs[self.by_layout[layout].range()]
     }
 }
 

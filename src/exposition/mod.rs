@@ -139,6 +139,13 @@ struct Family {
     runs: Span,
 }
 
+impl Family {
+    /// Whether it has a HELP or TYPE line.
+    fn is_declared(&self) -> bool {
+        self.help.is_some() || self.metric_type.is_some()
+    }
+}
+
 /// Samples that stand behind each other: indexes of the lines of a layout.
 type Run = Span;
 

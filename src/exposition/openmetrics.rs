@@ -243,9 +243,11 @@ impl Reader<'_> {
         let name = name.ok_or_else(|| fault(LineErrorKind::MetricName, start))?;
         let value = self.number(LineErrorKind::Value)?;
         let milliseconds = self.rest()?;
+        let labels_before = labels.len();
         let labels = valid_labels(&name, labels, start)?;
         Ok(SampleLine {
             name,
+            has_empty_label: labels.len() < labels_before,
             labels,
             value,
             timestamp: milliseconds.map(|time| (time.to_string().into_bytes(), time)),

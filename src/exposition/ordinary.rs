@@ -24,6 +24,8 @@ pub(super) struct Ordinary {
     labels_hash: u64,
     /// Whether there is a label that has a value.
     has_labels: bool,
+    /// Whether there is one that has none.
+    has_empty_label: bool,
     /// Where the next line starts.
     pub(super) next: usize,
 }
@@ -82,6 +84,7 @@ impl Parser<'_, '_> {
             timestamp: None,
             labels_hash: 0,
             has_labels: false,
+            has_empty_label: false,
             next: 0,
         };
         let mut blank = name_end;
@@ -137,6 +140,8 @@ impl Parser<'_, '_> {
                 let hash = self.builder.series.hash(&body[start..at]);
                 line.labels_hash = line.labels_hash.wrapping_add(hash);
                 line.has_labels = true;
+            } else {
+                line.has_empty_label = true;
             }
             match body.get(at + 1)? {
                 b',' => at += 2,
@@ -188,6 +193,7 @@ impl Parser<'_, '_> {
             labels_hash: ordinary.labels_hash,
             timestamp: ordinary.timestamp,
             is_without_labels: !ordinary.has_labels,
+            has_empty_label: ordinary.has_empty_label,
         };
         let tag = self.builder.add(line, &series)?;
         Some((line, tag))

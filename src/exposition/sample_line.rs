@@ -17,6 +17,8 @@ pub(super) struct SampleLine {
     pub(super) name: Vec<u8>,
     /// In the order of the line, without those that have no value; every name once.
     pub(super) labels: Vec<Label>,
+    /// Whether there were some without.
+    pub(super) has_empty_label: bool,
     /// Where in the body the value stands.
     pub(super) value: Range<usize>,
     /// The timestamp as it is to be written, and its milliseconds.
@@ -41,9 +43,11 @@ pub(super) fn read(body: &[u8], start: usize) -> Result<SampleLine, Fault> {
         .ok_or_else(|| reader.fault(LineErrorKind::MetricName, start))?;
     let value = reader.value()?;
     let timestamp = reader.timestamp()?;
+    let labels_before = reader.labels.len();
     let labels = valid_labels(&name, reader.labels, start)?;
     Ok(SampleLine {
         name,
+        has_empty_label: labels.len() < labels_before,
         labels,
         value,
         timestamp,

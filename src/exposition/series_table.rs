@@ -39,12 +39,12 @@ impl SeriesTable {
         self.key.hash(bytes)
     }
 
-    /// The offset of the first series with this tag, if there is one.
-    pub(super) fn find(&self, tag: u32) -> Option<u32> {
+    /// The offset of the series with this tag for which `same(offset)` holds, if there is one.
+    pub(super) fn find(&self, tag: u32, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len() - 1;
         let slots = (tag as usize..).map(|at| split(self.slots[at & mask]));
-        let mut found = slots.take_while(|slot| *slot != [0, 0]);
-        found.find_map(|[upper, lower]| (upper == tag).then(|| lower - 1))
+        let mut used = slots.take_while(|slot| *slot != [0, 0]);
+        used.find_map(|[upper, lower]| (upper == tag && same(lower - 1)).then(|| lower - 1))
     }
 
     /// Adds the series unless it is there already, and says whether it was added.

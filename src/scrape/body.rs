@@ -16,6 +16,8 @@ use super::{Phase, Reason, ScrapeError};
 
 /// A declared Content-Length is believed up to here; a longer body grows the buffer as it arrives.
 const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
+/// What a worker keeps for the next body.
+const BUFFER_BYTES_KEPT: usize = 2 << 20;
 /// Room for a body of unknown length, at first.
 const BUFFER_BYTES_MIN: usize = 4 * 1024;
 
@@ -33,11 +35,21 @@ impl BodyBuffer {
         &self.bytes[..self.filled]
     }
 
-    /// The last body, with the memory.
+    /// The last body, in no more memory than it needs.
     pub(super) fn take(&mut self) -> Vec<u8> {
+        if self.bytes.len() > 2 * self.filled + BUFFER_BYTES_MIN {
+            return self.body().to_vec();
+        }
         let mut body = mem::take(&mut self.bytes);
         body.truncate(mem::take(&mut self.filled));
         body
+    }
+
+    /// Gives the memory back that an unusually large body took.
+    pub(super) fn shrink(&mut self) {
+        if self.bytes.len() > BUFFER_BYTES_KEPT {
+            *self = BodyBuffer::default();
+        }
     }
 
     /// Reads to the end, but no more than one byte over the limit.

@@ -14,9 +14,19 @@ const LAYOUTS_MAX: usize = 8;
 /// A layout that has failed so often for each time that it fitted, and once more, is not tried any more.
 const TRIES_MAX: usize = 8;
 
-/// Layouts by the order in which they came.
+/// So many layouts take their turn in a batch: where bodies have little in common, trying costs more than it spares.
+const LAYOUTS_IN_ALL_MAX: usize = 32;
+
+/// The layouts that are tried.
 #[derive(Debug, Default)]
-pub(super) struct Layouts(RwLock<Vec<Arc<Known>>>);
+pub(super) struct Layouts(RwLock<Tried>);
+
+#[derive(Debug, Default)]
+struct Tried {
+    list: Vec<Arc<Known>>,
+    /// Layouts so far, those that were of no use included.
+    in_all: usize,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -54,15 +64,23 @@ impl Layouts {
     }
 
     fn known(&self, labels: &IdentityLabels) -> Vec<Arc<Known>> {
-        let known = self.0.read().expect("no holder of this lock panics");
+        let tried = self.0.read().expect("no holder of this lock panics");
         let is_reusable = |known: &&Arc<Known>| known.layout.is_reusable(labels);
-        known.iter().filter(is_reusable).map(Arc::clone).collect()
+        let known = tried.list.iter().filter(is_reusable);
+        known.map(Arc::clone).collect()
     }
 
     fn add(&self, layout: &Arc<Layout>, labels: &IdentityLabels) {
-        let mut known = self.0.write().expect("no holder of this lock panics");
-        if known.len() < LAYOUTS_MAX && layout.is_reusable(labels) {
-            known.push(Arc::new(Known {
+        let mut tried = self.0.write().expect("no holder of this lock panics");
+        if !layout.is_reusable(labels) || tried.in_all >= LAYOUTS_IN_ALL_MAX {
+            return;
+        }
+        if tried.list.len() >= LAYOUTS_MAX {
+            tried.list.retain(|known| !known.is_in_vain());
+        }
+        if tried.list.len() < LAYOUTS_MAX {
+            tried.in_all += 1;
+            tried.list.push(Arc::new(Known {
                 layout: Arc::clone(layout),
                 fitted: AtomicUsize::new(0),
                 failed: AtomicUsize::new(0),
@@ -72,10 +90,14 @@ impl Layouts {
 }
 
 impl Known {
+    fn is_in_vain(&self) -> bool {
+        let [fitted, failed] = [&self.fitted, &self.failed].map(|n| n.load(Ordering::Relaxed));
+        failed >= TRIES_MAX * (fitted + 1)
+    }
+
     /// As [`Layout::read`], unless that is likely to be in vain.
     fn read(&self, body: &[u8], labels: &IdentityLabels) -> Option<Exposition> {
-        let [fitted, failed] = [&self.fitted, &self.failed].map(|n| n.load(Ordering::Relaxed));
-        if failed >= TRIES_MAX * (fitted + 1) {
+        if self.is_in_vain() {
             return None;
         }
         let read = self.layout.read(body, labels);

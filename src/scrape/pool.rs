@@ -273,6 +273,7 @@ impl Worker {
             };
             let busy = self.telemetry.busy_client_worker();
             let result = self.scrape(batch, &turn, &mut buffer);
+            buffer.shrink();
             drop(busy);
             if batch.hand_in(&turn, result) {
                 keeps = !self.put_back(batch);

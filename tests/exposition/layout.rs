@@ -3,6 +3,7 @@
 
 use super::{merged_text, parse_text};
 use kubernetes_metrics_aggregator::exposition::{Format, IdentityLabels, parse};
+use std::ops::Range;
 
 /// Whether the second body is read with the layout of the first. If so, it says what it says by itself.
 #[track_caller]
@@ -98,6 +99,10 @@ fn many_differences() {
         &body(&mut (0..1000).filter(|n| n % 2 == 1))
     ));
     assert!(!is_read(&first, &body(&mut (1000..2000))));
+    // In a row, as far as they are looked for.
+    let without = |missing: Range<usize>| body(&mut (0..1000).filter(|n| !missing.contains(n)));
+    assert!(is_read(&first, &without(700..850)));
+    assert!(!is_read(&first, &without(300..600)));
 }
 
 #[test]
@@ -186,4 +191,72 @@ fn labels_that_are_rewritten_under_one_type_only() {
         "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n",
         "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1\n",
     ));
+}
+
+#[test]
+fn lines_without_a_name() {
+    for (first, other) in [
+        ("{\"a b\"} 1\n", "{\"a b\"} 1\n 5\n"),
+        (
+            "{\"a b\",c=\"1\"} 1\n",
+            "{\"a b\",c=\"1\"} 1\n{c=\"2\"} 2\n",
+        ),
+        (" a 1\n", " a 1\n 5\n"),
+    ] {
+        assert!(parse_text(other.as_bytes()).is_err());
+        assert!(!is_read(first, other), "{other:?}");
+    }
+}
+
+#[test]
+fn a_name_that_comes_back_behind_the_next_one() {
+    for (first, other) in [
+        ("a 1\nb 2\n", "a 1\nb{x=\"1\"} 3\na{x=\"9\"} 4\nb 2\n"),
+        (
+            "a 1\n# TYPE b gauge\nb 2\n",
+            "a 1\n# TYPE b gauge\nb{x=\"1\"} 3\na{x=\"9\"} 4\nb 2\n",
+        ),
+        (
+            "a 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n",
+            "a 1\n# TYPE h histogram\nh_bucket{le=\"2\"} 1\na{le=\"1\"} 3\nh_bucket{le=\"1\"} 2\n",
+        ),
+        ("ab 1\na_sum{b=\"1\"} 1\n", "a_sum 0\nab{b=\"2\"} 2\n"),
+    ] {
+        assert!(!is_read(first, other), "{other}");
+    }
+}
+
+/// Whether a line is written anew, without such labels, may hang on other lines of its body.
+#[test]
+fn labels_without_a_value() {
+    assert!(!is_read("a{b=\"\"} 1\n", "a{b=\"\"} 2\n"));
+    assert!(!is_read("a{b=\"\",} 1\n", "a{b=\"\",} 2\n"));
+    assert!(!is_read("a{b=\"1\"} 1\n", "a{b=\"1\"} 1\na{b=\"\"} 1\n"));
+    assert!(!is_read(
+        "a{b=\"y,r=\",r=\"1\",d=\"\"} 1\n",
+        "a{b=\"x\",r=\"2\"} 1\na{b=\"y,r=\",r=\"1\",d=\"\"} 1\n",
+    ));
+}
+
+/// Each of these would take many seconds if a part of the known body were gone through for each difference.
+#[test]
+fn large_bodies_with_many_differences() {
+    let samples = |label: &str, numbers: Range<usize>| -> String {
+        let line = |n| format!("a{{{label}=\"{n}\"}} 1\n");
+        numbers.map(line).collect()
+    };
+    let long_name = "l".repeat(2_000_000) + " 1\n";
+    let first = samples("b", 0..20_000) + &long_name;
+    assert!(is_read(
+        &first,
+        &(samples("b", 0..20_000) + &samples("c", 0..4_000) + &long_name)
+    ));
+    let declared = |with_sample: Range<usize>| -> String {
+        let family = |n: usize| {
+            let sample = with_sample.contains(&n).then(|| format!("a{n} 1\n"));
+            format!("# HELP a{n} x\n{}", sample.unwrap_or_default())
+        };
+        (0..50_000).map(family).collect()
+    };
+    assert!(is_read(&declared(0..50_000), &declared(0..45_000)));
 }
