@@ -13,9 +13,9 @@
 //!   request at a time scraped and merged ([`aggregate`]), and gzipped with the help of the threads `gzip` that are
 //!   idle. The connection's own thread sends the answer.
 //! * **Scrapes**: the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]) fetch one target at a time
-//!   ([`scrape::client`]), compare the body with one that has come before ([`exposition::Layout`]) or check it line by line
-//!   ([`exposition::parse()`]), and so know where the identity labels go. What is
-//!   left for the request's thread is to put byte ranges in order ([`exposition::merge`]) and to write them.
+//!   ([`scrape::client`]), compare the body with one that has come before ([`exposition::Layout`]) or check it line by
+//!   line ([`exposition::parse()`]), and so know where the identity labels go. What is left for the request's thread is
+//!   to put byte ranges in order ([`exposition::merge`]) and to write them.
 //!
 //! ```text
 //!  discovery ── Arc<TargetSet> ──→ TargetCache

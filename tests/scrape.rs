@@ -1,5 +1,6 @@
 //! Pods that misbehave: each costs its own `up` and nothing else, within its timeout.
 
+mod alike;
 mod connections;
 mod faults;
 mod order;
