@@ -29,8 +29,8 @@ pub(super) struct Builder<'b, 'l> {
     pub(super) samples: u64,
     duplicates_dropped: u64,
     /// Whether what is written for the body hangs on more than its series and their order: on timestamps, on a TYPE
-    /// line for which labels are rewritten, or on a label without a value, which is left out of lines that are written
-    /// anew.
+    /// line for which labels are rewritten, on a label without a value, which is left out of lines that are written
+    /// anew, or on the first byte of a value: without a blank before it, another one would go on with the name.
     pub(super) hangs_on_more: bool,
     /// Samples of one name that stand together.
     runs: Vec<(NameId, Run)>,
@@ -223,6 +223,7 @@ impl<'b, 'l> Builder<'b, 'l> {
         let labels_hash = self.write_series(&sample.name, &sample.labels);
         let has_brace = self.written_anew.last() == Some(&b'}');
         let split = self.written_anew.len() - usize::from(has_brace);
+        self.hangs_on_more |= !matches!(self.body[sample.value.start - 1], b' ' | b'\t');
         let (timestamp, milliseconds) = sample.timestamp.unzip();
         let out = &mut self.written_anew;
         let value_start = out.len() + 1;

@@ -54,6 +54,16 @@ fn lines_that_are_written_anew() {
 }
 
 #[test]
+fn values_right_behind_the_name() {
+    // Prometheus takes `p-21` for a value of `p`, but `p66` for a name.
+    for first in ["p-21\n", "p+21\n", "p.5\n"] {
+        assert!(!is_read(first, "p66\n"), "{first}");
+    }
+    assert!(!is_read("p{a=\"b\"}1\n", "p{a=\"b\"}2\n"));
+    assert!(is_read("p\t1\n", "p\t2\n"));
+}
+
+#[test]
 fn sample_lines_that_only_one_of_them_has() {
     let first = "# HELP a x\n# TYPE a counter\na{b=\"1\"} 1\na{b=\"2\"} 2\n\
                  # TYPE c gauge\nc 3\n# TYPE d gauge\nd{e=\"1\"} 4\n";
