@@ -9,10 +9,10 @@
 use super::builder::same_series;
 use super::labels::is_metric_start;
 use super::layout::{Layout, Lengths, Line};
-use super::ordinary::number_length;
-use super::parse::Parser;
+use super::ordinary::value_and_timestamp;
+use super::parse::{Parser, is_plain};
 use super::values::Values;
-use super::{Exposition, IdentityLabels, Own, Run, Span, number, offset};
+use super::{Exposition, IdentityLabels, Own, Run, Span, offset};
 use std::sync::Arc;
 
 /// Lines that a body may have more or less than the known one, before it is clear that most lines are the same…
@@ -92,7 +92,7 @@ impl<'r> Reader<'r> {
                 break;
             }
             let start = self.at + between.len();
-            self.at = value_end(self.body, start)?;
+            self.at = value_and_timestamp(self.body, start)?.0;
             self.values.push(self.body, start..self.at);
             self.known_at = line.end as usize;
             self.next += 1;
@@ -209,14 +209,15 @@ impl<'r> Reader<'r> {
             return None;
         }
         let line_end = at + memchr::memchr(b'\n', &body[at..])?;
-        let is_plain = std::str::from_utf8(&body[at..line_end]).is_ok()
-            && memchr::memchr(0, &body[at..line_end]).is_none();
+        if !is_plain(&body[at..line_end]) {
+            return None;
+        }
         let differences = self.differ()?;
         let parser = differences
             .parser
             .get_or_insert_with(|| Parser::of_lines(body, labels, reuse.series.key()));
         parser.at = at;
-        let ordinary = parser.ordinary_line().filter(|_| is_plain)?;
+        let ordinary = parser.ordinary_line()?;
         if ordinary.timestamp.is_some() || ordinary.value.end != line_end {
             return None;
         }
@@ -336,21 +337,4 @@ impl Differences<'_> {
         }
         Some(own)
     }
-}
-
-/// Where the value that starts here ends, with its timestamp if one follows behind a single blank.
-fn value_end(body: &[u8], start: usize) -> Option<usize> {
-    let end = start + number_length(&body[start..])?;
-    let [b' ', digits @ ..] = &body[end..] else {
-        return Some(end);
-    };
-    let length = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    if length == 0 {
-        return Some(end);
-    }
-    number::timestamp(&digits[..length])?;
-    Some(end + 1 + length)
 }

@@ -92,15 +92,10 @@ impl Parser<'_, '_> {
             blank = self.ordinary_labels(name_end + 1, &mut line)?;
         }
         let value = blank + 1;
-        let rest = self.body.get(blank..)?.strip_prefix(b" ")?;
-        let mut end = value + number_length(rest)?;
-        if let [b' ', digits @ ..] = &self.body[end..] {
-            let is_digit = |byte: &&u8| byte.is_ascii_digit();
-            let length = digits.iter().take_while(is_digit).count();
-            line.timestamp = Some(number::timestamp(&digits[..length])?);
-            end += 1 + length;
-        }
+        self.body.get(blank..)?.strip_prefix(b" ")?;
+        let (end, timestamp) = value_and_timestamp(self.body, value)?;
         line.value = value..end;
+        line.timestamp = timestamp;
         line.next = skip_line_end(self.body, end)?;
         Some(line)
     }
@@ -250,8 +245,23 @@ fn equal_bytes(word: u64, byte: u8) -> u64 {
     zeros.wrapping_sub(ONES) & !zeros & (ONES << 7)
 }
 
+/// Where the value that starts here ends, with its timestamp if one follows behind a single blank; and that timestamp.
+pub(super) fn value_and_timestamp(body: &[u8], start: usize) -> Option<(usize, Option<i64>)> {
+    let end = start + number_length(&body[start..])?;
+    let [b' ', digits @ ..] = &body[end..] else {
+        return Some((end, None));
+    };
+    let is_digit = |byte: &&u8| byte.is_ascii_digit();
+    let length = digits.iter().take_while(is_digit).count();
+    if length == 0 {
+        return Some((end, None));
+    }
+    let timestamp = number::timestamp(&digits[..length])?;
+    Some((end + 1 + length, Some(timestamp)))
+}
+
 /// The length of the number that starts here and ends before a blank or a line end.
-pub(super) fn number_length(rest: &[u8]) -> Option<usize> {
+fn number_length(rest: &[u8]) -> Option<usize> {
     if let Some(length) = plain_number_length(rest) {
         return Some(length);
     }

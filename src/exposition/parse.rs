@@ -31,7 +31,7 @@ pub fn parse(
     let mut parser = Parser {
         body: &body,
         at: 0,
-        is_plain: std::str::from_utf8(&body).is_ok() && memchr::memchr(0, &body).is_none(),
+        is_plain: is_plain(&body),
         shape: Shape::default(),
         builder: Builder::new(labels, &body),
     };
@@ -61,11 +61,16 @@ pub(super) struct Parser<'b, 'l> {
     pub(super) body: &'b [u8],
     /// Where the next line starts.
     pub(super) at: usize,
-    /// UTF-8 without NUL bytes: what the fast way needs.
+    /// Of the whole body.
     pub(super) is_plain: bool,
     /// The labels of the last ordinary line.
     pub(super) shape: Shape,
     pub(super) builder: Builder<'b, 'l>,
+}
+
+/// Whether these bytes are UTF-8 without NUL bytes: what the fast way needs.
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok() && memchr::memchr(0, bytes).is_none()
 }
 
 pub(super) fn fault(kind: LineErrorKind, at: usize) -> Fault {

@@ -53,7 +53,12 @@ impl BodyBuffer {
     }
 
     /// Reads to the end, but no more than one byte over the limit.
-    fn fill(&mut self, mut reader: impl Read, expected: usize, limit: usize) -> io::Result<()> {
+    pub(super) fn fill(
+        &mut self,
+        mut reader: impl Read,
+        expected: usize,
+        limit: usize,
+    ) -> io::Result<()> {
         self.filled = 0;
         // One more than expected, so that the end is seen without asking for more memory.
         let mut size = (expected + 1).max(BUFFER_BYTES_MIN);
@@ -148,3 +153,44 @@ impl fmt::Display for CorruptGzip {
 }
 
 impl std::error::Error for CorruptGzip {}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn filled(buffer: &mut BodyBuffer, body: &[u8]) {
+        buffer.fill(body, 0, usize::MAX).unwrap();
+        assert_eq!(buffer.body(), body);
+    }
+
+    #[test]
+    fn a_small_body_keeps_no_memory_of_a_large_one() {
+        let mut buffer = BodyBuffer::default();
+        filled(&mut buffer, &vec![b'x'; 1 << 20]);
+        filled(&mut buffer, b"a 1\n");
+        let body = buffer.take();
+        assert_eq!(body, b"a 1\n");
+        assert!(body.capacity() < 64, "{}", body.capacity());
+    }
+
+    #[test]
+    fn a_large_body_is_taken_without_a_copy() {
+        let mut buffer = BodyBuffer::default();
+        filled(&mut buffer, &vec![b'x'; 1 << 20]);
+        let place = buffer.body().as_ptr();
+        let body = buffer.take();
+        assert_eq!(body.as_ptr(), place);
+        assert_eq!(buffer.body(), b"");
+        filled(&mut buffer, b"a 1\n");
+    }
+
+    #[test]
+    fn the_memory_of_an_unusually_large_body_is_given_back() {
+        let mut buffer = BodyBuffer::default();
+        filled(&mut buffer, &vec![b'x'; BUFFER_BYTES_KEPT + 1]);
+        buffer.shrink();
+        assert_eq!(buffer.bytes.capacity(), 0);
+    }
+}

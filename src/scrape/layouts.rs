@@ -110,3 +110,43 @@ impl Known {
         read
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Whether this body is read with the layout of an earlier one: then it has the same layout.
+    fn is_known(layouts: &Layouts, body: &str) -> bool {
+        let labels = IdentityLabels::default();
+        let before = layouts.known(&labels);
+        let mut buffer = BodyBuffer::default();
+        buffer.fill(body.as_bytes(), 0, body.len()).unwrap();
+        let exposition = layouts.parse(Format::Text, &mut buffer, &labels).unwrap();
+        before
+            .iter()
+            .any(|known| Arc::ptr_eq(&known.layout, exposition.layout()))
+    }
+
+    #[test]
+    fn layouts_that_are_of_no_use_make_room() {
+        let layouts = Layouts::default();
+        // As many as are tried have nothing in common, and so have the next, until they were tried often enough.
+        for number in 0..LAYOUTS_MAX + TRIES_MAX {
+            assert!(!is_known(&layouts, &format!("name_{number} 1\n")));
+        }
+        assert!(!is_known(&layouts, "a 1\n"));
+        assert!(is_known(&layouts, "a 2\n"));
+    }
+
+    #[test]
+    fn bodies_that_have_nothing_in_common_are_soon_left_to_the_parser() {
+        let layouts = Layouts::default();
+        for number in 0..2 * TRIES_MAX * LAYOUTS_IN_ALL_MAX {
+            assert!(!is_known(&layouts, &format!("name_{number} 1\n")));
+        }
+        assert!(!is_known(&layouts, "a 1\n"));
+        assert!(!is_known(&layouts, "a 2\n"));
+    }
+}
