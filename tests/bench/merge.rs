@@ -58,6 +58,11 @@ fn main() {
     if is_wanted("merging") {
         println!("\nthe thread of the request: 500 targets of the mixed page");
         merging(500);
+        println!(
+            "order {FAMILIES} families of one target: {:.1} ms; beside 499 targets of one family: {:.1} ms",
+            ordering_many_families(1) * 1e3,
+            ordering_many_families(500) * 1e3
+        );
     }
 }
 
@@ -221,6 +226,22 @@ fn merging(targets: usize) {
         writing * 1e3,
         output.len() as f64 / writing / 1e9
     );
+}
+
+const FAMILIES: usize = 100_000;
+
+/// The seconds for ordering the families of targets of which one has very many. What it costs must not hang on how many
+/// others there are.
+fn ordering_many_families(targets: usize) -> f64 {
+    let many: String = (0..FAMILIES).map(|n| format!("family_{n} 1\n")).collect();
+    let ordering = |_| {
+        let others = (1..targets).map(|number| part(number, "one 1\n"));
+        let parts: Vec<Part> = [part(0, &many)].into_iter().chain(others).collect();
+        let start = Instant::now();
+        black_box(merge(parts));
+        start.elapsed().as_secs_f64()
+    };
+    median((0..ROUNDS).map(ordering).collect())
 }
 
 /// The seconds that each of the works takes, measured in turns.
