@@ -246,6 +246,7 @@ fn equal_bytes(word: u64, byte: u8) -> u64 {
 }
 
 /// Where the value that starts here ends, with its timestamp if one follows behind a single blank; and that timestamp.
+#[inline]
 pub(super) fn value_and_timestamp(body: &[u8], start: usize) -> Option<(usize, Option<i64>)> {
     let end = start + number_length(&body[start..])?;
     let [b' ', digits @ ..] = &body[end..] else {
