@@ -1,6 +1,6 @@
 //! The program: reads the settings, wires the parts, waits for a signal or a fatal error. No logic of its own.
 
-use std::io::{self, Write};
+use std::io::{self, LineWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -303,6 +303,9 @@ fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
     Aggregator::new(pool, style, Arc::clone(telemetry))
 }
 
+/// Longer lines of the log are written in several pieces.
+const LOG_LINE_BYTES: usize = 8 * 1024;
+
 /// One line an event on stderr, in UTC. Only our own: other crates may log what pods and clients send.
 fn start_logging(config: &Config) -> Result<(), MainError> {
     let log_config = simplelog::ConfigBuilder::new()
@@ -313,7 +316,9 @@ fn start_logging(config: &Config) -> Result<(), MainError> {
         .set_location_level(simplelog::LevelFilter::Off)
         .add_filter_allow_str("kubernetes_metrics_aggregator")
         .build();
-    simplelog::WriteLogger::init(config.log_level, log_config, io::stderr())
+    // Each part of a line is a write of simplelog's; without a buffer they would be some forty system calls.
+    let stderr = LineWriter::with_capacity(LOG_LINE_BYTES, io::stderr());
+    simplelog::WriteLogger::init(config.log_level, log_config, stderr)
         .map_err(|error| MainError::Failed(format!("starting the log: {error}")))?;
     panic::set_hook(Box::new(|info| {
         // The message of a panic may quote what a pod or client sent.

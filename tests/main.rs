@@ -9,6 +9,7 @@
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
 //! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
+//! * `log`: what the built program writes to its log
 //! * `merge`: many bodies in one text
 //! * `own_metrics`: `/-/metrics` against what the program is put through, and against the README
 //! * `pod_lists`: pod lists that follow each other
@@ -35,6 +36,7 @@ mod discovery_faults;
 mod endurance;
 mod exposition;
 mod front;
+mod log;
 mod merge;
 mod own_metrics;
 mod pod_lists;

@@ -388,28 +388,6 @@ fn the_status_page_names_jobs_targets_and_reasons() {
 }
 
 #[test]
-fn a_request_is_one_line_in_the_log() {
-    let down = FakePod::start(Behaviour::Status(404));
-    let (up, _) = one_pod();
-    let file = TempFile::pods(&[
-        pod_at("n", "a", "web", down.address),
-        pod_at("n", "b", "web", up.address),
-    ]);
-    let mut program = Program::with_pods(&file, &[]);
-    let before = program.log().len();
-    program.get("/metrics?job=web");
-    let line = program.wait_for_log("job=");
-    for text in [
-        "targets=2 up=1 down=1 samples=1",
-        "first=\"n/a:",
-        "expected status 200, found 404",
-    ] {
-        assert!(line.contains(text), "no {text:?} in: {line}");
-    }
-    assert_eq!(program.log().len(), before + 1);
-}
-
-#[test]
 fn a_request_whose_client_has_left_stops_costing() {
     let (go, wait) = unbounded();
     let slow = FakePod::start(Behaviour::Wait(wait, SMALL_BODY.to_owned()));
@@ -441,16 +419,6 @@ fn a_request_whose_client_has_left_stops_costing() {
         assert_eq!(next.join().unwrap().text().matches("} 1\n").count(), 3 * 20);
     });
     assert_eq!(slow.requests.try_iter().count(), 0);
-}
-
-#[test]
-fn a_long_job_is_cut_in_the_log() {
-    let (_fake, file) = one_pod();
-    let mut program = Program::with_pods(&file, &[]);
-    let answer = program.get(&format!("/metrics?job=web&job={}", "x".repeat(8000)));
-    assert_eq!(answer.up("web-0"), Some(true));
-    let line = program.wait_for_log("job=\"web,xxx");
-    assert!(line.len() < 500, "{line}");
 }
 
 #[track_caller]

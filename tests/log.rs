@@ -1,0 +1,71 @@
+//! What the built program writes to its log.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::program::{PATIENCE, Program, TempFile, pod_at};
+
+/// Who collects logs reads what one write brings: a line in pieces can be torn apart by those of another process, and
+/// each piece costs a system call.
+#[test]
+fn a_line_is_written_at_once() {
+    // Each write is a datagram.
+    let (log, stderr) = UnixDatagram::pair().unwrap();
+    log.set_read_timeout(Some(PATIENCE)).unwrap();
+    let file = TempFile::pods(&[]);
+    let mut program = Program::command(&[
+        ("LISTEN_ADDRESS", "127.0.0.1:0"),
+        ("POD_LIST_FILE", file.0.to_str().unwrap()),
+    ])
+    .stderr(Stdio::from(OwnedFd::from(stderr)))
+    .spawn()
+    .unwrap();
+    let mut seen = Vec::new();
+    while !seen
+        .iter()
+        .any(|line: &String| line.contains("listening on "))
+    {
+        let mut buffer = [0; 16 * 1024];
+        let length = log.recv(&mut buffer).unwrap();
+        seen.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let is_line = |line: &String| line.starts_with("20") && line.find('\n') == Some(line.len() - 1);
+    assert!(seen.iter().all(is_line), "{seen:?}");
+}
+
+#[test]
+fn a_request_is_one_line_in_the_log() {
+    let down = FakePod::start(Behaviour::Status(404));
+    let up = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[
+        pod_at("n", "a", "web", down.address),
+        pod_at("n", "b", "web", up.address),
+    ]);
+    let mut program = Program::with_pods(&file, &[]);
+    let before = program.log().len();
+    program.get("/metrics?job=web");
+    let line = program.wait_for_log("job=");
+    for text in [
+        "targets=2 up=1 down=1 samples=1",
+        "first=\"n/a:",
+        "expected status 200, found 404",
+    ] {
+        assert!(line.contains(text), "no {text:?} in: {line}");
+    }
+    assert_eq!(program.log().len(), before + 1);
+}
+
+#[test]
+fn a_long_job_is_cut_in_the_log() {
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let mut program = Program::with_pods(&file, &[]);
+    let answer = program.get(&format!("/metrics?job=web&job={}", "x".repeat(8000)));
+    assert_eq!(answer.up("web-0"), Some(true));
+    let line = program.wait_for_log("job=\"web,xxx");
+    assert!(line.len() < 500, "{line}");
+}
