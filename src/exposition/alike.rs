@@ -93,7 +93,7 @@ impl<'r> Reader<'r> {
             }
             let start = self.at + between.len();
             self.at = value_and_timestamp(self.body, start)?.0;
-            self.values.push(self.body, start..self.at);
+            self.values.push(self.body, start..self.at)?;
             self.known_at = line.end as usize;
             self.next += 1;
             if let Some(differences) = &mut self.differences {
@@ -107,7 +107,8 @@ impl<'r> Reader<'r> {
         self.next == self.layout.lines.len() && self.body[self.at..] == self.known[self.known_at..]
     }
 
-    fn finish(self) -> Option<Exposition> {
+    fn finish(mut self) -> Option<Exposition> {
+        self.values.finish();
         let own = match self.differences {
             None => None,
             Some(differences) => Some(differences.finish(self.layout)?),
@@ -251,7 +252,7 @@ impl<'r> Reader<'r> {
         }
         differences.last_own_run = run;
         differences.lengths[run] += 1;
-        self.values.push(body, value);
+        self.values.push(body, value)?;
         self.at = line_end + 1;
         Some(())
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// What is put together at once.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// So many pieces are looked at before they are needed, and so many cache lines of each.
+/// So many pieces are looked at before they are needed.
 const AHEAD: usize = 8;
 const CACHE_LINE_BYTES: usize = 64;
 /// Whole lines are put together, so the last one goes beyond that.
@@ -60,17 +60,6 @@ impl Source {
             .values
             .as_ref()
             .map_or(0, Values::held_bytes)
-    }
-
-    /// Reads a little of the values of the run.
-    fn touch(&self, run: Run) -> u8 {
-        let run = run.range();
-        let (Some(values), false) = (&self.exposition.values, run.is_empty()) else {
-            return 0;
-        };
-        let values = &values.text()[values.range(run)];
-        let lines = values.iter().step_by(CACHE_LINE_BYTES);
-        lines.take(AHEAD).fold(0, |a, b| a ^ b)
     }
 
     /// Appends the lines of these samples until `out` has `limit` bytes; says which one is next.
@@ -269,12 +258,20 @@ impl MergedText {
     }
 
     /// Reads a little of the values of the next pieces. Each of them stands somewhere else in memory, and to wait for
-    /// several at once takes less time than for one after the other.
+    /// several at once takes less time than for one after the other: so first it is read where all of them are, and then
+    /// from each as many bytes, whatever it has, or else the processor would have to wait before it knows how to go on.
     fn touch(&self, piece: usize) {
-        let next = &self.pieces.list[piece..];
-        let first_bytes = next.iter().take(AHEAD).map(|piece| match piece {
-            Piece::Samples { source, run } => self.sources[*source as usize].touch(*run),
-            Piece::Beside(_) => 0,
+        let mut next: [&[u8]; AHEAD] = Default::default();
+        for (piece, next) in self.pieces.list[piece..].iter().zip(&mut next) {
+            if let Piece::Samples { source, run } = piece
+                && let Some(values) = &self.sources[*source as usize].exposition.values
+            {
+                *next = &values.text()[values.start(run.start as usize)..];
+            }
+        }
+        let first_bytes = next.iter().flat_map(|text| {
+            let lines = [0, 1, 2].map(|line| line * CACHE_LINE_BYTES);
+            lines.map(|at| text.get(at).copied().unwrap_or(0))
         });
         black_box(first_bytes.fold(0, |a, b| a ^ b));
     }

@@ -36,6 +36,18 @@ fn values_of_every_length() {
         let body = format!("a {value}\nb {value}.5\nc -{value}\n");
         assert!(is_read("a 1\nb 2\nc 3\n", &body), "{body}");
     }
+    // Longer ones are left to the parser.
+    for (digits, is_short) in [(255, true), (256, false)] {
+        let body = format!("a {}\nb 2\n", "7".repeat(digits));
+        assert_eq!(is_read("a 1\nb 2\n", &body), is_short, "{digits}");
+    }
+    // Where each value starts is found also behind many others.
+    let body = |value: &str| {
+        (0..100)
+            .map(|n| format!("a_{n} {n}{value}\n"))
+            .collect::<String>()
+    };
+    assert!(is_read(&body(""), &body(".125")));
 }
 
 #[test]
