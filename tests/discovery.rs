@@ -289,6 +289,17 @@ fn loud_lines(mark: &str) -> Vec<(Level, String)> {
         .collect()
 }
 
+/// What is said of pods whose port is an escape sequence.
+fn bad_ports(names: &[String]) -> String {
+    let reason = |name: &String| {
+        format!(
+            "{name:?}: label metrics-aggregator.apawel.me/port: \
+             expected a number from 1 to 65535, found \"x\\u{{1b}}[2J\""
+        )
+    };
+    names.iter().map(reason).collect::<Vec<_>>().join("; ")
+}
+
 #[test]
 fn a_refresh_says_one_thing_and_only_news() {
     logs::capture();
@@ -300,9 +311,12 @@ fn a_refresh_says_one_thing_and_only_news() {
     let path = file_with("log-lines", &list_of(&[pod("ns", "p-1", "a", "10.0.0.1")]));
     let running = start_with(&settings(Source::File(path.clone()), &[]));
     running.wait_for_names(&["ns/p-1"]);
-    let bad = [with_port("bad-1", "x\u{1b}[2J"), with_port("bad-2", "y")];
+    let bad: Vec<_> = (10..22)
+        .map(|n| with_port(&format!("bad-{n}"), "x\u{1b}[2J"))
+        .collect();
     replace(&path, &list_of(&bad));
-    running.wait_for_names(&["ns/bad-1", "ns/bad-2"]);
+    let names: Vec<String> = (10..22).map(|n| format!("ns/bad-{n}")).collect();
+    running.wait_for_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let success = running.cache.last_success();
     eventually("another list", || running.cache.last_success() != success);
     let not_json = "]";
@@ -318,20 +332,23 @@ fn a_refresh_says_one_thing_and_only_news() {
 
     let name = path.file_name().unwrap().to_str().unwrap();
     let lines = loud_lines(name);
+    let reasons = bad_ports(&names[..10]);
     let expected = [
         (Level::Info, "pod list: 1 targets in 1 jobs".to_owned()),
         (
             Level::Warn,
-            "pod list: 2 targets in 1 jobs; option that cannot be used: \"ns/bad-1\": label \
-             metrics-aggregator.apawel.me/port: expected a number from 1 to 65535, found \"x\\u{1b}[2J\" \
-             (and 1 more pods)"
-                .to_owned(),
+            format!(
+                "pod list: 12 targets in 1 jobs; option that cannot be used: {reasons} \
+                 (and of 2 more pods, see debug)"
+            ),
         ),
         (
             Level::Warn,
-            format!("pod list: file {path:?}: expected value at line 1 column 1; keeping 2 targets in 1 jobs"),
+            format!(
+                "pod list: file {path:?}: expected value at line 1 column 1; keeping 12 targets in 1 jobs"
+            ),
         ),
-        (Level::Info, "pod list: 2 targets in 1 jobs".to_owned()),
+        (Level::Info, "pod list: 12 targets in 1 jobs".to_owned()),
     ];
     assert_eq!(lines, expected);
 }

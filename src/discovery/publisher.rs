@@ -237,20 +237,23 @@ impl Publisher {
         }
         let (targets, jobs) = self.counts();
         line += &format!("{targets} targets in {jobs} jobs");
-        let mut bad = bad.iter().filter_map(|target| bad_option(target));
-        if let Some(first) = bad.next() {
-            line += &format!("; option that cannot be used: {first}");
-            let more: Vec<String> = bad.collect();
-            if !more.is_empty() {
-                line += &format!(" (and {} more pods)", more.len());
-            }
-            for text in more {
-                debug!("option that cannot be used: {text}");
-            }
+        let bad: Vec<String> = bad.iter().filter_map(|target| bad_option(target)).collect();
+        let (named, more) = bad.split_at(bad.len().min(NAMED_MAX));
+        if !named.is_empty() {
+            line += &format!("; option that cannot be used: {}", named.join("; "));
+        }
+        if !more.is_empty() {
+            line += &format!(" (and of {} more pods, see debug)", more.len());
+        }
+        for text in more {
+            debug!("option that cannot be used: {text}");
         }
         log!(level, "{line}");
     }
 }
+
+/// So many pods with bad options are named in the line of a refresh.
+const NAMED_MAX: usize = 10;
 
 /// Which pod and which option, escaped: a pod list file may hold anything.
 fn bad_option(target: &Target) -> Option<String> {
