@@ -58,8 +58,6 @@ static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
 ));
 /// As Prometheus says how long it waits.
 static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
-/// Kept connections that the other side closed may be found one after the other.
-const ATTEMPTS_MAX: usize = 3;
 
 impl ScrapeClient {
     /// A client without connections. Reads the CA files.
@@ -247,7 +245,7 @@ fn response_header(response: &Response<ureq::Body>, name: &str) -> Option<String
 }
 
 /// Sends the request and reads the head of the answer within `budget`. A connection that was kept and turns out to be
-/// closed is replaced; a new one that fails is not tried again.
+/// closed is replaced by a new one, since others that are kept may be closed too; a new one that fails is not tried again.
 ///
 /// The pod is told `timeout`: one that answers otherwise when there is less time, as an exporter that probes others
 /// does, is not to know of our patience.
@@ -258,11 +256,10 @@ fn get(
     budget: Duration,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
     let start = Instant::now();
-    let mut attempts = 0;
+    let mut needs_new = false;
     loop {
-        attempts += 1;
         let left = timeout.saturating_sub(start.elapsed());
-        connect::start_scrape(start + budget);
+        connect::start_scrape(start + budget, needs_new);
         let mut request = access
             .agent
             .get(&access.url)
@@ -273,7 +270,7 @@ fn get(
         }
         match request.call() {
             Ok(response) => return Ok(response),
-            Err(ureq::Error::Io(_)) if !connect::has_connected() && attempts < ATTEMPTS_MAX => {}
+            Err(ureq::Error::Io(_)) if !connect::has_connected() && !needs_new => needs_new = true,
             Err(error) => {
                 let phase = connect::phase();
                 return Err(ScrapeError {

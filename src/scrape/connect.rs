@@ -33,13 +33,16 @@ thread_local! {
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
     static PHASE: Cell<Phase> = const { Cell::new(Phase::Wait) };
     static CONNECTED: Cell<bool> = const { Cell::new(false) };
+    static NEEDS_NEW: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Forgets the scrape before. Until a connector says otherwise the scrape waits on a kept connection.
+/// Forgets the scrape before. Until a connector says otherwise the scrape waits on a kept connection, unless it
+/// `needs_new` one.
 ///
 /// The deadline is kept here: for a request that has a timeout of its own ureq would read the CAs again when it connects.
-pub(super) fn start_scrape(deadline: Instant) {
+pub(super) fn start_scrape(deadline: Instant, needs_new: bool) {
     DEADLINE.set(Some(deadline));
+    NEEDS_NEW.set(needs_new);
     PHASE.set(Phase::Wait);
     CONNECTED.set(false);
 }
@@ -62,6 +65,11 @@ pub(super) fn left() -> Result<Duration, ureq::Error> {
 /// Whether this thread's scrape opened a connection; else it used a kept one.
 pub(super) fn has_connected() -> bool {
     CONNECTED.get()
+}
+
+/// Whether no kept connection is good enough for this thread's scrape.
+pub(super) fn needs_new_connection() -> bool {
+    NEEDS_NEW.get()
 }
 
 /// An agent for one pod: whatever host the URL names, it connects to this address.

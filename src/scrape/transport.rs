@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::thread::LocalKey;
 use std::time::Duration;
 
-use super::connect::left;
+use super::connect::{left, needs_new_connection};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
@@ -104,6 +104,9 @@ impl Transport for PodTransport {
     fn is_open(&mut self) -> bool {
         if mem::take(&mut self.was_read) {
             return self.buffers.input().is_empty();
+        }
+        if needs_new_connection() {
+            return false;
         }
         let is_silent = |mut stream: &TcpStream| -> io::Result<bool> {
             stream.set_nonblocking(true)?;
@@ -210,5 +213,37 @@ impl Buffers for LentBuffers {
 
     fn can_use_input(&self) -> bool {
         self.progress && self.consumed < self.filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::super::connect::start_scrape;
+    use super::*;
+
+    #[test]
+    fn no_kept_connection_is_taken_where_a_new_one_is_needed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut kept = PodTransport {
+            stream,
+            buffers: LentBuffers::default(),
+            read_timeout: None,
+            write_timeout: None,
+            was_read: false,
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        start_scrape(deadline, false);
+        assert!(kept.is_open());
+        start_scrape(deadline, true);
+        assert!(!kept.is_open());
+        // What was just read from is the new one, and is kept.
+        kept.was_read = true;
+        assert!(kept.is_open());
     }
 }
