@@ -237,16 +237,21 @@ impl Publisher {
         }
         let (targets, jobs) = self.counts();
         line += &format!("{targets} targets in {jobs} jobs");
-        let bad: Vec<String> = bad.iter().filter_map(|target| bad_option(target)).collect();
         let (named, more) = bad.split_at(bad.len().min(NAMED_MAX));
+        let named: Vec<String> = named
+            .iter()
+            .filter_map(|target| bad_option(target))
+            .collect();
         if !named.is_empty() {
             line += &format!("; option that cannot be used: {}", named.join("; "));
         }
         if !more.is_empty() {
             line += &format!(" (and of {} more pods, see debug)", more.len());
         }
-        for text in more {
-            debug!("option that cannot be used: {text}");
+        if log::log_enabled!(Level::Debug) {
+            for text in more.iter().filter_map(|target| bad_option(target)) {
+                debug!("option that cannot be used: {text}");
+            }
         }
         log!(level, "{line}");
     }
