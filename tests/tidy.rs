@@ -51,6 +51,18 @@ fn every_file_says_at_its_top_what_it_is_and_is_short() {
     }
 }
 
+#[test]
+fn a_module_with_children_is_a_folder_with_mod_rs() {
+    for (path, _) in rust_files("src") {
+        let folder = root().join(path.with_extension(""));
+        assert!(
+            !folder.is_dir(),
+            "{}: move it to mod.rs in the folder of its name",
+            path.display()
+        );
+    }
+}
+
 /// Who may import whom; the same table stands in `src/lib.rs`.
 fn allowed_imports() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([

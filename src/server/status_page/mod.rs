@@ -54,18 +54,12 @@ pub(super) fn page(
 
 /// `/-/style.css`.
 pub(super) fn style() -> Answer {
-    file(
-        "text/css; charset=utf-8",
-        include_str!("status_page/style.css"),
-    )
+    file("text/css; charset=utf-8", include_str!("style.css"))
 }
 
 /// `/-/page.js`.
 pub(super) fn script() -> Answer {
-    file(
-        "text/javascript; charset=utf-8",
-        include_str!("status_page/page.js"),
-    )
+    file("text/javascript; charset=utf-8", include_str!("page.js"))
 }
 
 fn file(content_type: &str, text: &str) -> Answer {

@@ -1,6 +1,6 @@
 //! What is scraped: a [`Target`], and the [`TargetSet`] of all targets of a cluster at one moment.
 //!
-//! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery.rs` publishes
+//! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery` publishes
 //! sets of them, everything else only reads them.
 
 mod meta;
