@@ -1,4 +1,6 @@
 //! Bodies as exporters send them: counters, gauges and histograms with HELP and TYPE, about 100 bytes a line.
+//!
+//! Or the page of a real exporter, with other values for each pod: `tests/bench/pages` fetches such pages.
 
 use std::fmt::Write;
 
@@ -26,21 +28,42 @@ pub(crate) enum Series {
     Own,
     /// Every second one has a label value that no other variant has.
     Distinct,
+    /// All are the same, and 3 in 100 lines have a timestamp.
+    Stamped,
+    /// All are the same, every line has a timestamp, and one in three a label without a value: as cAdvisor sends.
+    CAdvisor,
+    /// Every second variant is the next version of the program: one family in four has one label more, one in seven
+    /// another name, and one in five another help text.
+    Rollout,
 }
 
 impl Series {
     /// One in so many series has a label value of its own.
     fn own_part(self) -> Option<usize> {
         match self {
-            Series::Same => None,
             Series::Own => Some(20),
             Series::Distinct => Some(2),
+            _ => None,
         }
     }
 
     /// One in so many is left out.
     fn missing_part(self) -> Option<usize> {
         (self == Series::Own).then_some(50)
+    }
+
+    /// Whether the line of this number has a timestamp.
+    fn is_stamped(self, number: usize) -> bool {
+        match self {
+            Series::Stamped => number % 100 < 3,
+            Series::CAdvisor => true,
+            _ => false,
+        }
+    }
+
+    /// Pods of the next version of the program.
+    fn is_next_version(self, variant: usize) -> bool {
+        self == Series::Rollout && variant % 2 == 1
     }
 }
 
@@ -50,6 +73,8 @@ pub(crate) fn render(series: usize, variant: usize, kind: Series) -> String {
         text: String::with_capacity(series * 110),
         kind,
         variant,
+        more_label: false,
+        more_help: false,
         number: 0,
         left: series,
         // More series make both more families and larger ones.
@@ -60,7 +85,15 @@ pub(crate) fn render(series: usize, variant: usize, kind: Series) -> String {
         if body.left == 0 {
             break;
         }
-        let name = format!("{}_{:02}", SUBSYSTEMS[number % 8], number / 8);
+        let is_next = kind.is_next_version(variant);
+        let suffix = if is_next && number % 7 == 3 {
+            "_v2"
+        } else {
+            ""
+        };
+        let name = format!("{}_{:02}{suffix}", SUBSYSTEMS[number % 8], number / 8);
+        body.more_label = is_next && number % 4 == 1;
+        body.more_help = is_next && number % 5 == 2;
         match number % 4 {
             0 => body.counter(&name),
             1 => body.histogram(&name),
@@ -75,6 +108,9 @@ struct Body {
     text: String,
     kind: Series,
     variant: usize,
+    /// Whether the samples of this family have one label more, and its help text a few words more.
+    more_label: bool,
+    more_help: bool,
     /// Series so far, those that are missing included.
     number: usize,
     /// Series still to write.
@@ -86,8 +122,13 @@ struct Body {
 
 impl Body {
     fn head(&mut self, name: &str, metric_type: &str, help: &str) {
+        let more = if self.more_help {
+            " Since version 2."
+        } else {
+            ""
+        };
         self.write(&format!(
-            "# HELP {name} {help}\n# TYPE {name} {metric_type}\n"
+            "# HELP {name} {help}{more}\n# TYPE {name} {metric_type}\n"
         ));
     }
 
@@ -109,11 +150,20 @@ impl Body {
         }
         let is_own = is_one_in(self.kind.own_part(), self.number);
         self.left -= 1;
+        let is_empty = self.kind == Series::CAdvisor && self.number.is_multiple_of(3);
         let labels = match labels.strip_suffix('}') {
             Some(open) if is_own => format!("{open},worker=\"worker-{:05}\"}}", self.variant),
+            Some(open) if is_empty => format!("{open},image=\"\"}}"),
+            Some(open) if self.more_label => format!("{open},tenant=\"main\"}}"),
             _ => labels.to_owned(),
         };
-        writeln!(self.text, "{name}{labels} {value}").expect("a String takes everything");
+        write!(self.text, "{name}{labels} {value}").expect("a String takes everything");
+        if self.kind.is_stamped(self.number) {
+            // Some minutes of 2025, another one in each variant.
+            let milliseconds = 1_750_000_000_000 + self.variant * 61_007 + self.number % 13;
+            write!(self.text, " {milliseconds}").expect("a String takes everything");
+        }
+        self.text.push('\n');
         self.left > 0
     }
 
@@ -178,6 +228,32 @@ impl Body {
             self.sample(&format!("{name}_count"), &labels, count);
         }
     }
+}
+
+/// The page of a real exporter as another pod of it would send it: digits of values differ, the rest is the same.
+pub(crate) fn vary(page: &str, variant: usize) -> String {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (variant as u64 + 1));
+    let mut text = String::with_capacity(page.len());
+    for line in page.split_inclusive('\n') {
+        let value = line.rfind(['}', ' ']).map_or(0, |at| at + 1);
+        let (series, value) = match line.split_once("} ") {
+            _ if line.starts_with('#') => (line, ""),
+            Some((series, _)) => line.split_at(series.len() + 2),
+            None => line.split_at(value),
+        };
+        text.push_str(series);
+        let is_number = value.trim_end().parse::<f64>().is_ok_and(f64::is_finite);
+        // The first digit stays, and an exponent: the number must not become one that is too large, or empty.
+        let end = value.find(['e', ' ']).unwrap_or(value.len());
+        for (at, digit) in value.char_indices() {
+            if is_number && digit.is_ascii_digit() && at > 0 && at < end {
+                text.push(char::from(b'0' + (random.next() % 10) as u8));
+            } else {
+                text.push(digit);
+            }
+        }
+    }
+    text
 }
 
 /// xorshift64: values only have to differ and to stay the same from run to run.

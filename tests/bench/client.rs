@@ -88,7 +88,7 @@ impl Client {
         let found = self.pods_up_and_samples(answer)?;
         let healthy = workload.pods - workload.hanging;
         let reported = workload.pods * REPORTED_SERIES;
-        let expected = (healthy, healthy * workload.series_per_pod + reported);
+        let expected = (healthy, healthy * workload.series_per_pod()? + reported);
         if found == expected {
             return Ok(());
         }

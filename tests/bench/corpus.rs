@@ -7,6 +7,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("mixed page", vec![mixed_page()]),
         ("histograms", vec![histograms()]),
+        ("cadvisor", vec![cadvisor()]),
         ("1000 tiny pods", (0..1000).map(tiny).collect()),
         ("100000 series", vec![many_series(100_000)]),
         ("escapes", vec![escapes()]),
@@ -72,6 +73,28 @@ fn histograms() -> String {
     let mut page = String::new();
     for n in 0..20 {
         histogram(&mut page, &format!("grpc_server_handling_{n}_seconds"), 30);
+    }
+    page
+}
+
+/// Every line with a timestamp, many labels without a value.
+fn cadvisor() -> String {
+    let mut page = String::new();
+    for n in 0..40 {
+        let name = format!("container_usage_{n}_bytes_total");
+        head(&mut page, &name, "counter");
+        for m in 0..60 {
+            let image = if m % 3 == 0 { "" } else { "registry/app:v1" };
+            let labels = format!(
+                "container=\"c{m}\",id=\"/kubepods/pod{m:032x}\",image=\"{image}\",name=\"\",namespace=\"shop\""
+            );
+            let _ = writeln!(
+                page,
+                "{name}{{{labels}}} {} 17500000{:05}",
+                n * m * 7919,
+                n * m
+            );
+        }
     }
     page
 }

@@ -13,7 +13,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use memchr::memmem;
 
-use crate::body;
 use crate::http::read_head;
 use crate::workload::{Workload, pod_index};
 
@@ -32,9 +31,7 @@ struct Farm {
 
 /// Starts the farm on a free port, and says which.
 pub(crate) fn start(workload: Workload) -> io::Result<SocketAddr> {
-    let bodies = (0..workload.variants())
-        .map(|variant| body::render(workload.series_per_pod, variant, workload.series));
-    let bodies: Vec<String> = bodies.collect();
+    let bodies = workload.bodies()?;
     let gzipped = bodies.iter().filter(|_| workload.gzip_pods);
     let farm = Arc::new(Farm {
         workload,

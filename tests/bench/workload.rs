@@ -1,10 +1,11 @@
 //! What can be measured, by name.
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::body::Series;
+use crate::body::{self, Series};
 use crate::roles::{HANGING_JOB, JOB};
 
 /// Most bodies that differ. The pods after them send the same again, in this order.
@@ -17,8 +18,10 @@ const OWN_VARIANTS_MAX: usize = 500;
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) pods: usize,
-    pub(crate) series_per_pod: usize,
-    pub(crate) series: Series,
+    series_per_pod: usize,
+    series: Series,
+    /// The exporter whose page the pods send instead, with other values each.
+    page: Option<&'static str>,
     /// Threads that scrape: of the server and of the relay alike.
     pub(crate) client_workers: usize,
     /// What a pod waits before it answers.
@@ -42,6 +45,7 @@ const PLAIN: Workload = Workload {
     pods: 100,
     series_per_pod: 1_000,
     series: Series::Same,
+    page: None,
     client_workers: 32,
     latency: Duration::ZERO,
     hanging: 0,
@@ -52,6 +56,12 @@ const PLAIN: Workload = Workload {
     is_row: true,
 };
 
+/// With all the pages that `tests/bench/pages` fetches.
+const REAL: Workload = Workload {
+    quick: false,
+    ..PLAIN
+};
+
 /// Measured in `situation.rs`.
 const SITUATION: Workload = Workload {
     is_row: false,
@@ -59,7 +69,7 @@ const SITUATION: Workload = Workload {
     ..PLAIN
 };
 
-const WORKLOADS: [Workload; 16] = [
+const WORKLOADS: [Workload; 31] = [
     Workload {
         name: "10x100",
         pods: 10,
@@ -99,12 +109,74 @@ const WORKLOADS: [Workload; 16] = [
         ..PLAIN
     },
     Workload {
+        name: "100x1000-stamped",
+        series: Series::Stamped,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-stamped",
+        pods: 500,
+        series: Series::Stamped,
+        ..PLAIN
+    },
+    Workload {
+        name: "1000x1000-stamped",
+        pods: 1_000,
+        series: Series::Stamped,
+        quick: false,
+        ..PLAIN
+    },
+    Workload {
+        name: "50x10000-stamped",
+        pods: 50,
+        series_per_pod: 10_000,
+        series: Series::Stamped,
+        ..PLAIN
+    },
+    Workload {
+        name: "100x1000-cadvisor",
+        series: Series::CAdvisor,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-cadvisor",
+        pods: 500,
+        series: Series::CAdvisor,
+        ..PLAIN
+    },
+    Workload {
+        name: "1000x1000-cadvisor",
+        pods: 1_000,
+        series: Series::CAdvisor,
+        quick: false,
+        ..PLAIN
+    },
+    Workload {
+        name: "50x10000-cadvisor",
+        pods: 50,
+        series_per_pod: 10_000,
+        series: Series::CAdvisor,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-rollout",
+        pods: 500,
+        series: Series::Rollout,
+        ..PLAIN
+    },
+    Workload {
         name: "100x1000-latency20ms",
         latency: Duration::from_millis(20),
         ..PLAIN
     },
     Workload {
         name: "100x1000-gzip",
+        gzip_answer: true,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-gzip",
+        pods: 500,
         gzip_answer: true,
         ..PLAIN
     },
@@ -120,6 +192,31 @@ const WORKLOADS: [Workload; 16] = [
         client_workers: 8,
         quick: false,
         ..PLAIN
+    },
+    Workload {
+        name: "real-node",
+        page: Some("node"),
+        ..REAL
+    },
+    Workload {
+        name: "real-redis",
+        page: Some("redis"),
+        ..REAL
+    },
+    Workload {
+        name: "real-pushgateway",
+        page: Some("pushgateway"),
+        ..REAL
+    },
+    Workload {
+        name: "real-prometheus",
+        page: Some("prometheus"),
+        ..REAL
+    },
+    Workload {
+        name: "real-etcd",
+        page: Some("etcd"),
+        ..REAL
     },
     Workload {
         name: "two-jobs",
@@ -185,10 +282,33 @@ impl Workload {
     /// Bodies that differ from each other.
     pub(crate) fn variants(&self) -> usize {
         let most = match self.series {
-            Series::Same => VARIANTS_MAX,
             Series::Own | Series::Distinct => OWN_VARIANTS_MAX,
+            _ => VARIANTS_MAX,
         };
         self.pods.min(most)
+    }
+
+    /// The bodies of the pods, by variant.
+    pub(crate) fn bodies(&self) -> io::Result<Vec<String>> {
+        let Some(exporter) = self.page else {
+            let render = |variant| body::render(self.series_per_pod, variant, self.series);
+            return Ok((0..self.variants()).map(render).collect());
+        };
+        let page = page(exporter)?;
+        let vary = |variant| body::vary(&page, variant);
+        Ok((0..self.variants()).map(vary).collect())
+    }
+
+    /// The series that each pod sends.
+    pub(crate) fn series_per_pod(&self) -> io::Result<usize> {
+        let Some(exporter) = self.page else {
+            return Ok(self.series_per_pod);
+        };
+        let page = page(exporter)?;
+        let samples = page
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Ok(samples.count())
     }
 
     /// Processes that each keep a connection to every pod.
@@ -201,6 +321,13 @@ impl Workload {
     pub(crate) fn descriptors(&self) -> usize {
         (self.subjects() * self.pods + 64).max(4 * self.pods)
     }
+}
+
+/// The page of a real exporter, where `tests/bench/pages` has put it.
+fn page(exporter: &str) -> io::Result<String> {
+    let path = format!("{}/target/pages/{exporter}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&path)
+        .map_err(|error| io::Error::other(format!("{path}: {error}; run tests/bench/pages first")))
 }
 
 /// Pods on one /24 of [`pod_ip`].
