@@ -146,16 +146,18 @@ fn errors_are_one_line_that_says_what_to_do() {
 fn a_request_body_is_refused() {
     let (fake, file) = one_pod();
     let program = Program::with_pods(&file, &[]);
-    for header in [("Content-Length", "5"), ("Transfer-Encoding", "chunked")] {
+    for (header, body) in [
+        ("Content-Length: 5", "01234"),
+        ("Transfer-Encoding: chunked", "1\r\nx\r\n0\r\n\r\n"),
+    ] {
         let mut stream = TcpStream::connect(program.address).unwrap();
         let request = format!(
-            "GET /metrics?job=web HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}: {}\r\n\r\n0\r\n\r\n",
-            header.0, header.1
+            "GET /metrics?job=web HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 413");
+        assert_eq!(&answer, b"HTTP/1.1 413", "{header}");
     }
     assert!(fake.requests.is_empty());
 }

@@ -16,14 +16,13 @@ use kubernetes_metrics_aggregator::telemetry::{FrontEvent, Telemetry};
 use super::program::PATIENCE;
 
 /// The names that an echoed answer shows, if the request has them.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 7] = [
     "Accept",
     "Accept-Encoding",
     "Authorization",
     "Cookie",
     "Host",
     "User-Agent",
-    "X-Front-Request",
     "X-Prometheus-Scrape-Timeout-Seconds",
 ];
 

@@ -1,5 +1,8 @@
 //! One request head: its end in a buffer, its rules, and how it is written again for tiny_http. Pure.
 //!
+//! A chunked body without content, which some proxies add to a GET, belongs to its head here: it is read to its end
+//! and dropped, within the same limits. Any other body is refused.
+//!
 //! Stricter than RFC 9112 has to be: what two parsers could read in two ways is refused, so that nothing that passes
 //! here means something else to the parser behind. Only the headers of [`FORWARDED`] go on; above all,
 //! `Authorization` does not.
@@ -43,6 +46,7 @@ pub struct Head {
     pub(super) authorization: Authorization,
     /// Whether the client may send another request on the connection.
     pub keep_alive: bool,
+    is_chunked: bool,
 }
 
 /// What has come from a client and is not yet taken as a request.
@@ -53,6 +57,8 @@ pub struct HeadBuffer {
     seen: usize,
     /// One empty line before a request is passed over (RFC 9112, section 2.2), not more.
     passed_empty_line: bool,
+    /// A head whose chunked body has not ended yet.
+    awaits_body: Option<Head>,
 }
 
 impl HeadBuffer {
@@ -64,14 +70,29 @@ impl HeadBuffer {
     /// Whether nothing of a next request has come.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.awaits_body.is_none()
     }
 
-    /// Takes the next request out, or answers `None` while it is not all there.
+    /// Takes the next request out, or returns `None` while it is not all there.
     ///
     /// # Errors
     /// The first rule that is broken, as soon as that can be told; nothing more can be taken then.
     pub fn take(&mut self) -> Result<Option<Head>, Refusal> {
+        let head = match self.awaits_body.take() {
+            Some(head) => head,
+            None => match self.take_head()? {
+                Some(head) => head,
+                None => return Ok(None),
+            },
+        };
+        if head.is_chunked && !self.take_empty_body()? {
+            self.awaits_body = Some(head);
+            return Ok(None);
+        }
+        Ok(Some(head))
+    }
+
+    fn take_head(&mut self) -> Result<Option<Head>, Refusal> {
         if self.bytes.starts_with(b"\r\n") && !self.passed_empty_line {
             self.bytes.drain(..2);
             self.passed_empty_line = true;
@@ -80,47 +101,88 @@ impl HeadBuffer {
         if self.bytes.starts_with(b"\r\n") {
             return Err(Refusal::RequestLine);
         }
-        let Some(length) = end(&self.bytes, self.seen)? else {
-            self.seen = self.bytes.len();
-            return Ok(None);
+        let end = self.find_end();
+        let is_one_line = self.bytes.len() > REQUEST_LINE_BYTES_MAX && !self.bytes.contains(&b'\n');
+        let length = match end {
+            Ok(None) | Err(Refusal::HeadTooLarge) if is_one_line => {
+                return Err(Refusal::TargetTooLong);
+            }
+            Ok(None) => return Ok(None),
+            Ok(Some(length)) => length,
+            Err(refusal) => return Err(refusal),
         };
         let head = parse(&self.bytes[..length])?;
-        self.bytes.drain(..length);
-        self.seen = 0;
+        self.remove(length);
         self.passed_empty_line = false;
         Ok(Some(head))
     }
+
+    /// Takes out a chunked body of no bytes: the last chunk, its extensions and the trailers. Returns whether it was
+    /// all there.
+    fn take_empty_body(&mut self) -> Result<bool, Refusal> {
+        if !starts_like_last_chunk(&self.bytes) {
+            return Err(Refusal::Body);
+        }
+        let Some(length) = self.find_end()? else {
+            return Ok(false);
+        };
+        let lines = lines(&self.bytes[..length]).skip(1);
+        for (index, trailer) in lines.enumerate() {
+            if index == HEADERS_MAX {
+                return Err(Refusal::TooManyHeaders);
+            }
+            header_line(trailer)?;
+        }
+        self.remove(length);
+        Ok(true)
+    }
+
+    /// Looks for the first empty line; returns the length of everything up to its end.
+    fn find_end(&mut self) -> Result<Option<usize>, Refusal> {
+        for at in self.seen..self.bytes.len().min(HEAD_BYTES_MAX) {
+            let before = &self.bytes[..at];
+            if before.ends_with(b"\r") != (self.bytes[at] == b'\n') {
+                return Err(Refusal::LineEnd);
+            }
+            match self.bytes[at] {
+                b'\n' if before.ends_with(b"\r\n\r") => return Ok(Some(at + 1)),
+                b'\n' | b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
+                _ => return Err(Refusal::ControlByte),
+            }
+        }
+        self.seen = self.bytes.len();
+        if self.seen >= HEAD_BYTES_MAX {
+            return Err(Refusal::HeadTooLarge);
+        }
+        Ok(None)
+    }
+
+    fn remove(&mut self, length: usize) {
+        self.bytes.drain(..length);
+        self.seen = 0;
+    }
 }
 
-/// Looks for the end of the head at the start of `bytes`, of which the first `seen` are known to hold none; answers
-/// the length of the head with its empty line.
-fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
-    for at in seen..bytes.len().min(HEAD_BYTES_MAX) {
-        let after_cr = at > 0 && bytes[at - 1] == b'\r';
-        if after_cr != (bytes[at] == b'\n') {
-            return Err(Refusal::LineEnd);
-        }
-        match bytes[at] {
-            b'\n' if bytes[..at].ends_with(b"\r\n\r") => return Ok(Some(at + 1)),
-            b'\n' | b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
-            _ => return Err(Refusal::ControlByte),
-        }
-    }
-    if bytes.len() > REQUEST_LINE_BYTES_MAX && !bytes.contains(&b'\n') {
-        return Err(Refusal::TargetTooLong);
-    }
-    if bytes.len() >= HEAD_BYTES_MAX {
-        return Err(Refusal::HeadTooLarge);
-    }
-    Ok(None)
+/// Whether a chunked body that starts so may have no content (RFC 9112, section 7.1): zeros, then blanks, then the end
+/// of the line or an extension, as far as the bytes go.
+fn starts_like_last_chunk(bytes: &[u8]) -> bool {
+    let after_zeros = bytes.iter().skip_while(|byte| **byte == b'0');
+    let mut rest = after_zeros.skip_while(|byte| matches!(byte, b' ' | b'\t'));
+    let is_zero = matches!(rest.next(), None | Some(b'\r' | b'\n' | b';'));
+    is_zero && matches!(bytes.first(), None | Some(b'0'))
 }
 
-/// Reads a head whose end was found by [`end`].
-fn parse(head: &[u8]) -> Result<Head, Refusal> {
-    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(Refusal::Truncated)?;
-    let mut lines = lines
+/// The lines of a head or of a body's end, without the empty line.
+fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = block.strip_suffix(b"\r\n\r\n").unwrap_or(block);
+    lines
         .split(|&byte| byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Reads a head, with its empty line.
+fn parse(head: &[u8]) -> Result<Head, Refusal> {
+    let mut lines = lines(head);
     let (method, target, version) = request_line(lines.next().unwrap_or_default())?;
     let mut facts = Facts::default();
     let mut headers = Vec::new();
@@ -146,8 +208,9 @@ fn parse(head: &[u8]) -> Result<Head, Refusal> {
         method: method.to_owned(),
         target: target.to_owned(),
         headers,
-        authorization: facts.authorization,
         keep_alive: version == Version::Http11 && !facts.close,
+        is_chunked: facts.is_chunked(version)?,
+        authorization: facts.authorization,
     })
 }
 
@@ -231,6 +294,9 @@ fn header_line(line: &[u8]) -> Result<(&str, &[u8]), Refusal> {
 struct Facts {
     hosts: usize,
     close: bool,
+    has_length: bool,
+    expects: bool,
+    chunked: usize,
     authorization: Authorization,
 }
 
@@ -248,12 +314,17 @@ impl Facts {
             if value.iter().any(|&digit| digit != b'0') {
                 return Err(Refusal::Body);
             }
+            self.has_length = true;
         } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
-            return Err(Refusal::Body);
+            if !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Refusal::Body);
+            }
+            self.chunked += 1;
         } else if name.eq_ignore_ascii_case("Expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Refusal::Expect);
             }
+            self.expects = true;
         } else if name.eq_ignore_ascii_case("Connection") {
             let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
             self.close |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
@@ -261,6 +332,22 @@ impl Facts {
             self.authorization.push(value);
         }
         Ok(())
+    }
+
+    /// Whether a chunked body follows. Where two parsers could disagree on its end, or the client waits to be told to
+    /// send its content, it is refused.
+    fn is_chunked(&self, version: Version) -> Result<bool, Refusal> {
+        if self.chunked == 0 {
+            return Ok(false);
+        }
+        let is_clear = self.chunked == 1 && !self.has_length && version == Version::Http11;
+        if !is_clear {
+            return Err(Refusal::ContentLength);
+        }
+        if self.expects {
+            return Err(Refusal::Body);
+        }
+        Ok(true)
     }
 }
 

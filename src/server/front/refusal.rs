@@ -19,7 +19,7 @@ pub enum Refusal {
     HeaderLine,
     /// 400: HTTP/1.1 without `Host`, or `Host` twice or malformed.
     Host,
-    /// 400: a `Content-Length` that is no number.
+    /// 400: a `Content-Length` that is no number, or a body whose end could be read in two ways.
     ContentLength,
     /// 400: plain HTTP where TLS is spoken.
     PlainHttp,
@@ -106,7 +106,7 @@ impl Refusal {
             Refusal::RequestLine => "expected a first line such as GET /metrics?job=NAME HTTP/1.1",
             Refusal::HeaderLine => "expected header lines such as Accept: text/plain, not folded",
             Refusal::Host => "name the host, once: Host: NAME or Host: NAME:PORT",
-            Refusal::ContentLength => "Content-Length has to be one number; leave it out",
+            Refusal::ContentLength => "Content-Length has to be one number, alone; leave it out",
             Refusal::PlainHttp => "this port speaks TLS: use https://",
             Refusal::Token => "send the right token: Authorization: Bearer TOKEN",
             Refusal::Certificate => "present a client certificate (TLS_CLIENT_CA_FILE)",
