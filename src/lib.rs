@@ -80,7 +80,7 @@
 //!   scrape, as they do in a merged answer.
 //! * *Why is a job of which no pod is left 404 and not an empty 200?* Prometheus then shows the target as down,
 //!   which is what someone who mistyped the job has to see. With several jobs in one request, those that exist are
-//!   answered.
+//!   answered. Whoever knows that a job may have no pods says `absent=ok`.
 
 pub mod aggregate;
 pub mod config;

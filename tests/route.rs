@@ -14,6 +14,7 @@ fn check(url: &str, expected: Result<&[&str], RequestError>) {
     let expected = expected.map(|jobs| Route::Metrics {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
         shard: None,
+        absent_ok: false,
     });
     assert_eq!(route("GET", url), expected, "{url}");
 }
@@ -179,6 +180,31 @@ fn shards() {
             "{bad}"
         );
     }
+}
+
+#[test]
+fn jobs_that_may_have_no_pods() {
+    for (url, expected) in [
+        ("/metrics?job=a&absent=ok", true),
+        ("/metrics?absent=%6fk&job=a", true),
+        ("/metrics%3Fjob=a&absent=ok", true),
+        ("/metrics%3Fjob=a?absent=ok", true),
+        ("/metrics?job=a&absents=ok", false),
+    ] {
+        let Ok(Route::Metrics { absent_ok, .. }) = route("GET", url) else {
+            panic!("{url}");
+        };
+        assert_eq!(absent_ok, expected, "{url}");
+    }
+    for bad in ["", "OK", "true", "ok "] {
+        assert_eq!(
+            route("GET", &format!("/metrics?job=a&absent={bad}")),
+            Err(RequestError::BadAbsent(bad.to_owned())),
+            "{bad}"
+        );
+    }
+    // It makes no job right that would be wrong without.
+    check("/metrics?absent=ok", Err(RequestError::NoJob));
 }
 
 #[test]

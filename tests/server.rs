@@ -89,6 +89,44 @@ fn several_jobs_in_one_request() {
     );
 }
 
+/// A job that is scaled to zero or runs now and then: direct, Prometheus has no target, and nothing is down.
+#[test]
+fn a_job_that_may_have_no_pods_is_an_empty_text() {
+    let (fake, file) = one_pod();
+    let program = Program::with_pods(&file, &[]);
+    for url in [
+        "/metrics?job=gone&absent=ok",
+        "/metrics%3Fjob=gone&absent=ok",
+        "/metrics?job=gone&job=lost&absent=ok",
+        "/metrics?job=gone&shard=2/3&absent=ok",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = program.request(method, url, &[]);
+            assert_eq!((answer.status, answer.text()), (200, ""), "{method} {url}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("text/plain; version=0.0.4; charset=utf-8"),
+                "{method} {url}"
+            );
+            assert_eq!(answer.header("content-length"), Some("0"), "{method} {url}");
+        }
+    }
+    assert!(fake.requests.is_empty());
+    let refused = program.get("/metrics?job=gone");
+    assert_eq!(refused.status, 404);
+    assert!(refused.text().contains("&absent=ok"), "{}", refused.text());
+    // Those that have pods are there as ever.
+    for url in [
+        "/metrics?job=gone&job=web&absent=ok",
+        "/metrics?job=web&absent=ok&shard=1/1",
+    ] {
+        assert_eq!(program.get(url).up("web-0"), Some(true), "{url}");
+    }
+    // Whether it has pods is not known before the first list.
+    let early = Program::start(&[("POD_LIST_FILE", "/no/such/file")]);
+    assert_eq!(early.get("/metrics?job=gone&absent=ok").status, 503);
+}
+
 #[test]
 fn errors_are_one_line_that_says_what_to_do() {
     let (_fake, file) = one_pod();

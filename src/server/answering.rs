@@ -26,6 +26,7 @@ pub(super) struct ScrapeRequest {
     pub(super) request: FrontRequest,
     pub(super) jobs: Vec<String>,
     pub(super) shard: Option<Shard>,
+    pub(super) absent_ok: bool,
     pub(super) deadline: Option<Instant>,
     /// When it was put into the queue.
     pub(super) since: Instant,
@@ -145,9 +146,11 @@ impl Answering {
             return Err(RequestError::WaitedTooLong);
         }
         let set = snapshot(&self.sources.cache)?;
-        let mut targets = set
-            .select(&asked.jobs)
-            .ok_or_else(|| RequestError::UnknownJob(asked.jobs.join(", ")))?;
+        let mut targets = match set.select(&asked.jobs) {
+            Some(targets) => targets,
+            None if asked.absent_ok => Vec::new(),
+            None => return Err(RequestError::UnknownJob(asked.jobs.join(", "))),
+        };
         let mut name = format!("job={}", shown(&asked.jobs.join(",")));
         if let Some(shard) = asked.shard {
             targets.retain(|target| shard.contains(&target.uid));

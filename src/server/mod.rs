@@ -230,11 +230,19 @@ impl Router {
     fn route(&self, request: FrontRequest) {
         let answering = &self.answering;
         match read_request(&request, answering.settings.scrape_timeout_offset) {
-            Ok((Route::Metrics { jobs, shard }, deadline)) => {
+            Ok((
+                Route::Metrics {
+                    jobs,
+                    shard,
+                    absent_ok,
+                },
+                deadline,
+            )) => {
                 let queued = ScrapeRequest {
                     request,
                     jobs,
                     shard,
+                    absent_ok,
                     deadline,
                     since: Instant::now(),
                 };

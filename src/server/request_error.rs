@@ -19,6 +19,8 @@ pub enum RequestError {
     NoTarget,
     /// 400: a value of `shard` as found.
     BadShard(String),
+    /// 400: a value of `absent` as found.
+    BadAbsent(String),
     /// 400: a value of `shards` as found.
     BadShards(String),
     /// 400: nothing says under which address this server is known.
@@ -57,6 +59,7 @@ impl RequestError {
             | RequestError::BadTimeout(_)
             | RequestError::NoTarget
             | RequestError::BadShard(_)
+            | RequestError::BadAbsent(_)
             | RequestError::BadShards(_)
             | RequestError::NoAddress => 400,
             RequestError::UnknownPath
@@ -75,7 +78,9 @@ impl RequestError {
     /// The path that was asked for, as far as the error alone tells, as it is counted.
     pub(super) fn path(&self) -> &'static str {
         match self {
-            RequestError::NoJob | RequestError::BadShard(_) => "/metrics",
+            RequestError::NoJob | RequestError::BadShard(_) | RequestError::BadAbsent(_) => {
+                "/metrics"
+            }
             RequestError::NoTarget => "/probe",
             RequestError::BadShards(_) => "/sd/jobs",
             _ => "other",
@@ -108,6 +113,11 @@ impl fmt::Display for RequestError {
                 "shard: expected i/n with 1 <= i <= n <= {SHARDS_MAX}, such as 2/3, found {}",
                 shown(value)
             ),
+            RequestError::BadAbsent(value) => write!(
+                f,
+                "absent: expected ok, which makes a job without pods an empty text, found {}",
+                shown(value)
+            ),
             RequestError::BadShards(value) => write!(
                 f,
                 "shards: expected a number from 1 to {SHARDS_MAX}, found {}",
@@ -119,7 +129,7 @@ impl fmt::Display for RequestError {
             RequestError::UnknownPath => f.write_str("no such path; / lists what there is"),
             RequestError::UnknownJob(jobs) => write!(
                 f,
-                "no pod has the label metrics-aggregator.apawel.me/job-name with the value {}; / lists the jobs",
+                "no pod has the label metrics-aggregator.apawel.me/job-name with the value {}; / lists the jobs, and &absent=ok makes one without pods an empty text",
                 shown(jobs)
             ),
             RequestError::UnknownTarget(name) => write!(

@@ -14,6 +14,8 @@ pub enum Route {
         jobs: Vec<String>,
         /// Only these of the jobs' targets.
         shard: Option<Shard>,
+        /// Whether jobs that no pod has are an empty text rather than an error.
+        absent_ok: bool,
     },
     /// One target as it is, by its name; it need not exist.
     Probe {
@@ -153,7 +155,16 @@ fn metrics(query: &Query<'_>) -> Result<Route, RequestError> {
         Some(text) => Some(Shard::parse(&text).ok_or(RequestError::BadShard(text))?),
         None => None,
     };
-    Ok(Route::Metrics { jobs, shard })
+    let absent_ok = match query.first("absent")? {
+        Some(text) if text == "ok" => true,
+        Some(text) => return Err(RequestError::BadAbsent(text)),
+        None => false,
+    };
+    Ok(Route::Metrics {
+        jobs,
+        shard,
+        absent_ok,
+    })
 }
 
 fn sd_jobs(query: &Query<'_>) -> Result<Route, RequestError> {

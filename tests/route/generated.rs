@@ -76,13 +76,13 @@ proptest! {
         let jobs: Vec<String> = jobs.into_iter().filter(|job| !job.is_empty()).collect();
         let encoded: Vec<String> = jobs.iter().map(|job| format!("job={}", percent_encode(job))).collect();
         let url = format!("/metrics?{}", encoded.join("&"));
-        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics { jobs, shard: None }));
+        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics { jobs, shard: None, absent_ok: false }));
     }
 
     #[test]
     fn a_whole_url_in_the_path_means_the_same(job in "[^&=+%?\\p{C}]{1,20}") {
         // As Prometheus escapes a path.
         let url = format!("/metrics%3Fjob={}", percent_encode(&job));
-        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics { jobs: vec![job], shard: None }));
+        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics { jobs: vec![job], shard: None, absent_ok: false }));
     }
 }
