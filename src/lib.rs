@@ -42,7 +42,8 @@
 //! | [`server`] | HTTP: routes, workers, answers | `aggregate`, `discovery`, `exposition`, `target`, `telemetry` |
 //! | [`demo`] | `--demo`: what a cluster would provide, on loopback | nothing of ours |
 //!
-//! `main.rs` sees all and wires them. `tests/tidy.rs` holds this table against the code.
+//! `main.rs` sees all and wires them; its log and signals are in `logging.rs` and `signals.rs`. `tests/tidy.rs` holds
+//! this table against the code.
 //!
 //! # Invariants
 //!

@@ -1,13 +1,16 @@
-//! The program: reads the settings, wires the parts, waits for a signal or a fatal error. No logic of its own.
+//! The program: reads the settings, wires the parts, waits for a signal or a fatal error.
 
-use std::io::{self, LineWriter, Write};
+mod logging;
+mod signals;
+
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::{env, fmt, fs, panic, thread};
+use std::{env, fmt, fs};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, bounded, select};
 use kubernetes_metrics_aggregator::aggregate::Aggregator;
 use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help};
 use kubernetes_metrics_aggregator::demo::Demo;
@@ -22,8 +25,6 @@ use kubernetes_metrics_aggregator::server::front::{FrontError, FrontSettings, Li
 use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, front};
 use kubernetes_metrics_aggregator::target::PodLabelStyle;
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 const USAGE: &str = "\
 Scrapes the pods of a job inside a Kubernetes cluster when asked, and answers with one merged Prometheus text.
@@ -195,20 +196,23 @@ fn serve(config: &Config) -> Result<(), MainError> {
 struct Running {
     server: Server,
     discovery: Discovery,
-    ended: Receiver<Result<i32, String>>,
+    signals: Receiver<i32>,
+    /// Why the server cannot go on by itself.
+    failed: Receiver<String>,
 }
 
 impl Running {
     fn start(config: &Config) -> Result<Running, MainError> {
         let source = source(config)?;
-        start_logging(config)?;
+        logging::start(config.log_level)
+            .map_err(|error| MainError::Failed(format!("starting the log: {error}")))?;
         log::info!(
             "version {} {}",
             env!("CARGO_PKG_VERSION"),
             config.effective(" ")
         );
-        let (end, ended) = bounded(4);
-        watch_signals(end.clone())?;
+        let signals = signals::watch().map_err(|error| MainError::Io("handling signals", error))?;
+        let (server_failed, failed) = bounded(1);
         let listener = front::bind(config.listen_address)
             .map_err(|error| MainError::Listen(config.listen_address, error))?;
         let telemetry = Arc::new(Telemetry::default());
@@ -237,19 +241,29 @@ impl Running {
             advertise_address: config.advertise_address.clone(),
             is_tls: config.tls_cert_file.is_some(),
         };
-        let server = Server::start(listener, front_settings(config), settings, sources, &end)
-            .map_err(MainError::Front)?;
+        let server = Server::start(
+            listener,
+            front_settings(config),
+            settings,
+            sources,
+            &server_failed,
+        )
+        .map_err(MainError::Front)?;
         log::info!("listening on {}", server.address());
         Ok(Running {
             server,
             discovery,
-            ended,
+            signals,
+            failed,
         })
     }
 
     fn wait(self) -> Result<(), MainError> {
         let end = select! {
-            recv(self.ended) -> end => end.unwrap_or_else(|_| Err("every thread has ended".to_owned())),
+            recv(self.signals) -> signal => signal.map_err(|_| "the signal thread has ended".to_owned()),
+            recv(self.failed) -> reason => {
+                Err(reason.unwrap_or_else(|_| "every thread of the server has ended".to_owned()))
+            }
             recv(self.discovery.ended()) -> _ => Err("the discovery thread has ended, the log has more".to_owned()),
         };
         if let Ok(signal) = end {
@@ -301,54 +315,4 @@ fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
     });
     let pool = ScrapePool::start(config.client_workers, &Arc::new(client), style, telemetry);
     Aggregator::new(pool, style, Arc::clone(telemetry))
-}
-
-/// Longer lines of the log are written in several pieces.
-const LOG_LINE_BYTES: usize = 8 * 1024;
-
-/// One line an event on stderr, in UTC. Only our own: other crates may log what pods and clients send.
-fn start_logging(config: &Config) -> Result<(), MainError> {
-    let log_config = simplelog::ConfigBuilder::new()
-        .set_time_format_rfc3339()
-        .set_thread_level(simplelog::LevelFilter::Error)
-        .set_thread_mode(simplelog::ThreadLogMode::Names)
-        .set_target_level(simplelog::LevelFilter::Off)
-        .set_location_level(simplelog::LevelFilter::Off)
-        .add_filter_allow_str("kubernetes_metrics_aggregator")
-        .build();
-    // Each part of a line is a write of simplelog's; without a buffer they would be some forty system calls.
-    let stderr = LineWriter::with_capacity(LOG_LINE_BYTES, io::stderr());
-    simplelog::WriteLogger::init(config.log_level, log_config, stderr)
-        .map_err(|error| MainError::Failed(format!("starting the log: {error}")))?;
-    panic::set_hook(Box::new(|info| {
-        // The message of a panic may quote what a pod or client sent.
-        let message: String = info
-            .payload_as_str()
-            .unwrap_or("")
-            .chars()
-            .take(200)
-            .collect();
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        log::error!(
-            "panic in thread {:?} at {place}: {message:?}",
-            thread::current().name().unwrap_or("")
-        );
-    }));
-    Ok(())
-}
-
-fn watch_signals(end: Sender<Result<i32, String>>) -> Result<(), MainError> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])
-        .map_err(|error| MainError::Io("handling signals", error))?;
-    let forward = move || {
-        for signal in signals.forever() {
-            // A signal more than there is room for changes nothing.
-            let _ = end.try_send(Ok(signal));
-        }
-    };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(forward)
-        .map_err(|error| MainError::Io("starting the signal thread", error))?;
-    Ok(())
 }

@@ -93,7 +93,7 @@ impl fmt::Debug for Server {
 impl Server {
     /// Serves on the listener.
     ///
-    /// `failed` gets an `Err` with the reason if the server cannot go on by itself; the process should then end.
+    /// `failed` gets the reason if the server cannot go on by itself; the process should then end.
     ///
     /// # Errors
     /// A certificate, key or token file is not right, or a thread cannot be started.
@@ -102,7 +102,7 @@ impl Server {
         front: FrontSettings,
         settings: ServerSettings,
         sources: Sources,
-        failed: &Sender<Result<i32, String>>,
+        failed: &Sender<String>,
     ) -> Result<Server, FrontError> {
         let address = listener.local_addr().map_err(FrontError::Start)?;
         let gzip = Gzip::start().map_err(FrontError::Start)?;
@@ -126,7 +126,7 @@ impl Server {
         address: SocketAddr,
         requests: &Arc<Requests>,
         answering: Answering,
-        failed: &Sender<Result<i32, String>>,
+        failed: &Sender<String>,
     ) -> io::Result<Server> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (queue, waiting) = bounded(answering.settings.waiting_requests_max);
@@ -211,7 +211,7 @@ struct Router {
     answering: Arc<Answering>,
     queue: Sender<ScrapeRequest>,
     pages: Sender<Page>,
-    failed: Sender<Result<i32, String>>,
+    failed: Sender<String>,
 }
 
 impl Router {
@@ -223,7 +223,7 @@ impl Router {
             // One message is enough for all routers.
             let _ = self
                 .failed
-                .try_send(Err("no more requests can be read".to_owned()));
+                .try_send("no more requests can be read".to_owned());
         }
     }
 
