@@ -222,7 +222,8 @@ impl Exporter {
             Exporter::Down => String::new(),
         };
         format!(
-            "{page}# HELP process_uptime_seconds Time since the start.\n# TYPE process_uptime_seconds gauge\nprocess_uptime_seconds {:.3}\n",
+            "{page}# HELP process_uptime_seconds Time since the start.\n\
+             # TYPE process_uptime_seconds gauge\nprocess_uptime_seconds {:.3}\n",
             up.as_secs_f64()
         )
     }

@@ -235,7 +235,8 @@ fn what_a_refusal_says() {
     // A well-formed line with wrong names counts as scraped.
     check_error(
         b"a 1\na{b=\"c\",b=\"d\"} 2\n",
-        "line 2: expected every label name once, found \"a{b=\\\"c\\\",b=\\\"d\\\"}\" in \"a{b=\\\"c\\\",b=\\\"d\\\"} 2\"",
+        "line 2: expected every label name once, found \"a{b=\\\"c\\\",b=\\\"d\\\"}\" \
+         in \"a{b=\\\"c\\\",b=\\\"d\\\"} 2\"",
         2,
     );
 }

@@ -301,7 +301,10 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
     for n in 0..500 {
         assert!(client.answer().starts_with(&format!("200 GET /{n}\n")));
     }
-    client.send(b"HEAD /bytes/5 HTTP/1.1\r\nHost: h\r\n\r\nGET /bytes/3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    client.send(
+        b"HEAD /bytes/5 HTTP/1.1\r\nHost: h\r\n\r\n\
+          GET /bytes/3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    );
     let rest = client.rest();
     assert!(rest.ends_with("Connection: close\r\n\r\nxxx"), "{rest}");
     assert_eq!(

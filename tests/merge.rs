@@ -109,7 +109,8 @@ fn samples_keep_the_order_of_their_body() {
 fn parts_of_a_histogram_or_summary_stand_in_its_block() {
     check(
         &[
-            "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\nh_count_total 5\nh_bucket{le=\"+Inf\",a=\"b\"} 1\n",
+            "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\nh_count_total 5\n\
+             h_bucket{le=\"+Inf\",a=\"b\"} 1\n",
         ],
         &[
             "# TYPE h histogram",

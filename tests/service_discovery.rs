@@ -116,7 +116,10 @@ fn every_target_is_there_and_can_be_probed() {
 fn the_address_is_the_one_that_the_scraper_used_or_the_one_that_is_set() {
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);
     let first = |program: &Program| discovered(&program.get("/sd/jobs"))[0].clone();
-    let labels = |authority: &str| json!({"__metrics_path__": "/metrics", "__param_job": "web", "job": "web", "instance": authority});
+    let labels = |authority: &str| {
+        let job = "web";
+        json!({"__metrics_path__": "/metrics", "__param_job": job, "job": job, "instance": authority})
+    };
     let program = Program::with_pods(&file, &[]);
     assert_eq!(
         first(&program),

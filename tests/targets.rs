@@ -39,7 +39,8 @@ fn pods_with_the_labels_of_the_readme() {
         &[
             "memcached somenamespace/memcached-db-54c6dc7658-9zlwq 10.244.137.60 10.244.137.60:9150/metrics 5s",
             "memcached someothernamespace/memcached-db-7788765cbb-clrqg 10.244.142.192 10.244.142.192:9150/metrics 5s",
-            "memcached someothernamespace/memcached-session-69b5fdf649-zx8lg 10.244.134.119 10.244.134.119:9150/metrics 5s",
+            "memcached someothernamespace/memcached-session-69b5fdf649-zx8lg \
+             10.244.134.119 10.244.134.119:9150/metrics 5s",
             "web somenamespace/web-5d9c7b7f6-abcde 10.244.137.61 10.244.137.61:80/metrics 5s",
         ],
     );
@@ -91,10 +92,13 @@ fn several_targets_in_one_pod() {
             "multi ns/envoy-1 10.1.0.51 pod_port=8080 10.1.0.51:8080/metrics 5s",
             "multi ns/envoy-1 10.1.0.51 pod_port=9200 10.1.0.51:9200/metrics 5s",
             "multi ns/same-port-twice-1 10.1.0.52 annotation metrics-aggregator.apawel.me/scrape-targets: \
-             expected at most 100 different ports with paths, like 8080:/metrics,9100:/stats, found \"8080:/a,8080:/b\"",
-            "multi ns/bad-timeout-1 10.1.0.53 pod_port=8080 annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
+             expected at most 100 different ports with paths, like 8080:/metrics,9100:/stats, \
+             found \"8080:/a,8080:/b\"",
+            "multi ns/bad-timeout-1 10.1.0.53 pod_port=8080 \
+             annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
              expected seconds over 0, at most 300, like 5 or 0.5, found \"5s\"",
-            "multi ns/bad-timeout-1 10.1.0.53 pod_port=8081 annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
+            "multi ns/bad-timeout-1 10.1.0.53 pod_port=8081 \
+             annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
              expected seconds over 0, at most 300, like 5 or 0.5, found \"5s\"",
             "multi ns/bad-port-1 10.1.0.54 label metrics-aggregator.apawel.me/port: \
              expected a number from 1 to 65535, found \"http\"",

@@ -1,10 +1,12 @@
 //! The layout and the documents, held against the code.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kubernetes_metrics_aggregator::config::settings;
+use kubernetes_metrics_aggregator::kubernetes::{JOB_NAME_KEY, KEY_PREFIX, OPTIONS};
+
+mod imports;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -51,6 +53,38 @@ fn every_file_says_at_its_top_what_it_is_and_is_short() {
     }
 }
 
+/// Files of which single lines are still longer. None may be added.
+const KNOWN_LONG_LINES: [&str; 15] = [
+    "src/exposition/alike.rs",
+    "src/exposition/merged_text.rs",
+    "src/exposition/mod.rs",
+    "src/exposition/ordinary.rs",
+    "src/exposition/parse.rs",
+    "src/kubernetes/known_pods.rs",
+    "src/kubernetes/mod.rs",
+    "src/scrape/batch/mod.rs",
+    "src/scrape/client.rs",
+    "src/scrape/connect.rs",
+    "src/scrape/encoding.rs",
+    "src/scrape/error.rs",
+    "src/scrape/mod.rs",
+    "src/server/front/connections.rs",
+    "src/server/route.rs",
+];
+
+#[test]
+fn no_line_is_longer_than_120_columns() {
+    for (path, text) in [rust_files("src"), rust_files("tests")].concat() {
+        let path = path.to_str().unwrap();
+        for (number, line) in (1..).zip(text.lines()) {
+            assert!(
+                line.chars().count() <= 120 || KNOWN_LONG_LINES.contains(&path),
+                "{path}:{number}: longer than 120 columns"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_module_with_children_is_a_folder_with_mod_rs() {
     for (path, _) in rust_files("src") {
@@ -60,69 +94,6 @@ fn a_module_with_children_is_a_folder_with_mod_rs() {
             "{}: move it to mod.rs in the folder of its name",
             path.display()
         );
-    }
-}
-
-/// Who may import whom; the same table stands in `src/lib.rs`.
-fn allowed_imports() -> BTreeMap<&'static str, &'static [&'static str]> {
-    BTreeMap::from([
-        ("config", &[][..]),
-        ("target", &[]),
-        ("keyed_hash", &[]),
-        ("exposition", &["keyed_hash"]),
-        ("telemetry", &[]),
-        ("demo", &[]),
-        ("kubernetes", &["keyed_hash", "target"]),
-        ("discovery", &["kubernetes", "target", "telemetry"]),
-        ("scrape", &["exposition", "target", "telemetry"]),
-        (
-            "aggregate",
-            &["scrape", "exposition", "target", "telemetry"],
-        ),
-        (
-            "server",
-            &[
-                "aggregate",
-                "discovery",
-                "exposition",
-                "target",
-                "telemetry",
-            ],
-        ),
-    ])
-}
-
-#[test]
-fn rooms_import_only_what_they_may() {
-    let may = allowed_imports();
-    for (path, text) in rust_files("src") {
-        let room = path
-            .components()
-            .nth(1)
-            .unwrap()
-            .as_os_str()
-            .to_str()
-            .unwrap()
-            .trim_end_matches(".rs");
-        let Some(allowed) = may.get(room) else {
-            assert!(
-                ["main", "lib", "logging", "signals"].contains(&room),
-                "a room without a row: {room}"
-            );
-            continue;
-        };
-        for line in code(&text) {
-            for import in line.split("crate::").skip(1) {
-                let name: String = import
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect();
-                let known = !may.contains_key(name.as_str())
-                    || name == room
-                    || allowed.contains(&name.as_str());
-                assert!(known, "{}: {room} must not import {name}", path.display());
-            }
-        }
     }
 }
 
@@ -167,16 +138,8 @@ fn the_readme_has_every_setting_with_its_default() {
 #[test]
 fn every_key_of_a_pod_is_in_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    for key in [
-        "job-name",
-        "endpoint",
-        "port",
-        "scrape-timeout-seconds",
-        "tls-enabled",
-        "tls-verify",
-        "tls-server-name",
-        "scrape-targets",
-    ] {
+    let job_name = JOB_NAME_KEY.strip_prefix(KEY_PREFIX).unwrap();
+    for key in OPTIONS.into_iter().chain([job_name.trim_matches('/')]) {
         assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
     }
 }

@@ -98,7 +98,8 @@ impl Aggregator {
     /// Scrapes the targets, which have to be in the order of answers, and merges what they send.
     ///
     /// Ends when all have answered or failed, or else so long before `deadline` that the answer can be sent by then; a
-    /// target that is not done is `up 0`. `None` as soon as `is_wanted` says no: targets that have not been scraped by then are not scraped.
+    /// target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that have not been
+    /// scraped by then are not scraped.
     pub fn scrape(
         &self,
         set: &TargetSet,

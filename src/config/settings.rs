@@ -118,7 +118,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "SCRAPE_TOKEN_FILE",
         default: "",
         expected: "the path of a file, and SCRAPE_TOKEN_NAMESPACES with it",
-        help: "bearer token for pods, sent only over TLS with a checked certificate and only to SCRAPE_TOKEN_NAMESPACES",
+        help: "bearer token for pods of SCRAPE_TOKEN_NAMESPACES, sent only over TLS with a checked certificate",
         read: |config, value| {
             set(
                 &mut config.scrape_token_file,
@@ -174,7 +174,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "AUTH_TOKEN_FILE",
         default: "",
         expected: "the path of a file",
-        help: "bearer token that scrapers have to send, except for /-/healthy and /-/ready; of several, one a line, any. Read again when it changes",
+        help: "bearer token that scrapers have to send, except for /-/healthy and /-/ready; one a line, any of them. \
+               Read again when it changes",
         read: |config, value| {
             set(
                 &mut config.auth_token_file,

@@ -15,6 +15,8 @@ pub mod url;
 pub mod watch;
 mod window;
 
+pub use options::OPTIONS;
+
 /// What stands before the `/` in the key of every label and annotation that this program reads.
 pub const KEY_PREFIX: &str = "metrics-aggregator.apawel.me";
 

@@ -21,6 +21,18 @@ const TLS_ENABLED: &str = "tls-enabled";
 const TLS_SERVER_NAME: &str = "tls-server-name";
 const TLS_VERIFY: &str = "tls-verify";
 
+/// The option of every label and annotation that is read beside the job's name, without [`KEY_PREFIX`]; for the test
+/// that holds the README against the program.
+pub const OPTIONS: [&str; 7] = [
+    ENDPOINT,
+    PORT,
+    SCRAPE_TARGETS,
+    SCRAPE_TIMEOUT_SECONDS,
+    TLS_ENABLED,
+    TLS_SERVER_NAME,
+    TLS_VERIFY,
+];
+
 const DEFAULT_PORT: u16 = 80;
 const DEFAULT_PATH: &str = "/metrics";
 const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -39,8 +39,10 @@ pub(crate) fn json(pod: &Pod) -> String {
     } = pod;
     let mut text = format!(
         "{{\"metadata\":{{\"name\":\"worker-{number:05}\",\"namespace\":\"ns-{}\",\"uid\":\"uid-{number:05}\",\
-         \"resourceVersion\":\"{version}\",\"labels\":{{\"{JOB_NAME_KEY}\":\"{job}\",\"pod-template-hash\":\"7d9f8b6c5d\"}},\
-         \"annotations\":{{\"note\":\"{version}\",\"metrics-aggregator.apawel.me/port\":\"{port}\"}},\"managedFields\":[",
+         \"resourceVersion\":\"{version}\",\
+         \"labels\":{{\"{JOB_NAME_KEY}\":\"{job}\",\"pod-template-hash\":\"7d9f8b6c5d\"}},\
+         \"annotations\":{{\"note\":\"{version}\",\"metrics-aggregator.apawel.me/port\":\"{port}\"}},\
+         \"managedFields\":[",
         number % 20,
     );
     // 8 to 20 kB, the most of it in managed fields, environment and conditions.
@@ -49,7 +51,8 @@ pub(crate) fn json(pod: &Pod) -> String {
         // Writing into a String does not fail, here and below.
         let _ = write!(
             text,
-            "{comma}{{\"manager\":\"kubelet\",\"operation\":\"Update\",\"apiVersion\":\"v1\",\"time\":\"2026-01-01T00:00:{:02}Z\",\
+            "{comma}{{\"manager\":\"kubelet\",\"operation\":\"Update\",\"apiVersion\":\"v1\",\
+             \"time\":\"2026-01-01T00:00:{:02}Z\",\
              \"fieldsType\":\"FieldsV1\",\"fieldsV1\":{{\"f:status\":{{\"f:conditions\":{{\"k:{field}\":{{}}}}}}}}}}",
             field % 60
         );
@@ -64,7 +67,8 @@ pub(crate) fn json(pod: &Pod) -> String {
     }
     let _ = write!(
         text,
-        "]}}]}},\"status\":{{\"phase\":\"Running\",\"podIP\":\"{ip}\",\"conditions\":[{{\"type\":\"Ready\",\"status\":\"True\"}}]}}}}",
+        "]}}]}},\"status\":{{\"phase\":\"Running\",\"podIP\":\"{ip}\",\
+         \"conditions\":[{{\"type\":\"Ready\",\"status\":\"True\"}}]}}}}",
     );
     text
 }

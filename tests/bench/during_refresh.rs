@@ -85,7 +85,8 @@ fn render(mut times: [Vec<Duration>; 4]) -> String {
         "a refresh of another program",
         "a process that reads the list and drops it",
     ];
-    let mut table = "| meanwhile | requests | median, ms | p99, ms | longest, ms | median to nothing else | p99 to it |\n\
+    let mut table = "| meanwhile | requests | median, ms | p99, ms | longest, ms \
+                     | median to nothing else | p99 to it |\n\
                      |---|---|---|---|---|---|---|\n"
         .to_owned();
     let mut quiet = None;

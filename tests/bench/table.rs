@@ -89,7 +89,8 @@ pub(crate) fn note(figures: &Figures) -> Option<String> {
         let longest = *figures.subjects.last()?.walls.last()?;
         write!(
             note,
-            "{name}: {} pods hang, all others are in each answer, the latest after {:.2} s; {} of {} were in the very first",
+            "{name}: {} pods hang, all others are in each answer, the latest after {:.2} s; \
+             {} of {} were in the very first",
             figures.workload.hanging,
             longest.as_secs_f64(),
             figures.first_up,

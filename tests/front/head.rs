@@ -137,7 +137,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), size in 1..50_usize) {
+    fn any_bytes_are_read_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        size in 1..50_usize,
+    ) {
         prop_assert_eq!(take(&bytes).is_ok(), take_in_pieces(&bytes, size).is_ok());
     }
 

@@ -1,5 +1,5 @@
-//! A fake API server: pod lists and watches over TLS on a real socket, as strict as the real one about token, selector and pages,
-//! with a script of faults.
+//! A fake API server: pod lists and watches over TLS on a real socket, as strict as the real one about token, selector
+//! and pages, with a script of faults.
 //!
 //! It answers as the real one does (`Status` objects, gzip, keep-alive) and hands every request to the test. It never
 //! answers early or late: whoever waits, waits for [`FakeApi::next_request`].

@@ -146,7 +146,8 @@ impl State {
             }
         };
         if self.forbidden.iter().any(|name| name == namespace) {
-            let message = "pods is forbidden: User \"system:serviceaccount:m:aggregator\" cannot list resource \"pods\"";
+            let message = "pods is forbidden: User \"system:serviceaccount:m:aggregator\" \
+                           cannot list resource \"pods\"";
             return Err(status(403, message, ""));
         }
         if let Err(message) = check_parameters(request) {

@@ -56,7 +56,8 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
     writeln!(
         page,
         "<header><h1><a href=\"/\">Kubernetes metrics aggregator</a> <small>{}</small></h1>\n\
-         <nav><a href=\"/sd/jobs\">/sd/jobs</a> <a href=\"/sd/pods\">/sd/pods</a> <a href=\"/-/metrics\">/-/metrics</a> \
+         <nav><a href=\"/sd/jobs\">/sd/jobs</a> <a href=\"/sd/pods\">/sd/pods</a> \
+         <a href=\"/-/metrics\">/-/metrics</a> \
          <a href=\"/-/healthy\">/-/healthy</a> <a href=\"/-/ready\">/-/ready</a></nav></header>\n<main>",
         env!("CARGO_PKG_VERSION")
     )?;
@@ -145,7 +146,8 @@ fn job_row(page: &mut String, job: &Job<'_>) -> fmt::Result {
     writeln!(
         page,
         "<tr><td><a href=\"/?job={query}\">{}</a></td><td class=\"n\">{}</td><td class=\"n\">{up}</td>\
-         <td class=\"n\">{down_link}</td><td class=\"n\">{unknown}</td><td><a href=\"/metrics?job={query}\">text</a></td></tr>",
+         <td class=\"n\">{down_link}</td><td class=\"n\">{unknown}</td>\
+         <td><a href=\"/metrics?job={query}\">text</a></td></tr>",
         Escaped(job.name),
         up + down + unknown
     )
@@ -166,7 +168,8 @@ fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
     writeln!(
         page,
         "<div class=\"scroll\"><table class=\"targets\"><thead><tr><th>state</th><th>target</th><th>job</th><th>IP</th>\
-         <th class=\"n\">seconds</th><th class=\"n\">samples</th><th class=\"n\">bytes</th><th class=\"n\">when</th></tr></thead><tbody>"
+         <th class=\"n\">seconds</th><th class=\"n\">samples</th><th class=\"n\">bytes</th>\
+         <th class=\"n\">when</th></tr></thead><tbody>"
     )?;
     for row in shown.take(PAGE_TARGETS) {
         target_row(page, row)?;
@@ -279,12 +282,22 @@ fn prometheus(page: &mut String, view: &View<'_>) -> fmt::Result {
     let (scheme, authority) = (address.scheme(), Escaped(&address.authority));
     writeln!(
         page,
-        "<section><h2>For Prometheus</h2>\n<p>Each pod a target of its own, with Prometheus' own <code>up</code>; pods are \
-         followed as they come and go:</p>\n<pre>scrape_configs:\n  - job_name: kubernetes-pods\n    http_sd_configs:\n      \
-         - url: {scheme}://{authority}/sd/pods\n        refresh_interval: 10s</pre>\n\
-         <p>Or one target for each job, all its pods in one answer:</p>\n<pre>scrape_configs:\n  - job_name: kubernetes-jobs\n    \
-         honor_labels: true\n    http_sd_configs:\n      - url: {scheme}://{authority}/sd/jobs\n        refresh_interval: 10s</pre>\n\
-         </section>\n</main>"
+        r#"<section><h2>For Prometheus</h2>
+<p>Each pod is a target of its own, with Prometheus' own <code>up</code>; pods are followed as they come and go:</p>
+<pre>scrape_configs:
+  - job_name: kubernetes-pods
+    http_sd_configs:
+      - url: {scheme}://{authority}/sd/pods
+        refresh_interval: 10s</pre>
+<p>Or one target for each job, with all its pods in one response:</p>
+<pre>scrape_configs:
+  - job_name: kubernetes-jobs
+    honor_labels: true
+    http_sd_configs:
+      - url: {scheme}://{authority}/sd/jobs
+        refresh_interval: 10s</pre>
+</section>
+</main>"#
     )
 }
 

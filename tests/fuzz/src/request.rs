@@ -3,8 +3,8 @@
 use kubernetes_metrics_aggregator::server::front::{Head, HeadBuffer, Refusal};
 use kubernetes_metrics_aggregator::server::route::{Route, route};
 
-/// A head is the same in one piece and byte by byte; written again for tiny_http it means the same; and what it asks for
-/// is routed or refused in one short line.
+/// A head is the same in one piece and byte by byte; written again for tiny_http it means the same; and what it asks
+/// for is routed or refused in one short line.
 ///
 /// # Panics
 /// Where that is not so.
