@@ -33,7 +33,8 @@ fn main() {
         "parse: validate, group, find where labels go; whole: parse, merge, write with labels"
     );
     println!(
-        "known: ns a sample of a body whose lines are all known but for their values; half: of which every second one is"
+        "known: ns a sample of a body whose lines are all known but for their values; half: of which every second \
+         one is"
     );
     println!(
         "{:<16}{:>8}{:>9}{:>12}{:>9}{:>11}{:>9}{:>9}{:>11}{:>9}{:>9}{:>9}",
@@ -151,7 +152,7 @@ fn parsing(name: &str, bodies: &[String]) {
     );
 }
 
-/// The seconds for bodies of which the lines are known but for their values, and for bodies of which every second sample
+/// The seconds for bodies of which the lines are known but for their values, and for those of which every second sample
 /// has another series than what is known.
 fn known(bodies: &[String], labels: &[IdentityLabels]) -> [f64; 2] {
     let others: Vec<String> = bodies.iter().map(|body| half_different(body)).collect();
