@@ -232,19 +232,10 @@ impl Running {
             aggregator: aggregator(config, &telemetry),
             telemetry,
         };
-        let settings = ServerSettings {
-            workers: config.server_workers,
-            waiting_requests_max: config.waiting_requests_max,
-            gzip_level: config.gzip_level,
-            scrape_timeout_offset: config.scrape_timeout_offset,
-            client_workers: config.client_workers,
-            advertise_address: config.advertise_address.clone(),
-            is_tls: config.tls_cert_file.is_some(),
-        };
         let server = Server::start(
             listener,
             front_settings(config),
-            settings,
+            server_settings(config),
             sources,
             &server_failed,
         )
@@ -273,6 +264,18 @@ impl Running {
         self.discovery.stop();
         end.map(|_| log::info!("stopped"))
             .map_err(MainError::Failed)
+    }
+}
+
+fn server_settings(config: &Config) -> ServerSettings {
+    ServerSettings {
+        workers: config.server_workers,
+        waiting_requests_max: config.waiting_requests_max,
+        gzip_level: config.gzip_level,
+        scrape_timeout_offset: config.scrape_timeout_offset,
+        client_workers: config.client_workers,
+        advertise_address: config.advertise_address.clone(),
+        is_tls: config.tls_cert_file.is_some(),
     }
 }
 

@@ -132,7 +132,11 @@ fn parts_of_a_histogram_or_summary_stand_in_its_block() {
             "s_bucket{i=\"0\"} 3",
         ],
     );
-    // Wherever the TYPE line stands, and also if there is one for the part.
+}
+
+#[test]
+fn a_part_may_have_a_type_line_of_its_own() {
+    // Wherever the line of the histogram stands.
     check(
         &["h_sum 1\n# TYPE h_sum counter\n# TYPE h histogram\nh_sum{a=\"b\"} 2\n"],
         &[
