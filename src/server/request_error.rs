@@ -129,7 +129,8 @@ impl fmt::Display for RequestError {
             RequestError::UnknownPath => f.write_str("no such path; / lists what there is"),
             RequestError::UnknownJob(jobs) => write!(
                 f,
-                "no pod has the label metrics-aggregator.apawel.me/job-name with the value {}; / lists the jobs, and &absent=ok makes one without pods an empty text",
+                "no pod has the label metrics-aggregator.apawel.me/job-name with the value {}; / lists the \
+                jobs, and &absent=ok makes one without pods an empty text",
                 shown(jobs)
             ),
             RequestError::UnknownTarget(name) => write!(
