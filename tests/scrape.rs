@@ -2,6 +2,7 @@
 
 mod alike;
 mod connections;
+mod encodings;
 mod faults;
 mod order;
 
@@ -196,14 +197,6 @@ fn gzip_that_breaks_off_or_is_none() {
     check_raw(
         with_headers("Content-Encoding: gzip\r\nContent-Length: 4\r\n", b"a 1\n"),
         "body: ",
-    );
-}
-
-#[test]
-fn an_encoding_that_was_not_asked_for() {
-    check_raw(
-        with_headers("Content-Encoding: br\r\nContent-Length: 4\r\n", b"a 1\n"),
-        "body: expected gzip",
     );
 }
 

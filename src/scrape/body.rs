@@ -116,7 +116,7 @@ pub(super) fn read(
 
 fn reason(error: io::Error, budget: Duration) -> Reason {
     match error.downcast::<CorruptGzip>() {
-        Ok(corrupt) => Reason::Encoding(format!("gzip that is corrupt: {}", brief(&corrupt.0))),
+        Ok(corrupt) => Reason::Gzip(brief(&corrupt.0)),
         Err(error) => super::client::reason(Phase::Body, ureq::Error::from(error), budget),
     }
 }

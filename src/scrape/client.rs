@@ -76,7 +76,8 @@ impl ScrapeClient {
     /// and the last byte of the body.
     ///
     /// # Errors
-    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text.
+    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text. Of `Content-Encoding`
+    /// only `gzip` means anything.
     pub(super) fn scrape(
         &self,
         target: &Target,
@@ -92,18 +93,10 @@ impl ScrapeClient {
             (header::ACCEPT_ENCODING, encoding.clone()),
         ];
         let (response, budget) = self.get(target, (&access, options), time, wants)?;
-        let is_gzip = match response.headers().get("content-encoding") {
-            None => false,
-            Some(encoding) if encoding == "identity" => false,
-            Some(encoding) if encoding == "gzip" => true,
-            Some(encoding) => {
-                let encoding = brief(&format!("{encoding:?}"));
-                return Err(ScrapeError {
-                    phase: Phase::Body,
-                    reason: Reason::Encoding(encoding),
-                });
-            }
-        };
+        // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types and
+        // `none` there; what is compressed in another way is no text, and its first line says so.
+        let encoding = response.headers().get(header::CONTENT_ENCODING);
+        let is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");
         let content_type = response_header(&response, "content-type");
         let limit = self.body_bytes_max;
         body::read(response.into_body(), is_gzip, limit, budget, body)?;

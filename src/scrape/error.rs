@@ -76,8 +76,8 @@ pub enum Reason {
     Http(String),
     /// The status is not 200; redirects are not followed.
     Status(u16),
-    /// The body is of an encoding that was not asked for, or cannot be decompressed.
-    Encoding(String),
+    /// The body is declared as gzip and cannot be decompressed.
+    Gzip(String),
     /// The body is over `MAX_BODY_BYTES`.
     BodyTooLarge {
         /// The limit, in bytes after decompression.
@@ -116,9 +116,7 @@ impl fmt::Display for ScrapeError {
             Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
             Reason::Io(_, text) | Reason::Tls(text) | Reason::Http(text) => f.write_str(text),
             Reason::Status(status) => write!(f, "expected status 200, found {status}"),
-            Reason::Encoding(text) => {
-                write!(f, "expected gzip or no content encoding, found {text}")
-            }
+            Reason::Gzip(text) => write!(f, "gzip that cannot be decompressed: {text}"),
             Reason::BodyTooLarge { limit_bytes } => {
                 write!(
                     f,

@@ -1,0 +1,106 @@
+//! What `Content-Encoding` means: `gzip` and nothing else, as for Prometheus (`readResponse` in `scrape/scrape.go`).
+//! Prometheus 3.5.3 treats each of these responses in the same way: `tests/real/bodies/responses.py`.
+
+use super::{check_raw, gzip, with_headers};
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::program::{Program, TempFile, pod_at};
+
+/// A response with a header `Content-Encoding` for each of the values, as they stand, blanks included.
+fn encoded(values: &[&[u8]], body: &[u8]) -> Vec<u8> {
+    let mut response =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len()).into_bytes();
+    for value in values {
+        response.extend([b"Content-Encoding:", *value, b"\r\n"].concat());
+    }
+    response.extend(b"Content-Type: text/plain\r\n\r\n");
+    [&response, body].concat()
+}
+
+/// A pod for each of the responses, all of which are taken.
+#[track_caller]
+fn check_taken(responses: &[Vec<u8>]) {
+    let fakes: Vec<FakePod> = responses
+        .iter()
+        .map(|response| FakePod::start(Behaviour::Raw(response.clone())))
+        .collect();
+    let pods: Vec<_> = (0..fakes.len())
+        .map(|number| pod_at("n", &number.to_string(), "web", fakes[number].address))
+        .collect();
+    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let answer = program.get("/metrics?job=web");
+    for (number, response) in responses.iter().enumerate() {
+        let series = format!("pages_total{{kind=\"a\",instance=\"{number}\"");
+        assert!(
+            answer.text().contains(&series),
+            "{:?}\n{}",
+            String::from_utf8_lossy(response),
+            program.get("/").text()
+        );
+    }
+}
+
+#[test]
+fn a_plain_body_is_taken_whatever_its_encoding_is_called() {
+    let values: [&[u8]; 9] = [
+        b"",
+        b" utf-8",
+        b" none",
+        b" identity",
+        b" Identity",
+        b" br",
+        b" chunked",
+        b" text/plain; version=0.0.4",
+        b" \xe9",
+    ];
+    check_taken(&values.map(|value| encoded(&[value], SMALL_BODY.as_bytes())));
+}
+
+#[test]
+fn gzip_is_decompressed_if_it_is_the_first_encoding() {
+    let zipped = gzip(SMALL_BODY.as_bytes());
+    check_taken(&[
+        encoded(&[b" gzip"], &zipped),
+        encoded(&[b" \t gzip \t "], &zipped),
+        encoded(&[b" gzip", b" utf-8"], &zipped),
+        encoded(&[b" utf-8", b" gzip"], SMALL_BODY.as_bytes()),
+    ]);
+}
+
+#[test]
+fn gzip_by_another_name_is_no_text() {
+    let zipped = gzip(SMALL_BODY.as_bytes());
+    let others: [&[&[u8]]; 5] = [
+        &[b" GZIP"],
+        &[b" x-gzip"],
+        &[b" gzip, identity"],
+        &[b" utf-8", b" gzip"],
+        &[],
+    ];
+    for values in others {
+        check_raw(encoded(values, &zipped), "parse: line 1");
+    }
+}
+
+#[test]
+fn what_is_called_gzip_has_to_be_gzip() {
+    let mut broken = gzip(SMALL_BODY.repeat(50).as_bytes());
+    broken.truncate(broken.len() / 2);
+    let more = [gzip(SMALL_BODY.as_bytes()), b"more".to_vec()].concat();
+    for body in [&b"a 1\n"[..], &b""[..], &broken, &more] {
+        let reason = "body: gzip that cannot be decompressed: ";
+        check_raw(encoded(&[b" gzip"], body), reason);
+    }
+}
+
+/// Two members, of which gzip makes one text (RFC 1952, section 2.2).
+#[test]
+fn gzip_of_two_members_is_one_body() {
+    let zipped = [gzip(SMALL_BODY.as_bytes()), gzip(b"b 2\n")].concat();
+    check_taken(&[encoded(&[b" gzip"], &zipped)]);
+}
+
+#[test]
+fn a_body_that_breaks_off_is_not_taken_for_a_compressed_one() {
+    let headers = "Content-Encoding: none\r\nContent-Length: 100\r\n";
+    check_raw(with_headers(headers, b"a 1\n"), "body: ");
+}
