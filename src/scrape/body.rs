@@ -108,17 +108,13 @@ pub(super) fn read(
     } else {
         into.fill(reader, expected, limit)
     };
-    read.map_err(|error| ScrapeError {
-        phase: Phase::Body,
-        reason: reason(error, budget),
+    read.map_err(|error| match error.downcast::<CorruptGzip>() {
+        Ok(corrupt) => ScrapeError {
+            phase: Phase::Body,
+            reason: Reason::Gzip(brief(&corrupt.0)),
+        },
+        Err(error) => ScrapeError::of_ureq(Phase::Body, error.into(), budget),
     })
-}
-
-fn reason(error: io::Error, budget: Duration) -> Reason {
-    match error.downcast::<CorruptGzip>() {
-        Ok(corrupt) => Reason::Gzip(brief(&corrupt.0)),
-        Err(error) => super::client::reason(Phase::Body, ureq::Error::from(error), budget),
-    }
 }
 
 /// Tells errors of gzip from those of the connection below.

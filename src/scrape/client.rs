@@ -3,7 +3,6 @@
 //! Runs in the client workers. Connections to pods are kept between requests. Never follows a redirect, never uses a
 //! proxy; sends a credential only as `token.rs` allows.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,8 +11,8 @@ use ureq::http::{HeaderName, HeaderValue, Response, header};
 
 use super::agents::{Access, Agents};
 use super::body::{self, BodyBuffer};
-use super::connect;
 use super::error::brief;
+use super::get::{self, Time};
 use super::token::{Token, TokenSettings};
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::Format;
@@ -52,12 +51,6 @@ pub struct ScrapeTime {
 static ACCEPT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4;q=1,*/*;q=0.1");
 static GZIP: HeaderValue = HeaderValue::from_static("gzip");
 static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
-static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
-    "kubernetes-metrics-aggregator/",
-    env!("CARGO_PKG_VERSION")
-));
-/// As Prometheus says how long it waits.
-static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 impl ScrapeClient {
     /// A client without connections. Reads the CA files.
@@ -155,10 +148,8 @@ impl ScrapeClient {
         })?;
         let address = SocketAddr::new(target.pod_ip, options.port);
         let access = self.agents.access(address, options);
-        let access = access.map_err(|error| ScrapeError {
-            phase: Phase::Connect,
-            reason: reason(Phase::Connect, error, options.timeout),
-        })?;
+        let access =
+            access.map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))?;
         Ok((access, options))
     }
 
@@ -188,7 +179,12 @@ impl ScrapeClient {
         if let Some(authorization) = authorization {
             headers.push((header::AUTHORIZATION, value(Some(&authorization), "")?));
         }
-        let response = get(access, &headers, timeout, budget)?;
+        let time = Time {
+            start: now,
+            timeout,
+            budget,
+        };
+        let response = get::get(access, &headers, time)?;
         let status = response.status().as_u16();
         if let (401, Some(token)) = (status, &self.token) {
             token.expire();
@@ -235,58 +231,4 @@ fn value(wanted: Option<&str>, otherwise: &'static str) -> Result<HeaderValue, S
 fn response_header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
     let value = response.headers().get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-/// Sends the request and reads the head of the answer within `budget`. A connection that was kept and turns out to be
-/// closed is replaced by a new one, since others that are kept may be closed too; a new one that fails is not tried again.
-///
-/// The pod is told `timeout`: one that answers otherwise when there is less time, as an exporter that probes others
-/// does, is not to know of our patience.
-fn get(
-    access: &Access,
-    headers: &[(HeaderName, HeaderValue)],
-    timeout: Duration,
-    budget: Duration,
-) -> Result<Response<ureq::Body>, ScrapeError> {
-    let start = Instant::now();
-    let mut needs_new = false;
-    loop {
-        let left = timeout.saturating_sub(start.elapsed());
-        connect::start_scrape(start + budget, needs_new);
-        let mut request = access
-            .agent
-            .get(&access.url)
-            .header(&TIMEOUT_HEADER, format!("{:.3}", left.as_secs_f64()))
-            .header(header::USER_AGENT, &USER_AGENT);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        match request.call() {
-            Ok(response) => return Ok(response),
-            Err(ureq::Error::Io(_)) if !connect::has_connected() && !needs_new => needs_new = true,
-            Err(error) => {
-                let phase = connect::phase();
-                return Err(ScrapeError {
-                    phase,
-                    reason: reason(phase, error, budget),
-                });
-            }
-        }
-    }
-}
-
-/// The reason behind an error of ureq, in the phase in which it came up.
-pub(super) fn reason(phase: Phase, error: ureq::Error, budget: Duration) -> Reason {
-    match error {
-        ureq::Error::Timeout(_) => Reason::Timeout(budget),
-        ureq::Error::BodyExceedsLimit(limit_bytes) => Reason::BodyTooLarge { limit_bytes },
-        ureq::Error::Io(error)
-            if phase == Phase::Tls && error.kind() == io::ErrorKind::InvalidData =>
-        {
-            Reason::Tls(brief(&error))
-        }
-        ureq::Error::Io(error) => Reason::Io(error.kind(), brief(&error)),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Reason::Tls(brief(&error)),
-        other => Reason::Http(brief(&other)),
-    }
 }

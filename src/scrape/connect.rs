@@ -1,12 +1,10 @@
-//! How a scrape gets to its pod: no DNS, no proxy, TLS as the pod's options have it, and a note of how far it came.
-//!
-//! ureq calls resolver and connectors on the thread that scrapes, so the phase is kept per thread.
+//! How a scrape gets to its pod: no DNS, no proxy, and TLS as the pod's options have it.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -14,63 +12,19 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
 };
-use ureq::{Agent, Timeout};
 
 use super::Phase;
-use super::transport::PodConnector;
+use super::connection::Watching;
+use super::error::ConnectionError;
+use super::transport::{PodConnector, RESPONSE_HEAD_BYTES_MAX};
 
 /// Kept connections outlive scrape intervals of up to four minutes.
 pub(super) const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
 /// Two requests for one job may scrape the same pod at once.
 const IDLE_CONNECTIONS_PER_POD_MAX: usize = 2;
-/// A pod that sends more of a head than this fails.
-pub(super) const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Buffers of a TLS connection, kept while it is idle.
 const TLS_INPUT_BYTES: usize = 16 * 1024;
 const TLS_OUTPUT_BYTES: usize = 4 * 1024;
-
-thread_local! {
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
-    static PHASE: Cell<Phase> = const { Cell::new(Phase::Wait) };
-    static CONNECTED: Cell<bool> = const { Cell::new(false) };
-    static NEEDS_NEW: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Forgets the scrape before. Until a connector says otherwise the scrape waits on a kept connection, unless it
-/// `needs_new` one.
-///
-/// The deadline is kept here: for a request that has a timeout of its own ureq would read the CAs again when it connects.
-pub(super) fn start_scrape(deadline: Instant, needs_new: bool) {
-    DEADLINE.set(Some(deadline));
-    NEEDS_NEW.set(needs_new);
-    PHASE.set(Phase::Wait);
-    CONNECTED.set(false);
-}
-
-/// How far this thread's scrape came.
-pub(super) fn phase() -> Phase {
-    PHASE.get()
-}
-
-/// How long this thread's scrape may still take.
-pub(super) fn left() -> Result<Duration, ureq::Error> {
-    let now = Instant::now();
-    let left = DEADLINE
-        .get()
-        .map(|deadline| deadline.saturating_duration_since(now));
-    left.filter(|left| !left.is_zero())
-        .ok_or(ureq::Error::Timeout(Timeout::Global))
-}
-
-/// Whether this thread's scrape opened a connection; else it used a kept one.
-pub(super) fn has_connected() -> bool {
-    CONNECTED.get()
-}
-
-/// Whether no kept connection is good enough for this thread's scrape.
-pub(super) fn needs_new_connection() -> bool {
-    NEEDS_NEW.get()
-}
 
 /// An agent for one pod: whatever host the URL names, it connects to this address.
 pub(super) fn agent(tls: &Tls, address: SocketAddr) -> Agent {
@@ -86,12 +40,7 @@ pub(super) fn agent(tls: &Tls, address: SocketAddr) -> Agent {
         .input_buffer_size(TLS_INPUT_BYTES)
         .output_buffer_size(TLS_OUTPUT_BYTES)
         .build();
-    let connector =
-        ().chain(Entering(Phase::Connect))
-            .chain(PodConnector)
-            .chain(Entering(Phase::Tls))
-            .chain(tls.clone())
-            .chain(Entering(Phase::Wait));
+    let connector = ().chain(PodConnector).chain(tls.clone()).chain(Watching);
     Agent::with_parts(config, connector, PodResolver { address })
 }
 
@@ -134,25 +83,22 @@ impl<In: Transport> Connector<In> for Tls {
         details: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        self.connector.connect(details, chained)
-    }
-}
-
-/// Passes the connection on and notes which phase comes next.
-#[derive(Debug)]
-struct Entering(Phase);
-
-impl<In: Transport> Connector<In> for Entering {
-    type Out = In;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<In>, ureq::Error> {
-        CONNECTED.set(true);
-        PHASE.set(self.0);
-        Ok(chained)
+        // Each request has a configuration of its own, for its timeout. For one that may have other CAs too ureq would
+        // read them again at each connection; here they are those of the agent.
+        let details = &ConnectionDetails {
+            request_level: false,
+            uri: details.uri,
+            addrs: details.addrs.clone(),
+            config: details.config,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        let connected = self.connector.connect(details, chained);
+        connected.map_err(|error| ConnectionError::Setup(Phase::Tls, error).into())
     }
 }
 

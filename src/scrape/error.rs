@@ -102,6 +102,71 @@ impl ScrapeError {
     }
 }
 
+impl ScrapeError {
+    /// What an error of ureq means that came up in this phase of a scrape that had so much time. One of the connection
+    /// itself knows its phase better.
+    pub(super) fn of_ureq(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeError {
+        let reason = match error {
+            ureq::Error::Other(other) => match other.downcast::<ConnectionError>() {
+                Ok(error) => match *error {
+                    ConnectionError::Setup(phase, error) => {
+                        return ScrapeError::of_ureq(phase, error, budget);
+                    }
+                    ConnectionError::KeptClosed(error) => Reason::Io(error.kind(), brief(&error)),
+                },
+                Err(other) => Reason::Http(brief(&other)),
+            },
+            ureq::Error::Timeout(_) => Reason::Timeout(budget),
+            ureq::Error::BodyExceedsLimit(limit_bytes) => Reason::BodyTooLarge { limit_bytes },
+            ureq::Error::Io(error)
+                if phase == Phase::Tls && error.kind() == io::ErrorKind::InvalidData =>
+            {
+                Reason::Tls(brief(&error))
+            }
+            ureq::Error::Io(error) => Reason::Io(error.kind(), brief(&error)),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Reason::Tls(brief(&error)),
+            other => Reason::Http(brief(&other)),
+        };
+        ScrapeError { phase, reason }
+    }
+}
+
+/// What a connection to a pod knows of an error, on its way through ureq.
+#[derive(Debug)]
+pub(super) enum ConnectionError {
+    /// There is no connection yet; it failed in this phase.
+    Setup(Phase, ureq::Error),
+    /// The connection was kept from an earlier scrape, and closed before the head of the response was there.
+    KeptClosed(io::Error),
+}
+
+impl ConnectionError {
+    /// Whether the request is worth another try on a new connection.
+    pub(super) fn is_kept_closed(error: &ureq::Error) -> bool {
+        let ureq::Error::Other(other) = error else {
+            return false;
+        };
+        matches!(other.downcast_ref(), Some(ConnectionError::KeptClosed(_)))
+    }
+}
+
+impl From<ConnectionError> for ureq::Error {
+    fn from(error: ConnectionError) -> ureq::Error {
+        ureq::Error::Other(Box::new(error))
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectionError::Setup(phase, error) => write!(f, "{phase}: {error}"),
+            ConnectionError::KeptClosed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectionError {}
+
 impl fmt::Display for ScrapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.phase)?;

@@ -9,14 +9,18 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::net::TcpStream;
 use std::thread::LocalKey;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::connect::{left, needs_new_connection};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
+use super::Phase;
+use super::error::ConnectionError;
+
+/// A pod that sends more of a head than this fails.
+pub(super) const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// More than the largest response head, which has to be there as a whole.
-const INPUT_BYTES: usize = super::connect::RESPONSE_HEAD_BYTES_MAX + 4 * 1024;
+const INPUT_BYTES: usize = RESPONSE_HEAD_BYTES_MAX + 4 * 1024;
 /// One request head.
 const OUTPUT_BYTES: usize = 4 * 1024;
 /// The timeout of a socket is not set again for a smaller change, so that a body costs one such call and not one for
@@ -40,22 +44,14 @@ impl<In: Transport> Connector<In> for PodConnector {
         details: &ConnectionDetails<'_>,
         _: Option<In>,
     ) -> Result<Option<PodTransport>, Error> {
-        let Some(address) = details.addrs.iter().next() else {
-            return Err(Error::HostNotFound);
-        };
-        let stream = TcpStream::connect_timeout(address, left()?).map_err(in_time)?;
-        stream.set_nodelay(true)?;
-        Ok(Some(PodTransport {
-            stream,
-            buffers: LentBuffers::default(),
-            read_timeout: None,
-            write_timeout: None,
-            was_read: false,
-        }))
+        let transport = PodTransport::connect(details);
+        transport
+            .map(Some)
+            .map_err(|error| ConnectionError::Setup(Phase::Connect, error).into())
     }
 }
 
-/// A connection to a pod. Calls end at the deadline of this thread's scrape.
+/// A connection to a pod. Calls end when the time is over that ureq has for them.
 #[derive(Debug)]
 pub(super) struct PodTransport {
     stream: TcpStream,
@@ -67,13 +63,31 @@ pub(super) struct PodTransport {
     was_read: bool,
 }
 
+impl PodTransport {
+    fn connect(details: &ConnectionDetails<'_>) -> Result<PodTransport, Error> {
+        let Some(address) = details.addrs.iter().next() else {
+            return Err(Error::HostNotFound);
+        };
+        let left = left_until(deadline(details.timeout)?)?;
+        let stream = TcpStream::connect_timeout(address, left).map_err(in_time)?;
+        stream.set_nodelay(true)?;
+        Ok(PodTransport {
+            stream,
+            buffers: LentBuffers::default(),
+            read_timeout: None,
+            write_timeout: None,
+            was_read: false,
+        })
+    }
+}
+
 impl Transport for PodTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        bound(&mut self.write_timeout, |left| {
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        bound(&mut self.write_timeout, deadline(timeout)?, |left| {
             self.stream.set_write_timeout(left)
         })?;
         let written = self.stream.write_all(&self.buffers.output()[..amount]);
@@ -81,11 +95,12 @@ impl Transport for PodTransport {
         written.map_err(in_time)
     }
 
-    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let deadline = deadline(timeout)?;
         let input = self.buffers.input_append_buf();
         let amount = loop {
             // Again after an interruption, which would otherwise begin the whole time anew.
-            bound(&mut self.read_timeout, |left| {
+            bound(&mut self.read_timeout, deadline, |left| {
                 self.stream.set_read_timeout(left)
             })?;
             match self.stream.read(input) {
@@ -105,9 +120,6 @@ impl Transport for PodTransport {
         if mem::take(&mut self.was_read) {
             return self.buffers.input().is_empty();
         }
-        if needs_new_connection() {
-            return false;
-        }
         let is_silent = |mut stream: &TcpStream| -> io::Result<bool> {
             stream.set_nonblocking(true)?;
             let read = stream.read(&mut [0]);
@@ -121,14 +133,29 @@ impl Transport for PodTransport {
 /// Bounds the next call by the time that is left, unless the timeout that the socket has is near enough.
 fn bound(
     has: &mut Option<Duration>,
+    deadline: Instant,
     set: impl FnOnce(Option<Duration>) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let left = left()?;
+    let left = left_until(deadline)?;
     if has.is_none_or(|has| has.abs_diff(left) > TIMEOUT_TOLERANCE) {
         set(Some(left))?;
         *has = Some(left);
     }
     Ok(())
+}
+
+/// When a call has to end. Each request has a timeout.
+fn deadline(timeout: NextTimeout) -> Result<Instant, Error> {
+    let deadline = Instant::now().checked_add(*timeout.after);
+    deadline.ok_or(Error::Timeout(timeout.reason))
+}
+
+fn left_until(deadline: Instant) -> Result<Duration, Error> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(Error::Timeout(Timeout::Global));
+    }
+    Ok(left)
 }
 
 /// A reset that ureq does not know for one: in a body without a length it would take it for the end.
@@ -213,37 +240,5 @@ impl Buffers for LentBuffers {
 
     fn can_use_input(&self) -> bool {
         self.progress && self.consumed < self.filled
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use std::net::TcpListener;
-    use std::time::Instant;
-
-    use super::super::connect::start_scrape;
-    use super::*;
-
-    #[test]
-    fn no_kept_connection_is_taken_where_a_new_one_is_needed() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut kept = PodTransport {
-            stream,
-            buffers: LentBuffers::default(),
-            read_timeout: None,
-            write_timeout: None,
-            was_read: false,
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        start_scrape(deadline, false);
-        assert!(kept.is_open());
-        start_scrape(deadline, true);
-        assert!(!kept.is_open());
-        // What was just read from is the new one, and is kept.
-        kept.was_read = true;
-        assert!(kept.is_open());
     }
 }

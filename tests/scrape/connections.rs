@@ -1,13 +1,18 @@
 //! What pods do with connections that are kept: large heads, and words that nobody asked for.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use crossbeam_channel::unbounded;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use super::with_headers;
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Program, TempFile, pod_at};
+use crate::support::certificates::Authority;
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
+use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
 
 #[test]
 fn a_head_of_almost_64_kib_is_read() {
@@ -82,4 +87,118 @@ fn words_on_an_idle_connection_are_not_the_next_answer() {
         let mut idle = fake.answered.recv().unwrap();
         idle.write_all(UNASKED.as_bytes()).unwrap();
     }
+}
+
+/// A pod that responds to the first request of a connection when it is let go, and closes the connection at the second.
+struct ForgetfulPod {
+    address: SocketAddr,
+    /// For each request the number of its connection, from 1.
+    requests: Receiver<usize>,
+    go: crossbeam_channel::Sender<()>,
+}
+
+impl ForgetfulPod {
+    fn start(tls: Option<Arc<ServerConfig>>) -> ForgetfulPod {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, requests) = channel();
+        let (go, wait) = unbounded();
+        thread::spawn(move || {
+            for (number, stream) in (1..).zip(listener.incoming().flatten()) {
+                let (tls, sender, wait) = (tls.clone(), sender.clone(), wait.clone());
+                thread::spawn(move || match tls {
+                    None => respond_once(stream, number, &sender, &wait),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(tls).unwrap();
+                        respond_once(StreamOwned::new(connection, stream), number, &sender, &wait);
+                    }
+                });
+            }
+        });
+        ForgetfulPod {
+            address,
+            requests,
+            go,
+        }
+    }
+
+    fn next_request(&self) -> usize {
+        self.requests.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+fn respond_once(
+    mut stream: impl Read + Write,
+    number: usize,
+    requests: &Sender<usize>,
+    go: &crossbeam_channel::Receiver<()>,
+) {
+    if read_head(&mut stream) && requests.send(number).is_ok() {
+        go.recv().unwrap();
+        stream.write_all(&ok(SMALL_BODY)).unwrap();
+        stream.flush().unwrap();
+    }
+    // The end of the test is the other end of this connection.
+    if read_head(&mut stream) {
+        let _ = requests.send(number);
+    }
+}
+
+/// Whether there was one before the end.
+fn read_head(stream: &mut impl Read) -> bool {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_exact(&mut byte).is_err() {
+            return false;
+        }
+        head.extend(byte);
+    }
+    true
+}
+
+/// Two requests at once leave two kept connections. When one of them turns out to be closed the other is not tried.
+#[track_caller]
+fn check_forgetful(fake: &ForgetfulPod, labels: &[(&str, &str)], settings: &[(&str, &str)]) {
+    let port = fake.address.port().to_string();
+    let labels = [&[("job-name", "web"), ("port", port.as_str())], labels].concat();
+    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    let settings = [settings, &[("CLIENT_WORKERS", "4")]].concat();
+    let program = Program::with_pods(&file, &settings);
+    thread::scope(|scope| {
+        let asked = [(); 2].map(|()| scope.spawn(|| program.get("/metrics?job=web").up("p")));
+        let connections = [fake.next_request(), fake.next_request()];
+        assert_eq!(connections.iter().sum::<usize>(), 3, "two connections");
+        fake.go.send(()).unwrap();
+        fake.go.send(()).unwrap();
+        assert_eq!(asked.map(|asked| asked.join().unwrap()), [Some(true); 2]);
+    });
+    fake.go.send(()).unwrap();
+    assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
+    let asked: Vec<usize> = fake.requests.try_iter().collect();
+    assert!(matches!(asked[..], [1 | 2, 3]), "{asked:?}");
+}
+
+#[test]
+fn a_request_is_sent_again_on_a_new_connection() {
+    check_forgetful(&ForgetfulPod::start(None), &[], &[]);
+}
+
+#[test]
+fn a_request_over_tls_is_sent_again_on_a_new_connection() {
+    let ca = Authority::new();
+    let fake = ForgetfulPod::start(Some(ca.server(&["127.0.0.1"])));
+    let ca = TempFile::new(ca.pem().as_bytes());
+    let settings = [("SCRAPE_CA_FILE", ca.0.to_str().unwrap())];
+    check_forgetful(&fake, &[("tls-enabled", "true")], &settings);
+}
+
+/// A new connection on which nothing comes back is a failure at once: pods in trouble are not asked twice.
+#[test]
+fn a_request_on_a_new_connection_is_sent_once() {
+    let fake = FakePod::start(Behaviour::Raw(Vec::new()));
+    let file = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[]);
+    assert_eq!(program.get("/metrics?job=web").up("p"), Some(false));
+    assert_eq!(fake.connections(), 1);
 }
