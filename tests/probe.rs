@@ -8,7 +8,7 @@ use crossbeam_channel::unbounded;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
 use crate::support::program::{Answer, PATIENCE, Program, TempFile, pod, pod_at};
 
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
@@ -103,6 +103,30 @@ fn check_failure(behaviour: Behaviour, status: u16, reason: &str) {
     assert!(program.get("/").text().contains(reason));
 }
 
+/// As Prometheus would: what it asks us for is a target, not a URL.
+#[test]
+fn redirects_within_the_pod_are_followed() {
+    let redirect =
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /metrics/\r\nContent-Length: 0\r\n\r\n";
+    let paths = vec![
+        ("/metrics", redirect.to_vec()),
+        ("/metrics/", ok(SMALL_BODY)),
+    ];
+    let headers = [("Accept", ACCEPT), ("Accept-Encoding", "gzip")];
+    let (fake, _program, answer) = probe(Behaviour::Paths(paths), &headers);
+    assert_eq!((answer.status, answer.text()), (200, SMALL_BODY));
+    for path in ["/metrics", "/metrics/"] {
+        let head = fake.requests.recv_timeout(PATIENCE).unwrap();
+        assert!(
+            head.starts_with(&format!("GET {path} HTTP/1.1\r\n")),
+            "{head}"
+        );
+        let head = head.to_ascii_lowercase();
+        assert!(head.contains(&format!("accept: {ACCEPT}\r\n")), "{head}");
+        assert!(head.contains("accept-encoding: gzip\r\n"), "{head}");
+    }
+}
+
 #[test]
 fn a_pod_that_fails_is_a_bad_gateway() {
     check_failure(
@@ -116,7 +140,7 @@ fn a_pod_that_fails_is_a_bad_gateway() {
     check_failure(
         Behaviour::Raw(redirect.to_vec()),
         502,
-        "wait: expected status 200, found 302",
+        "wait: expected status 200, found 302 to \"http://127.0.0.1:1/\", another host, which is not followed",
     );
     check_failure(
         Behaviour::Endless,

@@ -5,6 +5,7 @@ mod connections;
 mod encodings;
 mod faults;
 mod order;
+mod redirects;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -145,17 +146,6 @@ fn statuses_that_are_not_200() {
             &format!("expected status 200, found {status}"),
         );
     }
-}
-
-#[test]
-fn a_redirect_is_not_followed() {
-    let elsewhere = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let location = format!(
-        "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
-        elsewhere.address
-    );
-    check_raw(location, "expected status 200, found 302");
-    assert_eq!(elsewhere.connections(), 0);
 }
 
 #[test]

@@ -18,13 +18,15 @@ struct Request {
     head: String,
 }
 
-/// Serves one request a connection over TLS, and hands each out. Who asks for `/denied` gets 401.
+/// Serves one request a connection over TLS, and hands each out. Who asks for `/denied` gets 401, who asks for `/moved`
+/// or `/plain` is sent to the metrics, over TLS or in the clear.
 fn serve(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     body: &'static str,
 ) -> Receiver<Request> {
     let (sender, requests) = unbounded();
+    let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
@@ -35,14 +37,17 @@ fn serve(
             {
             }
             let mut tls = tls.into_inner();
-            let denied = head.starts_with("GET /denied ");
             let server_name = tls.conn.server_name().map(str::to_owned);
-            let _ = sender.send(Request { server_name, head });
-            let answer = if denied {
-                b"HTTP/1.1 401 Unauthorized\r\n\r\n".to_vec()
-            } else {
-                ok(body)
+            let redirect = |place| {
+                format!("HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n")
             };
+            let answer = match head.split(' ').nth(1) {
+                Some("/denied") => b"HTTP/1.1 401 Unauthorized\r\n\r\n".to_vec(),
+                Some("/moved") => redirect("/metrics".to_owned()).into_bytes(),
+                Some("/plain") => redirect(format!("http://{address}/metrics")).into_bytes(),
+                _ => ok(body),
+            };
+            let _ = sender.send(Request { server_name, head });
             let _ = tls.write_all(&answer);
             tls.conn.send_close_notify();
             let _ = tls.flush();
@@ -215,20 +220,34 @@ fn pods_of_one_server_name_are_told_apart() {
     }
 }
 
-/// Scrapes the pod once with this path and TLS check, and says which token it was sent.
+/// The token that came with the request.
+fn sent_token(request: &Request) -> Option<String> {
+    let mut lines = request.head.lines();
+    let line = lines.find(|line| line.to_ascii_lowercase().starts_with("authorization:"))?;
+    Some(line["authorization:".len()..].trim().to_owned())
+}
+
+/// Scrapes the pod once, and says which token it was sent.
 fn token_sent(program: &Program, requests: &Receiver<Request>) -> Option<String> {
     program.get("/metrics?job=web");
-    let request = requests.recv_timeout(PATIENCE).unwrap();
-    let line = request
-        .head
-        .lines()
-        .find(|line| line.to_ascii_lowercase().starts_with("authorization:"))?;
-    Some(line["authorization:".len()..].trim().to_owned())
+    sent_token(&requests.recv_timeout(PATIENCE).unwrap())
 }
 
 /// One pod, and a token for the namespace `trusted`: what is sent to it.
 #[track_caller]
 fn check_token(namespace: &str, verify: &str, last: u8, expected: Option<&str>) {
+    check_tokens(namespace, verify, "metrics", last, &[expected]);
+}
+
+/// The same for a path, and for each request that it leads to.
+#[track_caller]
+fn check_tokens(
+    namespace: &str,
+    verify: &str,
+    endpoint: &str,
+    last: u8,
+    expected: &[Option<&str>],
+) {
     let ca = Authority::new();
     let listener = listener(last);
     let address = listener.local_addr().unwrap();
@@ -243,6 +262,7 @@ fn check_token(namespace: &str, verify: &str, last: u8, expected: Option<&str>) 
         ("port", port.as_str()),
         ("tls-enabled", "true"),
         ("tls-verify", verify),
+        ("endpoint", endpoint),
     ];
     let file = TempFile::pods(&[pod(namespace, "p", address.ip(), &labels)]);
     let (ca, token) = (
@@ -256,7 +276,13 @@ fn check_token(namespace: &str, verify: &str, last: u8, expected: Option<&str>) 
         ("LOG_LEVEL", "trace"),
     ];
     let mut program = Program::with_pods(&file, &settings);
-    assert_eq!(token_sent(&program, &requests).as_deref(), expected);
+    program.get("/metrics?job=web");
+    let sent: Vec<Option<String>> = requests
+        .try_iter()
+        .map(|request| sent_token(&request))
+        .collect();
+    let sent: Vec<Option<&str>> = sent.iter().map(Option::as_deref).collect();
+    assert_eq!(sent, expected);
     let seen = [program.log().join("\n"), program.get("/").text().to_owned()].concat();
     assert!(!seen.contains("fixture-token"), "{seen}");
 }
@@ -274,6 +300,20 @@ fn the_token_is_not_sent_to_another_namespace() {
 #[test]
 fn the_token_is_not_sent_where_the_certificate_is_not_checked() {
     check_token("trusted", "false", 11, None);
+}
+
+#[test]
+fn a_redirect_gets_the_token_that_the_pod_was_sent_anyway() {
+    let token = Some("Bearer fixture-token-7f3a");
+    check_tokens("trusted", "true", "moved", 13, &[token, token]);
+    check_tokens("other", "true", "moved", 14, &[None, None]);
+    check_tokens("trusted", "false", "moved", 15, &[None, None]);
+}
+
+#[test]
+fn a_redirect_to_a_place_in_the_clear_is_not_followed() {
+    let token = Some("Bearer fixture-token-7f3a");
+    check_tokens("trusted", "true", "plain", 16, &[token]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One GET of one target within a deadline: its body, or the phase and reason of the failure.
 //!
-//! Runs in the client workers. Connections to pods are kept between requests. Never follows a redirect, never uses a
-//! proxy; sends a credential only as `token.rs` allows.
+//! Runs in the client workers. Connections to pods are kept between requests. Follows redirects within the pod, never
+//! uses a proxy; sends a credential only as `token.rs` allows.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -184,7 +184,7 @@ impl ScrapeClient {
             timeout,
             budget,
         };
-        let response = get::get(access, &headers, time)?;
+        let response = get::get(access, target.pod_ip, &headers, time)?;
         let status = response.status().as_u16();
         if let (401, Some(token)) = (status, &self.token) {
             token.expire();

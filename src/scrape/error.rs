@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::redirect::NotFollowed;
 use crate::exposition::{ContentTypeError, LineError};
 use crate::target::OptionError;
 
@@ -74,8 +75,17 @@ pub enum Reason {
     Tls(String),
     /// The answer breaks the rules of HTTP, or is over a limit of its head.
     Http(String),
-    /// The status is not 200; redirects are not followed.
+    /// The status is not 200, and not that of a redirect that leads somewhere.
     Status(u16),
+    /// A redirect that is not followed.
+    Redirect {
+        /// Its status.
+        status: u16,
+        /// Where it leads, without user name and query.
+        place: String,
+        /// Why it is not followed.
+        why: NotFollowed,
+    },
     /// The body is declared as gzip and cannot be decompressed.
     Gzip(String),
     /// The body is over `MAX_BODY_BYTES`.
@@ -181,6 +191,12 @@ impl fmt::Display for ScrapeError {
             Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
             Reason::Io(_, text) | Reason::Tls(text) | Reason::Http(text) => f.write_str(text),
             Reason::Status(status) => write!(f, "expected status 200, found {status}"),
+            Reason::Redirect { status, place, why } => {
+                write!(
+                    f,
+                    "expected status 200, found {status} to \"{place}\", {why}"
+                )
+            }
             Reason::Gzip(text) => write!(f, "gzip that cannot be decompressed: {text}"),
             Reason::BodyTooLarge { limit_bytes } => {
                 write!(

@@ -1,12 +1,15 @@
-//! The head of the response to one GET, within the time of its scrape.
+//! The head of the response to one GET, after redirects within the pod, within the time of its scrape.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderName, HeaderValue, Response, header};
+use ureq::Agent;
+use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
 
 use super::agents::Access;
-use super::error::ConnectionError;
-use super::{Phase, ScrapeError};
+use super::error::{ConnectionError, brief};
+use super::redirect::{self, NotFollowed, REDIRECTS_MAX};
+use super::{Phase, Reason, ScrapeError};
 
 static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
     "kubernetes-metrics-aggregator/",
@@ -26,34 +29,86 @@ pub(super) struct Time {
     pub(super) budget: Duration,
 }
 
-/// Sends the request and reads the head of the response. A connection that was kept and turns out to be closed is
-/// replaced by a new one, since others that are kept may be closed too; a new one that fails is not tried again.
+/// Asks the pod at this IP, and again for what its redirects lead to, with the same headers: nobody gets them who would
+/// not have got them anyway. What comes back has a status that is no redirect, or is one without a place.
 ///
 /// # Errors
-/// No connection, no time, or no HTTP.
+/// No connection, no time, no HTTP, or a redirect that is not followed.
 pub(super) fn get(
     access: &Access,
+    pod: IpAddr,
     headers: &[(HeaderName, HeaderValue)],
     time: Time,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
-    let response = match send(access, headers, time, false) {
-        Err(error) if ConnectionError::is_kept_closed(&error) => send(access, headers, time, true),
+    let mut url = access.url.clone();
+    let mut followed = 0;
+    loop {
+        let response = get_one(&access.agent, &url, headers, time)?;
+        let Some(location) = location(&response) else {
+            return Ok(response);
+        };
+        let next = if followed < REDIRECTS_MAX {
+            redirect::path_in_pod(&url, pod, location).and_then(|path| with_path(&url, &path))
+        } else {
+            Err(NotFollowed::TooMany)
+        };
+        // The body of the redirect is not read: its connection ends with it.
+        url = next.map_err(|why| ScrapeError {
+            phase: Phase::Wait,
+            reason: Reason::Redirect {
+                status: response.status().as_u16(),
+                place: brief(&redirect::shown(location)),
+                why,
+            },
+        })?;
+        followed += 1;
+    }
+}
+
+/// Where the response leads, if it is one that Go's client follows: of several headers the first, if there is something
+/// in it.
+fn location(response: &Response<ureq::Body>) -> Option<&[u8]> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?.as_bytes();
+    (!location.is_empty()).then_some(location)
+}
+
+fn with_path(url: &Uri, path: &str) -> Result<Uri, NotFollowed> {
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = Some(path.parse().map_err(|_| NotFollowed::Unreadable)?);
+    Uri::from_parts(parts).map_err(|_| NotFollowed::Unreadable)
+}
+
+/// Sends the request and reads the head of the response. A connection that was kept and turns out to be closed is
+/// replaced by a new one, since others that are kept may be closed too; a new one that fails is not tried again.
+fn get_one(
+    agent: &Agent,
+    url: &Uri,
+    headers: &[(HeaderName, HeaderValue)],
+    time: Time,
+) -> Result<Response<ureq::Body>, ScrapeError> {
+    let response = match send(agent, url, headers, time, false) {
+        Err(error) if ConnectionError::is_kept_closed(&error) => {
+            send(agent, url, headers, time, true)
+        }
         other => other,
     };
     response.map_err(|error| ScrapeError::of_ureq(Phase::Wait, error, time.budget))
 }
 
 fn send(
-    access: &Access,
+    agent: &Agent,
+    url: &Uri,
     headers: &[(HeaderName, HeaderValue)],
     time: Time,
     needs_new: bool,
 ) -> Result<Response<ureq::Body>, ureq::Error> {
     let spent = time.start.elapsed();
     let left = time.timeout.saturating_sub(spent);
-    let mut request = access
-        .agent
-        .get(&access.url)
+    let mut request = agent
+        .get(url)
         .header(&TIMEOUT_HEADER, format!("{:.3}", left.as_secs_f64()))
         .header(header::USER_AGENT, &USER_AGENT);
     for (name, value) in headers {

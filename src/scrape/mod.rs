@@ -13,8 +13,10 @@ mod error;
 mod get;
 mod layouts;
 pub mod pool;
+mod redirect;
 mod token;
 mod transport;
 
 pub use error::{Phase, Reason, ScrapeError};
+pub use redirect::NotFollowed;
 pub use token::TokenSettings;

@@ -16,6 +16,8 @@ pub(crate) enum Behaviour {
     Body(String),
     /// These bytes as the whole answer, then the connection is closed.
     Raw(Vec<u8>),
+    /// The bytes of the path that is asked for, as the whole response; then the connection is closed.
+    Paths(Vec<(&'static str, Vec<u8>)>),
     /// This status with an empty body.
     Status(u16),
     /// Reads the request and says nothing.
@@ -93,10 +95,10 @@ fn answer_all(stream: &TcpStream, behaviour: &Behaviour, requests: &Sender<Strin
     let mut answered = 0;
     while let Some(head) = read_head(&mut reader) {
         // The test may have dropped the pod.
-        let _ = requests.send(head);
+        let _ = requests.send(head.clone());
         answered += 1;
         // An error is the scraper going away, which most behaviours are there to provoke.
-        if answer(stream, behaviour).is_err() {
+        if answer(stream, behaviour, &head).is_err() {
             return;
         }
         match behaviour {
@@ -118,10 +120,16 @@ fn read_head(reader: &mut impl BufRead) -> Option<String> {
     }
 }
 
-fn answer(mut stream: &TcpStream, behaviour: &Behaviour) -> std::io::Result<()> {
+fn answer(mut stream: &TcpStream, behaviour: &Behaviour, request: &str) -> std::io::Result<()> {
     match behaviour {
         Behaviour::Body(body) | Behaviour::CloseAfter(_, body) => stream.write_all(&ok(body)),
         Behaviour::Raw(bytes) => stream.write_all(bytes),
+        Behaviour::Paths(paths) => {
+            let asked = request.split(' ').nth(1);
+            let known = paths.iter().find(|(path, _)| Some(*path) == asked);
+            let not_found = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(known.map_or(not_found, |(_, response)| response))
+        }
         Behaviour::Status(status) => stream.write_all(
             format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n").as_bytes(),
         ),

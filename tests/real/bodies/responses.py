@@ -1,4 +1,4 @@
-"""Whole responses, head included: what a Content-Encoding means.
+"""Whole responses, head included: what a Content-Encoding means, and which redirects are followed.
 
 Each job is named for the rule that it tests and has one pod. It is scraped at the path `/JOB`; what it sends there, and
 at further paths, is written byte for byte, and the connection is closed. HOST stands for the address of the pods.
@@ -21,6 +21,10 @@ def sized(headers=b"", body=BODY):
 
 def encoded(*values, body=BODY):
     return sized(b"".join(b"Content-Encoding:" + value + b"\r\n" for value in values), body)
+
+
+def redirect(location, status=b"307 Temporary Redirect", headers=b""):
+    return b"HTTP/1.1 " + status + b"\r\nLocation: " + location + b"\r\n" + headers + b"Content-Length: 0\r\n\r\n"
 
 
 ZIPPED = gzip.compress(BODY, mtime=0)
@@ -50,5 +54,45 @@ ENCODINGS = {
     "encoding-br-of-text": encoded(b" br"),
 }
 
+# job → further path → response; `/JOB` itself is the path ""
+REDIRECTS = {
+    "redirect-to-slash": {"": redirect(b"/redirect-to-slash/"), "/": sized()},
+    "redirect-absolute": {"": redirect(b"http://HOST/redirect-absolute/x"), "/x": sized()},
+    "redirect-scheme-in-capitals": {"": redirect(b"HTTP://HOST/redirect-scheme-in-capitals/x"), "/x": sized()},
+    "redirect-protocol-relative": {"": redirect(b"//HOST/redirect-protocol-relative/x"), "/x": sized()},
+    "redirect-relative": {"": redirect(b"redirect-relative/x"), "/x": sized()},
+    "redirect-dots": {"": redirect(b"/y/../redirect-dots/./z/../x"), "/x": sized()},
+    "redirect-dots-above": {"": redirect(b"../../redirect-dots-above/x"), "/x": sized()},
+    "redirect-encoded-dots": {"": redirect(b"/redirect-encoded-dots/%2e%2e/x"), "/%2e%2e/x": sized()},
+    "redirect-query": {"": redirect(b"?a=b"), "?a=b": sized()},
+    "redirect-query-of-dots": {"": redirect(b"/redirect-query-of-dots?a=/../b"), "?a=/../b": sized()},
+    "redirect-fragment": {"": redirect(b"/redirect-fragment/x#y?z"), "/x": sized()},
+    "redirect-blank": {"": redirect(b"/redirect-blank/a b"), "/a%20b": sized()},
+    "redirect-utf-8": {"": redirect("/redirect-utf-8/é".encode()), "/%C3%A9": sized()},
+    "redirect-bad-byte": {"": redirect(b"/redirect-bad-byte/\xe9"), "/%E9": sized()},
+    "redirect-bad-escape": {"": redirect(b"/redirect-bad-escape/%zz"), "/%zz": sized()},
+    "redirect-tab": {"": redirect(b"/redirect-tab/a\tb"), "/a%09b": sized()},
+    "redirect-location-twice": {
+        "": redirect(b"/redirect-location-twice/x", headers=b"Location: /redirect-location-twice/y\r\n"),
+        "/x": sized(), "/y": sized(body=b"b 1\n")},
+    "redirect-301": {"": redirect(b"/redirect-301/x", b"301 Moved"), "/x": sized()},
+    "redirect-302": {"": redirect(b"/redirect-302/x", b"302 Found"), "/x": sized()},
+    "redirect-303": {"": redirect(b"/redirect-303/x", b"303 See Other"), "/x": sized()},
+    "redirect-308": {"": redirect(b"/redirect-308/x", b"308 Permanent Redirect"), "/x": sized()},
+    "redirect-300": {"": redirect(b"/redirect-300/x", b"300 Multiple Choices"), "/x": sized()},
+    "redirect-304": {"": redirect(b"/redirect-304/x", b"304 Not Modified"), "/x": sized()},
+    "redirect-305": {"": redirect(b"/redirect-305/x", b"305 Use Proxy"), "/x": sized()},
+    "redirect-201": {"": redirect(b"/redirect-201/x", b"201 Created"), "/x": sized()},
+    "redirect-without-location": {"": b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"},
+    "redirect-with-empty-location": {"": redirect(b"")},
+    "redirect-with-body": {"": b"HTTP/1.1 302 Found\r\nLocation: /redirect-with-body/x\r\nContent-Length: 4\r\n\r\nb 1\n", "/x": sized()},
+    "redirect-three-times": {"": redirect(b"/redirect-three-times/1"), "/1": redirect(b"2"), "/2": redirect(b"3"), "/3": sized()},
+    "redirect-loop": {"": redirect(b"/redirect-loop")},
+    "redirect-to-nothing": {"": redirect(b"/redirect-to-nothing/x"), "/x": response(status=b"404 Not Found")},
+    "redirect-without-slashes": {"": redirect(b"http:/redirect-without-slashes/x"), "/x": sized()},
+    "redirect-to-https": {"": redirect(b"https://HOST/redirect-to-https/x"), "/x": sized()},
+    "redirect-to-closed-port": {"": redirect(b"http://127.0.0.1:1/")},
+}
+
 # job → path → response
-ALL = {job: {"": whole} for job, whole in ENCODINGS.items()}
+ALL = {job: {"": whole} for job, whole in ENCODINGS.items()} | REDIRECTS

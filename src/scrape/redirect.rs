@@ -1,0 +1,393 @@
+//! Redirects: where one leads, and whether that is still the pod that was asked.
+//!
+//! Whoever may answer for a pod chooses the place, so only the same scheme, host and port are followed: nobody is asked
+//! who would not have been asked anyway. References are resolved as RFC 3986, section 5.2, has it and as Go does.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ureq::http::Uri;
+
+/// Redirects that are followed in one scrape.
+pub(super) const REDIRECTS_MAX: usize = 3;
+/// Path and query that a redirect may lead to. The head of a request has to fit into one buffer.
+const PATH_BYTES_MAX: usize = 2048;
+
+/// Why a redirect is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotFollowed {
+    /// It leads from http to https or the reverse, or to neither.
+    Scheme,
+    /// It leads to another host.
+    Host,
+    /// It leads to another port of the pod.
+    Port,
+    /// It has a user name, which Go would send as a credential.
+    User,
+    /// It is not a URL, or one that is too long to be asked for.
+    Unreadable,
+    /// As many as may be followed came before it.
+    TooMany,
+}
+
+/// Stands behind the place: what is wrong with it, and what to set instead.
+impl fmt::Display for NotFollowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotFollowed::Scheme => {
+                "another scheme, which is not followed; set the options tls-enabled and port"
+            }
+            NotFollowed::Host => {
+                "another host, which is not followed; \
+                 set the option endpoint to a path where the pod itself serves its metrics"
+            }
+            NotFollowed::Port => "another port, which is not followed; set the option port",
+            NotFollowed::User => {
+                "with a user name, which is not followed; set the option endpoint"
+            }
+            NotFollowed::Unreadable => {
+                "which is not a URL that can be asked for; set the option endpoint"
+            }
+            NotFollowed::TooMany => {
+                "after three redirects, and no more are followed; set the option endpoint to where they lead"
+            }
+        })
+    }
+}
+
+/// The path and query that a redirect leads to, as they go into a request, for the header `Location` of a response to
+/// `asked`. The pod is known by the host of that URL and by its IP.
+///
+/// # Errors
+/// The place is not in the pod, or cannot be read.
+pub(super) fn path_in_pod(
+    asked: &Uri,
+    pod: IpAddr,
+    location: &[u8],
+) -> Result<String, NotFollowed> {
+    let place = Place::parse(location);
+    if place.scheme.is_some() && place.authority.is_none() {
+        return Err(NotFollowed::Unreadable);
+    }
+    let scheme = asked.scheme_str().unwrap_or_default();
+    if !place
+        .scheme
+        .is_none_or(|other| other.eq_ignore_ascii_case(scheme.as_bytes()))
+    {
+        return Err(NotFollowed::Scheme);
+    }
+    if let Some(authority) = place.authority {
+        check_authority(asked, pod, authority)?;
+    }
+    let path = place.path_from(asked.path().as_bytes());
+    if place.has_control_characters || !are_escapes_whole(&path) {
+        return Err(NotFollowed::Unreadable);
+    }
+    let mut whole = escaped(&path);
+    let is_empty = place.authority.is_none() && place.path.is_empty();
+    let inherited = asked.query().filter(|_| is_empty).map(str::as_bytes);
+    if let Some(query) = place.query.or(inherited) {
+        whole.push('?');
+        whole.push_str(&escaped(query));
+    }
+    if whole.len() > PATH_BYTES_MAX {
+        return Err(NotFollowed::Unreadable);
+    }
+    Ok(whole)
+}
+
+/// The place without what may be a secret in it, user name and query, to be shown to people.
+pub(super) fn shown(location: &[u8]) -> String {
+    let place = Place::parse(location);
+    let part = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+    let mut shown = place.scheme.map_or_else(String::new, |s| part(s) + ":");
+    if let Some(authority) = place.authority {
+        let host = authority.rsplit(|&byte| byte == b'@').next();
+        shown = shown + "//" + &part(host.unwrap_or_default());
+    }
+    shown += &part(place.path);
+    if place.query.is_some() {
+        shown.push_str("?…");
+    }
+    shown
+}
+
+/// The parts of a `Location`. A fragment is for browsers.
+struct Place<'a> {
+    scheme: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: &'a [u8],
+    query: Option<&'a [u8]>,
+    has_control_characters: bool,
+}
+
+impl<'a> Place<'a> {
+    fn parse(location: &'a [u8]) -> Place<'a> {
+        let (text, _) = split_at_first(location, b"#");
+        let (scheme, rest) = match text.iter().position(|byte| !is_scheme_byte(*byte)) {
+            Some(end) if text[end] == b':' && text[0].is_ascii_alphabetic() => {
+                (Some(&text[..end]), &text[end + 1..])
+            }
+            _ => (None, text),
+        };
+        let (authority, rest) = match rest.strip_prefix(b"//") {
+            Some(rest) => {
+                let (authority, rest) = split_at_first(rest, b"/?");
+                (Some(authority), rest)
+            }
+            None => (None, rest),
+        };
+        let (path, query) = split_at_first(rest, b"?");
+        Place {
+            scheme,
+            authority,
+            path,
+            query: query.get(1..),
+            has_control_characters: location.iter().any(u8::is_ascii_control),
+        }
+    }
+
+    /// The path, resolved against the one that was asked for.
+    fn path_from(&self, asked: &[u8]) -> Vec<u8> {
+        if self.authority.is_some() || self.path.starts_with(b"/") {
+            return without_dots(self.path);
+        }
+        if self.path.is_empty() {
+            return without_dots(asked);
+        }
+        let folder = asked.iter().rposition(|&byte| byte == b'/');
+        let folder = &asked[..folder.map_or(0, |slash| slash + 1)];
+        without_dots(&[folder, self.path].concat())
+    }
+}
+
+fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
+}
+
+/// What stands before the first of these bytes, and the rest with it.
+fn split_at_first<'a>(text: &'a [u8], ends: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let end = text.iter().position(|byte| ends.contains(byte));
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+fn check_authority(asked: &Uri, pod: IpAddr, authority: &[u8]) -> Result<(), NotFollowed> {
+    if authority.contains(&b'@') {
+        return Err(NotFollowed::User);
+    }
+    let authority = std::str::from_utf8(authority).map_err(|_| NotFollowed::Host)?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (authority, ""),
+    };
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_pod = match bare {
+        Some(bare) => bare.parse().map(IpAddr::V6) == Ok(pod),
+        None => host.parse().map(IpAddr::V4) == Ok(pod),
+    };
+    if !is_pod
+        && !asked
+            .host()
+            .is_some_and(|name| name.eq_ignore_ascii_case(host))
+    {
+        return Err(NotFollowed::Host);
+    }
+    let default = if asked.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    let port = match port {
+        "" => default,
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().map_err(|_| NotFollowed::Unreadable)?
+        }
+        _ => return Err(NotFollowed::Unreadable),
+    };
+    if port != asked.port_u16().unwrap_or(default) {
+        return Err(NotFollowed::Port);
+    }
+    Ok(())
+}
+
+/// The path with its segments `.` and `..` worked out, and with a leading slash.
+fn without_dots(path: &[u8]) -> Vec<u8> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut ends_in_dots = false;
+    for segment in path.split(|&byte| byte == b'/') {
+        ends_in_dots = segment == b"." || segment == b"..";
+        if segment == b".." {
+            segments.pop();
+        }
+        if !ends_in_dots {
+            segments.push(segment);
+        }
+    }
+    if ends_in_dots {
+        segments.push(b"");
+    }
+    [b"/", &segments.join(&b'/')[..]].concat()
+}
+
+/// Whether two hexadecimal digits follow each `%`.
+fn are_escapes_whole(path: &[u8]) -> bool {
+    let mut rest = path;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        let digits = rest.get(at + 1..at + 3);
+        if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+            return false;
+        }
+        rest = &rest[at + 3..];
+    }
+    true
+}
+
+/// With each byte that a URL may not have (RFC 3986, section 2) as `%XX`.
+fn escaped(text: &[u8]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for &byte in text {
+        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[track_caller]
+    fn check(asked: &str, location: impl AsRef<[u8]>, expected: Result<&str, NotFollowed>) {
+        let asked: Uri = asked.parse().unwrap();
+        // The host, or what it stands for.
+        let host = asked.host().unwrap().trim_matches(['[', ']']);
+        let pod = host.parse().unwrap_or_else(|_| IpAddr::from([10, 0, 0, 1]));
+        let path = path_in_pod(&asked, pod, location.as_ref());
+        assert_eq!(path.as_deref(), expected.as_ref().map(|path| *path));
+        if let Ok(path) = path {
+            let next = format!("http://10.0.0.1:9100{path}");
+            assert_eq!(
+                next.parse::<Uri>().unwrap().path_and_query().unwrap(),
+                &path
+            );
+        }
+    }
+
+    #[track_caller]
+    fn follows(location: impl AsRef<[u8]>, path: &str) {
+        check("http://10.0.0.1:9100/a/metrics?x=1", location, Ok(path));
+    }
+
+    #[track_caller]
+    fn refuses(location: impl AsRef<[u8]>, why: NotFollowed) {
+        check("http://10.0.0.1:9100/a/metrics", location, Err(why));
+    }
+
+    /// RFC 3986, section 5.2; each of these a real Prometheus follows in the same way.
+    #[test]
+    fn references_are_resolved() {
+        follows("/metrics/", "/metrics/");
+        follows("http://10.0.0.1:9100/b", "/b");
+        follows("HTTP://10.0.0.1:9100/b", "/b");
+        follows("//10.0.0.1:9100/b?c=d", "/b?c=d");
+        follows("http://10.0.0.1:9100", "/");
+        follows("http://10.0.0.1:9100?c=d", "/?c=d");
+        follows("b", "/a/b");
+        follows("metrics/", "/a/metrics/");
+        follows("./b", "/a/b");
+        follows("../b", "/b");
+        follows("../../../b", "/b");
+        follows("..", "/");
+        follows(".", "/a/");
+        follows("/b/../c/./d/..", "/c/");
+        follows("/b//c", "/b//c");
+        follows("/b/%2e%2e/c", "/b/%2e%2e/c");
+        follows("?y=2", "/a/metrics?y=2");
+        follows("/b?y=/../2", "/b?y=/../2");
+        follows("/b?y=2?3", "/b?y=2?3");
+        follows("#y", "/a/metrics?x=1");
+        follows("/b#y?z", "/b");
+        follows("/b:c", "/b:c");
+    }
+
+    #[test]
+    fn bytes_that_no_url_has_are_escaped() {
+        follows("/b c", "/b%20c");
+        follows("/é?ü", "/%C3%A9?%C3%BC");
+        follows(b"/\xe9", "/%E9");
+        follows(r#"/"<>\^`{|}"#, "/%22%3C%3E%5C%5E%60%7B%7C%7D");
+    }
+
+    #[test]
+    fn the_pod_is_known_by_name_and_address() {
+        let named = "https://web.shop.svc:8443/metrics";
+        check(named, "https://WEB.shop.svc:8443/b", Ok("/b"));
+        check(named, "https://10.0.0.1:8443/b", Ok("/b"));
+        check(named, "https://web.shop.svc/b", Err(NotFollowed::Port));
+        check("https://10.0.0.1:443/a", "https://10.0.0.1/b", Ok("/b"));
+        check("http://10.0.0.1:80/a", "http://10.0.0.1:/b", Ok("/b"));
+        check(
+            "http://[fd00::1]:9100/a",
+            "http://[FD00:0:0::1]:9100/b",
+            Ok("/b"),
+        );
+        check("http://[fd00::1]:80/a", "http://[fd00::1]/b", Ok("/b"));
+        check(
+            "http://[fd00::1]:80/a",
+            "http://fd00::1/b",
+            Err(NotFollowed::Host),
+        );
+    }
+
+    #[test]
+    fn places_elsewhere_are_not_followed() {
+        refuses("https://10.0.0.1:9100/", NotFollowed::Scheme);
+        refuses("ftp://10.0.0.1:9100/", NotFollowed::Scheme);
+        refuses("http://10.0.0.2:9100/", NotFollowed::Host);
+        refuses("//metrics", NotFollowed::Host);
+        refuses("http://10.0.0.1.:9100/", NotFollowed::Host);
+        refuses("http:///b", NotFollowed::Host);
+        refuses("http://010.0.0.1:9100/", NotFollowed::Host);
+        refuses("http://[::ffff:10.0.0.1]:9100/", NotFollowed::Host);
+        refuses("http://169.254.169.254/latest/meta-data", NotFollowed::Host);
+        refuses(b"http://\xe9:9100/", NotFollowed::Host);
+        refuses("http://10.0.0.1:9101/", NotFollowed::Port);
+        refuses("http://10.0.0.1/", NotFollowed::Port);
+        refuses("http://user:secret@10.0.0.1:9100/", NotFollowed::User);
+        refuses("http://10.0.0.1:9100@10.0.0.2/", NotFollowed::User);
+    }
+
+    #[test]
+    fn what_is_not_a_url_is_not_followed() {
+        refuses("http:/b", NotFollowed::Unreadable);
+        refuses("http:b", NotFollowed::Unreadable);
+        refuses("http://10.0.0.1:99999/", NotFollowed::Unreadable);
+        refuses("http://10.0.0.1:+9100/", NotFollowed::Unreadable);
+        refuses("/b\tc", NotFollowed::Unreadable);
+        refuses("/%zz", NotFollowed::Unreadable);
+        refuses("/%2", NotFollowed::Unreadable);
+        refuses(["/", &"b".repeat(3000)].concat(), NotFollowed::Unreadable);
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_user_and_no_query() {
+        for (location, expected) in [
+            ("/b", "/b"),
+            (
+                "https://user:secret@other:1/b?token=secret#c",
+                "https://other:1/b?…",
+            ),
+            ("//a@b@other", "//other"),
+        ] {
+            assert_eq!(shown(location.as_bytes()), expected);
+        }
+    }
+}
