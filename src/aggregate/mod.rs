@@ -161,7 +161,7 @@ impl Aggregator {
                 Ok(answer) => {
                     telemetry.count_scrape(&probed.job, result.duration, answer.body.len())
                 }
-                Err(error) => telemetry.count_scrape_failure(error.phase.name(), result.duration),
+                Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
             }
             done(result);
         };
@@ -262,6 +262,6 @@ fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
             telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
             telemetry.count_samples(exposition.samples(), exposition.duplicates_dropped());
         }
-        Err(error) => telemetry.count_scrape_failure(error.phase.name(), result.duration),
+        Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
     }
 }

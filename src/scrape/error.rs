@@ -7,47 +7,7 @@ use std::time::Duration;
 use super::redirect::NotFollowed;
 use crate::exposition::{ContentTypeError, LineError};
 use crate::target::OptionError;
-
-/// How far a scrape came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing was sent: the pod's options cannot be used.
-    Options,
-    /// Nothing was sent: no client worker was free before the request's deadline.
-    Queue,
-    /// TCP connection to the pod.
-    Connect,
-    /// TLS handshake.
-    Tls,
-    /// Request sent, waiting for the end of the response's head.
-    Wait,
-    /// Reading the body.
-    Body,
-    /// The body is complete and was read as an exposition.
-    Parse,
-}
-
-impl Phase {
-    /// Its name in logs, answers and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Options => "options",
-            Phase::Queue => "queue",
-            Phase::Connect => "connect",
-            Phase::Tls => "tls",
-            Phase::Wait => "wait",
-            Phase::Body => "body",
-            Phase::Parse => "parse",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use crate::telemetry::Phase;
 
 /// Why a scrape failed. The owner of the target adds its name when it logs.
 #[derive(Debug)]

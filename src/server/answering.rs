@@ -19,7 +19,7 @@ use crate::aggregate::{ProbeResult, ProbeWants, Reason};
 use crate::discovery::TargetCache;
 
 use crate::target::{Shard, Target, TargetSet};
-use crate::telemetry::Gauges;
+use crate::telemetry::{Gauges, Path};
 
 /// A scrape request on its way from the router to a server worker.
 pub(super) struct ScrapeRequest {
@@ -79,19 +79,19 @@ impl Answering {
                 self.metrics(&asked)
                     .unwrap_or_else(|error| Answer::from(&error))
             });
-            telemetry.count_request("/metrics", answer.status);
+            telemetry.count_request(Path::Metrics, answer.status);
             asked.request.answer(answer);
             drop(busy);
         }
     }
 
     /// Counts the answer and gives it to the front. Never waits: others are served by the same thread.
-    pub(super) fn send(&self, request: FrontRequest, path: &str, answer: Answer) {
+    pub(super) fn send(&self, request: FrontRequest, path: Path, answer: Answer) {
         self.sources.telemetry.count_request(path, answer.status);
         request.answer_now(answer);
     }
 
-    pub(super) fn refuse(&self, request: FrontRequest, path: &str, error: &RequestError) {
+    pub(super) fn refuse(&self, request: FrontRequest, path: Path, error: &RequestError) {
         self.send(request, path, Answer::from(error));
     }
 
@@ -111,7 +111,7 @@ impl Answering {
     pub(super) fn probe(&self, request: FrontRequest, name: &str, deadline: Option<Instant>) {
         let target = match self.find(name) {
             Ok(target) => target,
-            Err(error) => return self.refuse(request, "/probe", &error),
+            Err(error) => return self.refuse(request, Path::Probe, &error),
         };
         let header = |name| request.header(name).map(str::to_owned);
         let wants = ProbeWants {
@@ -122,7 +122,7 @@ impl Answering {
         let probed = Arc::clone(&target);
         let done = move |result: ProbeResult| {
             let answer = probe_answer(&probed, result);
-            telemetry.count_request("/probe", answer.status);
+            telemetry.count_request(Path::Probe, answer.status);
             // The client worker has other targets to scrape.
             request.answer_now(answer);
         };

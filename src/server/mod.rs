@@ -26,7 +26,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::aggregate::Aggregator;
 use crate::discovery::TargetCache;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Path, Telemetry};
 use answering::{Answering, Page, ScrapeRequest};
 use front::{Front, FrontError, FrontRequest, FrontSettings, Requests};
 use gzip::Gzip;
@@ -248,7 +248,7 @@ impl Router {
                 };
                 if let Err(refused) = self.queue.try_send(queued) {
                     let error = refusal(&refused);
-                    answering.refuse(refused.into_inner().request, "/metrics", &error);
+                    answering.refuse(refused.into_inner().request, Path::Metrics, &error);
                 }
             }
             Ok((Route::Probe { target }, deadline)) => {

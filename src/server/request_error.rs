@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::target::SHARDS_MAX;
+use crate::telemetry::Path;
 
 /// Why a request is refused. `Display` is the answer's one line, for the person who reads it in a scraper's log.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,14 +77,14 @@ impl RequestError {
     }
 
     /// The path that was asked for, as far as the error alone tells, as it is counted.
-    pub(super) fn path(&self) -> &'static str {
+    pub(super) fn path(&self) -> Path {
         match self {
             RequestError::NoJob | RequestError::BadShard(_) | RequestError::BadAbsent(_) => {
-                "/metrics"
+                Path::Metrics
             }
-            RequestError::NoTarget => "/probe",
-            RequestError::BadShards(_) => "/sd/jobs",
-            _ => "other",
+            RequestError::NoTarget => Path::Probe,
+            RequestError::BadShards(_) => Path::SdJobs,
+            _ => Path::Other,
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub use super::request_error::RequestError;
 use crate::target::{SHARDS_MAX, Shard};
+use crate::telemetry::Path;
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,17 +87,17 @@ impl State {
 impl Route {
     /// The path that was asked for, as it is counted.
     #[must_use]
-    pub fn path(&self) -> &'static str {
+    pub fn path(&self) -> Path {
         match self {
-            Route::Metrics { .. } => "/metrics",
-            Route::Probe { .. } => "/probe",
-            Route::SdJobs { .. } => "/sd/jobs",
-            Route::SdPods { .. } => "/sd/pods",
-            Route::OwnMetrics => "/-/metrics",
-            Route::Healthy => "/-/healthy",
-            Route::Ready => "/-/ready",
-            Route::Status(_) => "/",
-            Route::Style | Route::Script => "other",
+            Route::Metrics { .. } => Path::Metrics,
+            Route::Probe { .. } => Path::Probe,
+            Route::SdJobs { .. } => Path::SdJobs,
+            Route::SdPods { .. } => Path::SdPods,
+            Route::OwnMetrics => Path::OwnMetrics,
+            Route::Healthy => Path::Healthy,
+            Route::Ready => Path::Ready,
+            Route::Status(_) => Path::Status,
+            Route::Style | Route::Script => Path::Other,
         }
     }
 }

@@ -1,25 +1,14 @@
-//! The table of all metric families that `/-/metrics` has, in the order in which they are written.
+//! The table of all metric families of `/-/metrics`, in the order in which they are written.
 
-/// What a family is in the text format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows while the process lives.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Buckets, sum and count.
-    Histogram,
-}
+use std::collections::BTreeMap;
 
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        }
-    }
-}
+use super::jobs::JobCounts;
+use super::labels::{Path, Phase, RefreshResult};
+use super::text::{Samples, escaped};
+use super::{FrontEvent, Gauges, Telemetry, load, process};
+
+/// Writes the samples of a family.
+type Write = fn(&mut Samples, &Now<'_>);
 
 /// One metric family.
 #[derive(Debug)]
@@ -27,129 +16,249 @@ pub struct Family {
     /// Without the suffixes of a histogram.
     pub name: &'static str,
     /// Its TYPE.
-    pub kind: Kind,
+    kind: &'static str,
     /// Its HELP; stands in the README too.
-    pub help: &'static str,
+    help: &'static str,
+    write: Write,
 }
 
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    let kind = Kind::Counter;
-    Family { name, kind, help }
+/// What samples are written from.
+pub(super) struct Now<'a> {
+    pub(super) counts: &'a Telemetry,
+    pub(super) gauges: &'a Gauges<'a>,
+    pub(super) jobs: BTreeMap<String, JobCounts>,
 }
 
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    let kind = Kind::Gauge;
-    Family { name, kind, help }
+impl Now<'_> {
+    /// Each job as a label value, and one of its counts.
+    fn by_job(&self, count: fn(&JobCounts) -> u64) -> impl Iterator<Item = (String, u64)> {
+        self.jobs
+            .iter()
+            .map(move |(job, counts)| (escaped(job), count(counts)))
+    }
 }
 
-const fn histogram(name: &'static str, help: &'static str) -> Family {
-    let kind = Kind::Histogram;
-    Family { name, kind, help }
+impl Family {
+    /// Writes the whole family.
+    pub(super) fn write(&self, out: &mut Samples, now: &Now<'_>) {
+        out.family(self.name, self.kind, self.help);
+        (self.write)(out, now);
+    }
 }
 
-/// All families. A new one needs a row here, a sample in `text.rs`, and a row in the README.
+const fn counter(name: &'static str, help: &'static str, write: Write) -> Family {
+    family("counter", name, help, write)
+}
+
+const fn gauge(name: &'static str, help: &'static str, write: Write) -> Family {
+    family("gauge", name, help, write)
+}
+
+const fn histogram(name: &'static str, help: &'static str, write: Write) -> Family {
+    family("histogram", name, help, write)
+}
+
+const fn family(
+    kind: &'static str,
+    name: &'static str,
+    help: &'static str,
+    write: Write,
+) -> Family {
+    Family {
+        name,
+        kind,
+        help,
+        write,
+    }
+}
+
+/// All families. A new one needs a row here and a row in the README.
 pub const FAMILIES: &[Family] = &[
     gauge(
         "metrics_aggregator_build_info",
         "1, with the version of the program.",
+        |out, _| out.each("version", [(env!("CARGO_PKG_VERSION"), 1)]),
     ),
     counter(
         "metrics_aggregator_requests_total",
         "Requests answered, by path and status code.",
+        |out, now| {
+            let counts = &now.counts.requests;
+            // A path without a request so far has a 0 for status 200.
+            for ((path, status), count) in counts.with(Path::ALL.map(|path| (path, 200))) {
+                out.labelled(format_args!("path=\"{path}\",code=\"{status}\""), count);
+            }
+        },
     ),
     counter(
         "metrics_aggregator_front_refusals_total",
         "Requests refused before they were routed, by status code: malformed, too large, without a right.",
+        |out, now| out.each("code", now.counts.front_refusals()),
     ),
     gauge(
         "metrics_aggregator_requests_waiting",
         "Scrape requests that wait for a server worker.",
+        |out, now| out.sample(now.gauges.requests_waiting),
     ),
     histogram(
         "metrics_aggregator_request_wait_seconds",
         "Time that scrape requests waited for a server worker.",
+        |out, now| out.histogram(&now.counts.request_wait),
     ),
-    gauge("metrics_aggregator_workers", "Threads, by kind."),
+    gauge(
+        "metrics_aggregator_workers",
+        "Threads, by kind.",
+        |out, now| {
+            let (client, server) = (now.gauges.client_workers, now.gauges.server_workers);
+            out.each("kind", [("client", client), ("server", server)]);
+        },
+    ),
     gauge(
         "metrics_aggregator_workers_busy",
         "Threads that are at work, by kind.",
+        |out, now| {
+            let client = load(&now.counts.busy_client_workers);
+            let server = load(&now.counts.busy_server_workers);
+            out.each("kind", [("client", client), ("server", server)]);
+        },
     ),
     gauge(
         "metrics_aggregator_scrapes_waiting",
         "Requests with targets that wait for a client worker.",
+        |out, now| out.sample(now.gauges.scrapes_waiting),
     ),
     counter(
         "metrics_aggregator_scrapes_total",
         "Scrapes of targets, by result.",
+        |out, now| {
+            let failed = now.counts.scrape_failures.with([]).into_values().sum();
+            out.each(
+                "result",
+                [("failed", failed), ("ok", load(&now.counts.scrapes))],
+            );
+        },
     ),
     counter(
         "metrics_aggregator_scrape_failures_total",
         "Scrapes that failed, by the phase in which they did.",
+        |out, now| out.each("phase", now.counts.scrape_failures.with(Phase::ALL)),
     ),
     histogram(
         "metrics_aggregator_scrape_duration_seconds",
         "Length of the scrape of one target.",
+        |out, now| out.histogram(&now.counts.scrape_duration),
     ),
     counter(
         "metrics_aggregator_scraped_bytes_total",
         "Bytes of the bodies of targets, by job.",
+        |out, now| out.each("job", now.by_job(|job| job.body_bytes)),
     ),
     gauge(
         "metrics_aggregator_scraped_max_bytes",
         "Largest body of a target since the start, by job.",
+        |out, now| out.each("job", now.by_job(|job| job.body_bytes_max)),
     ),
     counter(
         "metrics_aggregator_scraped_samples_total",
         "Samples in the bodies of targets, duplicates included.",
+        |out, now| out.sample(load(&now.counts.samples)),
     ),
     counter(
         "metrics_aggregator_duplicate_samples_total",
         "Samples left out because their target had sent the same series before in the same body.",
+        |out, now| out.sample(load(&now.counts.duplicates)),
     ),
     counter(
         "metrics_aggregator_metadata_conflicts_total",
         "Families in answers on whose HELP or TYPE targets do not agree, by kind.",
+        |out, now| {
+            let help = load(&now.counts.help_conflicts);
+            let type_ = load(&now.counts.type_conflicts);
+            out.each("kind", [("help", help), ("type", type_)]);
+        },
     ),
-    gauge("metrics_aggregator_targets", "Targets, by job."),
+    gauge(
+        "metrics_aggregator_targets",
+        "Targets, by job.",
+        |out, now| out.each("job", now.by_job(|job| job.targets)),
+    ),
     gauge(
         "metrics_aggregator_cache_age_seconds",
         "Time since the last complete pod list; not there before the first.",
+        |out, now| out.optional(now.gauges.cache_age.map(|age| age.as_secs_f64())),
     ),
     counter(
         "metrics_aggregator_cache_refreshes_total",
         "Pod lists asked for, by result.",
+        |out, now| out.each("result", now.counts.refreshes.with(RefreshResult::ALL)),
     ),
     gauge(
         "metrics_aggregator_connections",
         "Open connections of clients.",
+        |out, now| {
+            let ended = now.counts.front(FrontEvent::Ended);
+            out.sample(now.counts.front(FrontEvent::Accepted).saturating_sub(ended));
+        },
     ),
     counter(
         "metrics_aggregator_connections_total",
         "Connections of clients accepted.",
+        |out, now| out.sample(now.counts.front(FrontEvent::Accepted)),
     ),
     counter(
         "metrics_aggregator_connections_cut_total",
         "Connections ended by the server before their time, by reason.",
+        |out, now| {
+            let reasons = [
+                ("handshake", FrontEvent::HandshakeFailed),
+                ("no_room", FrontEvent::MadeRoom),
+                ("slow_reader", FrontEvent::SendCutOff),
+            ];
+            out.each(
+                "reason",
+                reasons.map(|(reason, event)| (reason, now.counts.front(event))),
+            );
+        },
     ),
     counter(
         "metrics_aggregator_accept_errors_total",
         "Connections that could not be accepted.",
+        |out, now| out.sample(now.counts.front(FrontEvent::AcceptError)),
     ),
     counter(
         "metrics_aggregator_panics_total",
         "Panics caught: each is an error in the program and has cost one scrape or one request.",
+        |out, now| out.sample(now.counts.panics()),
     ),
     counter(
         "process_cpu_seconds_total",
         "CPU time of the process, user and system.",
+        |out, _| out.optional(process::cpu_seconds()),
     ),
-    gauge("process_resident_memory_bytes", "Resident memory."),
-    gauge("process_virtual_memory_bytes", "Virtual memory."),
-    gauge("process_open_fds", "Open file descriptors."),
-    gauge("process_max_fds", "File descriptors that may be open."),
-    gauge("process_threads", "Threads of the process."),
+    gauge(
+        "process_resident_memory_bytes",
+        "Resident memory.",
+        |out, _| out.optional(process::memory_bytes("VmRSS:")),
+    ),
+    gauge(
+        "process_virtual_memory_bytes",
+        "Virtual memory.",
+        |out, _| out.optional(process::memory_bytes("VmSize:")),
+    ),
+    gauge("process_open_fds", "Open file descriptors.", |out, _| {
+        out.optional(process::open_fds())
+    }),
+    gauge(
+        "process_max_fds",
+        "File descriptors that may be open.",
+        |out, _| out.optional(process::open_files_max()),
+    ),
+    gauge("process_threads", "Threads of the process.", |out, _| {
+        out.optional(process::threads())
+    }),
     gauge(
         "process_start_time_seconds",
         "Start of the process, in seconds since the epoch.",
+        |out, _| out.optional(process::start_seconds()),
     ),
 ];

@@ -1,121 +1,117 @@
 //! What the aggregator counts about itself, and the text of `/-/metrics`.
 //!
-//! Any thread may count and nobody waits: counts are atomics, but for those by job, whose lock is held for an addition.
-//! Every label value is of a closed set; the number of jobs is bounded.
+//! Any thread may count and nobody waits: counts are atomics, or stand behind a lock that is held for an addition.
+//! Every label value is from a closed set ([`Path`], [`Phase`], [`RefreshResult`]); the number of jobs is bounded.
 
 mod families;
 mod histogram;
 mod jobs;
+mod labels;
 mod process;
 mod text;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-pub use families::{FAMILIES, Family, Kind};
+pub use families::{FAMILIES, Family};
 pub use jobs::COUNTED_JOBS_MAX;
+pub use labels::{Path, Phase, RefreshResult};
 pub use process::open_files_max;
-pub use text::Gauges;
 
+use families::Now;
 use histogram::Durations;
 use jobs::Jobs;
+use text::Samples;
 
-/// The values of `path` in `metrics_aggregator_requests_total`.
-pub const PATHS: [&str; 9] = [
-    "/",
-    "/-/healthy",
-    "/-/metrics",
-    "/-/ready",
-    "/metrics",
-    "/probe",
-    "/sd/jobs",
-    "/sd/pods",
-    "other",
-];
-
-/// The values of `code` there.
-pub const STATUSES: [u16; 8] = [200, 400, 404, 405, 500, 502, 503, 504];
-
-/// The values of `phase` in `metrics_aggregator_scrape_failures_total`.
-pub const SCRAPE_PHASES: [&str; 7] = [
-    "options", "queue", "connect", "tls", "wait", "body", "parse",
-];
-
-/// The statuses that the front answers by itself; the values of `code` in `metrics_aggregator_front_refusals_total`.
-pub const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
+/// Statuses of the front's refusals that are written even if there has been none.
+const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
 
 /// What the front counts beside refusals. Each is a total, but for [`FrontEvent::Ended`]: connections open now are
 /// those accepted less those ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FrontEvent {
-    /// A connection got its place.
+    /// A connection got its slot.
     Accepted,
-    /// A connection gave its place back.
+    /// A connection gave its slot back.
     Ended,
     /// A connection without a whole request was closed to make room for another.
     MadeRoom,
     /// `accept` failed, or no thread could be started for a connection.
     AcceptError,
-    /// A TLS handshake came to no good end.
+    /// A TLS handshake failed.
     HandshakeFailed,
-    /// A client did not take its answer fast enough and was cut off.
+    /// A client read its response too slowly and was cut off.
     SendCutOff,
 }
 
-/// How one refresh of the target cache ended; the values of `result` in
-/// `metrics_aggregator_cache_refreshes_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefreshResult {
-    /// A complete pod list was published.
-    Ok,
-    /// 401: the API server does not know the token.
-    Unauthorized,
-    /// 403: the service account lacks a right.
-    Forbidden,
-    /// 429: the API server asks for fewer requests.
-    Throttled,
-    /// Any other status that is not 200.
-    ServerError,
-    /// No connection, or the connection broke off.
-    Connection,
-    /// No complete answer in time.
-    Timeout,
-    /// The answer is not a pod list.
-    Malformed,
-    /// 410: the list's resource version or continue token is too old.
-    Gone,
-    /// The credentials or the pod list file cannot be read.
-    File,
+/// What the counters do not know: the state of things at this moment.
+#[derive(Debug, Default)]
+pub struct Gauges<'a> {
+    /// Jobs and their numbers of targets.
+    pub targets: Vec<(&'a str, usize)>,
+    /// Time since the last complete pod list.
+    pub cache_age: Option<Duration>,
+    /// Scrape requests in the queue of the server workers.
+    pub requests_waiting: usize,
+    /// Requests in the queue of the client workers.
+    pub scrapes_waiting: usize,
+    /// Threads that answer scrape requests.
+    pub server_workers: usize,
+    /// Threads that scrape.
+    pub client_workers: usize,
 }
 
-/// Every [`RefreshResult`] and its name as a label value.
-const REFRESH_RESULTS: [(RefreshResult, &str); 10] = [
-    (RefreshResult::Ok, "ok"),
-    (RefreshResult::Unauthorized, "unauthorized"),
-    (RefreshResult::Forbidden, "forbidden"),
-    (RefreshResult::Throttled, "throttled"),
-    (RefreshResult::ServerError, "server_error"),
-    (RefreshResult::Connection, "connection"),
-    (RefreshResult::Timeout, "timeout"),
-    (RefreshResult::Malformed, "malformed"),
-    (RefreshResult::Gone, "gone"),
-    (RefreshResult::File, "file"),
-];
+/// Counts by a key, of which there are few.
+#[derive(Debug)]
+struct Counts<K>(Mutex<BTreeMap<K, u64>>);
+
+// Derived, it would ask for a default of the key.
+impl<K> Default for Counts<K> {
+    fn default() -> Counts<K> {
+        Counts(Mutex::default())
+    }
+}
+
+impl<K: Copy + Ord> Counts<K> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, u64>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    fn count(&self, key: K) {
+        *self.lock().entry(key).or_default() += 1;
+    }
+
+    fn get(&self, key: K) -> u64 {
+        self.lock().get(&key).copied().unwrap_or_default()
+    }
+
+    /// All counts in the order of their keys; these keys are there even if they have not been counted yet.
+    fn with(&self, keys: impl IntoIterator<Item = K>) -> BTreeMap<K, u64> {
+        let zeros = keys.into_iter().map(|key| (key, 0));
+        let mut counts: BTreeMap<K, u64> = zeros.collect();
+        counts.extend(self.lock().iter());
+        counts
+    }
+}
 
 /// The counters. One per process, shared by `Arc`.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    refreshes: [AtomicU64; 10],
+    refreshes: Counts<RefreshResult>,
     panics: AtomicU64,
-    front_events: [AtomicU64; 6],
-    front_refusals: [AtomicU64; REFUSAL_STATUSES.len()],
-    requests: [[AtomicU64; STATUSES.len()]; PATHS.len()],
+    front_events: Counts<FrontEvent>,
+    /// By status.
+    front_refusals: Counts<u16>,
+    /// By path and status.
+    requests: Counts<(Path, u16)>,
     request_wait: Durations,
     busy_server_workers: AtomicU64,
     busy_client_workers: AtomicU64,
     /// Those that succeeded.
     scrapes: AtomicU64,
-    scrape_failures: [AtomicU64; SCRAPE_PHASES.len()],
+    scrape_failures: Counts<Phase>,
     scrape_duration: Durations,
     jobs: Jobs,
     samples: AtomicU64,
@@ -153,60 +149,50 @@ fn add(count: &AtomicU64, number: u64) {
 impl Telemetry {
     /// Counts one refresh of the target cache.
     pub fn count_refresh(&self, result: RefreshResult) {
-        self.refreshes[result as usize].fetch_add(1, Ordering::Relaxed);
+        self.refreshes.count(result);
     }
 
     /// Refreshes so far that ended so.
     #[must_use]
     pub fn refreshes(&self, result: RefreshResult) -> u64 {
-        self.refreshes[result as usize].load(Ordering::Relaxed)
+        self.refreshes.get(result)
     }
 
     /// Counts one caught panic: of a scrape or of a request.
     pub fn count_panic(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
+        add(&self.panics, 1);
     }
 
     /// Panics caught so far.
     #[must_use]
     pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+        load(&self.panics)
     }
 
     /// Counts one event of the front.
     pub fn count_front(&self, event: FrontEvent) {
-        self.front_events[event as usize].fetch_add(1, Ordering::Relaxed);
+        self.front_events.count(event);
     }
 
     /// Events of this kind so far.
     #[must_use]
     pub fn front(&self, event: FrontEvent) -> u64 {
-        self.front_events[event as usize].load(Ordering::Relaxed)
+        self.front_events.get(event)
     }
 
-    /// Counts one request that the front refused with this status, which is one of [`REFUSAL_STATUSES`].
+    /// Counts one request that the front refused with this status.
     pub fn count_front_refusal(&self, status: u16) {
-        if let Some(index) = REFUSAL_STATUSES.iter().position(|&known| known == status) {
-            self.front_refusals[index].fetch_add(1, Ordering::Relaxed);
-        }
+        self.front_refusals.count(status);
     }
 
     /// Requests that the front refused so far, by status.
     pub fn front_refusals(&self) -> impl Iterator<Item = (u16, u64)> {
-        let counts = self
-            .front_refusals
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        REFUSAL_STATUSES.into_iter().zip(counts)
+        self.front_refusals.with(REFUSAL_STATUSES).into_iter()
     }
 
-    /// Counts one answer: `path` is one of [`PATHS`] or is counted as the last of them, `status` one of [`STATUSES`].
-    pub fn count_request(&self, path: &str, status: u16) {
-        let path = PATHS.iter().position(|known| *known == path);
-        let counts = &self.requests[path.unwrap_or(PATHS.len() - 1)];
-        if let Some(status) = STATUSES.iter().position(|known| *known == status) {
-            add(&counts[status], 1);
-        }
+    /// Counts one response.
+    pub fn count_request(&self, path: Path, status: u16) {
+        self.requests.count((path, status));
     }
 
     /// Counts the time that a scrape request waited for a server worker.
@@ -231,13 +217,10 @@ impl Telemetry {
         self.jobs.count_body(job, body_bytes as u64);
     }
 
-    /// Counts a scrape that failed in this phase, one of [`SCRAPE_PHASES`]; in the first two of them nothing was sent,
-    /// and the time says nothing about pods.
-    pub fn count_scrape_failure(&self, phase: &str, duration: Duration) {
-        if let Some(index) = SCRAPE_PHASES.iter().position(|known| *known == phase) {
-            add(&self.scrape_failures[index], 1);
-        }
-        if !["options", "queue"].contains(&phase) {
+    /// Counts a scrape that failed in this phase. In the first two nothing was sent, so their time does not count.
+    pub fn count_scrape_failure(&self, phase: Phase, duration: Duration) {
+        self.scrape_failures.count(phase);
+        if !matches!(phase, Phase::Options | Phase::Queue) {
             self.scrape_duration.count(duration);
         }
     }
@@ -252,5 +235,20 @@ impl Telemetry {
     pub fn count_conflicts(&self, help: u64, type_: u64) {
         add(&self.help_conflicts, help);
         add(&self.type_conflicts, type_);
+    }
+
+    /// The text of `/-/metrics`.
+    #[must_use]
+    pub fn text(&self, gauges: &Gauges<'_>) -> String {
+        let now = Now {
+            counts: self,
+            gauges,
+            jobs: self.jobs.with_targets(gauges.targets.iter().copied()),
+        };
+        let mut out = Samples::new();
+        FAMILIES
+            .iter()
+            .for_each(|family| family.write(&mut out, &now));
+        out.into_text()
     }
 }

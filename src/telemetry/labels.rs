@@ -1,0 +1,97 @@
+//! The closed sets of label values, one row for each value.
+
+use std::fmt;
+
+/// Defines an enum whose variants are the values of one label.
+macro_rules! label {
+    (
+        $(#[$about:meta])*
+        $label:ident { $($(#[$what:meta])* $value:ident = $name:literal,)* }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $label { $($(#[$what])* $value,)* }
+
+        impl $label {
+            /// All values, in the order in which they are written.
+            pub const ALL: [$label; [$($name),*].len()] = [$($label::$value),*];
+        }
+
+        /// The value as it is written in metrics, logs and responses.
+        impl fmt::Display for $label {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($label::$value => $name,)* })
+            }
+        }
+    };
+}
+
+label! {
+    /// The paths that requests are counted by: `path` in `metrics_aggregator_requests_total`.
+    Path {
+        /// The status page.
+        Status = "/",
+        /// Whether the process is alive.
+        Healthy = "/-/healthy",
+        /// The aggregator's own metrics.
+        OwnMetrics = "/-/metrics",
+        /// Whether there is a complete pod list.
+        Ready = "/-/ready",
+        /// The merged metrics of jobs.
+        Metrics = "/metrics",
+        /// The metrics of one target.
+        Probe = "/probe",
+        /// Service discovery with a target for each job.
+        SdJobs = "/sd/jobs",
+        /// Service discovery with a target for each pod.
+        SdPods = "/sd/pods",
+        /// Every other path.
+        Other = "other",
+    }
+}
+
+label! {
+    /// How far a scrape came: `phase` in `metrics_aggregator_scrape_failures_total`.
+    Phase {
+        /// Nothing was sent: the pod's options cannot be used.
+        Options = "options",
+        /// Nothing was sent: no client worker was free before the request's deadline.
+        Queue = "queue",
+        /// TCP connection to the pod.
+        Connect = "connect",
+        /// TLS handshake.
+        Tls = "tls",
+        /// Request sent, waiting for the end of the response's head.
+        Wait = "wait",
+        /// Reading the body.
+        Body = "body",
+        /// The body is complete and was read as an exposition.
+        Parse = "parse",
+    }
+}
+
+label! {
+    /// How one refresh of the target cache ended: `result` in `metrics_aggregator_cache_refreshes_total`.
+    RefreshResult {
+        /// A complete pod list was published.
+        Ok = "ok",
+        /// 401: the API server does not know the token.
+        Unauthorized = "unauthorized",
+        /// 403: the service account lacks a right.
+        Forbidden = "forbidden",
+        /// 429: the API server asks for fewer requests.
+        Throttled = "throttled",
+        /// Any other status that is not 200.
+        ServerError = "server_error",
+        /// No connection, or the connection broke off.
+        Connection = "connection",
+        /// No complete response in time.
+        Timeout = "timeout",
+        /// The response is not a pod list.
+        Malformed = "malformed",
+        /// 410: the list's resource version or continue token is too old.
+        Gone = "gone",
+        /// The credentials or the pod list file cannot be read.
+        File = "file",
+    }
+}
