@@ -7,7 +7,7 @@
 //! * **Discovery** keeps the [`target::TargetSet`]: the thread `discovery` lists pods again and again
 //!   ([`kubernetes`]) and publishes a new set in the [`discovery::TargetCache`]. With `CACHE_UPDATE_MODE=watch` the
 //!   threads `watch`, one for each namespace or one for all, list once and follow the changes, which it then gathers.
-//! * **Requests**: the front ([`server::front`]: threads `front`, and `connection` for each client) lets whole
+//! * **Requests**: the listener ([`server::listener`]: threads `listener`, and `connection` for each client) lets whole
 //!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
 //!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
 //!   request at a time scraped and merged ([`aggregate`]), and gzipped with the help of the threads `gzip` that are
@@ -20,7 +20,7 @@
 //! ```text
 //!  discovery ── Arc<TargetSet> ──→ TargetCache
 //!                                     │ snapshot
-//!  front, connection ── tiny_http
+//!  listener, connection ── tiny_http
 //!      │ whole requests
 //!  http (route) ── bounded queue ──→ server (aggregate) ── batch ──→ scrape (GET, parse, label)
 //!      │ health                         │ merge, write    ←─ results ──┘

@@ -21,8 +21,10 @@ use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
 use kubernetes_metrics_aggregator::scrape::TokenSettings;
 use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
 use kubernetes_metrics_aggregator::scrape::pool::ScrapePool;
-use kubernetes_metrics_aggregator::server::front::{FrontError, FrontSettings, Limits, TlsFiles};
-use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, front};
+use kubernetes_metrics_aggregator::server::listener::{
+    Limits, ListenerError, ListenerSettings, TlsFiles,
+};
+use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, listener};
 use kubernetes_metrics_aggregator::target::PodLabelStyle;
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
 
@@ -52,7 +54,7 @@ enum MainError {
     /// Exit code 1.
     Discovery(DiscoveryError),
     /// Exit code 2 when a file is not right, else 1.
-    Front(FrontError),
+    Listener(ListenerError),
     /// Exit code 1.
     Listen(SocketAddr, io::Error),
     /// Exit code 1: what was being done, and what failed.
@@ -73,7 +75,7 @@ impl fmt::Display for MainError {
             }
             MainError::NoSource(error) => error.fmt(f),
             MainError::Discovery(error) => error.fmt(f),
-            MainError::Front(error) => error.fmt(f),
+            MainError::Listener(error) => error.fmt(f),
             MainError::Listen(address, error) => {
                 write!(
                     f,
@@ -92,7 +94,7 @@ impl MainError {
             MainError::Usage(_)
             | MainError::Config(_)
             | MainError::NoSource(_)
-            | MainError::Front(FrontError::File(_)) => ExitCode::from(2),
+            | MainError::Listener(ListenerError::File(_)) => ExitCode::from(2),
             _ => ExitCode::from(1),
         }
     }
@@ -153,9 +155,9 @@ fn check_config() -> Result<(), MainError> {
         fs::read(file)
             .map_err(|error| MainError::Failed(format!("{}: {error}", file.display())))?;
     }
-    front_settings(&config)
+    listener_settings(&config)
         .check()
-        .map_err(|error| MainError::Front(FrontError::File(error)))?;
+        .map_err(|error| MainError::Listener(ListenerError::File(error)))?;
     print(&format!(
         "{}\nthe settings can be used\n",
         config.effective("\n")
@@ -213,7 +215,7 @@ impl Running {
         );
         let signals = signals::watch().map_err(|error| MainError::Io("handling signals", error))?;
         let (server_failed, failed) = bounded(1);
-        let listener = front::bind(config.listen_address)
+        let listener = listener::bind(config.listen_address)
             .map_err(|error| MainError::Listen(config.listen_address, error))?;
         let telemetry = Arc::new(Telemetry::default());
         let cache = TargetCache::new();
@@ -234,12 +236,12 @@ impl Running {
         };
         let server = Server::start(
             listener,
-            front_settings(config),
+            listener_settings(config),
             server_settings(config),
             sources,
             &server_failed,
         )
-        .map_err(MainError::Front)?;
+        .map_err(MainError::Listener)?;
         log::info!("listening on {}", server.address());
         Ok(Running {
             server,
@@ -279,12 +281,12 @@ fn server_settings(config: &Config) -> ServerSettings {
     }
 }
 
-fn front_settings(config: &Config) -> FrontSettings {
+fn listener_settings(config: &Config) -> ListenerSettings {
     let tls = config
         .tls_cert_file
         .clone()
         .zip(config.tls_key_file.clone());
-    FrontSettings {
+    ListenerSettings {
         connections_max: config.connections_max,
         tls: tls.map(|(cert, key)| TlsFiles {
             cert,

@@ -8,7 +8,7 @@
 //! * `discovery`: the cache thread against the fake API server and files
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
-//! * `front`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
+//! * `listener`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `log`: what the built program writes to its log
 //! * `merge`: many bodies in one text
 //! * `own_metrics`: `/-/metrics` against what the program is put through, and against the README
@@ -35,7 +35,7 @@ mod discovery;
 mod discovery_faults;
 mod endurance;
 mod exposition;
-mod front;
+mod listener;
 mod log;
 mod merge;
 mod own_metrics;

@@ -16,7 +16,7 @@ const NOT_DRIVEN: [(&str, &str); 2] = [
     ("metrics_aggregator_panics_total", "scrape::pool::tests"),
     (
         "metrics_aggregator_accept_errors_total",
-        "tests/front/limits.rs",
+        "tests/listener/limits.rs",
     ),
 ];
 
@@ -99,7 +99,7 @@ fn drive(program: &Program) {
     ] {
         program.get(url);
     }
-    // Refused by the front: a request with a body; a client that says nothing the server can read.
+    // Refused by the listener: a request with a body; a client that says nothing the server can read.
     let mut stream = TcpStream::connect(program.address).unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")

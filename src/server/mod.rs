@@ -1,13 +1,13 @@
-//! The HTTP server: the front takes requests in, a few threads route them, the server workers answer scrape requests.
+//! The HTTP server: the listener takes requests in, a few threads route them, the server workers answer scrape requests.
 //!
 //! Health is answered at once by the thread that routed the request. What costs more and asks no pod (status,
 //! discovery, own metrics) waits in a bounded queue for one thread of its own, `pages`; scrape requests wait in another
 //! for one of the `SERVER_WORKERS`. The answer of one target (`/probe`) is given by the client worker that scraped it.
 
 mod address;
-mod answering;
-pub mod front;
 mod gzip;
+mod handlers;
+pub mod listener;
 mod reply;
 mod request_error;
 pub mod route;
@@ -27,12 +27,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::aggregate::Aggregator;
 use crate::discovery::TargetCache;
 use crate::telemetry::{Path, Telemetry};
-use answering::{Answering, Page, ScrapeRequest};
-use front::{Front, FrontError, FrontRequest, FrontSettings, Requests};
 use gzip::Gzip;
+use handlers::{Handlers, Page, ScrapeRequest};
+use listener::{Listener, ListenerError, ListenerSettings, Request, Requests};
 use route::{RequestError, Route, route, scrape_timeout};
 
-/// Threads that take requests from the front and give the cheap answers.
+/// Threads that take requests from the listener and give the cheap answers.
 const ROUTE_THREADS: usize = 2;
 /// Requests for pages that may wait; each takes some milliseconds.
 const WAITING_PAGES_MAX: usize = 64;
@@ -73,7 +73,7 @@ pub struct Sources {
 
 /// The running server.
 pub struct Server {
-    front: Front,
+    front: Listener,
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
     route_threads: Vec<JoinHandle<()>>,
@@ -99,33 +99,33 @@ impl Server {
     /// A certificate, key or token file is not right, or a thread cannot be started.
     pub fn start(
         listener: TcpListener,
-        front: FrontSettings,
+        front: ListenerSettings,
         settings: ServerSettings,
         sources: Sources,
         failed: &Sender<String>,
-    ) -> Result<Server, FrontError> {
-        let address = listener.local_addr().map_err(FrontError::Start)?;
-        let gzip = Gzip::start().map_err(FrontError::Start)?;
-        let (front, requests) = Front::start(listener, front, Arc::clone(&sources.telemetry))?;
+    ) -> Result<Server, ListenerError> {
+        let address = listener.local_addr().map_err(ListenerError::Start)?;
+        let gzip = Gzip::start().map_err(ListenerError::Start)?;
+        let (front, requests) = Listener::start(listener, front, Arc::clone(&sources.telemetry))?;
         Server::start_threads(
             front,
             address,
             &requests,
-            Answering {
+            Handlers {
                 settings,
                 sources,
                 gzip,
             },
             failed,
         )
-        .map_err(FrontError::Start)
+        .map_err(ListenerError::Start)
     }
 
     fn start_threads(
-        front: Front,
+        front: Listener,
         address: SocketAddr,
         requests: &Arc<Requests>,
-        answering: Answering,
+        answering: Handlers,
         failed: &Sender<String>,
     ) -> io::Result<Server> {
         let stopping = Arc::new(AtomicBool::new(false));
@@ -133,7 +133,7 @@ impl Server {
         let (pages, waiting_pages) = bounded(WAITING_PAGES_MAX);
         let (alive, ended) = bounded(0);
         let answering = Arc::new(answering);
-        let mut workers = vec![answering::start_pages(
+        let mut workers = vec![handlers::start_pages(
             &answering,
             waiting_pages,
             waiting.clone(),
@@ -204,11 +204,11 @@ impl Server {
     }
 }
 
-/// Takes requests from the front.
+/// Takes requests from the listener.
 struct Router {
     requests: Arc<Requests>,
     stopping: Arc<AtomicBool>,
-    answering: Arc<Answering>,
+    answering: Arc<Handlers>,
     queue: Sender<ScrapeRequest>,
     pages: Sender<Page>,
     failed: Sender<String>,
@@ -227,7 +227,7 @@ impl Router {
         }
     }
 
-    fn route(&self, request: FrontRequest) {
+    fn route(&self, request: Request) {
         let answering = &self.answering;
         match read_request(&request, answering.settings.scrape_timeout_offset) {
             Ok((
@@ -281,7 +281,7 @@ fn refusal<T>(refused: &TrySendError<T>) -> RequestError {
 
 /// Route and deadline of a request.
 fn read_request(
-    request: &FrontRequest,
+    request: &Request,
     offset: Duration,
 ) -> Result<(Route, Option<Instant>), RequestError> {
     let route = route(request.method(), request.url())?;

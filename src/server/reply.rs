@@ -1,12 +1,12 @@
-//! What is sent: merged texts and errors as answers of the front.
+//! What is sent: merged texts and errors as answers of the listener.
 
 use std::io::{self, BufRead, Cursor};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::front::Answer;
 use super::gzip::Gzip;
+use super::listener::Response;
 use super::route::RequestError;
 use crate::aggregate::PodAnswer;
 use crate::exposition::MergedText;
@@ -18,13 +18,13 @@ const GZIP_BYTES_MIN: usize = 1400;
 
 /// 200 with a merged text, gzipped at this level if it is not 0. The merged text is not copied as a whole, unless that
 /// spares memory.
-pub(super) fn metrics(text: MergedText, gzip_level: u32, gzip: &Gzip) -> Answer {
+pub(super) fn metrics(text: MergedText, gzip_level: u32, gzip: &Gzip) -> Response {
     let mut headers = vec![
         ("Content-Type", EXPOSITION_TYPE.to_owned()),
         ("Vary", "Accept-Encoding".to_owned()),
     ];
     if gzip_level == 0 {
-        return Answer {
+        return Response {
             status: 200,
             headers,
             length: text.len(),
@@ -33,7 +33,7 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32, gzip: &Gzip) -> Answer 
     }
     let gzipped = gzip.compress(&text, gzip_level);
     headers.push(("Content-Encoding", "gzip".to_owned()));
-    Answer {
+    Response {
         status: 200,
         headers,
         length: gzipped.len(),
@@ -42,7 +42,7 @@ pub(super) fn metrics(text: MergedText, gzip_level: u32, gzip: &Gzip) -> Answer 
 }
 
 /// 200 with what a pod sent, byte for byte. It is a stranger's: no browser may run it in this server's name.
-pub(super) fn probe(pod: PodAnswer) -> Answer {
+pub(super) fn probe(pod: PodAnswer) -> Response {
     let mut headers = vec![
         ("X-Content-Type-Options", "nosniff".to_owned()),
         (
@@ -59,20 +59,20 @@ pub(super) fn probe(pod: PodAnswer) -> Answer {
 }
 
 /// 200 with the aggregator's own metrics.
-pub(super) fn own_metrics(text: String) -> Answer {
+pub(super) fn own_metrics(text: String) -> Response {
     let headers = vec![("Content-Type", EXPOSITION_TYPE.to_owned())];
     bytes(headers, text.into_bytes())
 }
 
 /// 200 with JSON. Prometheus insists on exactly this content type.
-pub(super) fn json(text: String) -> Answer {
+pub(super) fn json(text: String) -> Response {
     let headers = vec![("Content-Type", "application/json".to_owned())];
     bytes(headers, text.into_bytes())
 }
 
 /// 200 with these bytes.
-pub(super) fn bytes(headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Answer {
-    Answer {
+pub(super) fn bytes(headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Response {
+    Response {
         status: 200,
         headers,
         length: body.len(),
@@ -81,7 +81,7 @@ pub(super) fn bytes(headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Answ
 }
 
 /// The answer gzipped at this level, if it is not 0 and the answer not small.
-pub(super) fn compressed(mut answer: Answer, level: u32) -> Answer {
+pub(super) fn compressed(mut answer: Response, level: u32) -> Response {
     if level == 0 || answer.length < GZIP_BYTES_MIN {
         return answer;
     }
@@ -93,9 +93,9 @@ pub(super) fn compressed(mut answer: Answer, level: u32) -> Answer {
     bytes(answer.headers, body)
 }
 
-impl From<&RequestError> for Answer {
-    fn from(error: &RequestError) -> Answer {
-        let mut answer = Answer::text(error.status(), format!("{error}\n"));
+impl From<&RequestError> for Response {
+    fn from(error: &RequestError) -> Response {
+        let mut answer = Response::text(error.status(), format!("{error}\n"));
         if error.may_retry() {
             answer.headers.push(("Retry-After", "1".to_owned()));
         }

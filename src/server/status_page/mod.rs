@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Sources;
 use super::address::PublicAddress;
-use super::front::Answer;
+use super::listener::Response;
 use super::reply;
 use super::route::{Filter, State};
 use crate::aggregate::LastScrape;
@@ -31,7 +31,7 @@ pub(super) fn page(
     filter: &Filter,
     accept: &str,
     address: Option<&PublicAddress>,
-) -> Answer {
+) -> Response {
     let set = sources.cache.snapshot();
     let view = View::new(sources, set.as_deref(), filter, address);
     let (content_type, body) = if accept.contains("text/html") {
@@ -53,16 +53,16 @@ pub(super) fn page(
 }
 
 /// `/-/style.css`.
-pub(super) fn style() -> Answer {
+pub(super) fn style() -> Response {
     file("text/css; charset=utf-8", include_str!("style.css"))
 }
 
 /// `/-/page.js`.
-pub(super) fn script() -> Answer {
+pub(super) fn script() -> Response {
     file("text/javascript; charset=utf-8", include_str!("page.js"))
 }
 
-fn file(content_type: &str, text: &str) -> Answer {
+fn file(content_type: &str, text: &str) -> Response {
     let headers = vec![
         ("Content-Type", content_type.to_owned()),
         ("Cache-Control", "max-age=3600".to_owned()),

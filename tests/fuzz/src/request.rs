@@ -1,6 +1,6 @@
-//! What a client sends: the head as the front reads it, and what the head asks for.
+//! What a client sends: the head as the listener reads it, and what the head asks for.
 
-use kubernetes_metrics_aggregator::server::front::{Head, HeadBuffer, Refusal};
+use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer, Refusal};
 use kubernetes_metrics_aggregator::server::route::{Route, route};
 
 /// A head is the same in one piece and byte by byte; written again for tiny_http it means the same; and what it asks

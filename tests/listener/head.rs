@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Mutex, OnceLock};
 
-use kubernetes_metrics_aggregator::server::front::{Head, HeadBuffer, Refusal};
+use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer, Refusal};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 
-use crate::support::front::TestFront;
+use crate::support::listener::TestListener;
 use crate::support::program::PATIENCE;
 
 /// Takes all of it at once.
@@ -166,12 +166,12 @@ fn a_generated_head_passes_now_and_then() {
 
 #[test]
 fn random_bytes_get_an_answer_or_an_end_and_harm_nobody() {
-    let front = TestFront::start(|_| {});
+    let listener = TestListener::start(|_| {});
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let bytes = proptest::collection::vec(any::<u8>(), 1..2000);
     for _ in 0..100 {
         let bytes = bytes.new_tree(&mut runner).unwrap().current();
-        let mut stream = front.tcp();
+        let mut stream = listener.tcp();
         let _ = stream.write_all(&bytes);
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = Vec::new();
@@ -181,5 +181,5 @@ fn random_bytes_get_an_answer_or_an_end_and_harm_nobody() {
             "{bytes:?}"
         );
     }
-    assert!(front.client().get("/a").starts_with("200"));
+    assert!(listener.client().get("/a").starts_with("200"));
 }

@@ -1,16 +1,15 @@
-//! The front: where clients from outside come in, and all that stands between them and tiny_http.
+//! The listener: where clients from outside come in, and all that stands between them and tiny_http.
 //!
 //! It accepts TCP connections under a bound, does TLS and authentication, reads one well-formed request without a
 //! body at a time within limits of size and time, hands it to tiny_http, and sends the answer as fast as the client
 //! takes it, also within limits. What a client does wrong is answered at once with one line that says what to do.
 //!
-//! Threads: `front` accepts; each connection has its own, `connection`, from `accept` to its end; `front files` reads
+//! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end; `front files` reads
 //! certificate and token files again. Keep-alive is offered: a scraper over TLS then needs one handshake, not one per
 //! scrape.
 //!
 //! Nothing that a stranger can cause is logged above debug, but for one bounded warning.
 
-mod answer;
 mod auth;
 mod connection;
 mod connections;
@@ -18,6 +17,7 @@ mod files;
 mod head;
 mod refusal;
 mod requests;
+mod response;
 mod room;
 mod stream;
 mod tls;
@@ -34,13 +34,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::telemetry::{FrontEvent, Telemetry, open_files_max};
-pub use answer::Answer;
 use connections::Connections;
 pub use files::FileError;
 use files::Files;
 pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, HeadBuffer, TARGET_BYTES_MAX};
 pub use refusal::Refusal;
-pub use requests::{FrontRequest, Requests};
+pub use requests::{Request, Requests};
+pub use response::Response;
 use room::Room;
 pub use tls::{TlsError, TlsFiles};
 
@@ -53,7 +53,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What can be set.
 #[derive(Debug, Clone)]
-pub struct FrontSettings {
+pub struct ListenerSettings {
     /// Most connections at once (`MAX_CONNECTIONS`); at most half of the descriptors that the process may open are
     /// used for them.
     pub connections_max: usize,
@@ -113,7 +113,7 @@ impl Default for Limits {
     }
 }
 
-impl FrontSettings {
+impl ListenerSettings {
     /// Reads the files, to say beforehand whether they can be used.
     ///
     /// # Errors
@@ -123,29 +123,29 @@ impl FrontSettings {
     }
 }
 
-/// Why the front cannot start.
+/// Why the listener cannot start.
 #[derive(Debug)]
-pub enum FrontError {
+pub enum ListenerError {
     /// A certificate, key or token file cannot be used.
     File(FileError),
     /// A thread or a socket of its own cannot be had.
     Start(io::Error),
 }
 
-impl fmt::Display for FrontError {
+impl fmt::Display for ListenerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrontError::File(error) => error.fmt(f),
-            FrontError::Start(error) => write!(f, "the server cannot start: {error}"),
+            ListenerError::File(error) => error.fmt(f),
+            ListenerError::Start(error) => write!(f, "the server cannot start: {error}"),
         }
     }
 }
 
-impl std::error::Error for FrontError {
+impl std::error::Error for ListenerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            FrontError::File(error) => Some(error),
-            FrontError::Start(error) => Some(error),
+            ListenerError::File(error) => Some(error),
+            ListenerError::Start(error) => Some(error),
         }
     }
 }
@@ -166,7 +166,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The running front. Its requests come out of the [`Requests`] that were started with it.
 #[derive(Debug)]
-pub struct Front {
+pub struct Listener {
     shared: Arc<Shared>,
     /// A second handle of the listening socket.
     closer: TcpStream,
@@ -175,7 +175,7 @@ pub struct Front {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What all threads of the front share.
+/// What all threads of the listener share.
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
@@ -186,22 +186,22 @@ struct Shared {
     warned: Mutex<Option<Instant>>,
 }
 
-impl Front {
+impl Listener {
     /// Starts to accept connections.
     ///
     /// # Errors
-    /// A file is not right ([`FrontError::File`]), or the machine lacks something ([`FrontError::Start`]).
+    /// A file is not right ([`ListenerError::File`]), or the machine lacks something ([`ListenerError::Start`]).
     pub fn start(
         listener: TcpListener,
-        settings: FrontSettings,
+        settings: ListenerSettings,
         telemetry: Arc<Telemetry>,
-    ) -> Result<(Front, Arc<Requests>), FrontError> {
+    ) -> Result<(Listener, Arc<Requests>), ListenerError> {
         let limits = settings.limits;
         let files = Files::load(settings.tls.as_ref(), settings.token_file.as_deref())
-            .map_err(FrontError::File)?;
+            .map_err(ListenerError::File)?;
         let places = places(settings.connections_max);
         let room = Room::new(limits.clone(), Arc::clone(&telemetry));
-        let requests = Arc::new(Requests::open(Arc::new(room)).map_err(FrontError::Start)?);
+        let requests = Arc::new(Requests::open(Arc::new(room)).map_err(ListenerError::Start)?);
         let shared = Arc::new(Shared {
             limits,
             files,
@@ -210,11 +210,11 @@ impl Front {
             telemetry,
             warned: Mutex::default(),
         });
-        let front = Front::start_threads(listener, shared).map_err(FrontError::Start)?;
+        let front = Listener::start_threads(listener, shared).map_err(ListenerError::Start)?;
         Ok((front, requests))
     }
 
-    fn start_threads(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Front> {
+    fn start_threads(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Listener> {
         // A listening socket can be shut down, but std offers that for streams only.
         let closer = TcpStream::from(OwnedFd::from(listener.try_clone()?));
         let (stop, stopped) = bounded(2);
@@ -237,10 +237,10 @@ impl Front {
         let accept = move || accepting.accept_all(&listener, &stopped);
         threads.push(
             thread::Builder::new()
-                .name("front".to_owned())
+                .name("listener".to_owned())
                 .spawn(accept)?,
         );
-        Ok(Front {
+        Ok(Listener {
             shared,
             closer,
             stop,
@@ -305,7 +305,7 @@ impl Shared {
             // Out of descriptors, memory or threads. Those who wait give theirs back.
             self.warn(&format!("a connection cannot be accepted: {error}"));
             self.connections.make_room();
-            // Ends at once when the front stops.
+            // Ends at once when the listener stops.
             let _ = stopped.recv_timeout(pause);
             pause = (pause * 2).min(pause_max);
         }

@@ -67,7 +67,7 @@ impl std::error::Error for TlsError {
     }
 }
 
-/// Makes the TLS side of the front: 1.2 and 1.3, HTTP/1.1 by ALPN.
+/// Makes the TLS side of the listener: 1.2 and 1.3, HTTP/1.1 by ALPN.
 pub(super) fn server_config(
     cert: &[u8],
     key: &[u8],

@@ -22,7 +22,7 @@ pub(super) struct Connections {
     /// Most connections that are answered at once.
     places: usize,
     table: Mutex<Table>,
-    /// A connection left the table, was answered, or the front stops.
+    /// A connection left the table, was answered, or the listener stops.
     changed: Condvar,
     telemetry: Arc<Telemetry>,
 }
@@ -62,7 +62,7 @@ pub(super) enum Begin {
     Answer,
     /// All connections are being answered.
     Full,
-    /// The connection was closed to make room, or the front stops.
+    /// The connection was closed to make room, or the listener stops.
     Closed,
 }
 
@@ -82,7 +82,7 @@ impl Connections {
             .expect("no panic while the table is locked")
     }
 
-    /// Gives a new connection a place, closing another one if need be; `None` when the front stops.
+    /// Gives a new connection a place, closing another one if need be; `None` when the listener stops.
     ///
     /// Waits while too many closed ones have not ended: no longer than their threads need to notice.
     pub(super) fn admit(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<Place> {

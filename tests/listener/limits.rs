@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kubernetes_metrics_aggregator::server::front::{Answer, Limits};
+use kubernetes_metrics_aggregator::server::listener::{Limits, Response};
 use kubernetes_metrics_aggregator::telemetry::FrontEvent;
 
-use crate::support::front::{TestFront, eventually};
+use crate::support::listener::{TestListener, eventually};
 use crate::support::program::PATIENCE;
 
 /// What a test waits for instead of seconds.
@@ -22,8 +22,8 @@ fn large_request() -> String {
 
 #[test]
 fn a_dripped_head_is_cut_off_at_its_total_time() {
-    let front = TestFront::start(|settings| settings.limits.head_time = SHORT);
-    let mut client = front.client();
+    let listener = TestListener::start(|settings| settings.limits.head_time = SHORT);
+    let mut client = listener.client();
     let mut reader = client.stream.try_clone().unwrap();
     let (ended, end) = mpsc::channel();
     let reading = thread::spawn(move || {
@@ -44,116 +44,121 @@ fn a_dripped_head_is_cut_off_at_its_total_time() {
 
 #[test]
 fn silent_clients_are_closed_without_a_word() {
-    let front = TestFront::start(|settings| {
+    let listener = TestListener::start(|settings| {
         settings.limits.head_time = SHORT;
         settings.limits.idle_time = SHORT;
     });
-    assert!(front.client().is_closed());
-    let mut client = front.client();
+    assert!(listener.client().is_closed());
+    let mut client = listener.client();
     assert!(client.get("/a").starts_with("200"));
     assert!(client.is_closed());
-    eventually("all have ended", || front.open() == 0);
+    eventually("all have ended", || listener.open() == 0);
 }
 
 #[test]
 fn those_who_wait_longest_make_room() {
-    let front = TestFront::start(|settings| settings.connections_max = 3);
-    let mut first = front.client();
+    let listener = TestListener::start(|settings| settings.connections_max = 3);
+    let mut first = listener.client();
     assert!(first.get("/a").starts_with("200"));
-    let mut second = front.client();
-    let mut third = front.client();
-    eventually("all are accepted", || front.open() == 3);
+    let mut second = listener.client();
+    let mut third = listener.client();
+    eventually("all are accepted", || listener.open() == 3);
     // The first one waits anew from here on, so the second one has waited longest.
     assert!(first.get("/a").starts_with("200"));
-    let mut fourth = front.client();
+    let mut fourth = listener.client();
     assert!(second.is_closed());
     assert!(fourth.get("/a").starts_with("200"));
-    let mut fifth = front.client();
+    let mut fifth = listener.client();
     assert!(third.is_closed());
     for client in [&mut first, &mut fourth, &mut fifth] {
         assert!(client.get("/a").starts_with("200"));
     }
-    assert_eq!(front.telemetry.front(FrontEvent::MadeRoom), 2);
-    assert_eq!(front.open(), 3);
+    assert_eq!(listener.telemetry.front(FrontEvent::MadeRoom), 2);
+    assert_eq!(listener.open(), 3);
 }
 
 #[test]
 fn a_flood_of_idle_connections_keeps_nobody_out() {
-    let front = TestFront::start(|settings| settings.connections_max = 16);
+    let listener = TestListener::start(|settings| settings.connections_max = 16);
     let mut idle = Vec::new();
     for round in 0..20 {
-        idle.extend((0..10).map(|_| front.tcp()));
-        assert!(front.client().get(&format!("/{round}")).starts_with("200"));
+        idle.extend((0..10).map(|_| listener.tcp()));
+        assert!(
+            listener
+                .client()
+                .get(&format!("/{round}"))
+                .starts_with("200")
+        );
         // One more than all may be open: the spare one, for refusals.
-        assert!(front.open() <= 17, "{}", front.open());
+        assert!(listener.open() <= 17, "{}", listener.open());
     }
 }
 
 #[test]
 fn only_when_all_are_being_answered_a_new_one_is_refused() {
-    let front = TestFront::start(|settings| settings.connections_max = 2);
-    let mut busy: Vec<_> = (0..2).map(|_| front.client()).collect();
+    let listener = TestListener::start(|settings| settings.connections_max = 2);
+    let mut busy: Vec<_> = (0..2).map(|_| listener.client()).collect();
     let held: Vec<_> = busy
         .iter_mut()
         .map(|client| {
             client.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
-            front.held()
+            listener.held()
         })
         .collect();
     for _ in 0..3 {
-        let refused = front.ask(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        let refused = listener.ask(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
         assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
         assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
         assert!(refused.contains("MAX_CONNECTIONS"), "{refused}");
         assert!(
-            front
+            listener
                 .client()
                 .get("/-/healthy")
                 .starts_with("200 GET /-/healthy")
         );
     }
-    let mut refusals = front.telemetry.front_refusals();
+    let mut refusals = listener.telemetry.front_refusals();
     assert_eq!(refusals.find(|(status, _)| *status == 503), Some((503, 3)));
     for request in held {
-        request.answer(Answer::text(200, "held"));
+        request.answer(Response::text(200, "held"));
     }
     for client in &mut busy {
         assert_eq!(client.answer(), "200 held");
     }
     // Their connections wait for a next request as soon as their threads have seen the answers off.
     eventually("there is room again", || {
-        front.client().get("/a").starts_with("200")
+        listener.client().get("/a").starts_with("200")
     });
 }
 
 #[test]
 fn clients_that_do_not_read_are_cut_off_and_hold_nobody_up() {
-    let front = TestFront::start(|settings| settings.limits.progress_time = SHORT);
-    let mut deaf: Vec<_> = (0..6).map(|_| front.client()).collect();
+    let listener = TestListener::start(|settings| settings.limits.progress_time = SHORT);
+    let mut deaf: Vec<_> = (0..6).map(|_| listener.client()).collect();
     for client in &mut deaf {
         client.send(large_request().as_bytes());
     }
     // Twice as many as there are threads that answer: these are free all the same.
-    assert!(front.client().get("/a").starts_with("200"));
+    assert!(listener.client().get("/a").starts_with("200"));
     assert_eq!(
-        front.client().get(&format!("/bytes/{LARGE}")).len(),
+        listener.client().get(&format!("/bytes/{LARGE}")).len(),
         "200 ".len() + LARGE
     );
     eventually("all are cut off", || {
-        front.telemetry.front(FrontEvent::SendCutOff) == 6
+        listener.telemetry.front(FrontEvent::SendCutOff) == 6
     });
-    eventually("their memory is free", || front.open() == 0);
+    eventually("their memory is free", || listener.open() == 0);
 }
 
 #[test]
 fn a_client_that_reads_too_slowly_is_cut_off() {
-    let front = TestFront::start(|settings| settings.limits.progress_time = SHORT);
-    let mut client = front.client();
+    let listener = TestListener::start(|settings| settings.limits.progress_time = SHORT);
+    let mut client = listener.client();
     client.send(large_request().as_bytes());
     let started = Instant::now();
     let mut piece = [0; 100];
     // A hundred bytes now and then: always some progress, never enough.
-    while front.telemetry.front(FrontEvent::SendCutOff) == 0 {
+    while listener.telemetry.front(FrontEvent::SendCutOff) == 0 {
         assert!(started.elapsed() < PATIENCE);
         client.stream.read_exact(&mut piece).unwrap();
         thread::sleep(SHORT / 10);
@@ -162,39 +167,42 @@ fn a_client_that_reads_too_slowly_is_cut_off() {
 
 #[test]
 fn answers_that_nobody_takes_make_room_for_others() {
-    let front = TestFront::start(|settings| {
+    let listener = TestListener::start(|settings| {
         settings.limits.unsent_bytes_max = 2 * LARGE;
         // Those who do read have no longer than that either, on whatever machine.
         settings.limits.unsent_time = Duration::from_secs(1);
         settings.limits.unsent_stall_time = PATIENCE;
     });
-    let mut deaf: Vec<_> = (0..4).map(|_| front.client()).collect();
+    let mut deaf: Vec<_> = (0..4).map(|_| listener.client()).collect();
     for client in &mut deaf {
         client.send(large_request().as_bytes());
     }
     // Two fit; two wait until those have had their time; then it is this one's turn.
     assert_eq!(
-        front.client().get(&format!("/bytes/{LARGE}")).len(),
+        listener.client().get(&format!("/bytes/{LARGE}")).len(),
         "200 ".len() + LARGE
     );
-    assert!(front.telemetry.front(FrontEvent::SendCutOff) >= 2);
+    assert!(listener.telemetry.front(FrontEvent::SendCutOff) >= 2);
     // Larger than all the room: it gets it alone.
     assert_eq!(
-        front.client().get(&format!("/bytes/{}", 3 * LARGE)).len(),
+        listener
+            .client()
+            .get(&format!("/bytes/{}", 3 * LARGE))
+            .len(),
         "200 ".len() + 3 * LARGE
     );
 }
 
 #[test]
 fn an_answer_that_must_not_wait_is_refused_where_there_is_no_room() {
-    let front = TestFront::start(|settings| {
+    let listener = TestListener::start(|settings| {
         settings.limits.unsent_bytes_max = LARGE;
         settings.limits.unsent_time = PATIENCE;
         settings.limits.unsent_stall_time = PATIENCE;
     });
-    let mut deaf = front.client();
+    let mut deaf = listener.client();
     deaf.send(large_request().as_bytes());
-    let mut client = front.client();
+    let mut client = listener.client();
     // What clients do not take counts from 64 KiB on: hundreds of them could hold the rest.
     eventually("the room is taken", || {
         client.get("/now/100000").starts_with("503 other clients")
@@ -208,16 +216,16 @@ fn an_answer_that_must_not_wait_is_refused_where_there_is_no_room() {
 
 #[test]
 fn a_last_answer_is_readable_whatever_the_client_still_sends() {
-    let front = TestFront::start(|settings| {
+    let listener = TestListener::start(|settings| {
         settings.limits = Limits {
             linger_time: SHORT,
             ..Limits::default()
         };
     });
-    let mut client = front.client();
+    let mut client = listener.client();
     client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
     client.send(&[b'x'; 100_000]);
     assert!(client.rest().starts_with("HTTP/1.1 413 "));
     // It stays open on the client's side, but holds its place no longer than the limit.
-    eventually("the place is free", || front.open() == 0);
+    eventually("the place is free", || listener.open() == 0);
 }

@@ -1,14 +1,14 @@
-//! An answer, and its head as bytes: tiny_http prints it, the front adds what it alone can know. Pure.
+//! An answer, and its head as bytes: tiny_http prints it, the listener adds what it alone can know. Pure.
 
 use std::fmt;
 use std::io::{self, BufRead, Cursor};
 
-use tiny_http::{HTTPVersion, Header, Response, StatusCode};
+use tiny_http::{HTTPVersion, Header, StatusCode};
 
 use super::refusal::Refusal;
 
 /// What is sent for one request.
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: u16,
     /// All headers but `Content-Length`, `Connection`, `Date` and `Server`. Bytes that no value may hold are sent
@@ -21,21 +21,21 @@ pub struct Answer {
     pub body: Box<dyn BufRead + Send>,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
+        f.debug_struct("Response")
             .field("status", &self.status)
             .field("length", &self.length)
             .finish_non_exhaustive()
     }
 }
 
-impl Answer {
+impl Response {
     /// An answer with one line or more of text.
     #[must_use]
-    pub fn text(status: u16, text: impl Into<String>) -> Answer {
+    pub fn text(status: u16, text: impl Into<String>) -> Response {
         let text = text.into();
-        Answer {
+        Response {
             status,
             headers: vec![("Content-Type", "text/plain; charset=utf-8".to_owned())],
             length: text.len(),
@@ -51,7 +51,7 @@ impl Answer {
             .map(|(name, value)| header(name, value))
             .collect();
         headers.push(header("Server", env!("CARGO_PKG_NAME")));
-        let response = Response::new(
+        let response = tiny_http::Response::new(
             StatusCode(self.status),
             headers,
             io::empty(),
@@ -72,9 +72,9 @@ impl Answer {
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Answer {
-        let mut answer = Answer::text(refusal.status(), format!("{refusal}\n"));
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Response {
+        let mut answer = Response::text(refusal.status(), format!("{refusal}\n"));
         answer.headers.extend(
             refusal
                 .header()

@@ -4,24 +4,24 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kubernetes_metrics_aggregator::server::front::{Front, FrontSettings, Limits, bind};
+use kubernetes_metrics_aggregator::server::listener::{Limits, Listener, ListenerSettings, bind};
 
-use crate::support::front::{TestFront, eventually};
+use crate::support::listener::{TestListener, eventually};
 use crate::support::program::TempFile;
 
 /// How often files are looked at.
 pub(super) const RELOAD: Duration = Duration::from_millis(10);
 
-fn start(token_file: &Path) -> TestFront {
-    TestFront::start(|settings| {
+fn start(token_file: &Path) -> TestListener {
+    TestListener::start(|settings| {
         settings.token_file = Some(token_file.to_owned());
         settings.limits.reload_interval = RELOAD;
     })
 }
 
 #[track_caller]
-fn status(front: &TestFront, target: &str, headers: &str) -> String {
-    let answer = front.ask(format!("GET {target} HTTP/1.0\r\n{headers}\r\n").as_bytes());
+fn status(listener: &TestListener, target: &str, headers: &str) -> String {
+    let answer = listener.ask(format!("GET {target} HTTP/1.0\r\n{headers}\r\n").as_bytes());
     assert!(!answer.contains("s3cret"), "{answer}");
     let status = answer.split(' ').nth(1).unwrap().to_owned();
     assert_eq!(
@@ -35,7 +35,7 @@ fn status(front: &TestFront, target: &str, headers: &str) -> String {
 #[test]
 fn only_the_right_token_gets_in() {
     let token = TempFile::new(b" s3cret-Token \n");
-    let front = start(&token.0);
+    let listener = start(&token.0);
     for (headers, expected) in [
         ("", "401"),
         ("Authorization: Bearer s3cret-Token\r\n", "200"),
@@ -58,7 +58,7 @@ fn only_the_right_token_gets_in() {
         ("X-Authorization: Bearer s3cret-Token\r\n", "401"),
     ] {
         assert_eq!(
-            status(&front, "/metrics?job=a", headers),
+            status(&listener, "/metrics?job=a", headers),
             expected,
             "{headers}"
         );
@@ -68,9 +68,9 @@ fn only_the_right_token_gets_in() {
 #[test]
 fn probes_need_no_token_and_nothing_else_passes_for_one() {
     let token = TempFile::new(b"s3cret");
-    let front = start(&token.0);
+    let listener = start(&token.0);
     for open in ["/-/healthy", "/-/ready"] {
-        assert_eq!(status(&front, open, ""), "200", "{open}");
+        assert_eq!(status(&listener, open, ""), "200", "{open}");
     }
     for closed in [
         "/",
@@ -91,42 +91,42 @@ fn probes_need_no_token_and_nothing_else_passes_for_one() {
         "http://h/-/healthy",
         "*",
     ] {
-        assert_eq!(status(&front, closed, ""), "401", "{closed}");
+        assert_eq!(status(&listener, closed, ""), "401", "{closed}");
     }
 }
 
 #[test]
 fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
     let token = TempFile::new(b"one");
-    let front = start(&token.0);
+    let listener = start(&token.0);
     let one = "Authorization: Bearer one\r\n";
     let two = "Authorization: Bearer two\r\n";
-    assert_eq!(status(&front, "/a", one), "200");
+    assert_eq!(status(&listener, "/a", one), "200");
     fs::write(&token.0, "two").unwrap();
     eventually("the new token is taken", || {
-        status(&front, "/a", two) == "200"
+        status(&listener, "/a", two) == "200"
     });
-    assert_eq!(status(&front, "/a", one), "401");
+    assert_eq!(status(&listener, "/a", one), "401");
     // Both at once, as between the two halves of a rotation.
     fs::write(&token.0, "two\r\n\none\n").unwrap();
     eventually("both tokens are taken", || {
-        status(&front, "/a", one) == "200"
+        status(&listener, "/a", one) == "200"
     });
-    assert_eq!(status(&front, "/a", two), "200");
+    assert_eq!(status(&listener, "/a", two), "200");
     fs::write(&token.0, "two").unwrap();
     eventually("the first token is out", || {
-        status(&front, "/a", one) == "401"
+        status(&listener, "/a", one) == "401"
     });
     fs::write(&token.0, "\n").unwrap();
     // Long enough for the file to be looked at a few times.
     let until = Instant::now() + RELOAD * 5;
     while Instant::now() < until {
-        assert_eq!(status(&front, "/a", two), "200");
-        assert_eq!(status(&front, "/a", "Authorization: Bearer \r\n"), "401");
+        assert_eq!(status(&listener, "/a", two), "200");
+        assert_eq!(status(&listener, "/a", "Authorization: Bearer \r\n"), "401");
     }
     fs::write(&token.0, "one").unwrap();
     eventually("the next token is taken", || {
-        status(&front, "/a", one) == "200"
+        status(&listener, "/a", one) == "200"
     });
 }
 
@@ -159,16 +159,16 @@ fn a_bad_token_file_is_an_error_at_the_start() {
 
 pub(super) fn start_error(
     token_file: Option<std::path::PathBuf>,
-    tls: Option<kubernetes_metrics_aggregator::server::front::TlsFiles>,
+    tls: Option<kubernetes_metrics_aggregator::server::listener::TlsFiles>,
 ) -> String {
     let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let settings = FrontSettings {
+    let settings = ListenerSettings {
         connections_max: 1,
         tls,
         token_file,
         limits: Limits::default(),
     };
-    Front::start(listener, settings, std::sync::Arc::default())
+    Listener::start(listener, settings, std::sync::Arc::default())
         .unwrap_err()
         .to_string()
 }

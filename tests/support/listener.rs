@@ -1,4 +1,4 @@
-//! A front on loopback, something simple behind it that answers, and a client that reads byte by byte what it says.
+//! A listener on loopback, something simple behind it that answers, and a client that reads byte by byte what it says.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Cursor, Read, Write};
@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kubernetes_metrics_aggregator::server::front::{
-    Answer, Front, FrontRequest, FrontSettings, Limits, bind,
+use kubernetes_metrics_aggregator::server::listener::{
+    Limits, Listener, ListenerSettings, Request, Response, bind,
 };
 use kubernetes_metrics_aggregator::telemetry::{FrontEvent, Telemetry};
 
@@ -26,20 +26,20 @@ const SHOWN: [&str; 7] = [
     "X-Prometheus-Scrape-Timeout-Seconds",
 ];
 
-/// The front and two threads that answer.
-pub(crate) struct TestFront {
+/// The listener and two threads that answer.
+pub(crate) struct TestListener {
     pub(crate) address: SocketAddr,
     pub(crate) telemetry: Arc<Telemetry>,
     /// Requests for `/hold`: the test answers them.
-    pub(crate) held: Receiver<FrontRequest>,
-    front: Option<Front>,
+    pub(crate) held: Receiver<Request>,
+    listener: Option<Listener>,
     answering: Vec<JoinHandle<()>>,
 }
 
-impl TestFront {
+impl TestListener {
     /// Starts with these changes to the default settings.
-    pub(crate) fn start(change: impl FnOnce(&mut FrontSettings)) -> TestFront {
-        let mut settings = FrontSettings {
+    pub(crate) fn start(change: impl FnOnce(&mut ListenerSettings)) -> TestListener {
+        let mut settings = ListenerSettings {
             connections_max: 64,
             tls: None,
             token_file: None,
@@ -49,7 +49,8 @@ impl TestFront {
         let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let telemetry = Arc::new(Telemetry::default());
-        let (front, requests) = Front::start(listener, settings, Arc::clone(&telemetry)).unwrap();
+        let (listener, requests) =
+            Listener::start(listener, settings, Arc::clone(&telemetry)).unwrap();
         let (hold, held) = unbounded();
         let answering = (0..2).map(|_| {
             let (requests, hold) = (Arc::clone(&requests), hold.clone());
@@ -60,11 +61,11 @@ impl TestFront {
             })
         });
         let answering = answering.collect();
-        TestFront {
+        TestListener {
             address,
             telemetry,
             held,
-            front: Some(front),
+            listener: Some(listener),
             answering,
         }
     }
@@ -87,7 +88,7 @@ impl TestFront {
         client.rest()
     }
 
-    pub(crate) fn held(&self) -> FrontRequest {
+    pub(crate) fn held(&self) -> Request {
         self.held
             .recv_timeout(PATIENCE)
             .expect("a request for /hold")
@@ -98,27 +99,27 @@ impl TestFront {
     }
 
     pub(crate) fn stop_accepting(&self) {
-        self.front.as_ref().unwrap().stop_accepting();
+        self.listener.as_ref().unwrap().stop_accepting();
     }
 
-    /// Ends the front and what is behind it.
+    /// Ends the listener and what is behind it.
     pub(crate) fn finish(&mut self, within: Duration) {
-        self.front.take().unwrap().finish(within);
+        self.listener.take().unwrap().finish(within);
         for thread in self.answering.drain(..) {
             thread.join().unwrap();
         }
     }
 }
 
-impl Drop for TestFront {
+impl Drop for TestListener {
     fn drop(&mut self) {
-        if let Some(front) = self.front.take() {
-            front.finish(Duration::ZERO);
+        if let Some(listener) = self.listener.take() {
+            listener.finish(Duration::ZERO);
         }
     }
 }
 
-fn answer(request: FrontRequest, hold: &Sender<FrontRequest>) {
+fn answer(request: Request, hold: &Sender<Request>) {
     let url = request.url().to_owned();
     if let Some(bytes) = url.strip_prefix("/bytes/") {
         let length = bytes.parse().unwrap();
@@ -135,7 +136,7 @@ fn answer(request: FrontRequest, hold: &Sender<FrontRequest>) {
         "/drop" => drop(request),
         "/short" => request.answer(bytes_answer(100_000, 200_000)),
         "/panic" => {
-            let mut answer = Answer::text(200, "never sent");
+            let mut answer = Response::text(200, "never sent");
             answer.body = Box::new(Panics);
             request.answer(answer);
         }
@@ -146,13 +147,13 @@ fn answer(request: FrontRequest, hold: &Sender<FrontRequest>) {
                     writeln!(text, "{name}: {value}").unwrap();
                 }
             }
-            request.answer(Answer::text(200, text));
+            request.answer(Response::text(200, text));
         }
     }
 }
 
-fn bytes_answer(there: usize, length: usize) -> Answer {
-    let mut answer = Answer::text(200, "");
+fn bytes_answer(there: usize, length: usize) -> Response {
+    let mut answer = Response::text(200, "");
     answer.length = length;
     answer.body = Box::new(Cursor::new(vec![b'x'; there]));
     answer

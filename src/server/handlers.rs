@@ -10,8 +10,8 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::address::PublicAddress;
-use super::front::{Answer, FrontRequest};
 use super::gzip::Gzip;
+use super::listener::{Request, Response};
 use super::request_error::shown;
 use super::route::{RequestError, Route, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
@@ -23,7 +23,7 @@ use crate::telemetry::{Gauges, Path};
 
 /// A scrape request on its way from the router to a server worker.
 pub(super) struct ScrapeRequest {
-    pub(super) request: FrontRequest,
+    pub(super) request: Request,
     pub(super) jobs: Vec<String>,
     pub(super) shard: Option<Shard>,
     pub(super) absent_ok: bool,
@@ -34,12 +34,12 @@ pub(super) struct ScrapeRequest {
 
 /// A request for something that asks no pod.
 pub(super) struct Page {
-    pub(super) request: FrontRequest,
+    pub(super) request: Request,
     pub(super) route: Route,
 }
 
 /// Makes the answers; shared by all threads of the server.
-pub(super) struct Answering {
+pub(super) struct Handlers {
     pub(super) settings: ServerSettings,
     pub(super) sources: Sources,
     pub(super) gzip: Gzip,
@@ -48,7 +48,7 @@ pub(super) struct Answering {
 /// Starts the one thread that answers pages until nobody asks for them any more. `waiting` is the queue of the server
 /// workers, for its length.
 pub(super) fn start_pages(
-    answering: &Arc<Answering>,
+    answering: &Arc<Handlers>,
     pages: Receiver<Page>,
     waiting: Receiver<ScrapeRequest>,
     alive: Sender<()>,
@@ -68,7 +68,7 @@ pub(super) fn start_pages(
         .spawn(answer_all)
 }
 
-impl Answering {
+impl Handlers {
     /// A server worker: answers scrape requests until the queue is closed and empty.
     pub(super) fn work(&self, waiting: &Receiver<ScrapeRequest>) {
         for asked in waiting {
@@ -77,7 +77,7 @@ impl Answering {
             let busy = telemetry.busy_server_worker();
             let answer = self.caught(|| {
                 self.metrics(&asked)
-                    .unwrap_or_else(|error| Answer::from(&error))
+                    .unwrap_or_else(|error| Response::from(&error))
             });
             telemetry.count_request(Path::Metrics, answer.status);
             asked.request.answer(answer);
@@ -85,30 +85,30 @@ impl Answering {
         }
     }
 
-    /// Counts the answer and gives it to the front. Never waits: others are served by the same thread.
-    pub(super) fn send(&self, request: FrontRequest, path: Path, answer: Answer) {
+    /// Counts the answer and gives it to the listener. Never waits: others are served by the same thread.
+    pub(super) fn send(&self, request: Request, path: Path, answer: Response) {
         self.sources.telemetry.count_request(path, answer.status);
         request.answer_now(answer);
     }
 
-    pub(super) fn refuse(&self, request: FrontRequest, path: Path, error: &RequestError) {
-        self.send(request, path, Answer::from(error));
+    pub(super) fn refuse(&self, request: Request, path: Path, error: &RequestError) {
+        self.send(request, path, Response::from(error));
     }
 
     /// The answer of `/-/ready`, or else of `/-/healthy`.
-    pub(super) fn health(&self, route: &Route) -> Answer {
+    pub(super) fn health(&self, route: &Route) -> Response {
         match route {
             Route::Ready if self.sources.cache.snapshot().is_none() => {
-                Answer::from(&RequestError::NotReady)
+                Response::from(&RequestError::NotReady)
             }
-            Route::Ready => Answer::text(200, "ready\n"),
-            _ => Answer::text(200, "healthy\n"),
+            Route::Ready => Response::text(200, "ready\n"),
+            _ => Response::text(200, "healthy\n"),
         }
     }
 
     /// Has one target scraped; the client worker that does answers. No server worker is needed, so that targets that
     /// hang hold up nobody but the client workers they have.
-    pub(super) fn probe(&self, request: FrontRequest, name: &str, deadline: Option<Instant>) {
+    pub(super) fn probe(&self, request: Request, name: &str, deadline: Option<Instant>) {
         let target = match self.find(name) {
             Ok(target) => target,
             Err(error) => return self.refuse(request, Path::Probe, &error),
@@ -137,7 +137,7 @@ impl Answering {
         target.ok_or_else(|| RequestError::UnknownTarget(name.to_owned()))
     }
 
-    fn metrics(&self, asked: &ScrapeRequest) -> Result<Answer, RequestError> {
+    fn metrics(&self, asked: &ScrapeRequest) -> Result<Response, RequestError> {
         let is_wanted = || !asked.request.is_abandoned();
         if !is_wanted() {
             return Err(RequestError::Abandoned);
@@ -168,7 +168,7 @@ impl Answering {
         Ok(reply)
     }
 
-    fn page(&self, request: &FrontRequest, route: &Route, requests_waiting: usize) -> Answer {
+    fn page(&self, request: &Request, route: &Route, requests_waiting: usize) -> Response {
         let answer = match route {
             Route::OwnMetrics => Ok(reply::own_metrics(self.own_metrics(requests_waiting))),
             Route::SdJobs { .. } | Route::SdPods { .. } => self.service_discovery(request, route),
@@ -187,15 +187,15 @@ impl Answering {
         };
         match answer {
             Ok(answer) => reply::compressed(answer, self.gzip_level(request)),
-            Err(error) => Answer::from(&error),
+            Err(error) => Response::from(&error),
         }
     }
 
     fn service_discovery(
         &self,
-        request: &FrontRequest,
+        request: &Request,
         route: &Route,
-    ) -> Result<Answer, RequestError> {
+    ) -> Result<Response, RequestError> {
         let set = snapshot(&self.sources.cache)?;
         let address = self.address(request)?;
         let text = match route {
@@ -209,7 +209,7 @@ impl Answering {
         Ok(reply::json(text))
     }
 
-    fn address(&self, request: &FrontRequest) -> Result<PublicAddress, RequestError> {
+    fn address(&self, request: &Request) -> Result<PublicAddress, RequestError> {
         let set = self.settings.advertise_address.as_deref();
         let address = set.or_else(|| request.header("Host"));
         address
@@ -231,7 +231,7 @@ impl Answering {
     }
 
     /// 0 where the client takes no gzip.
-    fn gzip_level(&self, request: &FrontRequest) -> u32 {
+    fn gzip_level(&self, request: &Request) -> u32 {
         match request.header("Accept-Encoding") {
             Some(accepted) if accepts_gzip(accepted) => self.settings.gzip_level,
             _ => 0,
@@ -239,11 +239,11 @@ impl Answering {
     }
 
     /// A panic costs the one request in which it happens.
-    fn caught(&self, answer: impl FnOnce() -> Answer) -> Answer {
+    fn caught(&self, answer: impl FnOnce() -> Response) -> Response {
         // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
             self.sources.telemetry.count_panic();
-            Answer::from(&RequestError::Panic)
+            Response::from(&RequestError::Panic)
         })
     }
 }
@@ -261,7 +261,7 @@ fn level(is_failure: bool) -> log::Level {
 }
 
 /// What somebody gets who asked for one target, and the line about it in the log.
-fn probe_answer(target: &Target, result: ProbeResult) -> Answer {
+fn probe_answer(target: &Target, result: ProbeResult) -> Response {
     let seconds = result.duration.as_secs_f64();
     match result.outcome {
         Ok(pod) => {
@@ -285,7 +285,7 @@ fn probe_answer(target: &Target, result: ProbeResult) -> Answer {
                 Reason::QueueFull => 503,
                 _ => 502,
             };
-            Answer::text(status, format!("{target}: {error}\n"))
+            Response::text(status, format!("{target}: {error}\n"))
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The answers that the front gives by itself: a status and one line that says what to do. Pure.
+//! The answers that the listener gives by itself: a status and one line that says what to do. Pure.
 
 use std::fmt;
 
 use super::head::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 
-/// Why a request does not get further than the front. `Display` is the answer's one line.
+/// Why a request does not get further than the listener. `Display` is the answer's one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// 400: the client closed its side in the middle of a request head.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 
 use super::Shared;
-use super::answer::Answer;
 use super::connections::{Begin, Place};
 use super::head::{Head, HeadBuffer};
 use super::refusal::Refusal;
 use super::requests::Awaited;
+use super::response::Response;
 use super::room::Share;
 use super::stream::{ClientStream, Progress};
 use crate::telemetry::FrontEvent;
@@ -84,7 +84,7 @@ pub(super) fn serve(shared: &Shared, place: &Place, tcp: &Arc<TcpStream>) {
             );
             shared.telemetry.count_front_refusal(refusal.status());
             if connection
-                .send(Answer::from(refusal), &Share::none(), false)
+                .send(Response::from(refusal), &Share::none(), false)
                 .is_ok()
             {
                 connection.stream.close(&shared.limits);
@@ -206,7 +206,7 @@ impl Connection<'_> {
     }
 
     /// Waits for the answer and looks whether the client does so too; `None` when there will be none.
-    fn wait(&mut self, awaited: &Awaited) -> Option<(Answer, Share)> {
+    fn wait(&mut self, awaited: &Awaited) -> Option<(Response, Share)> {
         loop {
             match awaited.answer.recv_timeout(LOOK_INTERVAL) {
                 Ok(answer) => return Some(answer),
@@ -221,7 +221,7 @@ impl Connection<'_> {
         }
     }
 
-    fn send_with(&mut self, answer: Answer, share: Share, keep_alive: bool) -> Result<(), End> {
+    fn send_with(&mut self, answer: Response, share: Share, keep_alive: bool) -> Result<(), End> {
         let sent = self.send(answer, &share, keep_alive);
         drop(share);
         sent.map_err(|error| {
@@ -232,7 +232,7 @@ impl Connection<'_> {
         })
     }
 
-    fn send(&mut self, mut answer: Answer, share: &Share, keep_alive: bool) -> io::Result<()> {
+    fn send(&mut self, mut answer: Response, share: &Share, keep_alive: bool) -> io::Result<()> {
         let mut progress = Progress::start(&self.shared.limits, share);
         let mut head = answer.head(keep_alive);
         let mut left = if self.head_only { 0 } else { answer.length };
@@ -252,7 +252,7 @@ impl Connection<'_> {
 
 /// Passes `left` bytes of the body on, piece by piece.
 fn take_body(
-    answer: &mut Answer,
+    answer: &mut Response,
     mut left: usize,
     mut pass: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {

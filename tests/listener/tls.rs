@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubernetes_metrics_aggregator::server::front::TlsFiles;
+use kubernetes_metrics_aggregator::server::listener::TlsFiles;
 use kubernetes_metrics_aggregator::telemetry::FrontEvent;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -18,7 +18,7 @@ use rustls::{
 
 use super::auth::{RELOAD, start_error};
 use crate::support::certificates::Authority;
-use crate::support::front::{Client, TestFront, eventually};
+use crate::support::listener::{Client, TestListener, eventually};
 use crate::support::program::TempFile;
 
 const NAME: &str = "aggregator.test";
@@ -50,12 +50,12 @@ impl Files {
         }
     }
 
-    fn start(&self) -> TestFront {
+    fn start(&self) -> TestListener {
         self.start_with(self.tls())
     }
 
-    fn start_with(&self, tls: TlsFiles) -> TestFront {
-        TestFront::start(|settings| {
+    fn start_with(&self, tls: TlsFiles) -> TestListener {
+        TestListener::start(|settings| {
             settings.tls = Some(tls);
             settings.limits.reload_interval = RELOAD;
             settings.limits.handshake_time = SHORT * 10;
@@ -73,7 +73,7 @@ struct Visitor<'a> {
 }
 
 impl Visitor<'_> {
-    fn visit(&self, front: &TestFront) -> TlsClient {
+    fn visit(&self, listener: &TestListener) -> TlsClient {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(self.trusts.pem().as_bytes()).unwrap())
@@ -92,12 +92,12 @@ impl Visitor<'_> {
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let connection = ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
-        Client::new(StreamOwned::new(connection, front.tcp()))
+        Client::new(StreamOwned::new(connection, listener.tcp()))
     }
 
     /// Asks once; `Err` is what TLS says.
-    fn ask(&self, front: &TestFront, url: &str) -> Result<String, String> {
-        let mut client = self.visit(front);
+    fn ask(&self, listener: &TestListener, url: &str) -> Result<String, String> {
+        let mut client = self.visit(listener);
         let request = format!("GET {url} HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
         let sent = client
             .stream
@@ -122,13 +122,13 @@ fn visitor(trusts: &Authority) -> Visitor<'_> {
 #[test]
 fn both_versions_are_spoken_and_connections_kept() {
     let files = Files::new();
-    let front = files.start();
+    let listener = files.start();
     for version in [&TLS12, &TLS13] {
         let mut client = Visitor {
             version,
             ..visitor(&files.authority)
         }
-        .visit(&front);
+        .visit(&listener);
         assert!(client.get("/one").starts_with("200 GET /one\n"));
         assert_eq!(client.stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
         assert_eq!(client.get("/bytes/5000000").len(), "200 ".len() + 5_000_000);
@@ -136,36 +136,36 @@ fn both_versions_are_spoken_and_connections_kept() {
         // An end without close_notify would be an error here.
         assert!(client.rest().contains("GET /three\n"));
     }
-    assert_eq!(front.telemetry.front(FrontEvent::Accepted), 2);
+    assert_eq!(listener.telemetry.front(FrontEvent::Accepted), 2);
 }
 
 #[test]
 fn who_does_not_speak_tls_is_told_or_cut_off() {
     let files = Files::new();
-    let front = files.start();
-    let answer = front.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let listener = files.start();
+    let answer = listener.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(
         answer.starts_with("HTTP/1.1 400 ") && answer.contains("use https://"),
         "{answer}"
     );
-    let mut garbage = front.tcp();
+    let mut garbage = listener.tcp();
     garbage.write_all(&[0x16; 300]).unwrap();
     let mut alert = Vec::new();
     std::io::Read::read_to_end(&mut garbage, &mut alert).unwrap();
     assert_eq!(alert[0], 21, "an alert: {alert:?}");
     // A handshake that never goes on, and one that never starts.
-    let mut started = front.tcp();
+    let mut started = listener.tcp();
     started.write_all(&[0x16, 3, 1, 1, 0, 1, 0, 0]).unwrap();
     assert!(Client::new(started).is_closed());
-    assert!(front.client().is_closed());
+    assert!(listener.client().is_closed());
     eventually("all are counted", || {
-        front.telemetry.front(FrontEvent::HandshakeFailed) == 2
+        listener.telemetry.front(FrontEvent::HandshakeFailed) == 2
     });
     assert_eq!(
-        visitor(&files.authority).ask(&front, "/").as_deref(),
+        visitor(&files.authority).ask(&listener, "/").as_deref(),
         Ok("200")
     );
-    eventually("none is left", || front.open() == 0);
+    eventually("none is left", || listener.open() == 0);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_client_certificate_is_needed_but_for_probes() {
     let ours = Authority::new();
     let stranger = Authority::new();
     let ca = TempFile::new(ours.pem().as_bytes());
-    let front = files.start_with(TlsFiles {
+    let listener = files.start_with(TlsFiles {
         client_ca: Some(ca.0.clone()),
         ..files.tls()
     });
@@ -185,13 +185,13 @@ fn a_client_certificate_is_needed_but_for_probes() {
             ..visitor(&files.authority)
         };
         let right = with(Some(ours.pem_pair(&["scraper"])));
-        assert_eq!(right.ask(&front, "/metrics").as_deref(), Ok("200"));
+        assert_eq!(right.ask(&listener, "/metrics").as_deref(), Ok("200"));
         let none = with(None);
-        assert_eq!(none.ask(&front, "/metrics").as_deref(), Ok("403"));
-        assert_eq!(none.ask(&front, "/-/healthy").as_deref(), Ok("200"));
-        assert_eq!(none.ask(&front, "/-/ready?x").as_deref(), Ok("403"));
+        assert_eq!(none.ask(&listener, "/metrics").as_deref(), Ok("403"));
+        assert_eq!(none.ask(&listener, "/-/healthy").as_deref(), Ok("200"));
+        assert_eq!(none.ask(&listener, "/-/ready?x").as_deref(), Ok("403"));
         let wrong = with(Some(stranger.pem_pair(&["scraper"])));
-        let error = wrong.ask(&front, "/-/healthy").unwrap_err();
+        let error = wrong.ask(&listener, "/-/healthy").unwrap_err();
         assert!(error.contains("alert"), "{error}");
     }
 }
@@ -199,27 +199,27 @@ fn a_client_certificate_is_needed_but_for_probes() {
 #[test]
 fn new_files_are_taken_up_and_broken_ones_left_alone() {
     let files = Files::new();
-    let front = files.start();
+    let listener = files.start();
     let old = visitor(&files.authority);
-    let mut kept = old.visit(&front);
+    let mut kept = old.visit(&listener);
     assert!(kept.get("/a").starts_with("200"));
     let next = Authority::new();
     // A certificate without its key, as in the middle of a slow rotation.
     let (cert, key) = next.pem_pair(&[NAME]);
     fs::write(&files.cert.0, cert).unwrap();
-    assert_eq!(old.ask(&front, "/a").as_deref(), Ok("200"));
+    assert_eq!(old.ask(&listener, "/a").as_deref(), Ok("200"));
     fs::write(&files.key.0, key).unwrap();
     eventually("the new pair is in use", || {
-        visitor(&next).ask(&front, "/a").is_ok()
+        visitor(&next).ask(&listener, "/a").is_ok()
     });
-    assert!(old.ask(&front, "/a").is_err());
+    assert!(old.ask(&listener, "/a").is_err());
     assert!(kept.get("/a").starts_with("200"));
     fs::write(&files.key.0, "no key").unwrap();
     fs::remove_file(&files.cert.0).unwrap();
     // Long enough for the files to be looked at a few times.
     let until = Instant::now() + RELOAD * 5;
     while Instant::now() < until {
-        assert_eq!(visitor(&next).ask(&front, "/a").as_deref(), Ok("200"));
+        assert_eq!(visitor(&next).ask(&listener, "/a").as_deref(), Ok("200"));
     }
 }
 

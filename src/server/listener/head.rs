@@ -289,7 +289,7 @@ fn header_line(line: &[u8]) -> Result<(&str, &[u8]), Refusal> {
     Ok((name.ok_or(Refusal::HeaderLine)?, value.trim_ascii()))
 }
 
-/// What the headers say that the front has to know.
+/// What the headers say that the listener has to know.
 #[derive(Default)]
 struct Facts {
     hosts: usize,

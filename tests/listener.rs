@@ -1,4 +1,4 @@
-//! The front with real sockets: what it lets through, what it refuses and how, and what becomes of slow clients.
+//! The listener with real sockets: what it lets through, what it refuses and how, and what becomes of slow clients.
 
 mod auth;
 mod head;
@@ -9,14 +9,14 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use kubernetes_metrics_aggregator::server::front::{Answer, HEADERS_MAX, TARGET_BYTES_MAX};
+use kubernetes_metrics_aggregator::server::listener::{HEADERS_MAX, Response, TARGET_BYTES_MAX};
 
-use crate::support::front::{TestFront, eventually};
+use crate::support::listener::{TestListener, eventually};
 use crate::support::program::PATIENCE;
 
 #[track_caller]
-fn check_refused(front: &TestFront, request: &[u8], status: u16, text: &str) {
-    let answer = front.ask(request);
+fn check_refused(listener: &TestListener, request: &[u8], status: u16, text: &str) {
+    let answer = listener.ask(request);
     let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
     let (head, body) = answer
         .split_once("\r\n\r\n")
@@ -123,13 +123,13 @@ const BAD_HEADERS: &[(&str, u16, &str)] = &[
 
 #[test]
 fn what_is_not_one_well_formed_request_without_a_body_is_refused_at_once() {
-    let front = TestFront::start(|_| {});
+    let listener = TestListener::start(|_| {});
     for (request, status, text) in BAD_HEADS {
-        check_refused(&front, request.as_bytes(), *status, text);
+        check_refused(&listener, request.as_bytes(), *status, text);
     }
     for (header, status, text) in BAD_HEADERS {
         let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\nx");
-        check_refused(&front, request.as_bytes(), *status, text);
+        check_refused(&listener, request.as_bytes(), *status, text);
     }
 }
 
@@ -139,8 +139,8 @@ const CHUNKED: &str = "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\
 /// every GET.
 #[test]
 fn a_chunked_body_of_no_bytes_is_no_body() {
-    let front = TestFront::start(|_| {});
-    let mut client = front.client();
+    let listener = TestListener::start(|_| {});
+    let mut client = listener.client();
     for body in [
         "0\r\n\r\n",
         "0000000000000000000000000\r\n\r\n",
@@ -164,7 +164,7 @@ fn a_chunked_body_of_no_bytes_is_no_body() {
 
 #[test]
 fn a_chunked_body_with_content_or_without_an_end_is_refused() {
-    let front = TestFront::start(|settings| settings.limits.head_time = PATIENCE);
+    let listener = TestListener::start(|settings| settings.limits.head_time = PATIENCE);
     let long = "x".repeat(20_000);
     for (body, status, text) in [
         ("1\r\n", 413, "must not have a body"),
@@ -191,7 +191,7 @@ fn a_chunked_body_with_content_or_without_an_end_is_refused() {
             "more than 100 headers",
         ),
     ] {
-        let mut client = front.client();
+        let mut client = listener.client();
         // What is refused is refused at once; only what could go on waits for the client to close its side.
         client.send(format!("{CHUNKED}{body}").as_bytes());
         if text == "ends before" {
@@ -204,54 +204,54 @@ fn a_chunked_body_with_content_or_without_an_end_is_refused() {
         );
     }
     let old = "GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    check_refused(&front, old.as_bytes(), 400, "alone");
+    check_refused(&listener, old.as_bytes(), 400, "alone");
 }
 
 #[test]
 fn a_chunked_body_that_drips_is_cut_off_at_the_time_of_a_head() {
-    let front = TestFront::start(|settings| {
+    let listener = TestListener::start(|settings| {
         settings.limits.head_time = Duration::from_millis(150);
     });
     for start in ["", "0", "0\r\nX: y\r\n"] {
-        let answer = front.ask(format!("{CHUNKED}{start}").as_bytes());
+        let answer = listener.ask(format!("{CHUNKED}{start}").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 408 "), "{start:?}: {answer}");
     }
 }
 
 #[test]
 fn what_is_too_large_is_refused_before_it_ends() {
-    let front = TestFront::start(|_| {});
+    let listener = TestListener::start(|_| {});
     let long = "x".repeat(TARGET_BYTES_MAX);
     check_refused(
-        &front,
+        &listener,
         format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(),
         414,
         "8 KiB",
     );
     check_refused(
-        &front,
+        &listener,
         format!("GET /{long}{long}{long}").as_bytes(),
         414,
         "8 KiB",
     );
     let headers = "X: y\r\n".repeat(HEADERS_MAX);
     let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
-    check_refused(&front, many.as_bytes(), 431, "more than 100 headers");
+    check_refused(&listener, many.as_bytes(), 431, "more than 100 headers");
     let endless = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}{long}{long}");
-    check_refused(&front, endless.as_bytes(), 431, "16 KiB");
+    check_refused(&listener, endless.as_bytes(), 431, "16 KiB");
     // Far more than is read: the answer arrives all the same.
-    let mut client = front.client();
+    let mut client = listener.client();
     let _ = client.stream.write_all(&vec![b'x'; 200_000]);
     assert!(client.rest().starts_with("HTTP/1.1 414 "));
 }
 
 #[test]
 fn requests_go_on_with_the_known_headers_only() {
-    let front = TestFront::start(|_| {});
+    let listener = TestListener::start(|_| {});
     let request = "GET /metrics%3Fjob=a?b=%20 HTTP/1.1\r\nhOST: h:80\r\naccept:\t a;q=0.5 \r\n\
-                   Authorization: Bearer secret\r\nCookie: secret\r\nX-Front-Request: 7\r\n\
+                   Authorization: Bearer secret\r\nCookie: secret\r\nX-Listener-Request: 7\r\n\
                    X-Prometheus-Scrape-Timeout-Seconds: 10\r\nX-Name: M\u{fc}ller\r\nConnection: x, CLOSE\r\n\r\n";
-    let answer = front.ask(request.as_bytes());
+    let answer = listener.ask(request.as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert_eq!(
@@ -262,7 +262,7 @@ fn requests_go_on_with_the_known_headers_only() {
 
 #[test]
 fn unusual_but_right_requests_are_answered() {
-    let front = TestFront::start(|_| {});
+    let listener = TestListener::start(|_| {});
     for (request, body) in [
         ("GET /a HTTP/1.0\r\n\r\n", "GET /a\n"),
         ("\r\nGET /a HTTP/1.0\r\n\r\n", "GET /a\n"),
@@ -278,11 +278,11 @@ fn unusual_but_right_requests_are_answered() {
         ),
         ("GET /a HTTP/1.0\r\nX:\r\nHost:\r\n\r\n", "GET /a\nHost: \n"),
     ] {
-        let answer = front.ask(request.as_bytes());
+        let answer = listener.ask(request.as_bytes());
         let (_, shown) = answer.split_once("\r\n\r\n").unwrap();
         assert_eq!(shown, body, "{request:?}");
     }
-    let head = front.ask(b"HEAD /bytes/5 HTTP/1.0\r\n\r\n");
+    let head = listener.ask(b"HEAD /bytes/5 HTTP/1.0\r\n\r\n");
     assert!(
         head.contains("\r\nContent-Length: 5\r\n") && head.ends_with("\r\n\r\n"),
         "{head}"
@@ -291,8 +291,8 @@ fn unusual_but_right_requests_are_answered() {
 
 #[test]
 fn connections_are_kept_and_pipelined_requests_answered_in_order() {
-    let front = TestFront::start(|_| {});
-    let mut client = front.client();
+    let listener = TestListener::start(|_| {});
+    let mut client = listener.client();
     assert!(client.get("/one").starts_with("200 GET /one\n"));
     let many: String = (0..500)
         .map(|n| format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n"))
@@ -308,7 +308,7 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
     let rest = client.rest();
     assert!(rest.ends_with("Connection: close\r\n\r\nxxx"), "{rest}");
     assert_eq!(
-        front
+        listener
             .telemetry
             .front(kubernetes_metrics_aggregator::telemetry::FrontEvent::Accepted),
         1
@@ -317,12 +317,12 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
 
 #[test]
 fn a_client_that_closes_its_side_is_answered() {
-    let front = TestFront::start(|_| {});
-    let mut client = front.client();
+    let listener = TestListener::start(|_| {});
+    let mut client = listener.client();
     client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert!(client.rest().contains("GET /a\n"));
-    let mut client = front.client();
+    let mut client = listener.client();
     client.send(b"GET /a HTTP/1.1\r\nHo");
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert!(client.rest().starts_with("HTTP/1.1 400 "));
@@ -330,28 +330,28 @@ fn a_client_that_closes_its_side_is_answered() {
 
 #[test]
 fn a_fault_behind_costs_one_request_only() {
-    let front = TestFront::start(|_| {});
+    let listener = TestListener::start(|_| {});
     assert!(
-        front
+        listener
             .client()
             .get("/drop")
             .starts_with("500 internal error")
     );
-    let mut client = front.client();
+    let mut client = listener.client();
     client.send(b"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(client.is_closed());
-    eventually("the panic is counted", || front.telemetry.panics() == 1);
+    eventually("the panic is counted", || listener.telemetry.panics() == 1);
     // A body that is shorter than said: the client can tell.
-    let answer = front.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
+    let answer = listener.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answer.len() < 200_000);
-    assert!(front.client().get("/a").starts_with("200 GET /a\n"));
-    eventually("no connection is left", || front.open() == 0);
+    assert!(listener.client().get("/a").starts_with("200 GET /a\n"));
+    eventually("no connection is left", || listener.open() == 0);
 }
 
 #[test]
 fn large_answers_arrive_whole() {
-    let front = TestFront::start(|_| {});
-    let mut client = front.client();
+    let listener = TestListener::start(|_| {});
+    let mut client = listener.client();
     for length in [0, 1, 16 * 1024, 16 * 1024 + 1, 30_000_000] {
         assert_eq!(
             client.get(&format!("/bytes/{length}")).len(),
@@ -362,34 +362,34 @@ fn large_answers_arrive_whole() {
 
 #[test]
 fn at_the_end_requests_under_way_are_answered_and_nobody_else() {
-    let mut front = TestFront::start(|_| {});
-    let mut idle = front.client();
+    let mut listener = TestListener::start(|_| {});
+    let mut idle = listener.client();
     assert!(idle.get("/a").starts_with("200"));
-    let mut silent = front.client();
-    let mut held = front.client();
+    let mut silent = listener.client();
+    let mut held = listener.client();
     held.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
-    let request = front.held();
-    eventually("all are accepted", || front.open() == 3);
-    front.stop_accepting();
-    assert!(TcpStream::connect(front.address).is_err());
+    let request = listener.held();
+    eventually("all are accepted", || listener.open() == 3);
+    listener.stop_accepting();
+    assert!(TcpStream::connect(listener.address).is_err());
     assert!(idle.is_closed());
     assert!(silent.is_closed());
-    request.answer(Answer::text(200, "late\n"));
+    request.answer(Response::text(200, "late\n"));
     let (head, body) = held.raw_answer();
     assert_eq!(body, b"late\n");
     assert!(head.contains("Connection: close"), "{head}");
     drop(held);
-    front.finish(PATIENCE);
-    assert_eq!(front.open(), 0);
+    listener.finish(PATIENCE);
+    assert_eq!(listener.open(), 0);
 }
 
 #[test]
 fn the_end_does_not_wait_for_ever() {
-    let mut front = TestFront::start(|_| {});
-    let mut held = front.client();
+    let mut listener = TestListener::start(|_| {});
+    let mut held = listener.client();
     held.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
-    let request = front.held();
-    front.finish(Duration::from_millis(20));
+    let request = listener.held();
+    listener.finish(Duration::from_millis(20));
     assert!(held.is_closed());
     drop(request);
 }

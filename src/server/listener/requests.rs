@@ -18,15 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use tiny_http::{Request, Server};
+use tiny_http::Server;
 
-use super::answer::Answer;
 use super::head::Head;
 use super::refusal::Refusal;
+use super::response::Response;
 use super::room::{Room, Share};
 
 /// Carries the number of a request. A client cannot set it: only known headers are forwarded.
-const NUMBER_HEADER: &str = "X-Front-Request";
+const NUMBER_HEADER: &str = "X-Listener-Request";
 /// Time for tiny_http to take the one connection at the start, and for one request to be written to it.
 const LOOPBACK_TIME: Duration = Duration::from_secs(5);
 
@@ -50,7 +50,7 @@ struct Pending {
 /// Where the answer of one request goes.
 #[derive(Debug)]
 struct AnswerPlace {
-    answers: Sender<(Answer, Share)>,
+    answers: Sender<(Response, Share)>,
     tcp: Arc<TcpStream>,
     left: Arc<AtomicBool>,
 }
@@ -59,7 +59,7 @@ struct AnswerPlace {
 #[derive(Debug)]
 pub(super) struct Awaited {
     /// The answer comes out of it, or its end if nobody answers.
-    pub(super) answer: Receiver<(Answer, Share)>,
+    pub(super) answer: Receiver<(Response, Share)>,
     /// To be set when the client has left.
     pub(super) left: Arc<AtomicBool>,
 }
@@ -72,9 +72,9 @@ impl fmt::Debug for Requests {
 
 /// One request to be answered. Dropped without an answer, its client gets 500.
 #[derive(Debug)]
-pub struct FrontRequest {
+pub struct Request {
     /// Always there; taken out when dropped.
-    http: Option<Request>,
+    http: Option<tiny_http::Request>,
     place: AnswerPlace,
     room: Arc<Room>,
 }
@@ -118,10 +118,10 @@ impl Requests {
         })
     }
 
-    /// Waits for the next request; `None` when the front has finished, or cannot go on by itself: whoever did not
+    /// Waits for the next request; `None` when the listener has finished, or cannot go on by itself: whoever did not
     /// finish it should then end the process.
     #[must_use]
-    pub fn next(&self) -> Option<FrontRequest> {
+    pub fn next(&self) -> Option<Request> {
         loop {
             let received = self.http.recv();
             if self.ended.load(Ordering::SeqCst) {
@@ -136,7 +136,7 @@ impl Requests {
         }
     }
 
-    fn claim(&self, request: Request) -> Option<FrontRequest> {
+    fn claim(&self, request: tiny_http::Request) -> Option<Request> {
         let number = request
             .headers()
             .iter()
@@ -149,7 +149,7 @@ impl Requests {
             _ => None,
         };
         match place {
-            Some(place) => Some(FrontRequest {
+            Some(place) => Some(Request {
                 http: Some(request),
                 place,
                 room: Arc::clone(&self.room),
@@ -216,8 +216,8 @@ impl Requests {
     }
 }
 
-impl FrontRequest {
-    fn http(&self) -> &Request {
+impl Request {
+    fn http(&self) -> &tiny_http::Request {
         self.http.as_ref().expect("taken out by drop only")
     }
 
@@ -233,7 +233,7 @@ impl FrontRequest {
         self.http().url()
     }
 
-    /// Value of the first header of this name; only those that the front forwards are there.
+    /// Value of the first header of this name; only those that the listener forwards are there.
     #[must_use]
     pub fn header(&self, name: &'static str) -> Option<&str> {
         let header = self
@@ -255,32 +255,32 @@ impl FrontRequest {
     ///
     /// Returns at once for an answer of up to 64 KiB; for a larger one as soon as there is room for it among those
     /// that clients have not taken yet.
-    pub fn answer(self, answer: Answer) {
+    pub fn answer(self, answer: Response) {
         let share = self.room.take(answer.length, &self.place.tcp);
         self.hand_over(answer, share);
     }
 
     /// The same, but never waits: where there is no room for the answer, the client gets 503.
-    pub fn answer_now(self, answer: Answer) {
+    pub fn answer_now(self, answer: Response) {
         match self.room.try_take(answer.length, &self.place.tcp) {
             Some(share) => self.hand_over(answer, share),
-            None => self.hand_over(Answer::from(Refusal::NoRoom), Share::none()),
+            None => self.hand_over(Response::from(Refusal::NoRoom), Share::none()),
         }
     }
 
-    fn hand_over(self, answer: Answer, share: Share) {
+    fn hand_over(self, answer: Response, share: Share) {
         // An error means that the connection has ended: nobody waits for the answer.
         let _ = self.place.answers.send((answer, share));
     }
 }
 
-impl Drop for FrontRequest {
+impl Drop for Request {
     fn drop(&mut self) {
         self.http.take().into_iter().for_each(discard);
     }
 }
 
 /// Drops a request of tiny_http. Left to itself, it would write an answer of its own and wait for all before it.
-fn discard(request: Request) {
+fn discard(request: tiny_http::Request) {
     drop(request.into_writer());
 }
