@@ -68,7 +68,7 @@ const KNOWN_LONG_LINES: [&str; 15] = [
     "src/scrape/encoding.rs",
     "src/scrape/error.rs",
     "src/scrape/mod.rs",
-    "src/server/front/connections.rs",
+    "src/server/listener/connections.rs",
     "src/server/route.rs",
 ];
 

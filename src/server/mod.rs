@@ -1,4 +1,5 @@
-//! The HTTP server: the listener takes requests in, a few threads route them, the server workers answer scrape requests.
+//! The HTTP server: the listener takes requests in, a few threads route them, the server workers answer scrape
+//! requests.
 //!
 //! Health is answered at once by the thread that routed the request. What costs more and asks no pod (status,
 //! discovery, own metrics) waits in a bounded queue for one thread of its own, `pages`; scrape requests wait in another

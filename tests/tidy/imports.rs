@@ -47,7 +47,10 @@ const KNOWN_PAIRS: [(&str, &str); 5] = [
     ("src/kubernetes/known_pods.rs", "src/kubernetes/pod_list.rs"),
     ("src/scrape/body.rs", "src/scrape/client.rs"),
     ("src/scrape/connect.rs", "src/scrape/transport.rs"),
-    ("src/server/front/head.rs", "src/server/front/refusal.rs"),
+    (
+        "src/server/listener/head.rs",
+        "src/server/listener/refusal.rs",
+    ),
 ];
 
 /// The module that a file is: `src/server/mod.rs` and `src/server.rs` are both `["server"]`.
@@ -122,7 +125,8 @@ fn modules() -> BTreeMap<Names, (PathBuf, String, String)> {
 #[test]
 fn a_path_is_read_from_every_place() {
     let module = |path: &str| -> Names { path.split("::").map(str::to_owned).collect() };
-    let modules = BTreeSet::from(["server", "server::front", "server::front::head"].map(module));
+    let modules =
+        BTreeSet::from(["server", "server::listener", "server::listener::head"].map(module));
     let check = |from: &str, code: &str, expected: &[&str]| {
         let expected = expected.iter().map(|path| module(path)).collect();
         assert_eq!(imports(&module(from), code, &modules), expected, "{code}");
@@ -132,13 +136,13 @@ fn a_path_is_read_from_every_place() {
     let nested = "use crate::{\n    demo::{self, Demo},\n    config,\n};\nuse std::{fmt, io};";
     check("server", nested, &["demo::self", "demo::Demo", "config"]);
     let climbing = "fn f() -> super::super::super::config::Config { super::refusal::none() }";
-    let found = ["config::Config", "server::front::refusal::none"];
-    check("server::front::head", climbing, &found);
-    let children = "use front::{Answer, head};\nuse std::io;\nfn f() { State::Up }";
+    let found = ["config::Config", "server::listener::refusal::none"];
+    check("server::listener::head", climbing, &found);
+    let children = "use listener::{Response, head};\nuse std::io;\nfn f() { State::Up }";
     check(
         "server",
         children,
-        &["server::front::Answer", "server::front::head"],
+        &["server::listener::Response", "server::listener::head"],
     );
 }
 

@@ -4,9 +4,9 @@
 //! body at a time within limits of size and time, hands it to tiny_http, and sends the answer as fast as the client
 //! takes it, also within limits. What a client does wrong is answered at once with one line that says what to do.
 //!
-//! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end; `front files` reads
-//! certificate and token files again. Keep-alive is offered: a scraper over TLS then needs one handshake, not one per
-//! scrape.
+//! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end; `front files`
+//! reads certificate and token files again. Keep-alive is offered: a scraper over TLS then needs one handshake, not one
+//! per scrape.
 //!
 //! Nothing that a stranger can cause is logged above debug, but for one bounded warning.
 
