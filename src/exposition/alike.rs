@@ -6,11 +6,11 @@
 //! lines, and that it has others, each of the same name as one before or behind it. HELP, TYPE and all other lines
 //! have to be the same. Whatever does not fit is left to the parser, which decides alone what is valid.
 
-use super::builder::same_series;
 use super::labels::is_metric_start;
 use super::layout::{Layout, Lengths, Line};
 use super::ordinary::value_and_timestamp;
 use super::parse::{Parser, is_plain};
+use super::sample_line::same_series;
 use super::values::Values;
 use super::{Exposition, IdentityLabels, Own, Run, Span, offset};
 use std::sync::Arc;

@@ -3,16 +3,13 @@
 use super::error::LineErrorKind;
 use super::labels::{IdentityLabels, Label, is_metric_name, name_bit, push_label, push_quoted};
 use super::layout::{Layout, Lengths, Line, Reuse};
-use super::names::{NameId, Names};
+use super::names::{NameId, Names, Standing};
+use super::report::REPORTED;
 use super::sample_line;
 use super::series_table::SeriesTable;
+use super::untyped::UntypedNames;
 use super::{MetricType, Run, Span, families, number, offset, split_suffix};
 use crate::keyed_hash::KeyedHash;
-
-/// Metrics that are reported for every target. A pod's own series of such a name without labels would be identical to
-/// the reported one, and is dropped.
-pub(super) const REPORTED: [&[u8]; 3] =
-    [b"up", b"scrape_duration_seconds", b"scrape_samples_scraped"];
 
 /// A [`Layout`] in the making.
 #[derive(Debug)]
@@ -32,6 +29,8 @@ pub(super) struct Builder<'b, 'l> {
     /// line for which labels are rewritten, on a label without a value, which is left out of lines that are written
     /// anew, or on the first byte of a value: without a blank before it, another one would go on with the name.
     pub(super) hangs_on_more: bool,
+    /// Families that are `untyped` whatever their TYPE lines say.
+    untyped: UntypedNames,
     /// Samples of one name that stand together.
     runs: Vec<(NameId, Run)>,
     /// The last TYPE line: it stands until the next. It has no name if no sample can have that name.
@@ -104,13 +103,27 @@ impl<'b, 'l> Builder<'b, 'l> {
             samples: 0,
             duplicates_dropped: 0,
             hangs_on_more: false,
+            untyped: UntypedNames::new(),
             runs: Vec::new(),
             last_type: None,
             current: Current::default(),
         }
     }
 
-    /// `suffix` is what the text format has behind this name, and OpenMetrics has not.
+    /// Makes these families `untyped`. The values of `le` and `quantile` that Prometheus would store are written for
+    /// their samples. To be called before the first line.
+    pub(super) fn set_untyped(&mut self, untyped: UntypedNames) {
+        // A body with a line less may not need it.
+        self.hangs_on_more |= !untyped.is_empty();
+        self.untyped = untyped;
+    }
+
+    /// The families that must be untyped although their TYPE lines say otherwise. To be called after the last line.
+    pub(super) fn must_be_untyped(&self) -> UntypedNames {
+        families::untyped(&self.names)
+    }
+
+    /// The last TYPE line for a name counts. `suffix` is what only the text format has behind this name.
     pub(super) fn type_line(
         &mut self,
         name: &[u8],
@@ -118,11 +131,15 @@ impl<'b, 'l> Builder<'b, 'l> {
         suffix: &'static [u8],
     ) {
         let id = self.names.intern(name);
+        let is_untyped = self.untyped.contains(name);
         let name = self.names.get_mut(id);
-        // The last one stands, but nothing displaces a histogram or summary: what belongs to it must stay with it.
-        let is_known_better = name.metric_type.is_some_and(MetricType::has_children);
-        if metric_type.has_children() || !is_known_better {
-            name.metric_type = Some(metric_type);
+        if is_untyped {
+            name.metric_type = Some(MetricType::Untyped);
+        } else {
+            let before = name.metric_type.replace(metric_type);
+            name.is_contested |= before.is_some_and(|before| {
+                before != metric_type && (before.has_children() || metric_type.has_children())
+            });
             name.suffix = suffix;
         }
         self.last_type = Some((Some(id), metric_type));
@@ -175,6 +192,11 @@ impl<'b, 'l> Builder<'b, 'l> {
         if self.current.id == Some(id) {
             return;
         }
+        let standing = match self.last_type {
+            Some((Some(type_id), metric_type)) => Standing::Under(type_id, metric_type),
+            _ => Standing::Elsewhere,
+        };
+        self.names.get_mut(id).standing.add(standing);
         let name = self.names.text(id);
         let float_label = self.misplaced_float_label(id);
         let bits = [b"__name__".as_slice()]
@@ -191,7 +213,8 @@ impl<'b, 'l> Builder<'b, 'l> {
         };
     }
 
-    /// `le` or `quantile` if the last TYPE line is that of a histogram or summary to which the name does not belong.
+    /// `le` or `quantile` if the last TYPE line is that of a histogram or summary to which the name does not belong, or
+    /// that is written as `untyped`.
     fn misplaced_float_label(&self, id: NameId) -> Option<&'static [u8]> {
         let (type_id, metric_type) = self.last_type?;
         let label = metric_type.float_label()?;
@@ -199,7 +222,8 @@ impl<'b, 'l> Builder<'b, 'l> {
         let belongs = type_id.is_some_and(|type_id| {
             let family = self.names.text(type_id);
             let is_part = |(base, suffix)| base == family && metric_type.takes(suffix);
-            name == family || split_suffix(name).is_some_and(is_part)
+            (name == family || split_suffix(name).is_some_and(is_part))
+                && !self.untyped.contains(family)
         });
         (!belongs).then_some(label)
     }
@@ -313,7 +337,7 @@ impl<'b, 'l> Builder<'b, 'l> {
             self.duplicates_dropped += 1;
             return None;
         }
-        let has_brace = self.text_from(line.split).first() == Some(&b'}');
+        let has_brace = text_from(self.body, &self.written_anew, line.split).first() == Some(&b'}');
         self.lengths.add(line, has_brace);
         let number = self.lines.len();
         self.lines.push(line);
@@ -339,12 +363,8 @@ impl<'b, 'l> Builder<'b, 'l> {
     fn is_new(&mut self, line: Line, tag: u32) -> bool {
         let (body, written_anew) = (self.body, &self.written_anew);
         let from = |offset| text_from(body, written_anew, offset);
-        let is_same = |before: u32| same_series(from(before), from(line.start));
+        let is_same = |before: u32| sample_line::same_series(from(before), from(line.start));
         self.series.insert(tag, line.start, is_same)
-    }
-
-    fn text_from(&self, offset: u32) -> &[u8] {
-        text_from(self.body, &self.written_anew, offset)
     }
 
     /// Groups names into families. The text is left to be put in.
@@ -377,18 +397,4 @@ fn text_from<'t>(body: &'t [u8], written_anew: &'t [u8], offset: u32) -> &'t [u8
         Some(behind) => &written_anew[behind..],
         None => &body[offset..],
     }
-}
-
-/// Whether two sample lines have the same name, labels and timestamp. The lines start the slices.
-pub(super) fn same_series(before: &[u8], new: &[u8]) -> bool {
-    let (Ok(before), Ok(new)) = (sample_line::read(before, 0), sample_line::read(new, 0)) else {
-        return false;
-    };
-    let sorted = |mut labels: Vec<Label>| {
-        labels.sort_unstable();
-        labels
-    };
-    before.name == new.name
-        && before.timestamp.map(|t| t.1) == new.timestamp.map(|t| t.1)
-        && sorted(before.labels) == sorted(new.labels)
 }

@@ -1,6 +1,8 @@
 //! Which samples of a body are one family.
 
-use super::names::{NameId, Names};
+use super::names::{NameId, Names, Standing};
+use super::report::REPORTED;
+use super::untyped::{UntypedNames, misplaced};
 use super::{Family, MetricType, Run, Span, offset, split_suffix};
 
 /// The families of these names in the order in which their names came, and their runs, family by family and within
@@ -25,6 +27,50 @@ pub(super) fn group(names: &Names, runs: &[(NameId, Run)]) -> (Vec<Family>, Vec<
         })
         .collect();
     (families, runs)
+}
+
+/// The families of these names that must be untyped: a histogram or summary that is something else by another TYPE
+/// line, that has the name of a reported metric, or that has samples elsewhere than under its TYPE line.
+pub(super) fn untyped(names: &Names) -> UntypedNames {
+    let ids = || 0..offset(names.list.len());
+    let has_children = |id: &NameId| {
+        let metric_type = names.get(*id).metric_type;
+        metric_type.is_some_and(MetricType::has_children)
+    };
+    let reported = REPORTED.iter().filter_map(|name| names.find(name));
+    let contested = ids().filter(|&id| names.get(id).is_contested);
+    let mut untyped: UntypedNames = contested
+        .chain(reported.filter(has_children))
+        .map(|id| names.text(id).to_vec())
+        .collect();
+    if untyped.is_empty() {
+        let is_in_place = |(id, family)| is_in_place(names, id, family);
+        if ids().zip(family_of_names(names)).all(is_in_place) {
+            return untyped;
+        }
+    }
+    let types = ids().filter_map(|id| Some((names.text(id), names.get(id).metric_type?)));
+    let types = types.filter(|(name, _)| !untyped.contains(*name)).collect();
+    let samples = ids().filter_map(|id| match names.get(id).standing {
+        Standing::WithoutSamples => None,
+        Standing::Under(head, metric_type) => {
+            Some((names.text(id), Some((names.text(head), metric_type))))
+        }
+        Standing::Elsewhere => Some((names.text(id), None)),
+    });
+    let misplaced = misplaced(types, samples.collect());
+    untyped.extend(misplaced);
+    untyped
+}
+
+/// Whether all samples of this name stand under the TYPE line of their histogram or summary, if they belong to one.
+fn is_in_place(names: &Names, id: NameId, family: NameId) -> bool {
+    let standing = names.get(id).standing;
+    let family_type = names.get(family).metric_type;
+    standing == Standing::WithoutSamples
+        || family_type
+            .filter(|family_type| family_type.has_children())
+            .is_none_or(|family_type| standing == Standing::Under(family, family_type))
 }
 
 /// For each name the family its samples belong to: itself, or the histogram or summary it is a part of. One that is a

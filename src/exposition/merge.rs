@@ -3,25 +3,14 @@
 //!
 //! Only byte ranges are put in order here; no sample is read or copied.
 
-use super::builder::REPORTED;
 use super::labels::{IdentityLabels, is_metric_name, push_quoted};
 use super::merged_text::{MergedText, Pieces, Source};
+use super::reparse::{untyped_over_targets, with_untyped};
+use super::report::{REPORTED, REPORTED_HELP, Report};
+use super::untyped::UntypedNames;
 use super::{Exposition, Family, Layout, MetricType, Span, offset, split_suffix};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// What a scrape has to say about its target, written as `up`, `scrape_duration_seconds` and
-/// `scrape_samples_scraped`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// Whether the target's samples are in the text.
-    pub up: bool,
-    /// How long the scrape took.
-    pub duration: Duration,
-    /// [`Exposition::samples`], or `samples_before` of the error that refused the body, or 0.
-    pub samples_scraped: u64,
-}
 
 /// The share of one target in a merged text.
 #[derive(Debug)]
@@ -36,39 +25,35 @@ pub struct Part {
 
 /// Merges the parts; within a family their samples stand in the order of `parts`.
 ///
-/// HELP is that of the first part that has one. Of differing TYPEs a histogram or summary wins, else `untyped` is
-/// written, as for a family without a TYPE. Samples named like a part of a histogram or summary of any target are
-/// written in its block. A family that has only HELP or TYPE is written without samples: Prometheus keeps its
-/// metadata.
+/// HELP is that of the first part that has one. Where TYPEs differ, `untyped` is written, as for a family without a
+/// TYPE; also for a histogram or summary of which any part has samples that did not stand under its TYPE line: the
+/// values of `le` and `quantile` are then those that Prometheus would have stored. A family that has only HELP or TYPE
+/// is written without samples: Prometheus keeps its metadata.
 #[must_use]
-pub fn merge(parts: Vec<Part>) -> MergedText {
-    let (pieces, help_conflicts, type_conflicts) = {
-        let mut merger = Merger::new(&parts);
-        merger.collect();
-        let pieces = merger.write();
-        let count = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
-            merger
-                .families
-                .iter()
-                .filter(|family| is_conflict(family))
-                .count() as u64
-        };
-        let conflicts = (
-            count(|family| family.helps_differ),
-            count(|family| family.types_differ),
-        );
-        (pieces, conflicts.0, conflicts.1)
+pub fn merge(mut parts: Vec<Part>) -> MergedText {
+    let merger = Merger::new(&parts);
+    let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
+        let families = merger.families.iter();
+        families.filter(|family| is_conflict(family)).count() as u64
+    };
+    let help_conflicts = conflicts(|family| family.helps_differ);
+    let type_conflicts = conflicts(|family| family.types_differ);
+    let untyped = merger.untyped();
+    let pieces = if untyped.is_empty() {
+        merger.write()
+    } else {
+        for part in &mut parts {
+            let exposition = part.exposition.as_ref();
+            if let Some(anew) = exposition.and_then(|old| with_untyped(old, &part.labels, &untyped))
+            {
+                part.exposition = Some(anew);
+            }
+        }
+        Merger::new(&parts).write()
     };
     let sources = parts.into_iter().map(Source::from).collect();
     MergedText::new(pieces, sources, help_conflicts, type_conflicts)
 }
-
-/// HELP texts of the reported metrics, in the order of [`REPORTED`].
-const REPORTED_HELP: [&str; 3] = [
-    "Whether the last scrape of the target succeeded (1) or failed (0).",
-    "How long the last scrape of the target took.",
-    "Number of samples in the last scrape of the target.",
-];
 
 type FamilyId = u32;
 
@@ -79,6 +64,10 @@ struct MergedFamily<'p> {
     metric_type: Option<MetricType>,
     helps_differ: bool,
     types_differ: bool,
+    /// Whether one of the types that differ is histogram or summary.
+    is_contested: bool,
+    /// Whether a target has samples of it that it does not say to be of a histogram or summary.
+    has_plain_samples: bool,
     /// The family that came after this one in the last part that has it: the first guess for the next.
     follower: FamilyId,
 }
@@ -93,10 +82,8 @@ impl MergedFamily<'_> {
             return;
         }
         self.types_differ = true;
-        self.metric_type = [known, metric_type]
-            .into_iter()
-            .find(|candidate| candidate.has_children())
-            .or(Some(MetricType::Untyped));
+        self.is_contested |= known.has_children() || metric_type.has_children();
+        self.metric_type = Some(MetricType::Untyped);
     }
 }
 
@@ -137,6 +124,7 @@ impl<'p> Merger<'p> {
             family.help = Some(help.as_bytes());
             family.metric_type = Some(MetricType::Gauge);
         }
+        merger.collect();
         merger
     }
 
@@ -183,6 +171,8 @@ impl<'p> Merger<'p> {
                 metric_type: None,
                 helps_differ: false,
                 types_differ: false,
+                is_contested: false,
+                has_plain_samples: false,
                 follower: id,
             });
             id
@@ -199,6 +189,7 @@ impl<'p> Merger<'p> {
             merged.add_type(metric_type);
         }
         if !family.runs.range().is_empty() {
+            merged.has_plain_samples |= !family.metric_type.is_some_and(MetricType::has_children);
             self.entries.push(Entry {
                 family: id,
                 number,
@@ -214,14 +205,41 @@ impl<'p> Merger<'p> {
             if family.metric_type.is_some_and(MetricType::has_children) {
                 return id;
             }
-            let base = split_suffix(family.name).and_then(|(base, suffix)| {
-                let base = *self.by_name.get(base)?;
-                let metric_type = self.families[base as usize].metric_type?;
-                metric_type.takes(suffix).then_some(base)
-            });
-            base.unwrap_or(id)
+            self.base(family).unwrap_or(id)
         };
         (0..).zip(&self.families).map(block).collect()
+    }
+
+    /// The histogram or summary that has parts of this name.
+    fn base(&self, family: &MergedFamily<'p>) -> Option<FamilyId> {
+        let (base, suffix) = split_suffix(family.name)?;
+        let base = *self.by_name.get(base)?;
+        let metric_type = self.families[base as usize].metric_type?;
+        metric_type.takes(suffix).then_some(base)
+    }
+
+    /// The families that some part has as a histogram or summary, and that must not be one in the merged text.
+    fn untyped(&self) -> UntypedNames {
+        let is_doubtful = |family: &MergedFamily<'p>| {
+            let has_children = family.metric_type.is_some_and(MetricType::has_children);
+            let has_base = || self.base(family).is_some();
+            family.is_contested
+                || has_children && (family.has_plain_samples || has_base())
+                || family.has_plain_samples && has_base()
+        };
+        if !self.families.iter().any(is_doubtful) {
+            return UntypedNames::new();
+        }
+        let types = self.families.iter();
+        let types = types.filter_map(|family| Some((family.name, family.metric_type?)));
+        let expositions = self
+            .parts
+            .iter()
+            .filter_map(|part| part.exposition.as_ref());
+        let mut untyped = untyped_over_targets(expositions, types.collect());
+        let contested = self.families.iter().filter(|family| family.is_contested);
+        untyped.extend(contested.map(|family| family.name.to_vec()));
+        untyped
     }
 
     /// The whole text as pieces of the parts' texts and of what is written beside them.
@@ -340,26 +358,6 @@ fn write_reported(pieces: &mut Pieces, reported: usize, part: &Part) {
         out.extend_from_slice(part.report.value(reported).as_bytes());
         out.push(b'\n');
     });
-}
-
-impl Report {
-    /// The value of a reported metric, by its index in [`REPORTED`].
-    fn value(&self, reported: usize) -> String {
-        match reported {
-            0 => u8::from(self.up).to_string(),
-            1 => decimal_seconds(self.duration),
-            _ => self.samples_scraped.to_string(),
-        }
-    }
-}
-
-/// Seconds as a plain decimal number without needless zeros: `0.25`, `3`.
-fn decimal_seconds(duration: Duration) -> String {
-    let digits = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
-    digits
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
 }
 
 fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>) {

@@ -20,7 +20,9 @@
 //! * `number.rs`: what counts as a number
 //! * `layout.rs`, `values.rs`: a body without its values, and values without a body
 //! * `alike.rs`: a body that is much like another one
+//! * `untyped.rs`, `reparse.rs`: histograms and summaries that are something else for a part of their samples
 //! * `merge.rs`, `merged_text.rs`: many expositions in one text
+//! * `report.rs`: the series that report on the targets themselves
 //!
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
@@ -38,17 +40,21 @@ mod number;
 mod openmetrics;
 mod ordinary;
 mod parse;
+mod reparse;
+mod report;
 mod sample_line;
 mod series_table;
+mod untyped;
 mod values;
 
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use labels::IdentityLabels;
 pub use layout::Layout;
-pub use merge::{Part, Report, merge};
+pub use merge::{Part, merge};
 pub use merged_text::{MergedText, MergedTextReader, Position};
 pub use parse::parse;
+pub use report::Report;
 
 use layout::{Lengths, Line};
 use std::ops::Range;
@@ -120,6 +126,29 @@ impl Exposition {
             .map_or(&self.layout.lines, |own| &own.lines)
     }
 
+    /// Name and labels of a sample, without identity labels.
+    fn series(&self, number: usize) -> &[u8] {
+        let line = self.lines()[number];
+        let (start, split) = (line.start as usize, line.split as usize);
+        let behind_layout = start.checked_sub(self.layout.text.len());
+        let (text, start, split) = match (behind_layout, &self.own) {
+            (Some(own_start), Some(own)) => (&own.text, own_start, own_start + split - start),
+            _ => (&self.layout.text, start, split),
+        };
+        let has_brace = text.get(split) == Some(&b'}');
+        &text[start..split + usize::from(has_brace)]
+    }
+
+    /// Value and timestamp of a sample.
+    fn value(&self, number: usize) -> &[u8] {
+        if let Some(values) = &self.values {
+            let range = values.ranges(number..number + 1).next().unwrap_or_default();
+            return &values.text()[range];
+        }
+        let line = self.lines()[number];
+        &self.layout.text[line.value as usize..line.end as usize]
+    }
+
     /// By the numbers that the layout gives them.
     fn runs(&self) -> &[Run] {
         self.own.as_ref().map_or(&self.layout.runs, |own| &own.runs)
@@ -150,7 +179,7 @@ impl Family {
 type Run = Span;
 
 /// What the word in a TYPE line can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum MetricType {
     Counter,
     Gauge,

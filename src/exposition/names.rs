@@ -7,6 +7,27 @@ use crate::keyed_hash::KeyedHash;
 /// Number of a name in [`Names`], in order of appearance.
 pub(super) type NameId = u32;
 
+/// The TYPE line under which all samples of one name stand.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    #[default]
+    WithoutSamples,
+    Under(NameId, MetricType),
+    /// Under none, under one for a name that no sample can have, or under several that differ.
+    Elsewhere,
+}
+
+impl Standing {
+    /// One more sample stands there.
+    pub(super) fn add(&mut self, standing: Standing) {
+        *self = match *self {
+            Standing::WithoutSamples => standing,
+            before if before == standing => before,
+            _ => Standing::Elsewhere,
+        };
+    }
+}
+
 /// What is known of one name.
 #[derive(Debug)]
 pub(super) struct Name {
@@ -16,7 +37,12 @@ pub(super) struct Name {
     pub(super) is_bare: bool,
     /// Of the last HELP line for this name, in the heads buffer, escaped; never empty.
     pub(super) help: Option<Span>,
+    /// Of the last TYPE line for this name.
     pub(super) metric_type: Option<MetricType>,
+    /// Whether TYPE lines for this name differ, and one of them says histogram or summary.
+    pub(super) is_contested: bool,
+    /// The TYPE line under which its samples stand.
+    pub(super) standing: Standing,
     /// What HELP and TYPE are written with behind the name; empty except for some types of OpenMetrics.
     pub(super) suffix: &'static [u8],
     /// The name that came after this one the last time: the first guess for what comes next.
@@ -102,6 +128,8 @@ impl Names {
             is_bare: is_metric_name(name),
             help: None,
             metric_type: None,
+            is_contested: false,
+            standing: Standing::default(),
             suffix: b"",
             follower: id,
         });

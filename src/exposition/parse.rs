@@ -5,6 +5,7 @@ use super::error::{Fault, LineError, LineErrorKind};
 use super::labels::{IdentityLabels, is_metric_byte, is_metric_start, unescape};
 use super::ordinary::Shape;
 use super::sample_line::{self, quoted_name, skip_line_end};
+use super::untyped::UntypedNames;
 use super::{Exposition, Format, MetricType};
 use crate::keyed_hash::KeyedHash;
 use std::borrow::Cow;
@@ -27,34 +28,66 @@ pub fn parse(
     body: impl Into<Vec<u8>>,
     labels: &IdentityLabels,
 ) -> Result<Exposition, LineError> {
-    let body = body.into();
+    parse_untyped(format, body.into(), labels, UntypedNames::new())
+}
+
+/// The same, where these families are `untyped` whatever the body says of them, and the values of `le` and `quantile`
+/// that Prometheus would store are written for their samples.
+///
+/// # Errors
+/// As for [`parse`].
+pub(super) fn parse_untyped(
+    format: Format,
+    body: Vec<u8>,
+    labels: &IdentityLabels,
+    mut untyped: UntypedNames,
+) -> Result<Exposition, LineError> {
+    loop {
+        let mut builder = read_lines(format, &body, labels, untyped.clone())?;
+        let more = builder.must_be_untyped();
+        if !more.is_empty() {
+            // Samples before the line that showed it were read as if they were not: once more from the start.
+            untyped.extend(more);
+            continue;
+        }
+        let written_anew = mem::take(&mut builder.written_anew);
+        let mut layout = builder.finish();
+        layout.reuse = layout.reuse.filter(|_| format == Format::Text);
+        layout.text = body;
+        layout.text.reserve_exact(written_anew.len());
+        layout.text.extend_from_slice(&written_anew);
+        return Ok(Exposition {
+            layout: Arc::new(layout),
+            own: None,
+            values: None,
+        });
+    }
+}
+
+/// All lines of a body.
+fn read_lines<'b, 'l>(
+    format: Format,
+    body: &'b [u8],
+    labels: &'l IdentityLabels,
+    untyped: UntypedNames,
+) -> Result<Builder<'b, 'l>, LineError> {
     let mut parser = Parser {
-        body: &body,
+        body,
         at: 0,
-        is_plain: is_plain(&body),
+        is_plain: is_plain(body),
         shape: Shape::default(),
-        builder: Builder::new(labels, &body),
+        builder: Builder::new(labels, body),
     };
+    parser.builder.set_untyped(untyped);
     let lines = match format {
         _ if body.len() >= u32::MAX as usize => Err(fault(LineErrorKind::Size, 0)),
         Format::Text => parser.lines(),
         Format::OpenMetrics => parser.open_metrics_lines(),
     };
-    let mut builder = parser.builder;
-    if let Err(fault) = lines {
-        return Err(fault.describe(&body, builder.samples));
+    match lines {
+        Ok(()) => Ok(parser.builder),
+        Err(fault) => Err(fault.describe(body, parser.builder.samples)),
     }
-    let written_anew = mem::take(&mut builder.written_anew);
-    let mut layout = builder.finish();
-    layout.reuse = layout.reuse.filter(|_| format == Format::Text);
-    layout.text = body;
-    layout.text.reserve_exact(written_anew.len());
-    layout.text.extend_from_slice(&written_anew);
-    Ok(Exposition {
-        layout: Arc::new(layout),
-        own: None,
-        values: None,
-    })
 }
 
 pub(super) struct Parser<'b, 'l> {

@@ -55,6 +55,20 @@ pub(super) fn read(body: &[u8], start: usize) -> Result<SampleLine, Fault> {
     })
 }
 
+/// Whether two sample lines have the same name, labels and timestamp. The lines start the slices.
+pub(super) fn same_series(before: &[u8], new: &[u8]) -> bool {
+    let (Ok(before), Ok(new)) = (read(before, 0), read(new, 0)) else {
+        return false;
+    };
+    let sorted = |mut labels: Vec<Label>| {
+        labels.sort_unstable();
+        labels
+    };
+    before.name == new.name
+        && before.timestamp.map(|t| t.1) == new.timestamp.map(|t| t.1)
+        && sorted(before.labels) == sorted(new.labels)
+}
+
 struct Reader<'b> {
     body: &'b [u8],
     start: usize,

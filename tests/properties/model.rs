@@ -48,20 +48,26 @@ struct Style {
     loose_escapes: bool,
 }
 
-/// Names with their possible types. `h` is never a summary and `s` never a histogram, and no part of them has parts
-/// itself: a merged text cannot have one block for such a name.
+/// Names with their possible types; those that are likely to clash come with several.
 const NAMES: &[(&str, &[&str])] = &[
     ("a", &["counter", "gauge", "untyped"]),
     ("b", &["counter", "summary", "histogram"]),
-    ("h", &["histogram", "histogram", "gauge", "untyped"]),
-    ("h_bucket", &["counter"]),
-    ("h_sum", &["gauge", "untyped"]),
+    (
+        "h",
+        &["histogram", "histogram", "histogram", "summary", "gauge"],
+    ),
+    ("h_bucket", &["counter", "histogram"]),
+    ("h_sum", &["gauge", "untyped", "summary", "histogram"]),
+    ("h_sum_count", &["gauge"]),
     ("h_count", &["counter"]),
-    ("s", &["summary", "summary", "counter"]),
+    (
+        "s",
+        &["summary", "summary", "summary", "histogram", "counter"],
+    ),
     ("s_sum", &["gauge"]),
     ("s_count", &["counter"]),
     ("s_bucket", &["untyped"]),
-    ("up", &["gauge", "counter"]),
+    ("up", &["gauge", "counter", "histogram"]),
     ("scrape_samples_scraped", &["gauge"]),
     ("Z:z_9", &["gauge"]),
     ("a 1", &["gauge"]),
@@ -90,9 +96,14 @@ const LABEL_VALUES: &[&str] = &[
     "v",
     "w",
     "1",
+    "1.0",
+    "1e0",
     "0.50",
+    ".5",
     "1e6",
     "+Inf",
+    "inf",
+    "nan",
     "many",
     "a long value, {with} = # all sorts",
     "\"",

@@ -44,18 +44,27 @@ const REPORTED: [(&str, &str); 3] = [
 
 pub(crate) fn merge(targets: &[Option<Body>]) -> Merged {
     let (names, helps, types) = heads(targets);
-    let type_of = |name: &str| types.get(name).map(|words| joint_type(words));
-    let is_block = |name: &&&str| block_of(name, &type_of) == **name;
+    let mut joint = types
+        .iter()
+        .map(|(name, words)| (*name, joint_type(words)))
+        .collect();
+    settle(
+        &mut joint,
+        &targets.iter().flatten().flat_map(stood).collect::<Vec<_>>(),
+    );
+    let is_block = |name: &&&'static str| block_of(name, &joint) == **name;
     let blocks = names.iter().filter(is_block).map(|name| Block {
         name: (*name).to_owned(),
         help: helps.get(name).map(|helps| helps[0].to_owned()),
-        metric_type: type_of(name).unwrap_or("untyped").to_owned(),
+        metric_type: joint.get(name).copied().unwrap_or("untyped").to_owned(),
         samples: (0..)
             .zip(targets)
             .flat_map(|(number, body)| {
                 let mut samples = report(name, number, body.as_ref());
-                let own = body.iter().flat_map(|body| kept_samples(body, number));
-                let here = own.filter(|(own, _)| block_of(own, &type_of) == *name);
+                let own = body
+                    .iter()
+                    .flat_map(|body| kept_samples(body, number, &joint));
+                let here = own.filter(|(own, _)| block_of(own, &joint) == *name);
                 samples.extend(here.map(|(_, sample)| sample));
                 samples
             })
@@ -65,6 +74,51 @@ pub(crate) fn merge(targets: &[Option<Body>]) -> Merged {
         blocks: blocks.collect(),
         help_conflicts: differing(&helps),
         type_conflicts: differing(&types),
+    }
+}
+
+/// What Prometheus stores of a target that it scrapes itself, with the labels of its target: series and timestamps with
+/// the value of the first sample.
+pub(crate) fn stored_directly(body: &Body, number: usize) -> Stored {
+    let mut stored = Stored::new();
+    // Without any types, all values are written as Prometheus stores them.
+    for (_, sample) in kept_samples(body, number, &BTreeMap::new()) {
+        sample.store(&mut stored);
+    }
+    for (name, _) in REPORTED {
+        for sample in report(name, number, Some(body)) {
+            sample.store(&mut stored);
+        }
+    }
+    stored
+}
+
+/// What Prometheus stores of a merged text.
+pub(crate) fn stored_of_merged(text: &str) -> Stored {
+    let mut stored = Stored::new();
+    for block in read_blocks(text) {
+        for mut sample in block.samples {
+            let rewritten = float_label(&block.metric_type);
+            for (name, value) in &mut sample.labels {
+                if rewritten == Some(name) {
+                    *value = stored_float(value).to_owned();
+                }
+            }
+            sample.store(&mut stored);
+        }
+    }
+    stored
+}
+
+/// Name, labels and timestamp, and the value.
+pub(crate) type Stored = BTreeMap<(String, Vec<(String, String)>, Option<String>), String>;
+
+impl PlainSample {
+    fn store(mut self, stored: &mut Stored) {
+        self.labels.sort_unstable();
+        stored
+            .entry((self.name, self.labels, self.timestamp))
+            .or_insert(self.value);
     }
 }
 
@@ -94,7 +148,8 @@ fn heads(targets: &[Option<Body>]) -> (BTreeSet<&'static str>, Said, Said) {
         for (name, word) in types_of(body) {
             types.entry(name).or_default().push(word);
         }
-        names.extend(kept_samples(body, 0).iter().map(|(name, _)| *name));
+        let kept = kept_samples(body, 0, &Types::new());
+        names.extend(kept.iter().map(|(name, _)| *name));
     }
     names.extend(helps.keys().chain(types.keys()));
     (names, helps, types)
@@ -118,23 +173,64 @@ fn has_parts(word: &str) -> bool {
     word == "histogram" || word == "summary"
 }
 
-/// The last TYPE of each name, but nothing after a histogram or summary except another of these.
-fn types_of(body: &Body) -> BTreeMap<&'static str, &'static str> {
-    let mut types: BTreeMap<&'static str, &'static str> = BTreeMap::new();
+/// The last TYPE of each name; where TYPEs differ and one of them has parts, it is untyped, and so is what has samples
+/// elsewhere than under its TYPE line, or has the name of a reported series.
+fn types_of(body: &Body) -> Types {
+    let mut types = Types::new();
+    let mut differing = BTreeSet::new();
     for line in &body.lines {
         if let Line::Type(name, word) = line
-            && (has_parts(word) || !types.get(name).is_some_and(|known| has_parts(known)))
+            && let Some(before) = types.insert(*name, *word)
+            && before != *word
+            && (has_parts(before) || has_parts(word))
         {
-            types.insert(*name, *word);
+            differing.insert(*name);
         }
     }
+    for (name, word) in &mut types {
+        let is_reported = REPORTED.iter().any(|(reported, _)| reported == name);
+        if differing.contains(name) || is_reported && has_parts(word) {
+            *word = "untyped";
+        }
+    }
+    settle(&mut types, &stood(body));
     types
 }
 
-fn joint_type<'t>(words: &[&'t str]) -> &'t str {
-    if let Some(word) = words.iter().find(|word| has_parts(word)) {
-        return word;
+type Types = BTreeMap<&'static str, &'static str>;
+/// Name and word of a TYPE line.
+type TypeLine = (&'static str, &'static str);
+
+/// The names of the samples of a body, and the TYPE line that stands before each.
+fn stood(body: &Body) -> Vec<(&'static str, Option<TypeLine>)> {
+    let mut last_type = None;
+    let mut samples = Vec::new();
+    for line in &body.lines {
+        match line {
+            Line::Type(name, word) => last_type = Some((*name, *word)),
+            Line::Sample(sample) => samples.push((sample.name, last_type)),
+            _ => {}
+        }
     }
+    samples
+}
+
+/// A family with parts becomes untyped if it has a sample elsewhere than under its TYPE line.
+fn settle(types: &mut Types, samples: &[(&'static str, Option<TypeLine>)]) {
+    loop {
+        let misplaced = samples.iter().find_map(|(name, stood)| {
+            let block = block_of(name, types);
+            let word = types.get(block).copied().filter(|word| has_parts(word))?;
+            (*stood != Some((block, word))).then_some(block)
+        });
+        match misplaced {
+            Some(block) => types.insert(block, "untyped"),
+            None => return,
+        };
+    }
+}
+
+fn joint_type(words: &[&'static str]) -> &'static str {
     if words.iter().all(|word| *word == words[0]) {
         words[0]
     } else {
@@ -150,7 +246,17 @@ fn parts(word: Option<&str>) -> &'static [&'static str] {
     }
 }
 
-fn block_of<'n, 't>(name: &'n str, type_of: &impl Fn(&str) -> Option<&'t str>) -> &'n str {
+/// The label whose values Prometheus rewrites under this type.
+fn float_label(word: &str) -> Option<&'static str> {
+    match word {
+        "histogram" => Some("le"),
+        "summary" => Some("quantile"),
+        _ => None,
+    }
+}
+
+fn block_of(name: &'static str, types: &Types) -> &'static str {
+    let type_of = |name: &str| types.get(name).copied();
     if type_of(name).is_some_and(has_parts) {
         return name;
     }
@@ -161,50 +267,37 @@ fn block_of<'n, 't>(name: &'n str, type_of: &impl Fn(&str) -> Option<&'t str>) -
         .map_or(name, |(base, _)| base)
 }
 
-/// The samples of a body as they must come out, with the names of their series.
-fn kept_samples(body: &Body, number: usize) -> Vec<(&'static str, PlainSample)> {
-    let mut last_type = None;
+/// The samples of a body as they must come out, with the names of their series, given the types that are written.
+fn kept_samples(body: &Body, number: usize, written: &Types) -> Vec<(&'static str, PlainSample)> {
     let mut seen = BTreeSet::new();
     let mut kept = Vec::new();
-    for line in &body.lines {
-        match line {
-            Line::Type(name, word) => last_type = Some((*name, *word)),
-            Line::Sample(sample) => {
-                let labels = own_labels(sample, last_type);
-                let mut series = labels.clone();
-                series.sort_unstable();
-                let milliseconds: Option<i64> = sample.timestamp.and_then(|text| text.parse().ok());
-                let is_reported =
-                    labels.is_empty() && REPORTED.iter().any(|(name, _)| *name == sample.name);
-                if !is_reported && seen.insert((sample.name, series, milliseconds)) {
-                    kept.push((sample.name, with_identity(sample, labels, number)));
-                }
-            }
-            _ => {}
+    for (sample, (_, stood)) in body.samples().zip(stood(body)) {
+        let labels = own_labels(sample, stood, written);
+        let mut series = labels.clone();
+        series.sort_unstable();
+        let milliseconds: Option<i64> = sample.timestamp.and_then(|text| text.parse().ok());
+        let is_reported =
+            labels.is_empty() && REPORTED.iter().any(|(name, _)| *name == sample.name);
+        if !is_reported && seen.insert((sample.name, series, milliseconds)) {
+            kept.push((sample.name, with_identity(sample, labels, number)));
         }
     }
     kept
 }
 
-fn own_labels(sample: &Sample, last_type: Option<(&str, &str)>) -> Vec<(String, String)> {
-    let misplaced = last_type.and_then(|(name, word)| {
-        let belongs = sample.name == name
-            || parts(Some(word))
-                .iter()
-                .any(|end| sample.name.strip_suffix(end) == Some(name));
-        let label = match word {
-            "histogram" => "le",
-            "summary" => "quantile",
-            _ => return None,
-        };
-        (!belongs).then_some(label)
-    });
+/// What Prometheus rewrites only where the sample stood is written so; what it will rewrite again is left to it.
+fn own_labels(sample: &Sample, stood: Option<TypeLine>, written: &Types) -> Vec<(String, String)> {
+    let block = block_of(sample.name, written);
+    let will_stand = written.get(block).map(|word| (block, *word));
+    let rewritten = stood
+        .filter(|_| stood != will_stand)
+        .and_then(|(_, word)| float_label(word));
     let mut labels: Vec<(String, String)> = sample
         .labels
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| {
-            let value = if misplaced == Some(*name) {
+            let value = if rewritten == Some(*name) {
                 stored_float(value)
             } else {
                 value
@@ -219,9 +312,11 @@ fn own_labels(sample: &Sample, last_type: Option<(&str, &str)>) -> Vec<(String, 
 /// How Prometheus 3.5.3 stores these values of `le` in a histogram.
 fn stored_float(value: &str) -> &str {
     match value {
-        "1" => "1.0",
-        "0.50" => "0.5",
+        "1" | "1e0" => "1.0",
+        "0.50" | ".5" => "0.5",
         "1e6" => "1e+06",
+        "inf" => "+Inf",
+        "nan" => "NaN",
         other => other,
     }
 }

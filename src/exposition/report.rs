@@ -1,0 +1,47 @@
+//! The series that report on the targets themselves.
+
+use std::time::Duration;
+
+/// Metrics that are reported for every target. A pod's own series of such a name without labels would be identical to
+/// the reported one, and is dropped.
+pub(super) const REPORTED: [&[u8]; 3] =
+    [b"up", b"scrape_duration_seconds", b"scrape_samples_scraped"];
+
+/// HELP texts of the reported metrics, in the order of [`REPORTED`].
+pub(super) const REPORTED_HELP: [&str; 3] = [
+    "Whether the last scrape of the target succeeded (1) or failed (0).",
+    "How long the last scrape of the target took.",
+    "Number of samples in the last scrape of the target.",
+];
+
+/// What a scrape has to say about its target, written as `up`, `scrape_duration_seconds` and
+/// `scrape_samples_scraped`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the target's samples are in the text.
+    pub up: bool,
+    /// How long the scrape took.
+    pub duration: Duration,
+    /// [`Exposition::samples`], or `samples_before` of the error that refused the body, or 0.
+    pub samples_scraped: u64,
+}
+
+impl Report {
+    /// The value of a reported metric, by its index in [`REPORTED`].
+    pub(super) fn value(&self, reported: usize) -> String {
+        match reported {
+            0 => u8::from(self.up).to_string(),
+            1 => decimal_seconds(self.duration),
+            _ => self.samples_scraped.to_string(),
+        }
+    }
+}
+
+/// Seconds as a plain decimal number without needless zeros: `0.25`, `3`.
+fn decimal_seconds(duration: Duration) -> String {
+    let digits = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    digits
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
+}
