@@ -2,18 +2,20 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-/// Puts a value that could be read into its place.
-pub(super) fn set<T>(place: &mut T, value: Option<T>) -> bool {
-    let read = value.is_some();
-    if let Some(value) = value {
-        *place = value;
-    }
-    read
+/// Whether it is the second of two words.
+pub(super) fn is_second(value: &str, words: [&str; 2]) -> Option<bool> {
+    let index = words.iter().position(|word| *word == value)?;
+    Some(index == 1)
+}
+
+pub(super) fn path(value: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(value))
 }
 
 /// The levels of `log` by name, and `warning`.
@@ -37,7 +39,7 @@ pub(super) fn number<T: FromStr + PartialOrd>(value: &str, range: RangeInclusive
 }
 
 /// `10`, `10s`, `500ms`, `1m`, `1h`; a whole number, in seconds where no unit stands.
-pub(super) fn duration(value: &str) -> Option<Duration> {
+fn duration(value: &str) -> Option<Duration> {
     let unit_at = value
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(value.len());
@@ -52,13 +54,21 @@ pub(super) fn duration(value: &str) -> Option<Duration> {
     }
 }
 
-/// Digits with an optional fraction; no sign, exponent or unit.
-pub(super) fn decimal_seconds(value: &str) -> Option<Duration> {
+/// The time between two polls: 100 ms to 1 h.
+pub(super) fn interval(value: &str) -> Option<Duration> {
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    duration(value).filter(|interval| range.contains(interval))
+}
+
+/// A decimal number of seconds up to `most`, without sign, exponent or unit.
+pub(super) fn decimal_seconds(value: &str, most: u64) -> Option<Duration> {
     let plain = value
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds: f64 = value.parse().ok().filter(|_| plain)?;
-    Duration::try_from_secs_f64(seconds).ok()
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|seconds| *seconds <= Duration::from_secs(most))
 }
 
 /// `ADDR:PORT`, or `:PORT` for all addresses.

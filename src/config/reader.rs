@@ -1,0 +1,88 @@
+//! Reads the settings of the table one after the other.
+
+use std::slice;
+
+use super::ConfigError;
+use super::values::number;
+
+/// One row of the table.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    /// As it would stand in the environment; empty where unset means something of its own.
+    pub(super) default: &'static str,
+    /// Ends the sentence "expected …" of an error.
+    pub(super) expected: &'static str,
+    pub(super) help: &'static str,
+}
+
+/// Reads settings; keeps what was found and what was wrong.
+pub(super) struct Reader<L> {
+    rows: slice::Iter<'static, Setting>,
+    lookup: L,
+    /// Name and value of each setting that is not unset.
+    pub(super) effective: Vec<(&'static str, String)>,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    /// `lookup` returns the value of a variable.
+    pub(super) fn new(rows: &'static [Setting], lookup: L) -> Reader<L> {
+        Reader {
+            rows: rows.iter(),
+            lookup,
+            effective: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// The value of a variable; one that is blank is unset.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?.trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// The setting of the next row, which may be unset; `None` also stands for a value that cannot be used.
+    pub(super) fn optional<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let row = self.rows.next().expect("each setting has a row");
+        let value = self
+            .variable(row.name)
+            .unwrap_or_else(|| row.default.to_owned());
+        if value.is_empty() {
+            return None;
+        }
+        let parsed = parse(&value);
+        match parsed {
+            Some(_) => self.effective.push((row.name, value)),
+            None => self
+                .errors
+                .push(ConfigError::new(row.name, value, row.expected)),
+        }
+        parsed
+    }
+
+    /// The same with none where it is unset.
+    pub(super) fn list<T>(&mut self, parse: impl Fn(&str) -> Option<Vec<T>>) -> Vec<T> {
+        self.optional(parse).unwrap_or_default()
+    }
+
+    /// The same with a default, which also stands for a value that cannot be used.
+    pub(super) fn value<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> T {
+        let default = self.rows.as_slice().first().map(|row| row.default);
+        self.optional(&parse)
+            .or_else(|| parse(default?))
+            .expect("the default can be used")
+    }
+
+    /// Host and port of the API server, as Kubernetes tells every container.
+    pub(super) fn kubernetes_service(&mut self) -> Option<(String, u16)> {
+        let host = self.variable("KUBERNETES_SERVICE_HOST")?;
+        let port = self.variable("KUBERNETES_SERVICE_PORT").unwrap_or_default();
+        let parsed = number(&port, 1..=u16::MAX);
+        if parsed.is_none() {
+            let expected = "a port, as Kubernetes sets it beside KUBERNETES_SERVICE_HOST";
+            self.errors
+                .push(ConfigError::new("KUBERNETES_SERVICE_PORT", port, expected));
+        }
+        Some((host, parsed?))
+    }
+}
