@@ -35,7 +35,7 @@
 //! | `keyed_hash` | a hash whose key nobody outside can know; pure | nothing of ours |
 //! | [`exposition`] | the text format, bytes in, bytes out; pure | `keyed_hash` |
 //! | [`telemetry`] | the aggregator's own counters | nothing of ours |
-//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `keyed_hash`, `target` |
+//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `target` |
 //! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
 //! | [`scrape`] | one GET of one target; the client workers | `exposition`, `target`, `telemetry` |
 //! | [`aggregate`] | one request: scrape until the deadline, merge | `scrape`, `exposition`, `target`, `telemetry` |
@@ -67,9 +67,6 @@
 //!   once; the price is that a change during the list of every ten minutes is seen when that list has been read.
 //! * *Why is a watch of silence ended after 150 s?* Nothing else tells a connection that died from one on which nothing
 //!   happens, and an API server sends a bookmark each minute. Beginning it again is one small request.
-//! * *Why may a hash stand for the bytes of a pod?* A poll finds most pods as they were, and to keep their bytes would
-//!   take as much memory as the list. The hash has 64 bits and a key that is drawn at each start, and the length has
-//!   to agree too: that a change is missed has a chance of one in 10^19, and nobody can search for one that is.
 //! * *Why is a body compared with another one before it is parsed?* Pods of a job run the same program and mostly send
 //!   the same series, and to compare takes a fifth of the time. Nothing of it outlives the request.
 //! * *Why does the connection's thread put the lines together, and no other one meanwhile?* With a helper that was one

@@ -1,10 +1,9 @@
-//! Pod lists that follow each other: what was made of a list before never shows in the next one.
+//! Pod lists as bytes: in every layout and in pieces of any size, cut off anywhere, and what is no list.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
-use kubernetes_metrics_aggregator::kubernetes::known_pods::{KnownPods, Listing};
 use kubernetes_metrics_aggregator::kubernetes::pod_list::read_pod_list;
 use kubernetes_metrics_aggregator::target::Target;
 use proptest::collection::vec;
@@ -24,27 +23,17 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// Reads a list after another one; what is known stays when it is none.
-fn follow(
-    known: &mut KnownPods,
-    list: impl AsRef<[u8]>,
-) -> Result<Vec<Arc<Target>>, serde_json::Error> {
-    follow_in_pieces(known, list, usize::MAX)
-}
-
-fn follow_in_pieces(
-    known: &mut KnownPods,
+fn read_in_pieces(
     list: impl AsRef<[u8]>,
     bytes: usize,
 ) -> Result<Vec<Arc<Target>>, serde_json::Error> {
-    let mut listing = Listing::new(known);
-    read_pod_list(Pieces(list.as_ref(), bytes), &mut listing)?;
-    *known = listing.complete();
-    Ok(known.targets().to_vec())
+    let mut targets = Vec::new();
+    read_pod_list(Pieces(list.as_ref(), bytes), &mut targets)?;
+    Ok(targets)
 }
 
-fn alone(list: impl AsRef<[u8]>) -> Result<Vec<Arc<Target>>, serde_json::Error> {
-    follow(&mut KnownPods::default(), list)
+fn read(list: impl AsRef<[u8]>) -> Result<Vec<Arc<Target>>, serde_json::Error> {
+    read_in_pieces(list, usize::MAX)
 }
 
 fn pod(name: &str) -> Value {
@@ -59,124 +48,70 @@ fn list_of(pods: &[Value]) -> String {
     json!({"kind": "PodList", "items": pods}).to_string()
 }
 
-fn is_same(one: &[Arc<Target>], other: &[Arc<Target>]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
-}
-
-/// Reads one list after the other, in large and small pieces, and each alone.
+/// The pods of the list by name, whatever the size of the pieces.
 #[track_caller]
-fn check_follows(before: &str, after: &str) {
-    check_pieces(&[1, 7, 1_000, usize::MAX], before, after);
-}
-
-#[track_caller]
-fn check_pieces(pieces: &[usize], before: &str, after: &str) {
-    for &bytes in pieces {
-        let mut known = KnownPods::default();
-        let first = follow_in_pieces(&mut known, before, bytes).unwrap();
-        assert_eq!(first, alone(before).unwrap());
-        let second = follow_in_pieces(&mut known, after, bytes).unwrap();
-        assert_eq!(second, alone(after).unwrap());
-        let third = follow_in_pieces(&mut known, after, bytes).unwrap();
-        assert!(is_same(&second, &third));
+fn check(list: &str, expected: &[&str]) {
+    for bytes in [1, 7, 1_000, usize::MAX] {
+        let targets = read_in_pieces(list, bytes).unwrap();
+        let names: Vec<&str> = targets.iter().map(|target| &*target.pod).collect();
+        assert_eq!(names, expected, "{bytes} bytes at a time");
     }
 }
 
 #[test]
-fn pods_that_come_go_and_change() {
-    let before = list_of(&pods(&["1", "2", "3", "4"]));
-    let check = |after: &[Value]| check_follows(&before, &list_of(after));
-    check(&pods(&["1", "2", "3", "4"]));
-    check(&pods(&["1", "2", "x", "3", "4"]));
-    check(&pods(&["1", "4"]));
-    check(&pods(&["4", "3", "2", "1"]));
-    check(&pods(&["2", "2", "1", "1"]));
-    check(&pods(&["5", "6"]));
-    check(&[]);
-    // One byte that matters, in a pod as long as before.
-    let mut changed = pods(&["1", "2", "3", "4"]);
-    changed[1]["status"]["podIP"] = json!("10.0.0.2");
-    check(&changed);
-    assert_ne!(alone(&before).unwrap(), alone(list_of(&changed)).unwrap());
-    // Something else than a pod, and nothing, between them.
-    changed.insert(1, json!({"kind": "Service", "metadata": {"name": "1"}}));
-    changed.insert(2, Value::Null);
-    check(&changed);
-    changed.remove(0);
-    check_follows(&list_of(&changed), &before);
-}
-
-#[test]
-fn lists_in_another_layout() {
+fn lists_in_any_layout() {
     let compact = list_of(&pods(&["1", "2", "3"]));
     let value: Value = serde_json::from_str(&compact).unwrap();
     let pretty = serde_json::to_string_pretty(&value).unwrap();
-    check_follows(&compact, &pretty);
-    check_follows(&pretty, &compact);
-    check_follows(&pretty, &pretty.replace('\n', "\r\n"));
-    check_follows(&pretty, &pretty.replace("    },", "    }\n\t ,"));
-    check_follows(&compact, &compact.replace("PodList", "List"));
+    for list in [
+        &compact,
+        &pretty,
+        &pretty.replace('\n', "\r\n"),
+        &pretty.replace("    },", "    }\n\t ,"),
+        &compact.replace("PodList", "List"),
+    ] {
+        check(list, &["1", "2", "3"]);
+    }
 }
 
-/// A pod with something that is not used, so large, before or behind everything that is.
-fn large_pod(name: &str, bytes: usize, key: &str) -> Value {
-    let mut pod = pod(name);
-    pod[key] = json!("x\\\"}".repeat(bytes / 4));
-    pod
+#[test]
+fn what_is_no_pod_between_pods() {
+    let mut items = pods(&["1", "2"]);
+    items.insert(1, json!({"kind": "Service", "metadata": {"name": "s"}}));
+    items.insert(2, Value::Null);
+    items.insert(3, json!({}));
+    check(&list_of(&items), &["1", "2"]);
+    // A pod that stands where none is expected is nobody's business.
+    let [a, b] = ["1", "2"].map(|name| pod(name).to_string());
+    let elsewhere = format!(r#"{{"x":[{a},{b}],"kind":"PodList","items":[{b}]}}"#);
+    check(&elsewhere, &["2"]);
 }
 
 #[test]
 fn pods_larger_than_what_is_read_at_once() {
-    for key in ["a", "z"] {
-        let large = |bytes| large_pod("large", bytes, key);
-        let with = |large| list_of(&[pod("1"), large, pod("2"), pod("3")]);
-        let before = with(large(150_000));
-        let check = |after: &str| check_pieces(&[1_000, usize::MAX], &before, after);
-        check(&with(large(150_004)));
-        let mut changed = large(150_000);
-        changed["status"]["podIP"] = json!("10.0.0.2");
-        check(&with(changed));
+    for (key, bytes) in [("a", 150_000), ("z", 150_000), ("a", 2_100_000)] {
+        let mut large = pod("large");
+        large[key] = json!("x\\\"}".repeat(bytes / 4));
+        let list = list_of(&[pod("1"), large, pod("2")]);
+        check(&list, &["1", "large", "2"]);
     }
 }
 
 #[test]
-fn pods_too_large_to_be_known() {
-    let list = list_of(&[pod("1"), large_pod("2", 2_100_000, "a"), pod("3")]);
-    let mut known = KnownPods::default();
-    let first = follow(&mut known, &list).unwrap();
-    assert!(is_same(&first, &follow(&mut known, &list).unwrap()));
-    let changed = list.replace("\"10.0.0.1\"", "\"10.0.0.2\"");
-    let ips = follow(&mut known, &changed).unwrap();
-    let ips: Vec<String> = ips.iter().map(|target| target.pod_ip.to_string()).collect();
-    assert_eq!(ips, ["10.0.0.2"; 3]);
-}
-
-/// Fails like the same list alone, and leaves what is known.
-#[track_caller]
-fn check_no_list(known: &mut KnownPods, list: &[u8]) {
-    let before = known.targets().to_vec();
-    let error = follow(known, list).unwrap_err().to_string();
-    assert_eq!(error, alone(list).unwrap_err().to_string());
-    assert!(is_same(&before, known.targets()));
-}
-
-#[test]
-fn a_list_that_breaks_off_anywhere_after_a_good_one() {
+fn a_list_that_breaks_off_anywhere() {
     let list = list_of(&pods(&["1", "2", "3"]));
-    let mut known = KnownPods::default();
-    follow(&mut known, &list).unwrap();
     for end in 0..list.len() {
-        check_no_list(&mut known, &list.as_bytes()[..end]);
+        let error = read(&list[..end]).unwrap_err();
+        assert!(error.is_eof(), "{end} bytes: {error}");
     }
-    follow(&mut known, &list).unwrap();
+    read(&list).unwrap();
 }
 
 #[test]
-fn what_is_no_list_is_none_after_a_good_one() {
+fn what_is_no_list() {
     let [a, b] = ["1", "2"].map(|name| pod(name).to_string());
     let good = format!(r#"{{"kind":"PodList","items":[{a},{b}]}}"#);
-    let mut known = KnownPods::default();
-    follow(&mut known, &good).unwrap();
+    read(&good).unwrap();
     for bad in [
         format!(r#"{{"kind":"PodList","items":[{a} {b}]}}"#),
         format!(r#"{{"kind":"PodList","items":[{a}{b}]}}"#),
@@ -199,12 +134,8 @@ fn what_is_no_list_is_none_after_a_good_one() {
         good.replacen("\"Running\"", "7", 1),
         good.replacen("\"10.0.0.1\"", "\"10.0.0.1", 1),
     ] {
-        check_no_list(&mut known, bad.as_bytes());
+        assert!(read(&bad).is_err(), "{bad}");
     }
-    // And a pod that stands where none is expected is nobody's business.
-    let elsewhere = format!(r#"{{"x":[{a},{b}],"kind":"PodList","items":[{b}]}}"#);
-    let targets = follow(&mut known, elsewhere).unwrap();
-    assert_eq!(targets.len(), 1);
 }
 
 #[test]
@@ -214,11 +145,7 @@ fn errors_name_the_line_of_the_list() {
     let (begin, end) = good.rsplit_once("\"podIP\": ").unwrap();
     let bad = format!("{begin}\"podIP\": 7, {end}");
     let line = begin.lines().count();
-    let mut known = KnownPods::default();
-    let error = follow(&mut known, &bad).unwrap_err();
-    assert_eq!((error.line(), error.is_data()), (line, true), "{error}");
-    follow(&mut known, &good).unwrap();
-    let error = follow(&mut known, &bad).unwrap_err();
+    let error = read(&bad).unwrap_err();
     assert_eq!((error.line(), error.is_data()), (line, true), "{error}");
 }
 
@@ -237,18 +164,13 @@ impl Read for Broken<'_> {
 #[test]
 fn a_connection_that_breaks_off_anywhere_is_an_error_of_it() {
     let list = list_of(&pods(&["1", "2", "3"]));
-    let mut known = KnownPods::default();
-    for _ in 0..2 {
-        // All but the last: then the end is missing.
-        for end in 0..=list.len() {
-            let mut listing = Listing::new(&known);
-            let broken = Broken(&list.as_bytes()[..end]);
-            let error = read_pod_list(broken, &mut listing).unwrap_err();
-            assert!(error.is_io(), "{end} bytes: {error}");
-            let error = io::Error::from(error);
-            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        }
-        follow(&mut known, &list).unwrap();
+    // All but the last: then the end is missing.
+    for end in 0..=list.len() {
+        let broken = Broken(&list.as_bytes()[..end]);
+        let error = read_pod_list(broken, &mut Vec::new()).unwrap_err();
+        assert!(error.is_io(), "{end} bytes: {error}");
+        let error = io::Error::from(error);
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 }
 
@@ -282,42 +204,29 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lists_do_not_depend_on_those_before(
-        lists in vec((vec(any_pod(), 0..8), any::<bool>()), 2..5),
+    fn each_pod_becomes_what_it_becomes_alone(
+        pods in vec(any_pod(), 0..8),
+        is_pretty in any::<bool>(),
         bytes in prop_oneof![1..300_usize, Just(usize::MAX)],
     ) {
-        let mut known = KnownPods::default();
-        for (pods, is_pretty) in lists {
-            let targets = follow_in_pieces(&mut known, text(&pods, is_pretty), bytes).unwrap();
-            let each = pods.iter().map(|pod| alone(list_of(std::slice::from_ref(pod))).unwrap());
-            prop_assert_eq!(targets, each.flatten().collect::<Vec<_>>());
-        }
+        let targets = read_in_pieces(text(&pods, is_pretty), bytes).unwrap();
+        let each = pods.iter().map(|pod| read(list_of(std::slice::from_ref(pod))).unwrap());
+        prop_assert_eq!(targets, each.flatten().collect::<Vec<_>>());
     }
 
-    /// Some pods of a list anew, in another order, and some bytes of it changed, cut out or put in.
+    /// Some bytes of a list changed, cut out or put in.
     #[test]
-    fn what_is_no_list_does_not_become_one(
+    fn what_is_no_json_is_no_list(
         pods in vec(any_pod(), 1..6),
-        order in vec(any::<prop::sample::Index>(), 1..6),
         edits in vec((any::<prop::sample::Index>(), 0..4_usize, "[{}\\[\\],:\"a0 \n]{0,2}"), 0..3),
     ) {
-        let mut known = KnownPods::default();
-        follow(&mut known, text(&pods, false)).unwrap();
-        let after: Vec<Value> = order.iter().map(|index| index.get(&pods).clone()).collect();
-        let mut after = text(&after, false);
+        let mut text = text(&pods, false);
         for (index, bytes, new) in edits {
-            let begin = index.index(after.len());
-            after.replace_range(begin..after.len().min(begin + bytes), &new);
+            let begin = index.index(text.len());
+            text.replace_range(begin..text.len().min(begin + bytes), &new);
         }
-        match (follow(&mut known, &after), alone(&after)) {
-            (Ok(targets), Ok(expected)) => {
-                prop_assert_eq!(targets, expected);
-                prop_assert!(serde_json::from_str::<IgnoredAny>(&after).is_ok());
-            }
-            (Err(error), Err(expected)) => {
-                prop_assert_eq!(error.to_string(), expected.to_string());
-            }
-            results => prop_assert!(false, "{results:?}"),
+        if read(&text).is_ok() {
+            prop_assert!(serde_json::from_str::<IgnoredAny>(&text).is_ok());
         }
     }
 }

@@ -23,7 +23,10 @@ fn targets_with(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> String
         "status": {"phase": "Running", "podIP": "10.0.0.1"},
     }))
     .unwrap();
-    let lines: Vec<String> = targets_from_pod(&pod).iter().map(describe).collect();
+    let lines: Vec<String> = targets_from_pod(&pod)
+        .iter()
+        .map(|target| describe(target))
+        .collect();
     lines.join(" ; ").replace("j n/p 10.0.0.1 ", "")
 }
 

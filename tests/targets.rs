@@ -3,7 +3,6 @@
 use std::fs;
 use std::sync::Arc;
 
-use kubernetes_metrics_aggregator::kubernetes::known_pods::{KnownPods, Listing};
 use kubernetes_metrics_aggregator::kubernetes::pod_list::{PodListEnd, read_pod_list};
 use kubernetes_metrics_aggregator::target::Target;
 
@@ -18,10 +17,9 @@ fn fixture(name: &str) -> String {
 }
 
 fn read(json: &str) -> Result<(Vec<Arc<Target>>, PodListEnd), serde_json::Error> {
-    let known = KnownPods::default();
-    let mut listing = Listing::new(&known);
-    let end = read_pod_list(json.as_bytes(), &mut listing)?;
-    Ok((listing.complete().targets().to_vec(), end))
+    let mut targets = Vec::new();
+    let end = read_pod_list(json.as_bytes(), &mut targets)?;
+    Ok((targets, end))
 }
 
 /// The targets of a fixture, one line each.

@@ -1,7 +1,7 @@
 //! What the cache thread publishes and everybody reads.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use crate::target::TargetSet;
 
@@ -16,24 +16,8 @@ pub struct TargetCache {
 #[derive(Debug, Default)]
 struct State {
     targets: Option<Arc<TargetSet>>,
-    last_success: Option<Moment>,
+    last_success: Option<Instant>,
     last_error: Option<Arc<str>>,
-}
-
-/// One moment on both clocks: one that never jumps, and one that others know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment {
-    instant: Instant,
-    time: SystemTime,
-}
-
-impl Moment {
-    pub(super) fn now() -> Moment {
-        Moment {
-            instant: Instant::now(),
-            time: SystemTime::now(),
-        }
-    }
 }
 
 impl TargetCache {
@@ -52,13 +36,7 @@ impl TargetCache {
     /// When the pods were last listed, for the age of the cache; with several namespaces, the oldest of their lists.
     #[must_use]
     pub fn last_success(&self) -> Option<Instant> {
-        self.lock().last_success.map(|moment| moment.instant)
-    }
-
-    /// As [`TargetCache::last_success`], as a timestamp.
-    #[must_use]
-    pub fn last_success_time(&self) -> Option<SystemTime> {
-        self.lock().last_success.map(|moment| moment.time)
+        self.lock().last_success
     }
 
     /// Why the last list failed; `None` while lists succeed. Text from outside in it is escaped and cut.
@@ -72,7 +50,7 @@ impl TargetCache {
         self.lock().targets = Some(targets);
     }
 
-    pub(super) fn set_outcome(&self, last_success: Option<Moment>, last_error: Option<Arc<str>>) {
+    pub(super) fn set_outcome(&self, last_success: Option<Instant>, last_error: Option<Arc<str>>) {
         let mut state = self.lock();
         state.last_success = last_success;
         state.last_error = last_error;

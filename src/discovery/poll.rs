@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::backoff::Backoff;
-use super::cache::Moment;
 use super::publisher::{News, Publisher, Refresh};
 use super::source::Lister;
-use crate::kubernetes::known_pods::KnownPods;
 
 /// The state of the cache thread.
 #[derive(Debug)]
@@ -28,7 +26,6 @@ struct Scope {
     namespace: Option<String>,
     due: Instant,
     backoff: Backoff,
-    known: KnownPods,
 }
 
 impl Poller {
@@ -43,7 +40,6 @@ impl Poller {
             namespace,
             due: Instant::now(),
             backoff: Backoff::default(),
-            known: KnownPods::default(),
         };
         Poller {
             lister,
@@ -80,9 +76,9 @@ impl Poller {
         let mut succeeded = Vec::new();
         let due = self.scopes.iter_mut().enumerate();
         for (index, scope) in due.filter(|(_, scope)| scope.due <= now) {
-            let begin = Moment::now();
+            let begin = Instant::now();
             let namespace = scope.namespace.as_deref();
-            match self.lister.list(namespace, &mut scope.known) {
+            match self.lister.list(namespace) {
                 Ok(targets) => {
                     refresh.news.push((index, News::Listed(begin)));
                     refresh.listed.extend(targets);

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::{Level, debug, log};
 
 use super::DiscoverySettings;
-use super::cache::{Moment, TargetCache};
+use super::cache::TargetCache;
 use super::own_address::OwnAddress;
 use super::source::ListError;
 use crate::target::{OptionError, Target, TargetSet};
@@ -34,7 +35,7 @@ pub(super) struct Publisher {
 struct Scope {
     /// `None`: all namespaces.
     namespace: Option<String>,
-    last_success: Option<Moment>,
+    last_success: Option<Instant>,
     /// The API server has said no, which only a person can change.
     is_refused: bool,
     error: Option<Arc<str>>,
@@ -48,16 +49,16 @@ pub(super) struct Refresh {
     /// The targets of all scopes that were listed.
     pub(super) listed: Vec<Arc<Target>>,
     /// The targets of single pods by uid; none for a pod that has none any more.
-    pub(super) changed: HashMap<String, Vec<Target>>,
+    pub(super) changed: HashMap<String, Vec<Arc<Target>>>,
 }
 
 /// What a scope's list or watch came to.
 #[derive(Debug)]
 pub(super) enum News {
     /// A complete list, begun then.
-    Listed(Moment),
+    Listed(Instant),
     /// The watch goes on: all changes until then are known.
-    Current(Moment),
+    Current(Instant),
     Failed(ListError),
 }
 
@@ -141,9 +142,9 @@ impl Publisher {
                     summary.has_recovered |= scope.error.is_some();
                     scope.succeeded(begin);
                 }
-                News::Current(moment) => {
+                News::Current(at) => {
                     summary.has_recovered |= scope.error.is_some();
-                    scope.succeeded(moment);
+                    scope.succeeded(at);
                 }
                 News::Failed(error) => {
                     self.telemetry.count_refresh(error.result());
@@ -162,11 +163,11 @@ impl Publisher {
         &mut self,
         listed: &[Option<String>],
         targets: Vec<Arc<Target>>,
-        mut changed: HashMap<String, Vec<Target>>,
+        mut changed: HashMap<String, Vec<Arc<Target>>>,
     ) -> bool {
         let mut new = targets;
         new.retain(|target| !changed.contains_key(&target.uid));
-        new.extend(changed.values_mut().flat_map(std::mem::take).map(Arc::new));
+        new.extend(changed.values_mut().flat_map(std::mem::take));
         if let Some(own_address) = &self.own_address {
             own_address.remove_self(&mut new, &self.targets);
         }
@@ -178,10 +179,9 @@ impl Publisher {
             .targets
             .targets()
             .filter(|target| !is_listed(&target.namespace) && !changed.contains_key(&target.uid));
-        let targets = kept.cloned().chain(new);
-        let targets = TargetSet::from_shared(targets, &self.targets);
-        let is_changed = targets != *self.targets;
-        if is_changed {
+        let updated = self.targets.updated(kept.cloned().chain(new));
+        let is_changed = updated.is_some();
+        if let Some(targets) = updated {
             self.targets = Arc::new(targets);
         }
         is_changed
@@ -277,8 +277,8 @@ impl Scope {
         }
     }
 
-    fn succeeded(&mut self, moment: Moment) {
-        self.last_success = Some(moment);
+    fn succeeded(&mut self, at: Instant) {
+        self.last_success = Some(at);
         self.is_refused = false;
         self.error = None;
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::DiscoverySettings;
 use crate::kubernetes::client::{ApiClient, Interrupter};
 use crate::kubernetes::error::{BadUrl, ClientError};
-use crate::kubernetes::known_pods::{KnownPods, Listing};
 use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
 use crate::target::Target;
@@ -144,19 +143,15 @@ impl Lister {
         }
     }
 
-    /// The targets of one complete list; `known`: the pods of the one before.
-    pub(super) fn list(
-        &mut self,
-        namespace: Option<&str>,
-        known: &mut KnownPods,
-    ) -> Result<Vec<Arc<Target>>, ListError> {
+    /// The targets of one complete list.
+    pub(super) fn list(&mut self, namespace: Option<&str>) -> Result<Vec<Arc<Target>>, ListError> {
         match self {
             Lister::Api(client) => client
-                .list_pods(namespace, &Freshness::Any, known)
+                .list_pods(namespace, &Freshness::Any)
                 .map(|list| list.targets)
                 .map_err(ListError::Client),
             Lister::File { path, namespaces } => {
-                list_file(path, namespaces, known).map_err(|source| ListError::File {
+                list_file(path, namespaces).map_err(|source| ListError::File {
                     path: path.clone(),
                     source,
                 })
@@ -176,13 +171,10 @@ fn in_cluster_url(host: &str, port: &str) -> String {
 fn list_file(
     path: &Path,
     namespaces: &BTreeSet<String>,
-    known: &mut KnownPods,
 ) -> Result<Vec<Arc<Target>>, serde_json::Error> {
     let file = File::open(path).map_err(serde_json::Error::io)?;
-    let mut listing = Listing::new(known);
-    read_pod_list(file.take(FILE_BYTES_MAX), &mut listing)?;
-    *known = listing.complete();
-    let mut targets = known.targets().to_vec();
+    let mut targets = Vec::new();
+    read_pod_list(file.take(FILE_BYTES_MAX), &mut targets)?;
     targets.retain(|target| namespaces.is_empty() || namespaces.contains(&target.namespace));
     Ok(targets)
 }

@@ -16,12 +16,10 @@ use log::{debug, error};
 
 use super::WatchTimes;
 use super::backoff::{Backoff, random_fraction};
-use super::cache::Moment;
 use super::publisher::{News, Publisher, Refresh};
 use super::source::ListError;
 use crate::kubernetes::client::ApiClient;
 use crate::kubernetes::error::ClientError;
-use crate::kubernetes::known_pods::KnownPods;
 use crate::kubernetes::url::Freshness;
 use crate::kubernetes::watch::PodEvent;
 use crate::target::Target;
@@ -43,10 +41,10 @@ pub(super) struct Message {
 
 #[derive(Debug)]
 enum Content {
-    Listed(Moment, Vec<Arc<Target>>),
-    Event(Moment, PodEvent),
+    Listed(Instant, Vec<Arc<Target>>),
+    Event(Instant, PodEvent),
     /// A watch was begun, or ended in good order.
-    Current(Moment),
+    Current(Instant),
     Failed(ListError),
     /// The thread has ended.
     Ended,
@@ -102,11 +100,9 @@ impl Watcher {
     }
 
     fn list(&mut self, freshness: Freshness, progress: &mut Progress) -> Result<Step, Stopped> {
-        let begin = Moment::now();
+        let begin = Instant::now();
         let namespace = self.namespace.as_deref();
-        // A list each ten minutes is decoded anew: what is remembered of it for so long would only be memory.
-        let mut known = KnownPods::default();
-        match self.client.list_pods(namespace, &freshness, &mut known) {
+        match self.client.list_pods(namespace, &freshness) {
             Ok(list) => {
                 progress.resource_version = list.resource_version;
                 progress.list_due = Instant::now() + self.times.full_list;
@@ -165,16 +161,16 @@ impl Watcher {
             Ok(watch) => watch,
             Err(error) => return Ok(Err(error)),
         };
-        self.send(Content::Current(Moment::now()))?;
+        self.send(Content::Current(Instant::now()))?;
         loop {
             match watch.next_event() {
                 Ok(Some(event)) => {
                     resource_version.clear();
                     resource_version.push_str(watch.resource_version());
-                    self.send(Content::Event(Moment::now(), event))?;
+                    self.send(Content::Event(Instant::now(), event))?;
                 }
                 Ok(None) => {
-                    self.send(Content::Current(Moment::now()))?;
+                    self.send(Content::Current(Instant::now()))?;
                     return Ok(Ok(()));
                 }
                 Err(error) => return Ok(Err(error)),

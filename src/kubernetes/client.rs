@@ -21,7 +21,6 @@ use ureq::{Agent, Body, Timeout};
 use super::body::decompressed;
 use super::credentials::{BearerToken, ServiceAccount};
 use super::error::{BadUrl, ClientError, Verb};
-use super::known_pods::{KnownPods, Listing};
 use super::pod_list::{PodListEnd, read_pod_list};
 use super::url::{Freshness, page_url};
 use crate::target::Target;
@@ -117,8 +116,7 @@ impl ApiClient {
         self.interrupter.clone()
     }
 
-    /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces. Pods that are `known`
-    /// from the list before and have not changed are not decoded; a complete list takes its place.
+    /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces.
     ///
     /// # Errors
     ///
@@ -127,12 +125,11 @@ impl ApiClient {
         &mut self,
         namespace: Option<&str>,
         freshness: &Freshness,
-        known: &mut KnownPods,
     ) -> Result<PodList, ClientError> {
         let deadline = Instant::now() + LIST_TIMEOUT;
         let mut restarts = 0;
         loop {
-            let result = self.list_pages(namespace, freshness, known, deadline);
+            let result = self.list_pages(namespace, freshness, deadline);
             match &result {
                 Err(error) if error.status() == Some(410) && restarts < RESTARTS_MAX => {
                     restarts += 1;
@@ -150,10 +147,9 @@ impl ApiClient {
         &mut self,
         namespace: Option<&str>,
         freshness: &Freshness,
-        known: &mut KnownPods,
         deadline: Instant,
     ) -> Result<PodList, ClientError> {
-        let mut listing = Listing::new(known);
+        let mut targets = Vec::new();
         let mut continue_token = None;
         for _ in 0..PAGES_MAX {
             let url = page_url(
@@ -163,11 +159,10 @@ impl ApiClient {
                 continue_token.as_deref(),
             );
             let response = self.get_authorized(&url, None)?;
-            let end = read_page(response, namespace, &mut listing)?;
+            let end = read_page(response, namespace, &mut targets)?;
             if end.continue_token.is_none() {
-                *known = listing.complete();
                 return Ok(PodList {
-                    targets: known.targets().to_vec(),
+                    targets,
                     resource_version: end.resource_version,
                 });
             }
@@ -315,17 +310,17 @@ fn new_agent(ca: &[CertificateDer<'static>]) -> Agent {
         .new_agent()
 }
 
-/// Adds the pods of one page, or tells why there is none.
+/// Adds the targets of one page, or tells why there is none.
 fn read_page(
     response: Response<Body>,
     namespace: Option<&str>,
-    listing: &mut Listing<'_>,
+    targets: &mut Vec<Arc<Target>>,
 ) -> Result<PodListEnd, ClientError> {
     if response.status().as_u16() != 200 {
         return Err(status_error(response, Verb::List, namespace));
     }
     let reader = decompressed(response, PAGE_BYTES_MAX);
-    read_pod_list(reader, listing).map_err(|error| {
+    read_pod_list(reader, targets).map_err(|error| {
         if error.is_io() {
             client_error(ureq::Error::from(io::Error::from(error)))
         } else {

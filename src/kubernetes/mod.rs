@@ -1,19 +1,17 @@
 //! What the aggregator knows of Kubernetes: list and watch of pods over REST, the credentials, and what a pod becomes.
 //!
 //! Only this module uses the types of `k8s_openapi`; it hands out [`crate::target::Target`]s. It keeps no state
-//! between two requests but the connection and the credentials: `discovery.rs` decides when to list and what to publish.
+//! between two requests but the connection and the credentials: `discovery` decides when to list and what to publish.
 
 mod body;
 pub mod client;
 pub mod credentials;
 pub mod error;
-pub mod known_pods;
 mod options;
 pub mod pod;
 pub mod pod_list;
 pub mod url;
 pub mod watch;
-mod window;
 
 pub use options::OPTIONS;
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use percent_encoding::percent_encode_byte;
 use rustls::pki_types::ServerName;
 
 use super::KEY_PREFIX;
@@ -226,7 +227,7 @@ fn parse_path(text: &str) -> Option<String> {
         if is_legal(byte) || (byte == b'%' && begins_triple(&bytes[at..])) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&percent_encoded(byte));
+            path.push_str(percent_encode_byte(byte));
         }
     }
     (path.len() <= PATH_BYTES_MAX).then_some(path)
@@ -240,11 +241,6 @@ fn is_legal(byte: u8) -> bool {
 
 fn begins_triple(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
-}
-
-/// `%XX`.
-pub(super) fn percent_encoded(byte: u8) -> String {
-    format!("%{byte:02X}")
 }
 
 fn is_digits(text: &str) -> bool {

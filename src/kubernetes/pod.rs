@@ -1,13 +1,16 @@
-//! One pod → its targets. Pure: no I/O, no clock, no log.
+//! One pod: which fields of its JSON are read, and which targets it becomes. Pure: no I/O, no clock, no log.
 //!
 //! Which pods are skipped is the rule of the pod role in Prometheus (`discovery/kubernetes/pod.go`, `buildPod`) and of
 //! vmagent: those without an IP, those that are done. Pods that are not Ready are targets.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::JOB_NAME_KEY;
 use super::options::{Endpoint, PodOptions};
@@ -22,7 +25,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// or in phase Succeeded or Failed. A pod with a bad option is not skipped: its target carries the error. A pod without
 /// a uid, which only a file written by hand has, is known by its namespace and name.
 #[must_use]
-pub fn targets_from_pod(pod: &Pod) -> Vec<Target> {
+pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     let Some(target) = identity_from_pod(pod) else {
         return Vec::new();
     };
@@ -67,8 +70,12 @@ struct Identity {
 }
 
 impl Identity {
-    fn with(&self, pod_port: Option<u16>, options: Result<ScrapeOptions, OptionError>) -> Target {
-        Target {
+    fn with(
+        &self,
+        pod_port: Option<u16>,
+        options: Result<ScrapeOptions, OptionError>,
+    ) -> Arc<Target> {
+        Arc::new(Target {
             job: self.job.clone(),
             namespace: self.namespace.clone(),
             pod: self.pod.clone(),
@@ -78,7 +85,7 @@ impl Identity {
             terminating: self.terminating,
             meta: Arc::clone(&self.meta),
             options,
-        }
+        })
     }
 }
 
@@ -148,4 +155,129 @@ pub(super) fn pod_uid(pod: &Pod) -> Option<String> {
 
 fn namespace(metadata: &ObjectMeta) -> &str {
     metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
+}
+
+/// One item of the list, or the object of a watch event; `None` when it says that it is something else than a pod.
+pub(super) struct Item(pub(super) Option<Pod>);
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
+        let Fields(read) = Fields::<PodFields>::deserialize(deserializer)?;
+        Ok(Item((!read.is_other).then_some(read.pod)))
+    }
+}
+
+/// An object of which some fields are read. The others are skipped: they are most of a list's bytes.
+struct Fields<T>(T);
+
+/// What can be read so.
+trait ReadField: Default {
+    /// What is expected where it stands.
+    const WHAT: &'static str;
+
+    /// Reads the value of a field that is used; says that another one is to be skipped.
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+impl<'de, T: ReadField> Deserialize<'de> for Fields<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<T>, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+    }
+}
+
+struct FieldsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: ReadField> Visitor<'de> for FieldsVisitor<T> {
+    type Value = Fields<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<T>, A::Error> {
+        let mut read = T::default();
+        while let Some(key) = map.next_key::<String>()? {
+            if !read.read(&key, &mut map)? {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Fields(read))
+    }
+}
+
+/// The value of a field, where null is as good as none.
+fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    map.next_value()
+}
+
+fn object<'de, T: ReadField, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    Ok(value::<Fields<T>, A>(map)?.map(|Fields(object)| object))
+}
+
+#[derive(Default)]
+struct PodFields {
+    pod: Pod,
+    is_other: bool,
+}
+
+impl ReadField for PodFields {
+    const WHAT: &'static str = "a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            // The items of a `PodList` have no kind of their own, those of a `List` have.
+            "kind" => self.is_other = value::<String, A>(map)?.is_some_and(|kind| kind != "Pod"),
+            "metadata" => self.pod.metadata = object(map)?.unwrap_or_default(),
+            "spec" => self.pod.spec = object(map)?,
+            "status" => self.pod.status = object(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for ObjectMeta {
+    const WHAT: &'static str = "the metadata of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "name" => self.name = value(map)?,
+            "namespace" => self.namespace = value(map)?,
+            "uid" => self.uid = value(map)?,
+            "resourceVersion" => self.resource_version = value(map)?,
+            "labels" => self.labels = value(map)?,
+            "annotations" => self.annotations = value(map)?,
+            "deletionTimestamp" => self.deletion_timestamp = value(map)?,
+            "ownerReferences" => self.owner_references = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for PodSpec {
+    const WHAT: &'static str = "the spec of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "nodeName" => self.node_name = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for PodStatus {
+    const WHAT: &'static str = "the status of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "phase" => self.phase = value(map)?,
+            "podIP" => self.pod_ip = value(map)?,
+            "hostIP" => self.host_ip = value(map)?,
+            "conditions" => self.conditions = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+
 use super::JOB_NAME_KEY;
-use super::options::percent_encoded;
 
 /// Pods asked for at once. An API server that answers from its watch cache sends all of them all the same.
 const PAGE_LIMIT: u32 = 500;
@@ -69,15 +70,13 @@ fn pods_url(base_url: &str, namespace: Option<&str>) -> String {
     format!("{base_url}/api/v1/{namespace}pods?labelSelector={selector}")
 }
 
-/// Everything but the unreserved characters of RFC 3986 as `%XX`.
-fn query_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&percent_encoded(byte));
-        }
-    }
-    encoded
+/// Everything but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+fn query_encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
 }

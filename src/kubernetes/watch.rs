@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::debug;
@@ -18,8 +19,7 @@ use ureq::BodyReader;
 
 use super::client::{ApiClient, client_error, status_error};
 use super::error::{ClientError, Verb};
-use super::pod::{pod_uid, targets_from_pod};
-use super::pod_list::Item;
+use super::pod::{Item, pod_uid, targets_from_pod};
 use super::url::watch_url;
 use crate::target::Target;
 
@@ -41,7 +41,7 @@ pub enum PodEvent {
         /// As in its targets.
         uid: String,
         /// In the order of [`targets_from_pod`].
-        targets: Vec<Target>,
+        targets: Vec<Arc<Target>>,
     },
     /// Nothing that concerns targets: a bookmark, or something unknown. The API server is there.
     Alive,

@@ -172,20 +172,12 @@ pub struct TargetSet {
 }
 
 impl TargetSet {
-    /// Orders the targets and takes over from `previous` each one that did not change, so that whoever holds on to
-    /// an `Arc` sees by its pointer that the target is the same.
+    /// The set that follows this one; `None` if it would be the same.
+    ///
+    /// A target that did not change stays the same `Arc`, so it can be recognised by its pointer and is not in memory
+    /// twice.
     #[must_use]
-    pub fn new(targets: Vec<Target>, previous: &TargetSet) -> TargetSet {
-        TargetSet::from_shared(targets.into_iter().map(Arc::new), previous)
-    }
-
-    /// As [`TargetSet::new`], for targets some of which may be those of `previous` themselves: a few changes to a
-    /// large set cost a pointer for each target that stays.
-    #[must_use]
-    pub fn from_shared(
-        targets: impl IntoIterator<Item = Arc<Target>>,
-        previous: &TargetSet,
-    ) -> TargetSet {
+    pub fn updated(&self, targets: impl IntoIterator<Item = Arc<Target>>) -> Option<TargetSet> {
         let mut jobs: BTreeMap<String, Vec<Arc<Target>>> = BTreeMap::new();
         for target in targets {
             match jobs.get_mut(&target.job) {
@@ -195,11 +187,13 @@ impl TargetSet {
                 }
             }
         }
+        let mut reused = 0;
         for (name, job) in &mut jobs {
             job.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
-            reuse_unchanged(job, previous.job(name).unwrap_or(&[]));
+            reused += reuse_unchanged(job, self.job(name).unwrap_or(&[]));
         }
-        TargetSet { jobs }
+        let updated = TargetSet { jobs };
+        (reused != updated.len() || reused != self.len()).then_some(updated)
     }
 
     /// The targets of a job in the order of answers, or `None` for a job that no pod has.
@@ -267,9 +261,11 @@ fn order_key(target: &Target) -> (&str, &str, Option<u16>, &str) {
     (&target.namespace, &target.pod, target.port(), &target.uid)
 }
 
-/// Puts the `Arc` of an equal previous target in place of the new one. Both lists are in order.
-fn reuse_unchanged(current: &mut [Arc<Target>], previous: &[Arc<Target>]) {
+/// Puts the `Arc` of an equal previous target in place of the new one and returns for how many. Both lists are in
+/// order, and no previous target is used twice.
+fn reuse_unchanged(current: &mut [Arc<Target>], previous: &[Arc<Target>]) -> usize {
     let mut previous = previous.iter().peekable();
+    let mut reused = 0;
     for target in current {
         while previous
             .next_if(|old| order_key(old) < order_key(target))
@@ -278,6 +274,8 @@ fn reuse_unchanged(current: &mut [Arc<Target>], previous: &[Arc<Target>]) {
         // `Arc` compares pointers first.
         if let Some(old) = previous.next_if(|old| *old == target) {
             *target = Arc::clone(old);
+            reused += 1;
         }
     }
+    reused
 }
