@@ -156,7 +156,7 @@ fn polls_see_what_changes_in_pods_that_they_know() {
     let targets = || running.cache.snapshot().unwrap_or_default();
     let wait_for = |expected: &[(&str, &str)]| {
         let is = |target: &Arc<Target>, (name, ip): &(&str, &str)| {
-            target.pod == *name && target.pod_ip.to_string() == *ip
+            target.pod == *name && target.pod_ip == *ip
         };
         eventually(&format!("{expected:?}"), || {
             let targets = targets();
@@ -338,7 +338,7 @@ fn a_refresh_says_one_thing_and_only_news() {
         (
             Level::Warn,
             format!(
-                "pod list: 12 targets in 1 jobs; option that cannot be used: {reasons} \
+                "pod list: 12 targets in 1 jobs; invalid option: {reasons} \
                  (and of 2 more pods, see debug)"
             ),
         ),
@@ -351,6 +351,63 @@ fn a_refresh_says_one_thing_and_only_news() {
         (Level::Info, "pod list: 12 targets in 1 jobs".to_owned()),
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn each_pod_that_carries_the_label_is_seen() {
+    logs::capture();
+    let without_name = |name: &str| pod("ns", name, "", "10.0.0.1");
+    // Two pods of one uid, as only a file can have them: both are reported.
+    let mut twin = without_name("twin");
+    twin["metadata"]["uid"] = json!("uid-ns-blank");
+    let no_ip = pod("ns", "no-ip", "a", "10.0.0.01");
+    let good = pod("ns", "good", "a", "10.0.0.1");
+    let mut done = without_name("done");
+    done["status"]["phase"] = json!("Succeeded");
+    let pending = pod("ns", "pending", "", "");
+    let pods = [without_name("blank"), twin, no_ip, good, done, pending];
+    let path = file_with("all-seen", &list_of(&pods));
+    let running = start_with(&settings(Source::File(path.clone()), &[]));
+    let set = running.wait_for_names(&["ns/good", "ns/no-ip"]);
+    let without_job: Vec<&str> = set.without_job().iter().map(|pod| &*pod.pod).collect();
+    assert_eq!(without_job, ["blank", "twin"]);
+    assert_eq!(set.invalid().count(), 3);
+    assert_eq!(set.jobs().count(), 1);
+
+    // Said once for each pod and value, and again when the value changes.
+    let success = running.cache.last_success();
+    eventually("another list", || running.cache.last_success() != success);
+    let long_name = pod("ns", "blank", &"j".repeat(64), "10.0.0.1");
+    replace(&path, &list_of(&[long_name]));
+    running.wait_for_names(&[]);
+    replace(&path, "]");
+    running.wait_for(RefreshResult::Malformed);
+    running.discovery.stop();
+    fs::remove_file(&path).unwrap();
+    let reason = |name: &str, value: &str| {
+        format!(
+            "\"ns/{name}\": label {JOB_NAME_KEY}: \
+             expected the name of a job, 1 to 63 characters, found {value:?}"
+        )
+    };
+    let expected = [
+        format!(
+            "pod list: 2 targets in 1 jobs; invalid option: \"ns/no-ip\": field status.podIP: \
+             expected an IPv4 or IPv6 address, found \"10.0.0.01\"; {}; {}",
+            reason("blank", ""),
+            reason("twin", "")
+        ),
+        format!(
+            "pod list: 0 targets in 0 jobs; invalid option: {}",
+            reason("blank", &"j".repeat(64))
+        ),
+    ];
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let lines = loud_lines(name);
+    let texts: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts[..2], expected);
+    assert!(texts[2].starts_with("pod list: file "), "{texts:?}");
+    assert!(lines.iter().all(|(level, _)| *level == Level::Warn));
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn every_family_moves() {
         pod_at("n", "a", "web", a.address),
         pod_at("n", "b", "web", b.address),
         pod_at("n", "down", "web", down.address),
+        pod_at("n", "without-job", "", a.address),
     ]);
     let file = TempFile::new(b"not there yet");
     // With few places, connections that say nothing are cut off to make room.
@@ -184,6 +185,7 @@ fn check_values(samples: &BTreeMap<String, f64>) {
             .copied()
     };
     assert_eq!(value("targets{job=\"web\"}"), Some(3.0));
+    assert_eq!(value("invalid_targets"), Some(1.0));
     assert_eq!(value("workers{kind=\"client\"}"), Some(2.0));
     assert!(value("scrape_failures_total{phase=\"wait\"}") >= Some(1.0));
     assert!(value("requests_total{path=\"/metrics\",code=\"404\"}") >= Some(1.0));

@@ -54,6 +54,57 @@ fn annotations_win_over_labels() {
     assert_eq!(found, "10.0.0.1:80/metrics 5s");
 }
 
+/// A pod with this job name and IP, in one line.
+fn target_with(job: &str, ip: &str) -> String {
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {format!("{PREFIX}/job-name"): job}},
+        "status": {"phase": "Running", "podIP": ip},
+    }))
+    .unwrap();
+    let lines: Vec<String> = targets_from_pod(&pod)
+        .iter()
+        .map(|target| describe(target))
+        .collect();
+    lines.join(" ; ")
+}
+
+#[test]
+fn a_pod_without_a_usable_job_name_has_no_job() {
+    let longest = "j".repeat(63);
+    let found = target_with(&longest, "10.0.0.1");
+    assert_eq!(
+        found,
+        format!("{longest} n/p 10.0.0.1 10.0.0.1:80/metrics 5s")
+    );
+    for bad in ["", &"j".repeat(64)] {
+        let found = target_with(bad, "10.0.0.1");
+        let expected = format!(
+            " n/p 10.0.0.1 label {PREFIX}/job-name: expected the name of a job, 1 to 63 characters, found {bad:?}"
+        );
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_pod_ip_that_is_none_does_not_hide_the_pod() {
+    for bad in [
+        "10.0.0.01",
+        "10.0.0.256",
+        "node-1",
+        "[fd00::1]",
+        "10.0.0.1:80",
+        " 10.0.0.1",
+    ] {
+        let found = target_with("j", bad);
+        let expected = format!(
+            "j n/p {bad} field status.podIP: expected an IPv4 or IPv6 address, found {bad:?}"
+        );
+        assert_eq!(found, expected);
+    }
+    // A pod that is starting has none yet.
+    assert_eq!(target_with("j", ""), "");
+}
+
 #[test]
 fn option_port() {
     check("port", "1", "10.0.0.1:1/metrics 5s");

@@ -148,6 +148,62 @@ fn a_browser_loads_and_runs_nothing_of_strangers() {
 }
 
 #[test]
+fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
+    let ip = "127.0.0.1".parse().unwrap();
+    let mut no_ip = pod("shop", "no-ip", ip, &[("job-name", "web")]);
+    no_ip["status"]["podIP"] = json!("<b>127.0.0.1");
+    let blank = pod("shop", "<i>blank", ip, &[("job-name", "")]);
+    let program = Program::with_pods(&TempFile::pods(&[blank, no_ip]), &[]);
+    let job_reason = "options: label metrics-aggregator.apawel.me/job-name: \
+                      expected the name of a job, 1 to 63 characters, found ";
+    let ip_reason = "options: field status.podIP: expected an IPv4 or IPv6 address, found ";
+
+    let status = as_json(&program, "/");
+    let expected = json!([
+        {"namespace": "shop", "pod": "<i>blank", "reason": format!("{job_reason}\"\"")}
+    ]);
+    assert_eq!(status["podsWithoutJob"], expected);
+    assert_eq!(
+        status["jobs"],
+        json!([{"job": "web", "up": 0, "down": 1, "unknown": 0}])
+    );
+    assert_eq!(status["targets"][0]["ip"], "<b>127.0.0.1");
+    let reason = format!("{ip_reason}\"<b>127.0.0.1\"");
+    assert_eq!(status["targets"][0]["reason"], reason);
+
+    let page = html(&program, "/");
+    for text in [
+        "<h2>Pods without a usable job name</h2>",
+        &format!("shop/&lt;i&gt;blank<p class=\"reason\">{job_reason}&quot;&quot;</p>"),
+        "<td>&lt;b&gt;127.0.0.1</td>",
+    ] {
+        assert!(
+            page.text().contains(text),
+            "no {text:?} in:\n{}",
+            page.text()
+        );
+    }
+    assert!(!page.text().contains("<b>") && !page.text().contains("<i>"));
+
+    let text = program.get_with("/", &[("Accept", "*/*")]);
+    let expected =
+        format!("pods without a usable job name\n  shop/<i>blank  down  {job_reason}\"\"\n");
+    assert!(text.text().ends_with(&expected), "{}", text.text());
+
+    // Its job answers, and says that it is down.
+    let merged = program.get("/metrics?job=web");
+    let up =
+        "up{instance=\"no-ip\",job=\"web\",pod_namespace=\"shop\",pod_ip=\"<b>127.0.0.1\"} 0\n";
+    assert!(merged.text().contains(up), "{}", merged.text());
+    let own = program.get("/-/metrics");
+    assert!(
+        own.text()
+            .contains("\nmetrics_aggregator_invalid_targets 2\n")
+    );
+    assert!(!program.get("/sd/pods").text().contains("blank"));
+}
+
+#[test]
 fn ten_thousand_targets_are_shown_in_pages() {
     let address = "127.1.2.3:9100".parse().unwrap();
     let pods: Vec<Value> = (0..10_000)

@@ -54,6 +54,9 @@ fn pods_that_run_or_may_run() {
             "web ns/pending-with-ip-1 10.1.0.13 10.1.0.13:8080/metrics 5s",
             "web ns/unknown-1 10.1.0.18 10.1.0.18:8080/metrics 5s",
             "web ns/terminating-1 10.1.0.19 terminating 10.1.0.19:8080/metrics 5s",
+            "web ns/bad-ip-1 10.1.0.300 field status.podIP: expected an IPv4 or IPv6 address, found \"10.1.0.300\"",
+            " ns/empty-job-1 10.1.0.22 label metrics-aggregator.apawel.me/job-name: \
+             expected the name of a job, 1 to 63 characters, found \"\"",
         ],
     );
 }
@@ -120,6 +123,8 @@ fn fields_that_are_missing_null_or_unknown() {
     check_list(
         "sparse",
         &[
+            // It has no name: a pod of no job.
+            " ns/ 10.1.0.72 field metadata.name: expected the name of the pod, found \"\"",
             "web default/sparse 10.1.0.73 10.1.0.73:80/metrics 5s",
             "web ns/future 10.1.0.74 10.1.0.74:80/metrics 5s",
         ],

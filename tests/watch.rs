@@ -163,6 +163,29 @@ fn what_a_pod_or_an_event_lacks_or_has_more_harms_nothing() {
 }
 
 #[test]
+fn a_pod_that_loses_its_job_name_is_seen_until_it_is_gone() {
+    let (api, running) = watched();
+    let without_job = |expected: &[&str]| {
+        eventually(&format!("without a job: {expected:?}"), || {
+            let set = running.cache.snapshot().unwrap();
+            let pods = set.without_job().iter();
+            pods.map(|pod| &*pod.pod).eq(expected.iter().copied())
+        });
+    };
+    api.set_pod(pod("ns", "a-1", "", "10.0.0.1"));
+    without_job(&["a-1"]);
+    running.wait_for_names(&[]);
+    api.set_pod(pod("ns", "a-1", "b", "10.0.0.1"));
+    running.wait_for_names(&["ns/a-1"]);
+    without_job(&[]);
+    api.set_pod(pod("ns", "a-1", "", "10.0.0.1"));
+    without_job(&["a-1"]);
+    api.delete_pod("uid-ns-a-1");
+    without_job(&[]);
+    running.discovery.stop();
+}
+
+#[test]
 fn a_watch_goes_on_where_it_was() {
     let (api, running) = watched();
     // The connection is cut in the middle of an event, whose pod is none until it has come whole.

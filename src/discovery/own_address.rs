@@ -22,25 +22,24 @@ impl OwnAddress {
     pub(super) fn remove_self(&self, targets: &mut Vec<Arc<Target>>, previous: &TargetSet) {
         let known: HashSet<(&str, IpAddr)> = previous
             .targets()
-            .filter(|target| target.port() == Some(self.0.port()))
-            .map(|target| (target.uid.as_str(), target.pod_ip))
+            .filter_map(|target| Some((target.uid.as_str(), self.covered_ip(target)?)))
             .collect();
         targets.retain(|target| {
-            !self.covers(target)
-                || known.contains(&(target.uid.as_str(), target.pod_ip))
-                || !is_local(target.pod_ip)
+            self.covered_ip(target)
+                .is_none_or(|ip| known.contains(&(target.uid.as_str(), ip)) || !is_local(ip))
         });
     }
 
-    /// Whether the target would be this program if its IP were one of this network namespace.
-    fn covers(&self, target: &Target) -> bool {
+    /// The IP of a target that would be this program if the IP were one of this network namespace.
+    fn covered_ip(&self, target: &Target) -> Option<IpAddr> {
+        let address = target.address()?;
         let is_covered = match self.0.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => target.pod_ip.is_ipv4(),
+            IpAddr::V4(ip) if ip.is_unspecified() => address.is_ipv4(),
             // Takes IPv4 too, as Linux does by default.
             IpAddr::V6(ip) if ip.is_unspecified() => true,
-            ip => ip == target.pod_ip,
+            ip => ip == address.ip(),
         };
-        is_covered && target.port() == Some(self.0.port())
+        (is_covered && address.port() == self.0.port()).then(|| address.ip())
     }
 }
 

@@ -26,8 +26,9 @@ pub(super) struct Publisher {
     /// What is published, or will be as soon as every scope has been answered.
     targets: Arc<TargetSet>,
     is_published: bool,
-    /// The bad options that stand in the log already, by pod uid; those of pods that are gone are forgotten.
-    reported: HashMap<String, OptionError>,
+    /// The invalid options that stand in the log already, by the pod's uid and name; those of pods that are gone are
+    /// forgotten.
+    reported: HashMap<(String, String), OptionError>,
 }
 
 /// What is listed or watched by itself, and how that went so far.
@@ -177,7 +178,7 @@ impl Publisher {
         };
         let kept = self
             .targets
-            .targets()
+            .all()
             .filter(|target| !is_listed(&target.namespace) && !changed.contains_key(&target.uid));
         let updated = self.targets.updated(kept.cloned().chain(new));
         let is_changed = updated.is_some();
@@ -203,11 +204,10 @@ impl Publisher {
     fn take_new_bad_options(&mut self) -> Vec<Arc<Target>> {
         let mut reported = HashMap::new();
         let mut new = Vec::new();
-        for target in self.targets.targets() {
-            if let Err(error) = &target.options
-                && reported.insert(target.uid.clone(), error.clone()).is_none()
-                && self.reported.get(&target.uid) != Some(error)
-            {
+        for (target, error) in self.targets.invalid() {
+            let pod = (target.uid.clone(), target.pod.clone());
+            let is_new = self.reported.get(&pod) != Some(error);
+            if reported.insert(pod, error.clone()).is_none() && is_new {
                 new.push(Arc::clone(target));
             }
         }
@@ -243,14 +243,14 @@ impl Publisher {
             .filter_map(|target| bad_option(target))
             .collect();
         if !named.is_empty() {
-            line += &format!("; option that cannot be used: {}", named.join("; "));
+            line += &format!("; invalid option: {}", named.join("; "));
         }
         if !more.is_empty() {
             line += &format!(" (and of {} more pods, see debug)", more.len());
         }
         if log::log_enabled!(Level::Debug) {
             for text in more.iter().filter_map(|target| bad_option(target)) {
-                debug!("option that cannot be used: {text}");
+                debug!("invalid option: {text}");
             }
         }
         log!(level, "{line}");

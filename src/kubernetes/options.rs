@@ -11,7 +11,7 @@ use std::time::Duration;
 use percent_encoding::percent_encode_byte;
 use rustls::pki_types::ServerName;
 
-use super::KEY_PREFIX;
+use super::{JOB_NAME_KEY, KEY_PREFIX};
 use crate::target::{OptionError, SCRAPE_TIMEOUT_MAX, TlsOptions};
 
 const ENDPOINT: &str = "endpoint";
@@ -44,6 +44,10 @@ const SCRAPE_TARGETS_MAX: usize = 100;
 /// The longest path with its query, percent-encoded. Many servers take no longer request line.
 const PATH_BYTES_MAX: usize = 4096;
 
+/// The most characters that Kubernetes allows in the value of a label.
+const JOB_NAME_CHARS_MAX: usize = 63;
+
+const EXPECTED_JOB_NAME: &str = "the name of a job, 1 to 63 characters";
 const EXPECTED_PORT: &str = "a number from 1 to 65535";
 const EXPECTED_PATH: &str = "a path of at most 4096 bytes";
 const EXPECTED_TIMEOUT: &str = "seconds over 0, at most 300, like 5 or 0.5";
@@ -99,6 +103,19 @@ impl<'a> PodOptions<'a> {
             labels,
             annotations,
         }
+    }
+
+    /// The name of the pod's job; `None` for a pod without the label. An annotation does not count: the API server
+    /// selects by the label.
+    pub(super) fn job_name(&self) -> Option<Result<&'a str, OptionError>> {
+        let name = self.labels?.get(JOB_NAME_KEY)?;
+        let is_usable = (1..=JOB_NAME_CHARS_MAX).contains(&name.chars().count());
+        Some(is_usable.then_some(&**name).ok_or_else(|| OptionError {
+            source: "label",
+            key: JOB_NAME_KEY.to_owned(),
+            value: name.clone(),
+            expected: EXPECTED_JOB_NAME,
+        }))
     }
 
     /// Every port and path of the pod, at least one; `scrape-targets` replaces `port` and `endpoint`.

@@ -5,14 +5,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::JOB_NAME_KEY;
 use super::options::{Endpoint, PodOptions};
 use crate::target::{OptionError, PodLabels, PodMeta, ScrapeOptions, Target};
 
@@ -21,41 +20,78 @@ const DEFAULT_NAMESPACE: &str = "default";
 
 /// The targets of one pod: one, or one for each entry of the annotation `scrape-targets`.
 ///
-/// Empty for a pod that is skipped: without the label `job-name` (or with an empty one), without a name, without an IP,
-/// or in phase Succeeded or Failed. A pod with a bad option is not skipped: its target carries the error. A pod without
-/// a uid, which only a file written by hand has, is known by its namespace and name.
+/// Empty for a pod that is skipped: without the label `job-name`, without an IP, or in phase Succeeded or Failed. A pod
+/// with an invalid option is not skipped: its target carries the error. If it is the job's name that is invalid, or the
+/// pod has no name, the target has no job. A pod without a uid, which only a file written by hand has, is known by its
+/// namespace and name.
 #[must_use]
 pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
-    let Some(target) = identity_from_pod(pod) else {
+    let metadata = &pod.metadata;
+    let options = PodOptions::new(metadata.labels.as_ref(), metadata.annotations.as_ref());
+    let (Some(job), Some(pod_ip)) = (options.job_name(), pod_ip(pod)) else {
         return Vec::new();
     };
-    let options = PodOptions::new(
-        pod.metadata.labels.as_ref(),
-        pod.metadata.annotations.as_ref(),
-    );
-    let endpoints = match options.endpoints() {
+    let job = job.and_then(|job| named(metadata).map(|()| job));
+    let ip = parse_pod_ip(pod_ip);
+    let target = Identity {
+        job: job.as_ref().map_or("", |job| job).to_owned(),
+        namespace: namespace(metadata).to_owned(),
+        pod: metadata.name.clone().unwrap_or_default(),
+        uid: pod_uid(pod),
+        pod_ip: ip
+            .as_ref()
+            .map_or_else(|_| pod_ip.to_owned(), ToString::to_string),
+        terminating: metadata.deletion_timestamp.is_some(),
+        meta: Arc::new(meta(pod)),
+    };
+    let endpoints = job.and(ip).and_then(|ip| Ok((ip, options.endpoints()?)));
+    let (ip, endpoints) = match endpoints {
         Ok(endpoints) => endpoints,
         Err(error) => return vec![target.with(None, Err(error))],
     };
     let common = options.common();
-    endpoints
-        .into_iter()
-        .map(
-            |Endpoint {
-                 pod_port,
-                 port,
-                 path_and_query,
-             }| {
-                let options = common.clone().map(|(timeout, tls)| ScrapeOptions {
-                    port,
-                    path_and_query,
-                    timeout,
-                    tls,
-                });
-                target.with(pod_port, options)
-            },
-        )
-        .collect()
+    let with_options = |endpoint: Endpoint| {
+        let options = common.clone().map(|(timeout, tls)| ScrapeOptions {
+            address: SocketAddr::new(ip, endpoint.port),
+            path_and_query: endpoint.path_and_query,
+            timeout,
+            tls,
+        });
+        target.with(endpoint.pod_port, options)
+    };
+    endpoints.into_iter().map(with_options).collect()
+}
+
+/// The pod's IP as it stands there; `None` for a pod that is skipped.
+fn pod_ip(pod: &Pod) -> Option<&str> {
+    let status = pod.status.as_ref()?;
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    // Empty while a pod is starting, and again after it was evicted.
+    status.pod_ip.as_deref().filter(|ip| !ip.is_empty())
+}
+
+fn parse_pod_ip(text: &str) -> Result<IpAddr, OptionError> {
+    text.parse()
+        .map_err(|_| field_error("status.podIP", text, "an IPv4 or IPv6 address"))
+}
+
+/// Checks that the pod has a name, without which it can have no label `instance`.
+fn named(metadata: &ObjectMeta) -> Result<(), OptionError> {
+    match metadata.name.as_deref() {
+        None | Some("") => Err(field_error("metadata.name", "", "the name of the pod")),
+        Some(_) => Ok(()),
+    }
+}
+
+fn field_error(path: &str, value: &str, expected: &'static str) -> OptionError {
+    OptionError {
+        source: "field",
+        key: path.to_owned(),
+        value: value.to_owned(),
+        expected,
+    }
 }
 
 /// What all targets of a pod share.
@@ -64,7 +100,7 @@ struct Identity {
     namespace: String,
     pod: String,
     uid: String,
-    pod_ip: IpAddr,
+    pod_ip: String,
     terminating: bool,
     meta: Arc<PodMeta>,
 }
@@ -80,7 +116,7 @@ impl Identity {
             namespace: self.namespace.clone(),
             pod: self.pod.clone(),
             uid: self.uid.clone(),
-            pod_ip: self.pod_ip,
+            pod_ip: self.pod_ip.clone(),
             pod_port,
             terminating: self.terminating,
             meta: Arc::clone(&self.meta),
@@ -89,33 +125,8 @@ impl Identity {
     }
 }
 
-/// `None` for a pod that is skipped.
-fn identity_from_pod(pod: &Pod) -> Option<Identity> {
-    let status = pod.status.as_ref()?;
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
-        return None;
-    }
-    // Empty while a pod is starting, and again after it was evicted.
-    let pod_ip = status.pod_ip.as_deref()?.parse().ok()?;
-    let metadata = &pod.metadata;
-    let job = metadata.labels.as_ref()?.get(JOB_NAME_KEY)?;
-    let name = metadata.name.as_deref()?;
-    if job.is_empty() {
-        return None;
-    }
-    Some(Identity {
-        job: job.clone(),
-        namespace: namespace(metadata).to_owned(),
-        pod: name.to_owned(),
-        uid: pod_uid(pod)?,
-        pod_ip,
-        terminating: metadata.deletion_timestamp.is_some(),
-        meta: Arc::new(meta(pod, status)),
-    })
-}
-
 /// What the pod role of Prometheus tells too (`discovery/kubernetes/pod.go`, `podLabels`).
-fn meta(pod: &Pod, status: &PodStatus) -> PodMeta {
+fn meta(pod: &Pod) -> PodMeta {
     let boxed = |text: &Option<String>| {
         let text = text.as_deref().filter(|text| !text.is_empty());
         text.map(Box::from)
@@ -126,11 +137,12 @@ fn meta(pod: &Pod, status: &PodStatus) -> PodMeta {
         .map(|owner| (owner.kind.as_str().into(), owner.name.as_str().into()))
         .next();
     let labels = pod.metadata.labels.iter().flatten();
+    let status = pod.status.as_ref();
     PodMeta {
         node_name: pod.spec.as_ref().and_then(|spec| boxed(&spec.node_name)),
-        phase: boxed(&status.phase),
-        host_ip: boxed(&status.host_ip),
-        ready: ready(status),
+        phase: status.and_then(|status| boxed(&status.phase)),
+        host_ip: status.and_then(|status| boxed(&status.host_ip)),
+        ready: status.map_or("unknown", ready),
         controller,
         labels: PodLabels::new(labels.map(|(name, value)| (name.as_str(), value.as_str()))),
     }
@@ -145,12 +157,16 @@ fn ready(status: &PodStatus) -> &'static str {
     }
 }
 
-/// What all targets of a pod have as `uid`; `None` for a pod without a name.
-pub(super) fn pod_uid(pod: &Pod) -> Option<String> {
+/// What all targets of a pod have as `uid`.
+pub(super) fn pod_uid(pod: &Pod) -> String {
     let metadata = &pod.metadata;
-    let name = metadata.name.as_deref().filter(|name| !name.is_empty())?;
-    let uid = metadata.uid.clone().filter(|uid| !uid.is_empty());
-    Some(uid.unwrap_or_else(|| format!("{}/{name}", namespace(metadata))))
+    match &metadata.uid {
+        Some(uid) if !uid.is_empty() => uid.clone(),
+        _ => {
+            let name = metadata.name.as_deref().unwrap_or_default();
+            format!("{}/{name}", namespace(metadata))
+        }
+    }
 }
 
 fn namespace(metadata: &ObjectMeta) -> &str {

@@ -156,13 +156,12 @@ impl PodWatch {
         {
             self.resource_version.clone_from(version);
         }
-        let Some(uid) = pod_uid(&pod).filter(|_| kind != "BOOKMARK") else {
-            return Ok(PodEvent::Alive);
-        };
         let targets = match kind {
+            "BOOKMARK" => return Ok(PodEvent::Alive),
             "DELETED" => Vec::new(),
             _ => targets_from_pod(&pod),
         };
+        let uid = pod_uid(&pod);
         Ok(PodEvent::Changed { uid, targets })
     }
 

@@ -3,7 +3,6 @@
 //! Runs in the client workers. Connections to pods are kept between requests. Follows redirects within the pod, never
 //! uses a proxy; sends a credential only as `token.rs` allows.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -146,8 +145,7 @@ impl ScrapeClient {
             phase: Phase::Options,
             reason: Reason::Option(error.clone()),
         })?;
-        let address = SocketAddr::new(target.pod_ip, options.port);
-        let access = self.agents.access(address, options);
+        let access = self.agents.access(options.address, options);
         let access =
             access.map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))?;
         Ok((access, options))
@@ -184,7 +182,7 @@ impl ScrapeClient {
             timeout,
             budget,
         };
-        let response = get::get(access, target.pod_ip, &headers, time)?;
+        let response = get::get(access, options.address.ip(), &headers, time)?;
         let status = response.status().as_u16();
         if let (401, Some(token)) = (status, &self.token) {
             token.expire();

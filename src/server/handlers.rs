@@ -222,6 +222,7 @@ impl Handlers {
         let jobs = set.iter().flat_map(|set| set.jobs());
         self.sources.telemetry.text(&Gauges {
             targets: jobs.map(|(job, targets)| (job, targets.len())).collect(),
+            invalid_targets: set.as_ref().map_or(0, |set| set.invalid().count()),
             cache_age: self.sources.cache.last_success().map(|at| at.elapsed()),
             requests_waiting,
             scrapes_waiting: self.sources.aggregator.queue_length(),

@@ -64,8 +64,8 @@ fn job_entry<'a>(address: &'a PublicAddress, job: &'a str, shard: Option<Shard>)
 /// One target for each target of the cache, through `/probe`: with the labels that the series of the pod would have in
 /// a merged text, and those of the pod role of Prometheus for relabelling.
 ///
-/// Pods with options that cannot be used are there too, so that Prometheus shows them as down, and so are terminating
-/// ones, until they are gone.
+/// Pods with invalid options are there too, so that Prometheus shows them as down, and so are terminating ones, until
+/// they are gone.
 pub(super) fn pods(
     set: &TargetSet,
     address: &PublicAddress,
@@ -111,6 +111,7 @@ fn add_meta<'a>(
     add("__meta_kubernetes_namespace", &target.namespace);
     add("__meta_kubernetes_pod_name", &target.pod);
     add("__meta_kubernetes_pod_uid", &target.uid);
+    add("__meta_kubernetes_pod_ip", &target.pod_ip);
     add("__meta_kubernetes_pod_ready", meta.ready);
     for (name, value) in [
         ("__meta_kubernetes_pod_node_name", &meta.node_name),
@@ -125,8 +126,6 @@ fn add_meta<'a>(
         add("__meta_kubernetes_pod_controller_kind", kind);
         add("__meta_kubernetes_pod_controller_name", name);
     }
-    let ip = target.pod_ip.to_string();
-    labels.insert("__meta_kubernetes_pod_ip".into(), ip.into());
     for (name, value) in meta.labels.iter() {
         let name = sanitized(name);
         let label = format!("__meta_kubernetes_pod_label_{name}");

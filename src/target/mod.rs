@@ -8,7 +8,7 @@ mod shard;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub use shard::{SHARDS_MAX, Shard};
 /// A pod is known by its `uid`, never by its IP: two hostNetwork pods on one node share the IP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Value of `job=` in a request and of the label `job`; never empty.
+    /// Value of `job=` in a request and of the label `job`. Empty only in [`TargetSet::without_job`].
     pub job: String,
     /// Namespace of the pod, the label `pod_namespace`.
     pub namespace: String,
@@ -28,8 +28,9 @@ pub struct Target {
     pub pod: String,
     /// `metadata.uid` of the pod.
     pub uid: String,
-    /// `status.podIP`, the label `pod_ip` (written without brackets, also for IPv6).
-    pub pod_ip: IpAddr,
+    /// `status.podIP`, the label `pod_ip` (written without brackets, also for IPv6). Never empty; the text as found
+    /// where it is no IP, which the options then say.
+    pub pod_ip: String,
     /// Value of the label `pod_port`, which only targets of the annotation `scrape-targets` carry.
     pub pod_port: Option<u16>,
     /// The pod has a `deletionTimestamp`: while it answers it is a target like any other, when it does not it is
@@ -44,8 +45,8 @@ pub struct Target {
 /// How one target is scraped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrapeOptions {
-    /// 1 to 65535; need not be a declared containerPort.
-    pub port: u16,
+    /// IP and port of the pod; the port need not be a declared containerPort.
+    pub address: SocketAddr,
     /// Path and query as they stand in the request line: begins with `/`, percent-encoded where needed.
     pub path_and_query: String,
     /// Bounds the whole scrape, connect to last byte. Over 0, at most [`SCRAPE_TIMEOUT_MAX`].
@@ -71,9 +72,9 @@ pub const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// Its `Display` is for the person who set it: which key, where it stands, what was found and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionError {
-    /// Where the value stands: `label` or `annotation`.
+    /// Where the value stands: `label`, `annotation` or `field`.
     pub source: &'static str,
-    /// The whole key, prefix included.
+    /// The whole key, prefix included; of a field, its path in the pod.
     pub key: String,
     /// The value as found, as long as Kubernetes allows; `Display` cuts and escapes it.
     pub value: String,
@@ -126,7 +127,7 @@ impl Target {
             ("instance", self.pod.clone()),
             ("job", self.job.clone()),
             (namespace, self.namespace.clone()),
-            (ip, self.pod_ip.to_string()),
+            (ip, self.pod_ip.clone()),
         ];
         if let Some(number) = self.pod_port {
             labels.push((port, number.to_string()));
@@ -137,7 +138,7 @@ impl Target {
     /// The port that is scraped, if the options could be read.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        self.options.as_ref().ok().map(|options| options.port)
+        self.address().map(|address| address.port())
     }
 
     /// The port in the target's name: that of an entry of `scrape-targets` is known even where another option is bad.
@@ -148,7 +149,7 @@ impl Target {
     /// Where the pod listens, if the options could be read.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        self.port().map(|port| SocketAddr::new(self.pod_ip, port))
+        self.options.as_ref().ok().map(|options| options.address)
     }
 }
 
@@ -165,10 +166,11 @@ impl fmt::Display for Target {
 }
 
 /// All targets of the cluster at one moment, by job, each job's in the order in which answers have them: namespace,
-/// pod name, port.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// pod name, port. Beside them the pods that belong to no job because they lack a usable job name.
+#[derive(Debug, Default)]
 pub struct TargetSet {
     jobs: BTreeMap<String, Vec<Arc<Target>>>,
+    without_job: Vec<Arc<Target>>,
 }
 
 impl TargetSet {
@@ -178,22 +180,22 @@ impl TargetSet {
     /// twice.
     #[must_use]
     pub fn updated(&self, targets: impl IntoIterator<Item = Arc<Target>>) -> Option<TargetSet> {
-        let mut jobs: BTreeMap<String, Vec<Arc<Target>>> = BTreeMap::new();
+        let mut updated = TargetSet::default();
         for target in targets {
-            match jobs.get_mut(&target.job) {
-                Some(job) => job.push(target),
-                None => {
-                    jobs.insert(target.job.clone(), vec![target]);
-                }
+            if target.job.is_empty() {
+                updated.without_job.push(target);
+            } else if let Some(job) = updated.jobs.get_mut(&target.job) {
+                job.push(target);
+            } else {
+                updated.jobs.insert(target.job.clone(), vec![target]);
             }
         }
-        let mut reused = 0;
-        for (name, job) in &mut jobs {
-            job.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
-            reused += reuse_unchanged(job, self.job(name).unwrap_or(&[]));
+        let mut reused = sort_and_reuse(&mut updated.without_job, &self.without_job);
+        for (name, job) in &mut updated.jobs {
+            reused += sort_and_reuse(job, self.job(name).unwrap_or(&[]));
         }
-        let updated = TargetSet { jobs };
-        (reused != updated.len() || reused != self.len()).then_some(updated)
+        let is_same = reused == updated.all().count() && reused == self.all().count();
+        (!is_same).then_some(updated)
     }
 
     /// The targets of a job in the order of answers, or `None` for a job that no pod has.
@@ -238,6 +240,23 @@ impl TargetSet {
             .map(|(name, targets)| (name.as_str(), targets.as_slice()))
     }
 
+    /// The pods without a usable job name, one target each, with the reason in its options. They are never scraped.
+    #[must_use]
+    pub fn without_job(&self) -> &[Arc<Target>] {
+        &self.without_job
+    }
+
+    /// The targets whose options are invalid, pods without a job among them.
+    pub fn invalid(&self) -> impl Iterator<Item = (&Arc<Target>, &OptionError)> {
+        self.all()
+            .filter_map(|target| Some((target, target.options.as_ref().err()?)))
+    }
+
+    /// The targets of all jobs and the pods without one.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.targets().chain(&self.without_job)
+    }
+
     /// All targets, job by job.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.jobs.values().flatten()
@@ -261,9 +280,10 @@ fn order_key(target: &Target) -> (&str, &str, Option<u16>, &str) {
     (&target.namespace, &target.pod, target.port(), &target.uid)
 }
 
-/// Puts the `Arc` of an equal previous target in place of the new one and returns for how many. Both lists are in
-/// order, and no previous target is used twice.
-fn reuse_unchanged(current: &mut [Arc<Target>], previous: &[Arc<Target>]) -> usize {
+/// Sorts the new targets and puts the `Arc` of an equal previous one in place of each; returns for how many. The
+/// previous targets are in order, and none is used twice.
+fn sort_and_reuse(current: &mut [Arc<Target>], previous: &[Arc<Target>]) -> usize {
+    current.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
     let mut previous = previous.iter().peekable();
     let mut reused = 0;
     for target in current {

@@ -183,6 +183,11 @@ pub const FAMILIES: &[Family] = &[
         |out, now| out.each("job", now.by_job(|job| job.targets)),
     ),
     gauge(
+        "metrics_aggregator_invalid_targets",
+        "Targets with an invalid option or pod IP, and pods without a usable job name.",
+        |out, now| out.sample(now.gauges.invalid_targets),
+    ),
+    gauge(
         "metrics_aggregator_cache_age_seconds",
         "Time since the last complete pod list; not there before the first.",
         |out, now| out.optional(now.gauges.cache_age.map(|age| age.as_secs_f64())),

@@ -51,6 +51,8 @@ pub enum FrontEvent {
 pub struct Gauges<'a> {
     /// Jobs and their numbers of targets.
     pub targets: Vec<(&'a str, usize)>,
+    /// Targets with invalid options, pods without a usable job name among them.
+    pub invalid_targets: usize,
     /// Time since the last complete pod list.
     pub cache_age: Option<Duration>,
     /// Scrape requests in the queue of the server workers.

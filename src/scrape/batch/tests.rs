@@ -1,6 +1,6 @@
 //! Who has which turn.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use super::*;
 use crate::target::ScrapeOptions;
@@ -12,12 +12,12 @@ fn ten(ending: Option<Ending>) -> (Batch, Results) {
         namespace: "n".to_owned(),
         pod: "p".to_owned(),
         uid: "u".to_owned(),
-        pod_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        pod_ip: "127.0.0.1".to_owned(),
         pod_port: None,
         terminating: false,
         meta: Arc::default(),
         options: Ok(ScrapeOptions {
-            port: 80,
+            address: (Ipv4Addr::LOCALHOST, 80).into(),
             path_and_query: "/".to_owned(),
             timeout: Duration::from_secs(5),
             tls: None,

@@ -46,6 +46,7 @@ pub(super) fn render(view: &View<'_>) -> String {
     // Writing into a String does not fail; no result of it is looked at in this file.
     let _ = head(&mut page, view);
     let _ = jobs(&mut page, view);
+    let _ = pods_without_job(&mut page, view);
     let _ = targets(&mut page, view);
     let _ = prometheus(&mut page, view);
     page.push_str("</body>\n</html>\n");
@@ -153,6 +154,31 @@ fn job_row(page: &mut String, job: &Job<'_>) -> fmt::Result {
     )
 }
 
+/// The pods that carry the label but belong to no job: nothing else shows them.
+fn pods_without_job(page: &mut String, view: &View<'_>) -> fmt::Result {
+    if view.without_job.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "<section><h2>Pods without a usable job name</h2>\n<p>They carry the label but are never scraped.</p>\n\
+         <div class=\"scroll\"><table class=\"targets\"><thead><tr><th>pod</th></tr></thead><tbody>"
+    )?;
+    for row in view.without_job.iter().take(PAGE_TARGETS) {
+        writeln!(
+            page,
+            "<tr class=\"down\"><td class=\"name\">{}<p class=\"reason\">{}</p></td></tr>",
+            Escaped(row.target),
+            Escaped(row.reason.as_deref().unwrap_or_default())
+        )?;
+    }
+    writeln!(page, "</tbody></table></div>")?;
+    if let Some(more) = view.without_job.len().checked_sub(PAGE_TARGETS + 1) {
+        writeln!(page, "<p>And {} more.</p>", more + 1)?;
+    }
+    writeln!(page, "</section>")
+}
+
 fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
     if view.jobs.is_empty() {
         return Ok(());
@@ -227,7 +253,7 @@ fn target_row(page: &mut String, row: &Row<'_>) -> fmt::Result {
         page,
         "</td><td>{}</td><td>{}</td>",
         Escaped(&row.target.job),
-        row.target.pod_ip
+        Escaped(&row.target.pod_ip)
     )?;
     let Some(last) = &row.last else {
         return writeln!(page, "<td></td><td></td><td></td><td></td></tr>");

@@ -21,8 +21,17 @@ pub(super) fn render(view: &View<'_>) -> String {
         "lastError": view.last_error,
         "jobs": jobs.collect::<Vec<Value>>(),
         "targets": view.rows.iter().map(target).collect::<Vec<Value>>(),
+        "podsWithoutJob": view.without_job.iter().map(pod_without_job).collect::<Vec<Value>>(),
     })
     .to_string()
+}
+
+fn pod_without_job(row: &Row<'_>) -> Value {
+    json!({
+        "namespace": row.target.namespace,
+        "pod": row.target.pod,
+        "reason": row.reason,
+    })
 }
 
 fn target(row: &Row<'_>) -> Value {
@@ -40,7 +49,7 @@ fn target(row: &Row<'_>) -> Value {
         "job": target.job,
         "namespace": target.namespace,
         "pod": target.pod,
-        "ip": target.pod_ip.to_string(),
+        "ip": target.pod_ip,
         "terminating": target.terminating,
         "state": row.state.name(),
         "reason": row.reason,

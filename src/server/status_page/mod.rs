@@ -83,6 +83,8 @@ struct View<'a> {
     jobs: Vec<Job<'a>>,
     /// What passes the filter.
     rows: Vec<Row<'a>>,
+    /// The pods that belong to no job, whatever the filter is.
+    without_job: Vec<Row<'a>>,
 }
 
 /// A job and its numbers of targets, by state.
@@ -120,6 +122,7 @@ impl<'a> View<'a> {
             }
             jobs.push(Job { name, counts });
         }
+        let without_job = set.iter().flat_map(|set| set.without_job());
         View {
             filter,
             address,
@@ -128,6 +131,7 @@ impl<'a> View<'a> {
             last_error: sources.cache.last_error().map(|error| error.to_string()),
             jobs,
             rows,
+            without_job: without_job.map(|pod| Row::new(pod, None)).collect(),
         }
     }
 

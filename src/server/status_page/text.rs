@@ -36,10 +36,17 @@ pub(super) fn render(view: &View<'_>) -> String {
                 page,
                 "  {}  {}  {}",
                 name.escape_debug(),
-                row.target.pod_ip,
+                row.target.pod_ip.escape_debug(),
                 state(row)
             );
         }
+    }
+    if !view.without_job.is_empty() {
+        page.push_str("pods without a usable job name\n");
+    }
+    for row in &view.without_job {
+        let name = row.target.to_string();
+        let _ = writeln!(page, "  {}  {}", name.escape_debug(), state(row));
     }
     page
 }
