@@ -17,8 +17,12 @@ mod layout;
 mod lines;
 mod openmetrics;
 
+fn parse_as(format: Format, body: &[u8]) -> Result<Exposition, LineError> {
+    parse(format, body, &IdentityLabels::new([("i", "1")]))
+}
+
 fn parse_text(body: &[u8]) -> Result<Exposition, LineError> {
-    parse(Format::Text, body, &IdentityLabels::new([("i", "1")]))
+    parse_as(Format::Text, body)
 }
 
 /// The whole answer for one target with the identity label `i="1"`.
@@ -51,7 +55,12 @@ fn samples_of(exposition: Exposition) -> String {
 /// The body is valid and means these samples, here written without the identity label.
 #[track_caller]
 fn check(body: &[u8], expected: &str) {
-    let exposition = parse_text(body).unwrap_or_else(|error| {
+    check_as(Format::Text, body, expected);
+}
+
+#[track_caller]
+fn check_as(format: Format, body: &[u8], expected: &str) {
+    let exposition = parse_as(format, body).unwrap_or_else(|error| {
         panic_with(&format!("{} is refused: {error}", body.escape_ascii()))
     });
     let found = samples_of(exposition)
@@ -78,10 +87,15 @@ fn check_error(body: &[u8], expected: &str, samples_before: u64) {
 #[track_caller]
 fn check_kind(kind: LineErrorKind, bodies: &[&[u8]]) {
     for body in bodies {
-        match parse_text(body) {
-            Err(error) => assert_eq!(error.kind, kind, "{}", body.escape_ascii()),
-            Ok(_) => panic_with(&format!("{} is taken", body.escape_ascii())),
-        }
+        check_kind_as(Format::Text, kind, body);
+    }
+}
+
+#[track_caller]
+fn check_kind_as(format: Format, kind: LineErrorKind, body: &[u8]) {
+    match parse_as(format, body) {
+        Err(error) => assert_eq!(error.kind, kind, "{}", body.escape_ascii()),
+        Ok(_) => panic_with(&format!("{} is taken", body.escape_ascii())),
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use kubernetes_metrics_aggregator::server::listener::{HEADERS_MAX, Response, TARGET_BYTES_MAX};
 
-use crate::support::listener::{TestListener, eventually};
+use crate::support::eventually;
+use crate::support::listener::TestListener;
 use crate::support::program::PATIENCE;
 
 #[track_caller]

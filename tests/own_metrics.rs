@@ -9,7 +9,7 @@ use kubernetes_metrics_aggregator::telemetry::FAMILIES;
 
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{Program, TempFile, pod_at, pod_list};
+use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_list};
 
 /// What cannot be brought about from outside at will, and where it is counted instead.
 const NOT_DRIVEN: [(&str, &str); 2] = [
@@ -174,7 +174,8 @@ fn busy_program() -> (FakePod, Program, TcpStream) {
     stream
         .write_all(b"GET /metrics?job=web HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    fake.requests.recv().unwrap();
+    let asked = fake.requests.recv_timeout(PATIENCE);
+    asked.expect("the pod is asked");
     (fake, program, stream)
 }
 

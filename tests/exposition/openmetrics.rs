@@ -2,18 +2,8 @@
 //! `application/openmetrics-text`; the rules stand in Prometheus' `model/textparse/openmetricslex.l` and
 //! `openmetricsparse.go`.
 
-use super::{merged_text, panic_with, samples_of};
-use kubernetes_metrics_aggregator::exposition::{
-    Exposition, Format, IdentityLabels, LineError, LineErrorKind, parse,
-};
-
-fn parse_open_metrics(body: &[u8]) -> Result<Exposition, LineError> {
-    parse(
-        Format::OpenMetrics,
-        body,
-        &IdentityLabels::new([("i", "1")]),
-    )
-}
+use super::{check_as, check_kind_as, merged_text, parse_as};
+use kubernetes_metrics_aggregator::exposition::{Format, LineErrorKind};
 
 /// The lines and the end mark after them are valid and mean these samples, here written without the identity label.
 #[track_caller]
@@ -23,13 +13,7 @@ fn check(lines: &str, expected: &str) {
 
 #[track_caller]
 fn check_bytes(body: &[u8], expected: &str) {
-    let exposition = parse_open_metrics(body).unwrap_or_else(|error| {
-        panic_with(&format!("{} is refused: {error}", body.escape_ascii()))
-    });
-    let found = samples_of(exposition)
-        .replace("{i=\"1\"}", "")
-        .replace(",i=\"1\"}", "}");
-    assert_eq!(found, expected, "{}", body.escape_ascii());
+    check_as(Format::OpenMetrics, body, expected);
 }
 
 /// All of these, with the end mark after them, are refused with an error of this kind.
@@ -42,16 +26,13 @@ fn check_kind(kind: LineErrorKind, lines: &[&str]) {
 
 #[track_caller]
 fn check_body_kind(kind: LineErrorKind, body: &[u8]) {
-    match parse_open_metrics(body) {
-        Err(error) => assert_eq!(error.kind, kind, "{}", body.escape_ascii()),
-        Ok(_) => panic_with(&format!("{} is taken", body.escape_ascii())),
-    }
+    check_kind_as(Format::OpenMetrics, kind, body);
 }
 
 /// The blocks of the text, without those of the reported metrics, whose names come behind these here.
 #[track_caller]
 fn check_blocks(lines: &str, expected: &[&str]) {
-    let exposition = parse_open_metrics(format!("{lines}# EOF\n").as_bytes()).unwrap();
+    let exposition = parse_as(Format::OpenMetrics, format!("{lines}# EOF\n").as_bytes()).unwrap();
     let text = merged_text(exposition);
     let found: Vec<&str> = text
         .lines()
@@ -91,7 +72,7 @@ fn the_end_mark() {
     ] {
         check_body_kind(LineErrorKind::AfterEndMark, body.as_bytes());
     }
-    let error = parse_open_metrics(b"a 1\nb 2\n").unwrap_err();
+    let error = parse_as(Format::OpenMetrics, b"a 1\nb 2\n").unwrap_err();
     assert_eq!(
         error.to_string(),
         "line 3: expected # EOF at the end of the body, found the end of the body"
@@ -268,7 +249,8 @@ fn what_counts_as_scraped() {
         ("a 1 # {b=\"c\"} 1 \n", 0),
         ("a{b=\"c\",b=\"d\"} 1\n", 1),
     ] {
-        let error = parse_open_metrics(format!("{lines}# EOF\n").as_bytes()).unwrap_err();
+        let error =
+            parse_as(Format::OpenMetrics, format!("{lines}# EOF\n").as_bytes()).unwrap_err();
         assert_eq!(error.samples_before, samples, "{lines}");
     }
 }

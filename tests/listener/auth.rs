@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use kubernetes_metrics_aggregator::server::listener::{Limits, Listener, ListenerSettings, bind};
 
-use crate::support::listener::{TestListener, eventually};
+use crate::support::eventually;
+use crate::support::listener::TestListener;
 use crate::support::program::TempFile;
 
 /// How often files are looked at.

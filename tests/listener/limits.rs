@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use kubernetes_metrics_aggregator::server::listener::{Limits, Response};
 use kubernetes_metrics_aggregator::telemetry::FrontEvent;
 
-use crate::support::listener::{TestListener, eventually};
+use crate::support::eventually;
+use crate::support::listener::TestListener;
 use crate::support::program::PATIENCE;
 
 /// What a test waits for instead of seconds.

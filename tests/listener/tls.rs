@@ -18,7 +18,8 @@ use rustls::{
 
 use super::auth::{RELOAD, start_error};
 use crate::support::certificates::Authority;
-use crate::support::listener::{Client, TestListener, eventually};
+use crate::support::eventually;
+use crate::support::listener::{Client, TestListener};
 use crate::support::program::TempFile;
 
 const NAME: &str = "aggregator.test";

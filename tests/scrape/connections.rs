@@ -84,7 +84,8 @@ fn words_on_an_idle_connection_are_not_the_next_answer() {
     let program = Program::with_pods(&file, &[]);
     for _ in 0..3 {
         assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
-        let mut idle = fake.answered.recv().unwrap();
+        let answered = fake.answered.recv_timeout(PATIENCE);
+        let mut idle = answered.expect("the pod has answered");
         idle.write_all(UNASKED.as_bytes()).unwrap();
     }
 }
@@ -134,7 +135,8 @@ fn respond_once(
     go: &crossbeam_channel::Receiver<()>,
 ) {
     if read_head(&mut stream) && requests.send(number).is_ok() {
-        go.recv().unwrap();
+        let may_go = go.recv_timeout(PATIENCE);
+        may_go.expect("the test lets it respond");
         stream.write_all(&ok(SMALL_BODY)).unwrap();
         stream.flush().unwrap();
     }

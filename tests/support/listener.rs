@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Cursor, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kubernetes_metrics_aggregator::server::listener::{
@@ -253,15 +253,5 @@ impl<S: Read + Write> Client<S> {
             Ok(length) => length == 0,
             Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
         }
-    }
-}
-
-/// Waits until it is so.
-#[track_caller]
-pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(2));
     }
 }

@@ -2,9 +2,9 @@
 //! also under attack.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::tick;
 use kubernetes_metrics_aggregator::target::Target;
 
 pub(crate) mod attack;
@@ -45,10 +45,12 @@ pub(crate) fn describe(target: &Target) -> String {
     line
 }
 
-/// Waits until the condition holds; panics after 20 s, which is far more than anything here takes.
+/// Waits until the condition holds; panics after [`program::PATIENCE`], which is far more than anything here takes.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
-    let ticks = tick(Duration::from_millis(5));
-    let is_done = ticks.iter().take(4_000).any(|_| is_true());
-    assert!(is_done, "never happened: {what}");
+    let deadline = Instant::now() + program::PATIENCE;
+    while !is_true() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
 }
