@@ -32,14 +32,15 @@
 //! |---|---|---|
 //! | [`config`] | every setting, the only reader of the environment | nothing of ours |
 //! | [`target`] | what is scraped; pure | nothing of ours |
+//! | [`reloaded`] | files that are read again when they change: tokens, CAs, certificates, keys | nothing of ours |
 //! | `keyed_hash` | a hash whose key nobody outside can know; pure | nothing of ours |
 //! | [`exposition`] | the text format, bytes in, bytes out; pure | `keyed_hash` |
 //! | [`telemetry`] | the aggregator's own counters | nothing of ours |
-//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `target` |
+//! | [`kubernetes`] | the API server's client, credentials, pod → targets | `reloaded`, `target` |
 //! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
-//! | [`scrape`] | one GET of one target; the client workers | `exposition`, `target`, `telemetry` |
+//! | [`scrape`] | one GET of one target; the client workers | `exposition`, `reloaded`, `target`, `telemetry` |
 //! | [`aggregate`] | one request: scrape until the deadline, merge | `scrape`, `exposition`, `target`, `telemetry` |
-//! | [`server`] | HTTP: routes, workers, answers | `aggregate`, `discovery`, `exposition`, `target`, `telemetry` |
+//! | [`server`] | HTTP: routes, workers | `aggregate`, `discovery`, `exposition`, `reloaded`, `target`, `telemetry` |
 //! | [`demo`] | `--demo`: what a cluster would provide, on loopback | nothing of ours |
 //!
 //! `main.rs` sees all and wires them; its log and signals are in `logging.rs` and `signals.rs`. `tests/tidy.rs` holds
@@ -87,6 +88,7 @@ pub mod discovery;
 pub mod exposition;
 mod keyed_hash;
 pub mod kubernetes;
+pub mod reloaded;
 pub mod scrape;
 pub mod server;
 pub mod target;

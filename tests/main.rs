@@ -16,6 +16,7 @@
 //! * `pod_options`: each option of a pod, good and bad values
 //! * `probe`: one target as it is
 //! * `properties`: what holds for all bodies, on generated ones
+//! * `reloaded`: tokens, CAs, certificates and keys that are read again
 //! * `route`: what a request line asks for
 //! * `scrape`: the built program and pods that misbehave
 //! * `server`: the built program seen by a scraper
@@ -43,6 +44,7 @@ mod pod_lists;
 mod pod_options;
 mod probe;
 mod properties;
+mod reloaded;
 mod route;
 mod scrape;
 mod server;

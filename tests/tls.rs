@@ -1,5 +1,6 @@
 //! Pods over TLS: whom the program trusts, by which name, and how it says that it does not.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -7,10 +8,11 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, unbounded};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
 
 use crate::support::certificates::Authority;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{PATIENCE, Program, TempFile, pod};
+use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
 
 /// One request of a client over TLS.
 struct Request {
@@ -343,34 +345,95 @@ fn the_token_is_not_sent_in_the_clear() {
     );
 }
 
+/// A program whose pods in the namespace `trusted` are sent the token of a file.
+struct TokenTest {
+    program: Program,
+    token: TempFile,
+    /// What the pod that wants a token is asked.
+    requests: Receiver<Request>,
+    _others: [TempFile; 2],
+}
+
+impl TokenTest {
+    /// One pod that is sent the token `old` at this path, and these others of the same job.
+    fn start(last: u8, path: &str, others: &[Value]) -> TokenTest {
+        let ca = Authority::new();
+        let listener = listener(last);
+        let address = listener.local_addr().unwrap();
+        let ip = address.ip();
+        let requests = serve(listener, ca.server(&[&ip.to_string()]), SMALL_BODY);
+        let port = address.port().to_string();
+        let labels = [
+            ("job-name", "web"),
+            ("port", port.as_str()),
+            ("tls-enabled", "true"),
+            ("endpoint", path),
+        ];
+        let pods = [&[pod("trusted", "p", ip, &labels)], others].concat();
+        let pods = TempFile::pods(&pods);
+        let (ca, token) = (TempFile::new(ca.pem().as_bytes()), TempFile::new(b"old"));
+        let settings = [
+            ("SCRAPE_CA_FILE", ca.0.to_str().unwrap()),
+            ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+            ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
+        ];
+        let program = Program::with_pods(&pods, &settings);
+        TokenTest {
+            program,
+            token,
+            requests,
+            _others: [pods, ca],
+        }
+    }
+
+    #[track_caller]
+    fn check_sent(&self, expected: &str) {
+        let sent = token_sent(&self.program, &self.requests);
+        assert_eq!(sent.as_deref(), Some(format!("Bearer {expected}").as_str()));
+    }
+
+    /// Lines of the log about the file of the token.
+    fn log(&mut self) -> Vec<String> {
+        let mut lines = self.program.log();
+        lines.retain(|line| line.contains("SCRAPE_TOKEN_FILE") && !line.contains("version"));
+        lines
+    }
+}
+
 #[test]
 fn a_refused_token_is_read_again_for_the_next_scrape() {
-    let ca = Authority::new();
-    let listener = listener(12);
-    let address = listener.local_addr().unwrap();
-    let requests = serve(listener, ca.server(&["127.2.0.12"]), SMALL_BODY);
-    let port = address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
-        ("tls-enabled", "true"),
-        ("endpoint", "denied"),
-    ];
-    let file = TempFile::pods(&[pod("trusted", "p", address.ip(), &labels)]);
-    let (ca, token) = (TempFile::new(ca.pem().as_bytes()), TempFile::new(b"old"));
-    let settings = [
-        ("SCRAPE_CA_FILE", ca.0.to_str().unwrap()),
-        ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
-        ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
-    ];
-    let program = Program::with_pods(&file, &settings);
-    assert_eq!(
-        token_sent(&program, &requests).as_deref(),
-        Some("Bearer old")
-    );
-    std::fs::write(&token.0, "new").unwrap();
-    assert_eq!(
-        token_sent(&program, &requests).as_deref(),
-        Some("Bearer new")
-    );
+    let test = TokenTest::start(12, "denied", &[]);
+    test.check_sent("old");
+    fs::write(&test.token.0, "new").unwrap();
+    test.check_sent("new");
+}
+
+#[test]
+fn a_pod_that_was_sent_no_token_cannot_have_it_read_again() {
+    let stranger = FakePod::start(Behaviour::Status(401));
+    let others = [pod_at("other", "stranger", "web", stranger.address)];
+    let test = TokenTest::start(13, "metrics", &others);
+    test.check_sent("old");
+    fs::write(&test.token.0, "new").unwrap();
+    for _ in 0..3 {
+        test.check_sent("old");
+        stranger.requests.recv_timeout(PATIENCE).unwrap();
+    }
+}
+
+#[test]
+fn a_token_file_that_is_gone_is_logged_once_and_the_token_before_stays() {
+    let mut test = TokenTest::start(14, "denied", &[]);
+    test.check_sent("old");
+    fs::remove_file(&test.token.0).unwrap();
+    for _ in 0..6 {
+        test.check_sent("old");
+    }
+    fs::write(&test.token.0, "new").unwrap();
+    test.check_sent("new");
+    test.program.wait_for_log("the new content is in use");
+    let log = test.log();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[0].contains("No such file or directory"), "{log:?}");
+    assert!(log[1].contains("the new content is in use"), "{log:?}");
 }

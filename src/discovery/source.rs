@@ -131,7 +131,7 @@ impl Lister {
                 service_account_dir,
             } => (in_cluster_url(host, port), service_account_dir),
         };
-        let client = ApiClient::new(&url, service_account_dir.clone())?;
+        let client = ApiClient::new(&url, service_account_dir)?;
         Ok(Lister::Api(Box::new(client)))
     }
 

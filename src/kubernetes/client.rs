@@ -8,21 +8,21 @@
 //! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use ureq::http::{Response, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
 use super::body::decompressed;
-use super::credentials::{BearerToken, ServiceAccount};
+use super::credentials::ServiceAccount;
 use super::error::{BadUrl, ClientError, Verb};
 use super::pod_list::{PodListEnd, read_pod_list};
 use super::url::{Freshness, page_url};
+use crate::reloaded::{BearerToken, Certificates};
 use crate::target::Target;
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -65,20 +65,21 @@ pub struct PodList {
 pub struct ApiClient {
     pub(super) base_url: String,
     /// `None`: plain HTTP, over which no credential is ever sent.
-    service_account: Option<ServiceAccount>,
+    service_account: Option<Arc<ServiceAccount>>,
     /// Made for the CA beside it.
-    agent: Option<(Agent, Vec<CertificateDer<'static>>)>,
+    agent: Option<(Agent, Option<Arc<Certificates>>)>,
     interrupter: Interrupter,
 }
 
 impl ApiClient {
-    /// A client of the API server at `base_url`, which may have a path that a proxy adds. Nothing is read or connected
-    /// before the first list. The files in `service_account_dir` are used for `https` only.
+    /// A client of the API server at `base_url`, which may have a path that a proxy adds. It connects at the first
+    /// list. The files in `service_account_dir` are read for `https` only; what is wrong with them is an error of that
+    /// list.
     ///
     /// # Errors
     ///
     /// When `base_url` is not an absolute `http` or `https` URL, or has a user or a query.
-    pub fn new(base_url: &str, service_account_dir: PathBuf) -> Result<ApiClient, BadUrl> {
+    pub fn new(base_url: &str, service_account_dir: &Path) -> Result<ApiClient, BadUrl> {
         let bad_url = || BadUrl(base_url.to_owned());
         let uri: Uri = base_url.parse().map_err(|_| bad_url())?;
         let is_https = match uri.scheme_str() {
@@ -93,18 +94,18 @@ impl ApiClient {
         }
         Ok(ApiClient {
             base_url: base_url.trim_end_matches('/').to_owned(),
-            service_account: is_https.then(|| ServiceAccount::new(service_account_dir)),
+            service_account: is_https.then(|| Arc::new(ServiceAccount::open(service_account_dir))),
             agent: None,
             interrupter: Interrupter::default(),
         })
     }
 
-    /// A client of the same API server, with a connection of its own.
+    /// A client of the same API server with the same credentials, and a connection of its own.
     #[must_use]
     pub fn another(&self) -> ApiClient {
         ApiClient {
             base_url: self.base_url.clone(),
-            service_account: self.service_account.as_ref().map(ServiceAccount::another),
+            service_account: self.service_account.clone(),
             agent: None,
             interrupter: Interrupter::default(),
         }
@@ -214,29 +215,25 @@ impl ApiClient {
     }
 
     /// The agent for the CA of now, and the token of now.
-    fn agent(&mut self) -> Result<(Agent, Option<BearerToken>), ClientError> {
-        let (token, ca) = match &mut self.service_account {
-            Some(account) => {
-                let credentials = account
-                    .credentials(Instant::now())
-                    .map_err(ClientError::Credentials)?;
-                (Some(credentials.token), credentials.ca)
-            }
-            None => (None, Vec::new()),
-        };
+    fn agent(&mut self) -> Result<(Agent, Option<Arc<BearerToken>>), ClientError> {
+        let now = Instant::now();
+        let account = self.service_account.as_ref();
+        let credentials = account.map(|account| account.credentials(now)).transpose();
+        let credentials = credentials.map_err(ClientError::Credentials)?;
+        let (token, ca) = credentials.map(|both| (both.token, both.ca)).unzip();
         if let Some((agent, made_for)) = &self.agent
-            && *made_for == ca
+            && made_for.as_ref().map(Arc::as_ptr) == ca.as_ref().map(Arc::as_ptr)
         {
             return Ok((agent.clone(), token));
         }
-        let agent = new_agent(&ca);
+        let agent = new_agent(ca.as_deref());
         self.interrupter.watch(&agent);
         self.agent = Some((agent.clone(), ca));
         Ok((agent, token))
     }
 
-    pub(super) fn expire_credentials(&mut self) {
-        if let Some(account) = &mut self.service_account {
+    pub(super) fn expire_credentials(&self) {
+        if let Some(account) = &self.service_account {
             account.expire();
         }
     }
@@ -284,9 +281,10 @@ impl Interrupter {
 }
 
 /// Without CA certificates it can speak plain HTTP only.
-fn new_agent(ca: &[CertificateDer<'static>]) -> Agent {
+fn new_agent(ca: Option<&Certificates>) -> Agent {
     let roots: RootCerts = ca
-        .iter()
+        .into_iter()
+        .flatten()
         .map(|certificate| Certificate::from_der(certificate).to_owned())
         .into();
     let tls = TlsConfig::builder()

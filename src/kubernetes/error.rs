@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::credentials::CredentialsError;
+use crate::reloaded::FileError;
 
 /// How much of a message from outside is shown.
 const SHOWN_MESSAGE_CHARS: usize = 300;
@@ -33,7 +33,7 @@ impl fmt::Display for Verb {
 #[derive(Debug)]
 pub enum ClientError {
     /// The service account cannot be used.
-    Credentials(CredentialsError),
+    Credentials(FileError),
     /// An answer without pods, or an ERROR event.
     Status {
         /// The HTTP status, any but 200, or the code of the event.

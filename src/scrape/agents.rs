@@ -4,10 +4,9 @@
 //! return: with a thousand pods most of the processor's time. An agent of its own also keeps pods apart whose
 //! certificates are checked for the same name, because ureq finds kept connections by the URL's host.
 //!
-//! The CA files are read again each minute; a new CA drops the connections that were checked against the old one.
+//! New CAs (`roots.rs`) drop the connections that were checked against the old ones.
 
 use std::collections::HashMap;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,15 +14,13 @@ use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::http::Uri;
-use ureq::tls::{PemItem, parse_pem};
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
 use super::encoding::EncodingTimes;
+use super::roots::{Roots, Trust};
 use crate::target::{ScrapeOptions, TlsOptions};
 use crate::telemetry::open_files_max;
 
-/// Age at which CA files are read again, as client-go does with its own.
-const CA_FILES_AGE_MAX: Duration = Duration::from_secs(60);
 /// Time between two searches for pods that are not scraped any more.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// More pods with kept connections than one aggregator scrapes are of no use.
@@ -32,7 +29,8 @@ const KEPT_PODS_MAX: usize = 20_000;
 /// The agents of all scrapes.
 #[derive(Debug)]
 pub(super) struct Agents {
-    ca_files: Vec<PathBuf>,
+    roots: Roots,
+    unverified: Tls,
     kept_pods_max: usize,
     kept: Mutex<Kept>,
 }
@@ -40,7 +38,7 @@ pub(super) struct Agents {
 #[derive(Debug)]
 struct Kept {
     pods: HashMap<Pod, KeptAgent>,
-    roots: Roots,
+    trust: Trust,
     swept_at: Instant,
 }
 
@@ -73,13 +71,15 @@ pub(super) struct Access {
 impl Agents {
     /// No agent yet. Reads the CA files.
     pub(super) fn new(ca_files: Vec<PathBuf>) -> Agents {
+        let roots = Roots::open(ca_files);
         let kept = Kept {
             pods: HashMap::new(),
-            roots: Roots::read(&ca_files),
+            trust: roots.trust(),
             swept_at: Instant::now(),
         };
         Agents {
-            ca_files,
+            roots,
+            unverified: Tls::unverified(),
             kept_pods_max: kept_pods_max(),
             kept: Mutex::new(kept),
         }
@@ -100,9 +100,11 @@ impl Agents {
         };
         let path = &options.path_and_query;
         let now = Instant::now();
+        self.roots.refresh(now);
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        if kept.roots.read_at.elapsed() >= CA_FILES_AGE_MAX {
-            self.read_roots_again(&mut kept);
+        if !self.roots.is_current(&kept.trust) {
+            kept.trust = self.roots.trust();
+            kept.pods.retain(|pod, _| !pod.is_verified());
         }
         if let Some(known) = kept.pods.get_mut(&pod) {
             known.used_at = now;
@@ -117,7 +119,11 @@ impl Agents {
             });
         }
         kept.sweep(now);
-        let agent = connect::agent(kept.roots.tls(&pod), pod.address);
+        let tls = match &pod.tls {
+            Some(tls) if !tls.verify => &self.unverified,
+            _ => &kept.trust.verified,
+        };
+        let agent = connect::agent(tls, pod.address);
         let url = url(&pod, path)?;
         let times = Arc::<EncodingTimes>::default();
         // Over the bound the connection is closed with its agent, after this one scrape.
@@ -132,15 +138,6 @@ impl Agents {
             kept.pods.insert(pod, kept_agent);
         }
         Ok(Access { agent, url, times })
-    }
-
-    fn read_roots_again(&self, kept: &mut Kept) {
-        let roots = Roots::read(&self.ca_files);
-        if roots.pem != kept.roots.pem && !roots.is_empty {
-            kept.roots = roots;
-            kept.pods.retain(|pod, _| !pod.is_verified());
-        }
-        kept.roots.read_at = Instant::now();
     }
 }
 
@@ -180,50 +177,52 @@ fn kept_pods_max() -> usize {
     open_files_max().unwrap_or(1024).min(KEPT_PODS_MAX * 4) / 4
 }
 
-/// The CAs that pods are checked against, as last read.
-#[derive(Debug)]
-struct Roots {
-    /// The bytes of the files, to see whether they changed.
-    pem: Vec<u8>,
-    is_empty: bool,
-    verified: Tls,
-    unverified: Tls,
-    read_at: Instant,
-}
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
 
-impl Roots {
-    fn read(files: &[PathBuf]) -> Roots {
-        let mut pem = Vec::new();
-        for file in files {
-            match fs::read(file) {
-                Ok(bytes) => pem.extend_from_slice(&bytes),
-                Err(error) => log::warn!(
-                    "CA file {}: {error}; pods with tls-verify=true may fail",
-                    file.display()
-                ),
-            }
-            pem.push(b'\n');
-        }
-        let certificates: Vec<_> = parse_pem(&pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            })
-            .collect();
-        Roots {
-            pem,
-            is_empty: certificates.is_empty(),
-            verified: Tls::verified(certificates),
-            unverified: Tls::unverified(),
-            read_at: Instant::now(),
-        }
-    }
+    use std::net::Ipv4Addr;
+    use std::{env, fs, process};
 
-    /// How the certificate of this pod is checked.
-    fn tls(&self, pod: &Pod) -> &Tls {
-        match &pod.tls {
-            Some(tls) if !tls.verify => &self.unverified,
-            _ => &self.verified,
-        }
+    use super::super::roots::CA_FILES_AGE_MAX;
+    use super::*;
+
+    const CA: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn only_another_ca_drops_the_connections_that_were_checked() {
+        let file = |name| env::temp_dir().join(format!("agents-{}-{name}", process::id()));
+        let (one, other) = (file("one"), file("other"));
+        fs::write(&one, CA).unwrap();
+        fs::write(&other, CA).unwrap();
+        let agents = Agents::new(vec![one.clone(), other.clone()]);
+        let options = ScrapeOptions {
+            address: (Ipv4Addr::LOCALHOST, 9).into(),
+            path_and_query: "/metrics".to_owned(),
+            timeout: Duration::from_secs(1),
+            tls: Some(TlsOptions {
+                verify: true,
+                server_name: None,
+            }),
+        };
+        let mut now = Instant::now();
+        let mut scrape = || {
+            now += CA_FILES_AGE_MAX;
+            agents.roots.refresh(now);
+            // Kept for as long as the agent.
+            agents.access(options.address, &options).unwrap().times
+        };
+        let first = scrape();
+        // One of two files is gone for a moment.
+        fs::remove_file(&other).unwrap();
+        assert!(Arc::ptr_eq(&first, &scrape()));
+        fs::write(&other, "no certificate").unwrap();
+        assert!(Arc::ptr_eq(&first, &scrape()));
+        fs::write(&other, CA).unwrap();
+        assert!(Arc::ptr_eq(&first, &scrape()));
+        fs::write(&other, [CA, CA].concat()).unwrap();
+        assert!(!Arc::ptr_eq(&first, &scrape()));
+        fs::remove_file(&one).unwrap();
+        fs::remove_file(&other).unwrap();
     }
 }

@@ -20,8 +20,8 @@ use crate::target::{ScrapeOptions, Target};
 /// What all scrapes have in common.
 #[derive(Debug, Clone)]
 pub struct ScrapeSettings {
-    /// PEM files with the CAs that certificates of pods are checked against. Read again each minute; one that cannot
-    /// be read is left out, and its text stands in the reason of the scrapes that fail for it.
+    /// PEM files with the CAs that certificates of pods are checked against. Read again each minute; one that cannot be
+    /// used is logged and keeps what it held before, or is left out if it never could be.
     pub ca_files: Vec<PathBuf>,
     /// Largest body, in bytes after decompression.
     pub body_bytes_max: u64,
@@ -52,13 +52,13 @@ static GZIP: HeaderValue = HeaderValue::from_static("gzip");
 static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 impl ScrapeClient {
-    /// A client without connections. Reads the CA files.
+    /// A client without connections. Reads the CA files and the token.
     #[must_use]
     pub fn new(settings: ScrapeSettings) -> ScrapeClient {
         ScrapeClient {
             agents: Agents::new(settings.ca_files),
             body_bytes_max: settings.body_bytes_max,
-            token: settings.token.map(Token::new),
+            token: settings.token.map(Token::open),
         }
     }
 
@@ -174,8 +174,8 @@ impl ScrapeClient {
             .as_ref()
             .and_then(|token| token.header_for(target, options));
         let mut headers = Vec::from(wants);
-        if let Some(authorization) = authorization {
-            headers.push((header::AUTHORIZATION, value(Some(&authorization), "")?));
+        if let Some(authorization) = &authorization {
+            headers.push((header::AUTHORIZATION, value(Some(authorization), "")?));
         }
         let time = Time {
             start: now,
@@ -184,7 +184,8 @@ impl ScrapeClient {
         };
         let response = get::get(access, options.address.ip(), &headers, time)?;
         let status = response.status().as_u16();
-        if let (401, Some(token)) = (status, &self.token) {
+        // A pod that was not sent the token did not refuse it.
+        if let (401, Some(token), Some(_)) = (status, &self.token, authorization) {
             token.expire();
         }
         if status != 200 {

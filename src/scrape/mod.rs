@@ -14,6 +14,7 @@ mod get;
 mod layouts;
 pub mod pool;
 mod redirect;
+mod roots;
 mod token;
 mod transport;
 

@@ -219,8 +219,7 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
     });
     assert!(answered.into_inner() > 20);
     let log = protected.program.log().join("\n");
-    assert!(
-        log.contains("a new token is in use") && !log.contains(MARK),
-        "{log}"
-    );
+    let path = &protected.token.0;
+    let taken_up = format!("AUTH_TOKEN_FILE {path:?}: the new content is in use");
+    assert!(log.contains(&taken_up) && !log.contains(MARK), "{log}");
 }

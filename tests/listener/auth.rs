@@ -133,28 +133,27 @@ fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
 
 #[test]
 fn a_bad_token_file_is_an_error_at_the_start() {
+    let nine = "a\n".repeat(9);
+    let long = "a".repeat(4097);
+    let malformed = "expected up to 8 lines, each a token of at most 4096 visible ASCII characters";
     for (content, expected) in [
-        ("", "AUTH_TOKEN_FILE: the file is empty: expected a token"),
-        (
-            " \n",
-            "AUTH_TOKEN_FILE: the file is empty: expected a token",
-        ),
-        (
-            "two words",
-            "AUTH_TOKEN_FILE: expected up to 8 lines, each a token of at most 4096 visible ASCII characters",
-        ),
+        ("", "the file is empty: expected a token"),
+        (" \n", "the file is empty: expected a token"),
+        ("two words", malformed),
+        (&nine, malformed),
+        (&long, malformed),
     ] {
         let token = TempFile::new(content.as_bytes());
         assert_eq!(
             start_error(Some(token.0.clone()), None),
-            expected,
+            format!("AUTH_TOKEN_FILE {:?}: {expected}", token.0),
             "{content:?}"
         );
     }
     let missing = std::env::temp_dir().join("no-such-directory/missing");
-    assert!(
-        start_error(Some(missing), None)
-            .ends_with("missing: No such file or directory (os error 2)")
+    assert_eq!(
+        start_error(Some(missing.clone()), None),
+        format!("AUTH_TOKEN_FILE {missing:?}: No such file or directory (os error 2)")
     );
 }
 

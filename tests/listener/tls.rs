@@ -231,16 +231,27 @@ fn bad_files_are_errors_at_the_start() {
     let other = TempFile::new(other.as_bytes());
     let no_pem = TempFile::new(b"x");
     let (cert, key) = (&files.cert, &files.key);
-    for (cert, key, client_ca, expected) in [
-        (&no_pem, key, None, "TLS_CERT_FILE: expected"),
-        (cert, &no_pem, None, "TLS_KEY_FILE: expected"),
-        (cert, cert, None, "TLS_KEY_FILE: expected"),
-        (cert, key, Some(&no_pem), "TLS_CLIENT_CA_FILE: expected"),
+    let certificates = "expected one or more certificates in PEM";
+    let private_key = "expected one private key in PEM, not encrypted";
+    for (cert, key, client_ca, setting, wrong, expected) in [
+        (&no_pem, key, None, "TLS_CERT_FILE", &no_pem, certificates),
+        (cert, &no_pem, None, "TLS_KEY_FILE", &no_pem, private_key),
+        (cert, cert, None, "TLS_KEY_FILE", cert, private_key),
+        (
+            cert,
+            key,
+            Some(&no_pem),
+            "TLS_CLIENT_CA_FILE",
+            &no_pem,
+            certificates,
+        ),
         (
             cert,
             &other,
             None,
-            "TLS_CERT_FILE and TLS_KEY_FILE do not go together",
+            "TLS_CERT_FILE",
+            cert,
+            "does not go with TLS_KEY_FILE: ",
         ),
     ] {
         let tls = TlsFiles {
@@ -249,6 +260,7 @@ fn bad_files_are_errors_at_the_start() {
             client_ca: client_ca.map(|file: &TempFile| file.0.clone()),
         };
         let error = start_error(None, Some(tls));
-        assert!(error.starts_with(expected), "{error}");
+        let expected = format!("{setting} {:?}: {expected}", wrong.0);
+        assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -1,7 +1,10 @@
 //! The bearer tokens of which a request has to show one.
 
 use std::fmt;
-use std::hint::black_box;
+
+use subtle::Choice;
+
+use crate::reloaded::{BearerToken, Content, FileError};
 
 /// Longest token; longer ones do not fit into a request head beside the rest.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -11,14 +14,9 @@ const TOKENS_MAX: usize = 8;
 const SCHEME: &[u8] = b"Bearer ";
 
 /// The tokens of `AUTH_TOKEN_FILE`, each of which is right: with one alone no token could be replaced without a moment
-/// at which server and scraper disagree. `Debug` hides them.
-pub(super) struct BearerTokens(Vec<Vec<u8>>);
-
-impl fmt::Debug for BearerTokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BearerTokens(..)")
-    }
-}
+/// at which server and scraper disagree.
+#[derive(Debug)]
+pub(super) struct BearerTokens(Vec<BearerToken>);
 
 /// The values of a request's `Authorization` headers. `Debug` hides them.
 #[derive(Default, PartialEq, Eq)]
@@ -37,25 +35,27 @@ impl Authorization {
 }
 
 impl BearerTokens {
-    /// Reads the content of a token file: one token a line, blanks around it and empty lines do not count.
-    pub(super) fn from_file(content: &[u8]) -> Result<BearerTokens, &'static str> {
-        let lines = content.split(|&byte| byte == b'\n');
-        let tokens: Vec<Vec<u8>> = lines
-            .map(|line| line.trim_ascii().to_owned())
-            .filter(|token| !token.is_empty())
+    /// The tokens of the file: one a line, blanks around it and empty lines do not count.
+    ///
+    /// # Errors
+    /// There is none, there are more than eight, or one is too long or cannot stand in a header.
+    pub(super) fn from_file(file: &Content) -> Result<BearerTokens, FileError> {
+        let lines = file.bytes().split(|&byte| byte == b'\n');
+        let tokens: Option<Vec<BearerToken>> = lines
+            .filter(|line| !line.trim_ascii().is_empty())
+            .map(|line| {
+                BearerToken::from_bytes(line).filter(|token| token.length() <= TOKEN_BYTES_MAX)
+            })
             .collect();
-        let is_token = |token: &Vec<u8>| {
-            token.len() <= TOKEN_BYTES_MAX && token.iter().all(u8::is_ascii_graphic)
-        };
-        if tokens.is_empty() {
-            return Err("the file is empty: expected a token");
-        }
-        if tokens.len() > TOKENS_MAX || !tokens.iter().all(is_token) {
-            return Err(
+        match tokens {
+            Some(tokens) if tokens.is_empty() => {
+                Err(file.error("the file is empty: expected a token"))
+            }
+            Some(tokens) if tokens.len() <= TOKENS_MAX => Ok(BearerTokens(tokens)),
+            _ => Err(file.error(
                 "expected up to 8 lines, each a token of at most 4096 visible ASCII characters",
-            );
+            )),
         }
-        Ok(BearerTokens(tokens))
     }
 
     /// Whether a request shows exactly one of these tokens; two headers are never right.
@@ -67,20 +67,10 @@ impl BearerTokens {
             Some((scheme, sent)) if scheme.eq_ignore_ascii_case(SCHEME) => {
                 let sent = sent.trim_ascii_start();
                 // All are compared, whichever is the right one.
-                let admits = |any, token: &Vec<u8>| any | equals(token, sent);
-                self.0.iter().fold(false, admits)
+                let admits = |any: Choice, token: &BearerToken| any | token.equals(sent);
+                self.0.iter().fold(Choice::from(0), admits).into()
             }
             _ => false,
         }
     }
-}
-
-/// Compares in a time that depends on the length of what was sent alone, so that it tells nothing of the token: every
-/// byte sent is looked at, wherever the first difference is.
-fn equals(token: &[u8], sent: &[u8]) -> bool {
-    let ours = token.iter().cycle();
-    let difference = sent.iter().zip(ours).fold(0, |difference, (sent, ours)| {
-        black_box(difference | (sent ^ ours))
-    });
-    (difference == 0) & (sent.len() == token.len())
 }

@@ -55,11 +55,11 @@ struct Connection<'a> {
 
 /// Serves the connection until it ends.
 pub(super) fn serve(shared: &Shared, place: &Place, tcp: &Arc<TcpStream>) {
-    let tls = shared
-        .files
-        .tls
-        .as_ref()
-        .map(super::files::Watched::current);
+    let tls = shared.files.tls.as_ref();
+    let tls = match tls.map(|tls| tls.current(Instant::now())).transpose() {
+        Ok(tls) => tls,
+        Err(error) => return log::debug!("connection {}: {error}", place.id()),
+    };
     let stream = match ClientStream::new(Arc::clone(tcp), tls) {
         Ok(stream) => stream,
         Err(error) => return log::debug!("connection {}: {error}", place.id()),
@@ -178,9 +178,12 @@ impl Connection<'_> {
         if files.needs_client_certificate && !self.stream.has_client_certificate() {
             return Err(Refusal::Certificate);
         }
-        match &files.token {
-            Some(token) if !token.current().admits(&head.authorization) => Err(Refusal::Token),
-            _ => Ok(()),
+        let Some(token) = &files.token else {
+            return Ok(());
+        };
+        match token.current(Instant::now()) {
+            Ok(tokens) if tokens.admits(&head.authorization) => Ok(()),
+            _ => Err(Refusal::Token),
         }
     }
 

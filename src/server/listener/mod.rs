@@ -4,9 +4,8 @@
 //! body at a time within limits of size and time, hands it to tiny_http, and sends the answer as fast as the client
 //! takes it, also within limits. What a client does wrong is answered at once with one line that says what to do.
 //!
-//! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end; `front files`
-//! reads certificate and token files again. Keep-alive is offered: a scraper over TLS then needs one handshake, not one
-//! per scrape.
+//! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end. Keep-alive is
+//! offered: a scraper over TLS then needs one handshake, not one per scrape.
 //!
 //! Nothing that a stranger can cause is logged above debug, but for one bounded warning.
 
@@ -31,18 +30,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::reloaded::FileError;
 use crate::telemetry::{FrontEvent, Telemetry, open_files_max};
 use connections::Connections;
-pub use files::FileError;
 use files::Files;
 pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, HeadBuffer, TARGET_BYTES_MAX};
 pub use refusal::Refusal;
 pub use requests::{Request, Requests};
 pub use response::Response;
 use room::Room;
-pub use tls::{TlsError, TlsFiles};
+pub use tls::TlsFiles;
 
 /// Stack of a connection's thread: a handshake needs a good part of it. Untouched pages cost nothing.
 const STACK_BYTES: usize = 256 * 1024;
@@ -90,7 +89,7 @@ pub struct Limits {
     pub unsent_time: Duration,
     /// or after this time without `progress_bytes` being taken: 500 ms.
     pub unsent_stall_time: Duration,
-    /// Between two looks at the certificate and token files: 2 s.
+    /// How old the certificate and tokens may be before their files are read again: 2 s.
     pub reload_interval: Duration,
 }
 
@@ -119,7 +118,12 @@ impl ListenerSettings {
     /// # Errors
     /// The first file that cannot.
     pub fn check(&self) -> Result<(), FileError> {
-        Files::load(self.tls.as_ref(), self.token_file.as_deref()).map(drop)
+        self.open_files().map(drop)
+    }
+
+    fn open_files(&self) -> Result<Files, FileError> {
+        let max_age = self.limits.reload_interval;
+        Files::open(self.tls.as_ref(), self.token_file.clone(), max_age)
     }
 }
 
@@ -170,9 +174,9 @@ pub struct Listener {
     shared: Arc<Shared>,
     /// A second handle of the listening socket.
     closer: TcpStream,
-    /// One message for each thread ends its waiting.
+    /// A message ends the waiting of the thread.
     stop: Sender<()>,
-    threads: Vec<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 /// What all threads of the listener share.
@@ -196,9 +200,8 @@ impl Listener {
         settings: ListenerSettings,
         telemetry: Arc<Telemetry>,
     ) -> Result<(Listener, Arc<Requests>), ListenerError> {
+        let files = settings.open_files().map_err(ListenerError::File)?;
         let limits = settings.limits;
-        let files = Files::load(settings.tls.as_ref(), settings.token_file.as_deref())
-            .map_err(ListenerError::File)?;
         let places = places(settings.connections_max);
         let room = Room::new(limits.clone(), Arc::clone(&telemetry));
         let requests = Arc::new(Requests::open(Arc::new(room)).map_err(ListenerError::Start)?);
@@ -217,44 +220,25 @@ impl Listener {
     fn start_threads(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Listener> {
         // A listening socket can be shut down, but std offers that for streams only.
         let closer = TcpStream::from(OwnedFd::from(listener.try_clone()?));
-        let (stop, stopped) = bounded(2);
-        let mut threads = Vec::new();
-        if !shared.files.is_empty() {
-            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-            threads.push(
-                thread::Builder::new()
-                    .name("front files".to_owned())
-                    .spawn(move || {
-                        while stopped.recv_timeout(shared.limits.reload_interval)
-                            == Err(RecvTimeoutError::Timeout)
-                        {
-                            shared.files.reload();
-                        }
-                    })?,
-            );
-        }
+        let (stop, stopped) = bounded(1);
         let accepting = Arc::clone(&shared);
         let accept = move || accepting.accept_all(&listener, &stopped);
-        threads.push(
-            thread::Builder::new()
-                .name("listener".to_owned())
-                .spawn(accept)?,
-        );
+        let thread = thread::Builder::new()
+            .name("listener".to_owned())
+            .spawn(accept)?;
         Ok(Listener {
             shared,
             closer,
             stop,
-            threads,
+            thread,
         })
     }
 
     /// Stops accepting: new connections are refused by the kernel at once, and those without a request at hand are
     /// closed. Requests under way go on.
     pub fn stop_accepting(&self) {
-        for _ in &self.threads {
-            // An error means that the messages are there already.
-            let _ = self.stop.try_send(());
-        }
+        // An error means that the message is there already.
+        let _ = self.stop.try_send(());
         self.shared.connections.stop();
         // Wakes the thread that accepts. An error means that it was done before.
         let _ = self.closer.shutdown(Shutdown::Both);
@@ -276,10 +260,8 @@ impl Listener {
                 .connections
                 .wait_empty(self.shared.limits.linger_time);
         }
-        for thread in self.threads {
-            // An error is a panic; the hook has logged it.
-            let _ = thread.join();
-        }
+        // An error is a panic; the hook has logged it.
+        let _ = self.thread.join();
     }
 }
 

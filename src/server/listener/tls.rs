@@ -4,15 +4,16 @@
 //! that probes has none. `connection.rs` then refuses everything but the open paths. A certificate that is presented
 //! and is not right ends the handshake.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+
+use crate::reloaded::{Content, FileError, certificates};
 
 /// The files of inbound TLS, PEM.
 #[derive(Debug, Clone)]
@@ -25,91 +26,54 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// Why the files cannot be used.
-#[derive(Debug)]
-pub enum TlsError {
-    /// No certificate in `TLS_CERT_FILE`, or one that is no PEM.
-    Certificate,
-    /// No private key in `TLS_KEY_FILE`.
-    Key,
-    /// No certificate in `TLS_CLIENT_CA_FILE`, or one that is no CA.
-    ClientCa,
-    /// The key is not that of the certificate, or of a kind that is not supported.
-    Pair(rustls::Error),
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TlsError::Certificate => {
-                f.write_str("TLS_CERT_FILE: expected one or more certificates in PEM")
-            }
-            TlsError::Key => {
-                f.write_str("TLS_KEY_FILE: expected one private key in PEM, not encrypted")
-            }
-            TlsError::ClientCa => {
-                f.write_str("TLS_CLIENT_CA_FILE: expected one or more CA certificates in PEM")
-            }
-            TlsError::Pair(error) => write!(
-                f,
-                "TLS_CERT_FILE and TLS_KEY_FILE do not go together: {error}"
-            ),
-        }
+impl TlsFiles {
+    /// The files in the order in which [`server_config`] reads them, each with its setting.
+    pub(super) fn named(&self) -> Vec<(&'static str, PathBuf)> {
+        let pair = [("TLS_CERT_FILE", &self.cert), ("TLS_KEY_FILE", &self.key)];
+        let client_ca = self.client_ca.as_ref().map(|ca| ("TLS_CLIENT_CA_FILE", ca));
+        let all = pair.into_iter().chain(client_ca);
+        all.map(|(name, path)| (name, path.clone())).collect()
     }
 }
 
-impl std::error::Error for TlsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            TlsError::Pair(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-/// Makes the TLS side of the listener: 1.2 and 1.3, HTTP/1.1 by ALPN.
-pub(super) fn server_config(
-    cert: &[u8],
-    key: &[u8],
-    client_ca: Option<&[u8]>,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = certificates(cert).ok_or(TlsError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
+/// The TLS side of the server: 1.2 and 1.3, HTTP/1.1 by ALPN. Reads the certificate, its key, and, if there is a third
+/// file, the CAs of clients.
+///
+/// # Errors
+/// A file does not hold what is expected of it, or certificate and key do not go together.
+pub(super) fn server_config(files: &[Content]) -> Result<ServerConfig, FileError> {
+    let (cert, key) = (&files[0], &files[1]);
+    let chain = certificates(cert)?;
+    let private_key = PrivateKeyDer::from_pem_slice(key.bytes())
+        .map_err(|_| key.error("expected one private key in PEM, not encrypted"))?;
+    let no_pair = |error| cert.error(format_args!("does not go with TLS_KEY_FILE: {error}"));
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Pair)?;
-    let builder = match client_ca {
+        .map_err(no_pair)?;
+    let builder = match files.get(2) {
         None => builder.with_no_client_auth(),
-        Some(ca) => {
-            let roots = Arc::new(roots(ca).ok_or(TlsError::ClientCa)?);
+        Some(client_ca) => {
+            let roots = Arc::new(roots(client_ca)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                 .allow_unauthenticated()
                 .build();
-            builder.with_client_cert_verifier(
-                verifier.map_err(|_: VerifierBuilderError| TlsError::ClientCa)?,
-            )
+            builder.with_client_cert_verifier(verifier.map_err(|error| client_ca.error(error))?)
         }
     };
     let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(TlsError::Pair)?;
+        .with_single_cert(chain, private_key)
+        .map_err(no_pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
-/// All certificates of a PEM text; `None` if there are none or one is broken.
-fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .ok()?;
-    (!certificates.is_empty()).then_some(certificates)
-}
-
-fn roots(pem: &[u8]) -> Option<RootCertStore> {
+fn roots(file: &Content) -> Result<RootCertStore, FileError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
-        roots.add(certificate).ok()?;
+    for certificate in certificates(file)? {
+        roots
+            .add(certificate)
+            .map_err(|error| file.error(format_args!("expected certificates of CAs: {error}")))?;
     }
-    Some(roots)
+    Ok(roots)
 }

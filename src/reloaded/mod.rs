@@ -1,0 +1,275 @@
+//! Files that are read again while the program runs: tokens, CAs, certificates and keys.
+//!
+//! Kubernetes replaces them at any time, by a symbolic link to a new directory (Secrets, projected tokens) or in place.
+//! One rule for all of them, that of client-go (`transport/token_source.go`, `transport/ca_rotation.go`):
+//!
+//! * They are read again at the first use after their age limit, and at the next use after [`Reloaded::expire`], which
+//!   is for a token that was refused. No thread watches them.
+//! * A change is a difference in their bytes. Times of files are not looked at: two changes can have the same one.
+//! * A file that cannot be used changes nothing: the last good value stays. It is tried again after [`RETRY_AFTER`].
+//!   The failure is logged once, and that the file can be used again is logged once.
+//! * Files are read by whoever needs them first, without a lock that others wait for: meanwhile they get the value
+//!   of before.
+//! * No `Debug`, error or log line shows what a file holds.
+
+mod pem;
+mod token;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
+
+pub use pem::{Certificates, certificates};
+pub use token::BearerToken;
+
+/// Largest file that is read: far more than any bundle of CAs.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// How soon files that could not be used are read again, where their age limit is not lower.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a file cannot be used: names the file and what was expected, and never shows what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError(Arc<str>);
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// One file as it was read. `Debug` hides what it holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    name: &'static str,
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Content {
+    /// Reads the file; `name` is the setting, or whatever else the operator knows it by.
+    fn read(name: &'static str, path: &Path) -> Result<Content, FileError> {
+        let mut content = Content {
+            name,
+            path: path.to_owned(),
+            bytes: Vec::new(),
+        };
+        let read = File::open(path).and_then(|file| {
+            file.take(FILE_BYTES_MAX + 1)
+                .read_to_end(&mut content.bytes)
+        });
+        match read {
+            Err(error) => Err(content.error(error)),
+            Ok(length) if length as u64 > FILE_BYTES_MAX => Err(content.error("larger than 1 MiB")),
+            Ok(_) => Ok(content),
+        }
+    }
+
+    /// What the file holds.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Says of this file what is wrong with it. `problem` must not quote what it holds.
+    pub fn error(&self, problem: impl fmt::Display) -> FileError {
+        FileError(format!("{} {:?}: {problem}", self.name, self.path).into())
+    }
+}
+
+/// Makes the value out of all files, in the order in which they were named.
+pub type Parse<T> = fn(&[Content]) -> Result<T, FileError>;
+
+/// A value made from one or several files, as they last could be used.
+pub struct Reloaded<T> {
+    files: Vec<(&'static str, PathBuf)>,
+    max_age: Duration,
+    parse: Parse<T>,
+    /// Locked only to copy or replace a pointer.
+    latest: Mutex<Latest<T>>,
+    /// Locked by the one thread that reads; no other one waits for it.
+    last_read: Mutex<LastRead>,
+}
+
+struct Latest<T> {
+    /// The last good value, or why there has never been one.
+    value: Result<Arc<T>, FileError>,
+    /// `None`: at the next use.
+    due_at: Option<Instant>,
+}
+
+struct LastRead {
+    /// What the value was made from.
+    used: Option<Vec<Content>>,
+    has_failed: bool,
+    /// The failure that was logged last, since the files could be used last.
+    logged: Option<FileError>,
+}
+
+impl<T> fmt::Debug for Reloaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloaded")
+            .field("files", &self.files)
+            .field("max_age", &self.max_age)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Reloaded<T> {
+    /// Reads the files, each a path and the name that stands in errors and in the log: its setting.
+    ///
+    /// Where they cannot be used, [`Reloaded::latest`] has the error until they can; the caller has to report it.
+    #[must_use]
+    pub fn open(
+        files: Vec<(&'static str, PathBuf)>,
+        max_age: Duration,
+        parse: Parse<T>,
+    ) -> Reloaded<T> {
+        let read = read_all(&files).and_then(|contents| Ok((parse(&contents)?, contents)));
+        let (value, used) = match read {
+            Ok((value, contents)) => (Ok(Arc::new(value)), Some(contents)),
+            Err(error) => (Err(error), None),
+        };
+        let logged = value.as_ref().err().cloned();
+        let age = if logged.is_some() {
+            max_age.min(RETRY_AFTER)
+        } else {
+            max_age
+        };
+        Reloaded {
+            files,
+            max_age,
+            parse,
+            latest: Mutex::new(Latest {
+                value,
+                due_at: Instant::now().checked_add(age),
+            }),
+            last_read: Mutex::new(LastRead {
+                used,
+                has_failed: logged.is_some(),
+                logged,
+            }),
+        }
+    }
+
+    /// The last good value, after the files have been read again if that is due. As long as they do not change, it
+    /// is the same `Arc`.
+    ///
+    /// # Errors
+    /// The files could never be used.
+    pub fn current(&self, now: Instant) -> Result<Arc<T>, FileError> {
+        self.refresh(now);
+        self.latest()
+    }
+
+    /// The last good value, without a look at the files.
+    ///
+    /// # Errors
+    /// The files could never be used.
+    pub fn latest(&self) -> Result<Arc<T>, FileError> {
+        self.lock_latest().value.clone()
+    }
+
+    /// Has the files read again at the next use, whatever their age: somebody refused what they held.
+    pub fn expire(&self) {
+        self.lock_latest().due_at = None;
+    }
+
+    /// Reads the files again if that is due and no other thread is at it.
+    pub fn refresh(&self, now: Instant) {
+        let Some(mut last_read) = self.begin_read(now) else {
+            return;
+        };
+        let read = read_all(&self.files).and_then(|contents| {
+            if last_read.used.as_ref() == Some(&contents) {
+                return Ok(None);
+            }
+            Ok(Some(((self.parse)(&contents)?, contents)))
+        });
+        match read {
+            Err(error) => return self.note_failure(&mut last_read, error, now),
+            Ok(None) if last_read.logged.is_some() => {
+                log::info!("{}: can be used again, nothing has changed", self.names());
+            }
+            Ok(None) => {}
+            Ok(Some((value, contents))) => {
+                self.lock_latest().value = Ok(Arc::new(value));
+                last_read.used = Some(contents);
+                log::info!("{}: the new content is in use", self.names());
+            }
+        }
+        last_read.has_failed = false;
+        last_read.logged = None;
+    }
+
+    /// What is needed to read the files, if that is due and no other thread is at it.
+    fn begin_read(&self, now: Instant) -> Option<MutexGuard<'_, LastRead>> {
+        let mut latest = self.lock_latest();
+        if latest.due_at.is_some_and(|due_at| now < due_at) {
+            return None;
+        }
+        let last_read = match self.last_read.try_lock() {
+            Ok(last_read) => last_read,
+            // The parser panicked; what is noted of the read before is still right.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        // Set before the files are read: whoever expires them meanwhile has them read once more.
+        latest.due_at = now.checked_add(self.max_age);
+        Some(last_read)
+    }
+
+    fn note_failure(&self, last_read: &mut LastRead, error: FileError, now: Instant) {
+        let mut latest = self.lock_latest();
+        let retry_at = now + RETRY_AFTER;
+        latest.due_at = latest.due_at.map(|due_at| due_at.min(retry_at));
+        let consequence = if latest.value.is_ok() {
+            "; what was read before stays in use"
+        } else {
+            latest.value = Err(error.clone());
+            ""
+        };
+        drop(latest);
+        // A certificate and its key are not always replaced at one moment, so only a second failure in a row counts.
+        if last_read.has_failed && last_read.logged.as_ref() != Some(&error) {
+            log::warn!("{error}{consequence}");
+            last_read.logged = Some(error);
+        }
+        last_read.has_failed = true;
+    }
+
+    fn lock_latest(&self) -> MutexGuard<'_, Latest<T>> {
+        self.latest
+            .lock()
+            .expect("the critical sections only copy and replace pointers")
+    }
+
+    /// All names and paths, for the log.
+    fn names(&self) -> String {
+        let names = self.files.iter();
+        let names: Vec<String> = names
+            .map(|(name, path)| format!("{name} {path:?}"))
+            .collect();
+        names.join(", ")
+    }
+}
+
+fn read_all(files: &[(&'static str, PathBuf)]) -> Result<Vec<Content>, FileError> {
+    files
+        .iter()
+        .map(|(name, path)| Content::read(name, path))
+        .collect()
+}
