@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fmt, fs};
 
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, select};
 use kubernetes_metrics_aggregator::aggregate::Aggregator;
 use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help};
 use kubernetes_metrics_aggregator::demo::Demo;
@@ -194,13 +194,19 @@ fn serve(config: &Config) -> Result<(), MainError> {
     Running::start(config)?.wait()
 }
 
+/// Why the program ends.
+enum End {
+    /// It was asked to by this signal.
+    Signal(i32),
+    /// A part cannot go on.
+    Failed(&'static str),
+}
+
 /// The parts, and what ends them.
 struct Running {
     server: Server,
     discovery: Discovery,
     signals: Receiver<i32>,
-    /// Why the server cannot go on by itself.
-    failed: Receiver<String>,
 }
 
 impl Running {
@@ -214,7 +220,6 @@ impl Running {
             config.effective(" ")
         );
         let signals = signals::watch().map_err(|error| MainError::Io("handling signals", error))?;
-        let (server_failed, failed) = bounded(1);
         let listener = listener::bind(config.listen_address)
             .map_err(|error| MainError::Listen(config.listen_address, error))?;
         let telemetry = Arc::new(Telemetry::default());
@@ -239,7 +244,6 @@ impl Running {
             listener_settings(config),
             server_settings(config),
             sources,
-            &server_failed,
         )
         .map_err(MainError::Listener)?;
         log::info!("listening on {}", server.address());
@@ -247,25 +251,28 @@ impl Running {
             server,
             discovery,
             signals,
-            failed,
         })
     }
 
     fn wait(self) -> Result<(), MainError> {
+        let signal_thread = "the signal thread has ended";
         let end = select! {
-            recv(self.signals) -> signal => signal.map_err(|_| "the signal thread has ended".to_owned()),
-            recv(self.failed) -> reason => {
-                Err(reason.unwrap_or_else(|_| "every thread of the server has ended".to_owned()))
+            recv(self.signals) -> signal => signal.map_or(End::Failed(signal_thread), End::Signal),
+            recv(self.server.ended()) -> _ => End::Failed("the server can read no more requests"),
+            recv(self.discovery.ended()) -> _ => {
+                End::Failed("the discovery thread has ended, the log has more")
             }
-            recv(self.discovery.ended()) -> _ => Err("the discovery thread has ended, the log has more".to_owned()),
         };
-        if let Ok(signal) = end {
+        if let End::Signal(signal) = end {
             log::info!("signal {signal}: stopping");
         }
         self.server.stop();
         self.discovery.stop();
-        end.map(|_| log::info!("stopped"))
-            .map_err(MainError::Failed)
+        match end {
+            End::Signal(_) => log::info!("stopped"),
+            End::Failed(reason) => return Err(MainError::Failed(reason.to_owned())),
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,8 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use kubernetes_metrics_aggregator::server::listener::{HEADERS_MAX, Response, TARGET_BYTES_MAX};
+use kubernetes_metrics_aggregator::server::Response;
+use kubernetes_metrics_aggregator::server::listener::{HEADERS_MAX, TARGET_BYTES_MAX};
 
 use crate::support::eventually;
 use crate::support::listener::TestListener;
@@ -375,7 +376,7 @@ fn at_the_end_requests_under_way_are_answered_and_nobody_else() {
     assert!(TcpStream::connect(listener.address).is_err());
     assert!(idle.is_closed());
     assert!(silent.is_closed());
-    request.answer(Response::text(200, "late\n"));
+    request.respond(Response::text(200, "late\n"));
     let (head, body) = held.raw_answer();
     assert_eq!(body, b"late\n");
     assert!(head.contains("Connection: close"), "{head}");

@@ -154,6 +154,78 @@ fn every_family_moves() {
     check_values(&read(&program));
 }
 
+/// Who refuses a request and why makes no difference to the path that it counts under.
+#[test]
+fn refused_requests_count_under_their_path_and_status() {
+    let token = TempFile::new(b"right");
+    let settings = [("AUTH_TOKEN_FILE", token.0.to_str().unwrap())];
+    let program = Program::with_pods(&TempFile::pods(&[]), &settings);
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(program.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let right = "Host: h\r\nConnection: close\r\nAuthorization: Bearer right\r\n";
+    let bad_timeout = "X-Prometheus-Scrape-Timeout-Seconds: soon\r\n";
+    let rows = [
+        (
+            "/metrics",
+            405,
+            format!("POST /metrics?job=a HTTP/1.1\r\n{right}\r\n"),
+        ),
+        (
+            "/metrics",
+            400,
+            format!("GET /metrics?job=a HTTP/1.1\r\n{right}{bad_timeout}\r\n"),
+        ),
+        (
+            "/probe",
+            400,
+            format!("GET /probe?target=%zz HTTP/1.1\r\n{right}\r\n"),
+        ),
+        (
+            "/sd/jobs",
+            400,
+            format!("GET /sd/jobs?shards=0 HTTP/1.1\r\n{right}\r\n"),
+        ),
+        (
+            "/sd/pods",
+            401,
+            "GET /sd/pods HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+        ),
+        ("/", 405, format!("DELETE / HTTP/1.1\r\n{right}\r\n")),
+        (
+            "other",
+            404,
+            format!("GET /nowhere HTTP/1.1\r\n{right}\r\n"),
+        ),
+        ("other", 400, "GET /metrics?job=a\r\n\r\n".to_owned()),
+        (
+            "other",
+            413,
+            format!("GET /metrics HTTP/1.1\r\n{right}Content-Length: 1\r\n\r\n"),
+        ),
+        (
+            "other",
+            505,
+            "GET /metrics HTTP/3.0\r\nHost: h\r\n\r\n".to_owned(),
+        ),
+    ];
+    for (_, status, request) in &rows {
+        let answer = ask(request);
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{request}: {answer}");
+    }
+    let own = ask(&format!("GET /-/metrics HTTP/1.1\r\n{right}\r\n"));
+    for (path, status, request) in &rows {
+        let line =
+            format!("metrics_aggregator_requests_total{{path=\"{path}\",code=\"{status}\"}} 1\n");
+        assert!(own.contains(&line), "{request}: {line}{own}");
+    }
+}
+
 /// The families that have to move and have not yet.
 fn missing(moved: &BTreeSet<&str>) -> Vec<&'static str> {
     let is_still = |family: &str| {

@@ -2,70 +2,84 @@
 
 mod generated;
 
+use std::fmt::Debug;
 use std::time::Duration;
 
+use kubernetes_metrics_aggregator::server::HttpError;
 use kubernetes_metrics_aggregator::server::route::{
-    Filter, RequestError, Route, State, accepts_gzip, route, scrape_timeout,
+    Filter, Route, Selection, State, accepts_gzip, counted_path, route, scrape_timeout,
 };
 use kubernetes_metrics_aggregator::target::Shard;
 
 #[track_caller]
-fn check(url: &str, expected: Result<&[&str], RequestError>) {
-    let expected = expected.map(|jobs| Route::Metrics {
+fn check(url: &str, jobs: &[&str]) {
+    let expected = Route::Metrics(Selection {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
         shard: None,
         absent_ok: false,
     });
-    assert_eq!(route("GET", url), expected, "{url}");
+    assert_eq!(route("GET", url), Ok(expected), "{url}");
+}
+
+#[track_caller]
+fn check_error<T: Debug>(result: Result<T, HttpError>, status: u16, text: &str) {
+    let error = result.unwrap_err();
+    assert_eq!(error.status, status, "{error}");
+    assert!(error.to_string().contains(text), "{error}");
+}
+
+#[track_caller]
+fn check_refused(url: &str, status: u16, text: &str) {
+    check_error(route("GET", url), status, text);
 }
 
 #[test]
 fn jobs_of_the_query() {
-    check("/metrics?job=memcached", Ok(&["memcached"]));
-    check("/metrics?job=a&job=b", Ok(&["a", "b"]));
-    check("/metrics?job=a&job=a", Ok(&["a"]));
-    check("/metrics?other=1&job=a&verbose", Ok(&["a"]));
-    check("/metrics?job=a%2Eb", Ok(&["a.b"]));
-    check("/metrics?%6Aob=a", Ok(&["a"]));
-    check("/metrics?job=a+b", Ok(&["a b"]));
-    check("http://10.0.0.1/metrics?job=a", Ok(&["a"]));
+    check("/metrics?job=memcached", &["memcached"]);
+    check("/metrics?job=a&job=b", &["a", "b"]);
+    check("/metrics?job=a&job=a", &["a"]);
+    check("/metrics?other=1&job=a&verbose", &["a"]);
+    check("/metrics?job=a%2Eb", &["a.b"]);
+    check("/metrics?%6Aob=a", &["a"]);
+    check("/metrics?job=a+b", &["a b"]);
+    check("http://10.0.0.1/metrics?job=a", &["a"]);
 }
 
 /// Prometheus escapes the `?` of a `metrics_path`, and nothing else of `/metrics?job=J`.
 #[test]
 fn jobs_of_the_escaped_path() {
-    check("/metrics%3Fjob=memcached", Ok(&["memcached"]));
-    check("/metrics%3fjob=memcached", Ok(&["memcached"]));
-    check("/metrics%3Fjob=a&job=b", Ok(&["a", "b"]));
+    check("/metrics%3Fjob=memcached", &["memcached"]);
+    check("/metrics%3fjob=memcached", &["memcached"]);
+    check("/metrics%3Fjob=a&job=b", &["a", "b"]);
     // The path was decoded once: what looks encoded now is part of the name.
-    check("/metrics%3Fjob=a%252Eb", Ok(&["a%2Eb"]));
-    check("/metrics%3Fjob=a+b", Ok(&["a+b"]));
+    check("/metrics%3Fjob=a%252Eb", &["a%2Eb"]);
+    check("/metrics%3Fjob=a+b", &["a+b"]);
 }
 
 #[test]
 fn a_real_query_comes_first() {
-    check("/metrics%3Fjob=a?job=z", Ok(&["z"]));
-    check("/metrics%3Fjob=a?other=1", Ok(&["a"]));
+    check("/metrics%3Fjob=a?job=z", &["z"]);
+    check("/metrics%3Fjob=a?other=1", &["a"]);
 }
 
 #[test]
 fn a_job_is_needed() {
-    check("/metrics", Err(RequestError::NoJob));
-    check("/metrics?", Err(RequestError::NoJob));
-    check("/metrics?job", Err(RequestError::NoJob));
-    check("/metrics?job=", Err(RequestError::NoJob));
-    check("/metrics?job=a&job=", Err(RequestError::NoJob));
-    check("/metrics?jobs=a", Err(RequestError::NoJob));
-    check("/metrics%3Fjob=", Err(RequestError::NoJob));
+    check_refused("/metrics", 400, "name the job");
+    check_refused("/metrics?", 400, "name the job");
+    check_refused("/metrics?job", 400, "name the job");
+    check_refused("/metrics?job=", 400, "name the job");
+    check_refused("/metrics?job=a&job=", 400, "name the job");
+    check_refused("/metrics?jobs=a", 400, "name the job");
+    check_refused("/metrics%3Fjob=", 400, "name the job");
 }
 
 #[test]
 fn encodings_that_are_none() {
-    check("/metrics?job=%", Err(RequestError::BadEncoding));
-    check("/metrics?job=%2", Err(RequestError::BadEncoding));
-    check("/metrics?job=%+1", Err(RequestError::BadEncoding));
-    check("/metrics?job=%ff", Err(RequestError::BadEncoding));
-    check("/metrics%", Err(RequestError::BadEncoding));
+    check_refused("/metrics?job=%", 400, "not percent-encoded UTF-8");
+    check_refused("/metrics?job=%2", 400, "not percent-encoded UTF-8");
+    check_refused("/metrics?job=%+1", 400, "not percent-encoded UTF-8");
+    check_refused("/metrics?job=%ff", 400, "not percent-encoded UTF-8");
+    check_refused("/metrics%", 400, "not percent-encoded UTF-8");
 }
 
 #[test]
@@ -96,22 +110,40 @@ fn other_paths() {
         "*",
         "x",
     ] {
-        assert_eq!(
-            route("GET", unknown),
-            Err(RequestError::UnknownPath),
-            "{unknown}"
-        );
+        check_refused(unknown, 404, "no such path");
     }
 }
 
 #[test]
 fn methods_that_are_refused() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "get", ""] {
-        assert_eq!(
-            route(method, "/metrics?job=a"),
-            Err(RequestError::Method),
-            "{method}"
-        );
+        check_error(route(method, "/metrics?job=a"), 405, "only GET and HEAD");
+    }
+}
+
+#[test]
+fn a_request_counts_under_its_path_whatever_else_is_wrong_with_it() {
+    for (url, path) in [
+        ("/metrics?job=%", "/metrics"),
+        ("/metrics%3Fjob=a", "/metrics"),
+        ("/metrics", "/metrics"),
+        ("/%6detrics?shard=x", "/metrics"),
+        ("http://h/probe?target=", "/probe"),
+        ("/sd/jobs?shards=0", "/sd/jobs"),
+        ("/sd/pods?timeouts=%zz", "/sd/pods"),
+        ("/-/metrics?x", "/-/metrics"),
+        ("/-/healthy", "/-/healthy"),
+        ("/-/ready", "/-/ready"),
+        ("/?job=%ff", "/"),
+        ("http://h", "/"),
+        ("/metrics%", "other"),
+        ("/%ff", "other"),
+        ("/metrics/", "other"),
+        ("/-/style.css", "other"),
+        ("*", "other"),
+        ("", "other"),
+    ] {
+        assert_eq!(counted_path(url).to_string(), path, "{url}");
     }
 }
 
@@ -121,11 +153,8 @@ fn timeouts_of_the_scraper() {
     assert_eq!(scrape_timeout("10"), Ok(Duration::from_secs(10)));
     assert_eq!(scrape_timeout("0.5"), Ok(Duration::from_millis(500)));
     for bad in ["", "0", "-1", "NaN", "inf", "10s", "1e400"] {
-        assert_eq!(
-            scrape_timeout(bad),
-            Err(RequestError::BadTimeout(bad.to_owned())),
-            "{bad}"
-        );
+        let text = format!("seconds over 0, found {bad:?}");
+        check_error(scrape_timeout(bad), 400, &text);
     }
 }
 
@@ -162,7 +191,7 @@ fn shards() {
         ("/metrics?job=a&shard=2%2F3", (2, 3)),
         ("/metrics%3Fjob=a&shard=1000/1000", (1000, 1000)),
     ] {
-        let Ok(Route::Metrics { shard, .. }) = route("GET", url) else {
+        let Ok(Route::Metrics(Selection { shard, .. })) = route("GET", url) else {
             panic!("{url}");
         };
         assert_eq!(shard, Shard::new(expected.0, expected.1), "{url}");
@@ -171,14 +200,10 @@ fn shards() {
     for bad in [
         "", "1", "0/3", "4/3", "1/1001", "1/0", "+1/3", "1/3/3", "a/b", "-1/3",
     ] {
-        assert_eq!(
-            route(
-                "GET",
-                &format!("/metrics?job=a&shard={}", bad.replace('+', "%2B"))
-            ),
-            Err(RequestError::BadShard(bad.to_owned())),
-            "{bad}"
-        );
+        let url = format!("/metrics?job=a&shard={}", bad.replace('+', "%2B"));
+        let text =
+            format!("shard: expected i/n with 1 <= i <= n <= 1000, such as 2/3, found {bad:?}");
+        check_refused(&url, 400, &text);
     }
 }
 
@@ -191,20 +216,23 @@ fn jobs_that_may_have_no_pods() {
         ("/metrics%3Fjob=a?absent=ok", true),
         ("/metrics?job=a&absents=ok", false),
     ] {
-        let Ok(Route::Metrics { absent_ok, .. }) = route("GET", url) else {
+        let Ok(Route::Metrics(Selection { absent_ok, .. })) = route("GET", url) else {
             panic!("{url}");
         };
         assert_eq!(absent_ok, expected, "{url}");
     }
     for bad in ["", "OK", "true", "ok "] {
-        assert_eq!(
-            route("GET", &format!("/metrics?job=a&absent={bad}")),
-            Err(RequestError::BadAbsent(bad.to_owned())),
-            "{bad}"
+        let url = format!("/metrics?job=a&absent={bad}");
+        check_refused(
+            &url,
+            400,
+            &format!(
+                "absent: expected ok, which makes a job without pods an empty text, found {bad:?}"
+            ),
         );
     }
     // It makes no job right that would be wrong without.
-    check("/metrics?absent=ok", Err(RequestError::NoJob));
+    check_refused("/metrics?absent=ok", 400, "name the job");
 }
 
 #[test]
@@ -218,7 +246,7 @@ fn targets_of_a_probe() {
         assert_eq!(route("GET", url), Ok(Route::Probe { target }), "{url}");
     }
     for url in ["/probe", "/probe?target=", "/probe?job=a"] {
-        assert_eq!(route("GET", url), Err(RequestError::NoTarget), "{url}");
+        check_refused(url, 400, "name the target");
     }
 }
 
@@ -228,11 +256,8 @@ fn service_discovery() {
     assert_eq!(route("GET", "/sd/jobs"), jobs(None));
     assert_eq!(route("GET", "/sd/jobs?shards=3"), jobs(Some(3)));
     for bad in ["", "0", "1001", "x"] {
-        assert_eq!(
-            route("GET", &format!("/sd/jobs?shards={bad}")),
-            Err(RequestError::BadShards(bad.to_owned())),
-            "{bad}"
-        );
+        let text = format!("shards: expected a number from 1 to 1000, found {bad:?}");
+        check_refused(&format!("/sd/jobs?shards={bad}"), 400, &text);
     }
     let pods = |timeouts| Ok(Route::SdPods { timeouts });
     assert_eq!(route("GET", "/sd/pods"), pods(false));

@@ -54,7 +54,7 @@ fn every_file_says_at_its_top_what_it_is_and_is_short() {
 }
 
 /// Files of which single lines are still longer. None may be added.
-const KNOWN_LONG_LINES: [&str; 13] = [
+const KNOWN_LONG_LINES: &[&str] = &[
     "src/exposition/alike.rs",
     "src/exposition/merged_text.rs",
     "src/exposition/mod.rs",
@@ -66,8 +66,6 @@ const KNOWN_LONG_LINES: [&str; 13] = [
     "src/scrape/encoding.rs",
     "src/scrape/error.rs",
     "src/scrape/mod.rs",
-    "src/server/listener/connections.rs",
-    "src/server/route.rs",
 ];
 
 #[test]

@@ -13,11 +13,10 @@ use std::time::{Duration, Instant};
 pub use last_scrapes::LastScrape;
 
 use crate::exposition::{MergedText, Part, Report, merge};
-pub use crate::scrape::Reason;
-pub use crate::scrape::client::{PodAnswer, ProbeWants};
+use crate::scrape::client::ProbeWants;
 use crate::scrape::ending::Ending;
-pub use crate::scrape::pool::ProbeResult;
-use crate::scrape::pool::{Lane, ScrapePool, ScrapeResult, identity_labels};
+use crate::scrape::pool::{Lane, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
+use crate::scrape::{Reason, ScrapeError};
 use crate::target::{PodLabelStyle, Target, TargetSet};
 use crate::telemetry::Telemetry;
 use answer_time::AnswerTime;
@@ -42,6 +41,39 @@ pub struct Answer {
     pub summary: Summary,
     /// When the last scrape had ended.
     pub scraped_at: Instant,
+}
+
+/// What one target sent, as it sent it.
+#[derive(Debug)]
+pub struct PodResponse {
+    /// Its header `Content-Type`.
+    pub content_type: Option<String>,
+    /// Its header `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// The body, compressed where the encoding says so.
+    pub body: Vec<u8>,
+}
+
+/// Why one target that somebody asked for sent nothing: the phase and the reason, on one line.
+#[derive(Debug)]
+pub enum ProbeError {
+    /// Its time was over.
+    Timeout(String),
+    /// Too many wait for a client worker.
+    Busy(String),
+    /// Anything else: it refused, broke off, sent a status other than 200.
+    Failed(String),
+}
+
+impl From<ScrapeError> for ProbeError {
+    fn from(error: ScrapeError) -> ProbeError {
+        let text = error.to_string();
+        match error.reason {
+            Reason::Timeout(_) | Reason::Deadline => ProbeError::Timeout(text),
+            Reason::QueueFull => ProbeError::Busy(text),
+            _ => ProbeError::Failed(text),
+        }
+    }
 }
 
 /// One request in numbers.
@@ -147,9 +179,10 @@ impl Aggregator {
     pub fn probe(
         &self,
         target: &Arc<Target>,
-        wants: ProbeWants,
+        accept: Option<String>,
+        accept_encoding: Option<String>,
         deadline: Option<Instant>,
-        done: impl FnOnce(ProbeResult) + Send + 'static,
+        done: impl FnOnce(Result<PodResponse, ProbeError>, Duration) + Send + 'static,
     ) {
         // Nothing here may keep the pool alive: a client worker cannot wait for its own end.
         let (last_scrapes, telemetry) =
@@ -163,7 +196,16 @@ impl Aggregator {
                 }
                 Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
             }
-            done(result);
+            let pod = result.outcome.map(|pod| PodResponse {
+                content_type: pod.content_type,
+                content_encoding: pod.content_encoding,
+                body: pod.body,
+            });
+            done(pod.map_err(ProbeError::from), result.duration);
+        };
+        let wants = ProbeWants {
+            accept,
+            accept_encoding,
         };
         let lane = if self.last_scrapes.has_answered(target) {
             Lane::Answering

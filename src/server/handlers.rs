@@ -1,230 +1,185 @@
-//! From a routed request to its answer: the threads `server` and `pages`, and what the client workers call when the
+//! From a routed request to its response: the threads `server` and `pages`, and what the client workers call when the
 //! one target that somebody asked for is scraped.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 
 use super::address::PublicAddress;
 use super::gzip::Gzip;
-use super::listener::{Request, Response};
-use super::request_error::shown;
-use super::route::{RequestError, Route, accepts_gzip};
+use super::http_error::{HttpError, shown};
+use super::listener::Request;
+use super::response::Response;
+use super::route::{Route, Selection, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
-use crate::aggregate::{ProbeResult, ProbeWants, Reason};
+use crate::aggregate::{PodResponse, ProbeError};
 use crate::discovery::TargetCache;
 
-use crate::target::{Shard, Target, TargetSet};
-use crate::telemetry::{Gauges, Path};
+use crate::target::{Target, TargetSet};
+use crate::telemetry::Gauges;
 
 /// A scrape request on its way from the router to a server worker.
 pub(super) struct ScrapeRequest {
     pub(super) request: Request,
-    pub(super) jobs: Vec<String>,
-    pub(super) shard: Option<Shard>,
-    pub(super) absent_ok: bool,
+    pub(super) selection: Selection,
     pub(super) deadline: Option<Instant>,
     /// When it was put into the queue.
     pub(super) since: Instant,
 }
 
-/// A request for something that asks no pod.
-pub(super) struct Page {
-    pub(super) request: Request,
-    pub(super) route: Route,
-}
+/// A request for something that asks no pod, and its route.
+pub(super) type Page = (Request, Route);
 
-/// Makes the answers; shared by all threads of the server.
+/// Makes the responses; shared by all threads of the server.
 pub(super) struct Handlers {
     pub(super) settings: ServerSettings,
     pub(super) sources: Sources,
     pub(super) gzip: Gzip,
-}
-
-/// Starts the one thread that answers pages until nobody asks for them any more. `waiting` is the queue of the server
-/// workers, for its length.
-pub(super) fn start_pages(
-    answering: &Arc<Handlers>,
-    pages: Receiver<Page>,
-    waiting: Receiver<ScrapeRequest>,
-    alive: Sender<()>,
-) -> io::Result<JoinHandle<()>> {
-    let answering = Arc::clone(answering);
-    let answer_all = move || {
-        for Page { request, route } in pages {
-            let answer = answering.caught(|| answering.page(&request, &route, waiting.len()));
-            answering.send(request, route.path(), answer);
-        }
-        // The last one waits for the client workers too: that is a part of its life.
-        drop(answering);
-        drop(alive);
-    };
-    thread::Builder::new()
-        .name("pages".to_owned())
-        .spawn(answer_all)
+    /// The queue of the server workers, for its length.
+    pub(super) waiting: Receiver<ScrapeRequest>,
 }
 
 impl Handlers {
-    /// A server worker: answers scrape requests until the queue is closed and empty.
-    pub(super) fn work(&self, waiting: &Receiver<ScrapeRequest>) {
-        for asked in waiting {
+    /// A server worker: responds to scrape requests until the queue is closed and empty.
+    pub(super) fn scrape_all(&self) {
+        for asked in &self.waiting {
             let telemetry = &self.sources.telemetry;
             telemetry.count_request_wait(asked.since.elapsed());
-            let busy = telemetry.busy_server_worker();
-            let answer = self.caught(|| {
-                self.metrics(&asked)
-                    .unwrap_or_else(|error| Response::from(&error))
-            });
-            telemetry.count_request(Path::Metrics, answer.status);
-            asked.request.answer(answer);
-            drop(busy);
+            let _busy = telemetry.busy_server_worker();
+            let response = self.caught(|| self.metrics(&asked));
+            asked.request.respond(response);
         }
     }
 
-    /// Counts the answer and gives it to the listener. Never waits: others are served by the same thread.
-    pub(super) fn send(&self, request: Request, path: Path, answer: Response) {
-        self.sources.telemetry.count_request(path, answer.status);
-        request.answer_now(answer);
+    /// Responds to requests for pages until the queue is closed and empty. Never waits for a client: all others
+    /// would.
+    pub(super) fn show_all(&self, pages: &Receiver<Page>) {
+        for (request, route) in pages {
+            let response = self.caught(|| self.page(&request, &route));
+            request.respond_now(response);
+        }
     }
 
-    pub(super) fn refuse(&self, request: Request, path: Path, error: &RequestError) {
-        self.send(request, path, Response::from(error));
-    }
-
-    /// The answer of `/-/ready`, or else of `/-/healthy`.
+    /// The response of `/-/ready`, or else of `/-/healthy`.
     pub(super) fn health(&self, route: &Route) -> Response {
         match route {
-            Route::Ready if self.sources.cache.snapshot().is_none() => {
-                Response::from(&RequestError::NotReady)
-            }
-            Route::Ready => Response::text(200, "ready\n"),
+            Route::Ready => match snapshot(&self.sources.cache) {
+                Ok(_) => Response::text(200, "ready\n"),
+                Err(error) => Response::from(&error),
+            },
             _ => Response::text(200, "healthy\n"),
         }
     }
 
-    /// Has one target scraped; the client worker that does answers. No server worker is needed, so that targets that
+    /// Has one target scraped; the client worker that does responds. No server worker is needed, so that targets that
     /// hang hold up nobody but the client workers they have.
     pub(super) fn probe(&self, request: Request, name: &str, deadline: Option<Instant>) {
         let target = match self.find(name) {
             Ok(target) => target,
-            Err(error) => return self.refuse(request, Path::Probe, &error),
+            Err(error) => return request.respond_now(Response::from(&error)),
         };
         let header = |name| request.header(name).map(str::to_owned);
-        let wants = ProbeWants {
-            accept: header("Accept"),
-            accept_encoding: header("Accept-Encoding"),
-        };
-        let telemetry = Arc::clone(&self.sources.telemetry);
+        let (accept, accept_encoding) = (header("Accept"), header("Accept-Encoding"));
         let probed = Arc::clone(&target);
-        let done = move |result: ProbeResult| {
-            let answer = probe_answer(&probed, result);
-            telemetry.count_request(Path::Probe, answer.status);
+        let done = move |outcome, duration| {
             // The client worker has other targets to scrape.
-            request.answer_now(answer);
+            request.respond_now(probe_response(&probed, outcome, duration));
         };
         self.sources
             .aggregator
-            .probe(&target, wants, deadline, done);
+            .probe(&target, accept, accept_encoding, deadline, done);
     }
 
-    fn find(&self, name: &str) -> Result<Arc<Target>, RequestError> {
+    fn find(&self, name: &str) -> Result<Arc<Target>, HttpError> {
         let set = snapshot(&self.sources.cache)?;
-        let target = set.find(name).cloned();
-        target.ok_or_else(|| RequestError::UnknownTarget(name.to_owned()))
+        set.find(name).cloned().ok_or_else(|| {
+            let name = shown(name);
+            let message = format!("no target has the name {name}; /sd/pods lists them");
+            HttpError::new(404, message)
+        })
     }
 
-    fn metrics(&self, asked: &ScrapeRequest) -> Result<Response, RequestError> {
+    fn metrics(&self, asked: &ScrapeRequest) -> Result<Response, HttpError> {
         let is_wanted = || !asked.request.is_abandoned();
         if !is_wanted() {
-            return Err(RequestError::Abandoned);
+            return Err(abandoned());
         }
         if asked.deadline.is_some_and(|at| at <= Instant::now()) {
-            return Err(RequestError::WaitedTooLong);
+            return Err(HttpError::new(
+                503,
+                "the scrape timeout was over before a server worker was free; more SERVER_WORKERS may help",
+            ));
         }
         let set = snapshot(&self.sources.cache)?;
-        let mut targets = match set.select(&asked.jobs) {
-            Some(targets) => targets,
-            None if asked.absent_ok => Vec::new(),
-            None => return Err(RequestError::UnknownJob(asked.jobs.join(", "))),
-        };
-        let mut name = format!("job={}", shown(&asked.jobs.join(",")));
-        if let Some(shard) = asked.shard {
-            targets.retain(|target| shard.contains(&target.uid));
-            name += &format!(" shard={shard}");
-        }
+        let targets = selected(&set, &asked.selection)?;
         let aggregator = &self.sources.aggregator;
-        let answer = aggregator
+        let merged = aggregator
             .scrape(&set, &targets, asked.deadline, &is_wanted)
-            .ok_or(RequestError::Abandoned)?;
-        log::log!(level(answer.summary.down > 0), "{name} {}", answer.summary);
-        let (body_bytes, scraped_at) = (answer.summary.body_bytes, answer.scraped_at);
+            .ok_or_else(abandoned)?;
+        let shard = asked.selection.shard;
+        let shard = shard.map_or_else(String::new, |shard| format!(" shard={shard}"));
+        log::log!(
+            level(merged.summary.down > 0),
+            "job={}{shard} {}",
+            shown(&asked.selection.jobs.join(",")),
+            merged.summary
+        );
+        let (body_bytes, scraped_at) = (merged.summary.body_bytes, merged.scraped_at);
         let level = self.gzip_level(&asked.request);
-        let reply = reply::metrics(answer.text, level, &self.gzip);
+        let response = reply::metrics(merged.text, level, &self.gzip);
         aggregator.answered(body_bytes, scraped_at);
-        Ok(reply)
+        Ok(response)
     }
 
-    fn page(&self, request: &Request, route: &Route, requests_waiting: usize) -> Response {
-        let answer = match route {
-            Route::OwnMetrics => Ok(reply::own_metrics(self.own_metrics(requests_waiting))),
-            Route::SdJobs { .. } | Route::SdPods { .. } => self.service_discovery(request, route),
-            Route::Style => Ok(status_page::style()),
-            Route::Script => Ok(status_page::script()),
-            Route::Status(filter) => Ok(status_page::page(
+    fn page(&self, request: &Request, route: &Route) -> Result<Response, HttpError> {
+        let response = match route {
+            Route::OwnMetrics => reply::own_metrics(self.own_metrics()),
+            Route::SdJobs { shards } => {
+                let (set, address) = (snapshot(&self.sources.cache)?, self.address(request)?);
+                reply::json(service_discovery::jobs(&set, &address, *shards))
+            }
+            Route::SdPods { timeouts } => {
+                let (set, address) = (snapshot(&self.sources.cache)?, self.address(request)?);
+                let style = self.sources.aggregator.style();
+                reply::json(service_discovery::pods(&set, &address, style, *timeouts))
+            }
+            Route::Style => status_page::style(),
+            Route::Script => status_page::script(),
+            Route::Status(filter) => status_page::page(
                 &self.sources,
                 filter,
                 request.header("Accept").unwrap_or_default(),
                 self.address(request).ok().as_ref(),
-            )),
-            // Answered elsewhere.
-            Route::Metrics { .. } | Route::Probe { .. } | Route::Healthy | Route::Ready => {
-                Ok(self.health(route))
+            ),
+            // The router sends them elsewhere.
+            Route::Metrics(_) | Route::Probe { .. } | Route::Healthy | Route::Ready => {
+                self.health(route)
             }
         };
-        match answer {
-            Ok(answer) => reply::compressed(answer, self.gzip_level(request)),
-            Err(error) => Response::from(&error),
-        }
+        Ok(reply::compressed(response, self.gzip_level(request)))
     }
 
-    fn service_discovery(
-        &self,
-        request: &Request,
-        route: &Route,
-    ) -> Result<Response, RequestError> {
-        let set = snapshot(&self.sources.cache)?;
-        let address = self.address(request)?;
-        let text = match route {
-            Route::SdJobs { shards } => service_discovery::jobs(&set, &address, *shards),
-            _ => {
-                let timeouts = matches!(route, Route::SdPods { timeouts: true });
-                let style = self.sources.aggregator.style();
-                service_discovery::pods(&set, &address, style, timeouts)
-            }
-        };
-        Ok(reply::json(text))
-    }
-
-    fn address(&self, request: &Request) -> Result<PublicAddress, RequestError> {
+    fn address(&self, request: &Request) -> Result<PublicAddress, HttpError> {
         let set = self.settings.advertise_address.as_deref();
         let address = set.or_else(|| request.header("Host"));
         address
             .and_then(|address| PublicAddress::new(address, self.settings.is_tls))
-            .ok_or(RequestError::NoAddress)
+            .ok_or_else(|| {
+                let message = "the request's Host header is no HOST or HOST:PORT; send one, or set ADVERTISE_ADDRESS";
+                HttpError::new(400, message)
+            })
     }
 
-    fn own_metrics(&self, requests_waiting: usize) -> String {
+    fn own_metrics(&self) -> String {
         let set = self.sources.cache.snapshot();
         let jobs = set.iter().flat_map(|set| set.jobs());
         self.sources.telemetry.text(&Gauges {
             targets: jobs.map(|(job, targets)| (job, targets.len())).collect(),
             invalid_targets: set.as_ref().map_or(0, |set| set.invalid().count()),
             cache_age: self.sources.cache.last_success().map(|at| at.elapsed()),
-            requests_waiting,
+            requests_waiting: self.waiting.len(),
             scrapes_waiting: self.sources.aggregator.queue_length(),
             server_workers: self.settings.workers,
             client_workers: self.settings.client_workers,
@@ -240,17 +195,48 @@ impl Handlers {
     }
 
     /// A panic costs the one request in which it happens.
-    fn caught(&self, answer: impl FnOnce() -> Response) -> Response {
+    fn caught(&self, handle: impl FnOnce() -> Result<Response, HttpError>) -> Response {
         // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
-        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(handle)).unwrap_or_else(|_| {
             self.sources.telemetry.count_panic();
-            Response::from(&RequestError::Panic)
-        })
+            Err(HttpError::internal())
+        });
+        result.unwrap_or_else(|error| Response::from(&error))
     }
 }
 
-fn snapshot(cache: &TargetCache) -> Result<Arc<TargetSet>, RequestError> {
-    cache.snapshot().ok_or(RequestError::NotReady)
+fn snapshot(cache: &TargetCache) -> Result<Arc<TargetSet>, HttpError> {
+    cache.snapshot().ok_or_else(|| {
+        let message = "no complete pod list from the API server yet; / and the log say why";
+        HttpError::new(503, message)
+    })
+}
+
+/// The client closed its side of the connection while its pods were scraped: almost always nobody reads this.
+fn abandoned() -> HttpError {
+    HttpError::new(503, "keep the connection open until the answer")
+}
+
+/// The targets that a request asks for, in the order of the response.
+fn selected(set: &TargetSet, selection: &Selection) -> Result<Vec<Arc<Target>>, HttpError> {
+    let mut targets = match set.select(&selection.jobs) {
+        Some(targets) => targets,
+        None if selection.absent_ok => Vec::new(),
+        None => {
+            let jobs = shown(&selection.jobs.join(", "));
+            return Err(HttpError::new(
+                404,
+                format!(
+                    "no pod has the label metrics-aggregator.apawel.me/job-name with the value {jobs}; \
+                     / lists the jobs, and &absent=ok makes one without pods an empty text"
+                ),
+            ));
+        }
+    };
+    if let Some(shard) = selection.shard {
+        targets.retain(|target| shard.contains(&target.uid));
+    }
+    Ok(targets)
 }
 
 fn level(is_failure: bool) -> log::Level {
@@ -262,31 +248,29 @@ fn level(is_failure: bool) -> log::Level {
 }
 
 /// What somebody gets who asked for one target, and the line about it in the log.
-fn probe_answer(target: &Target, result: ProbeResult) -> Response {
-    let seconds = result.duration.as_secs_f64();
-    match result.outcome {
+fn probe_response(
+    target: &Target,
+    outcome: Result<PodResponse, ProbeError>,
+    duration: Duration,
+) -> Response {
+    let (name, seconds) = (target.to_string(), duration.as_secs_f64());
+    let error = match outcome {
         Ok(pod) => {
             let bytes = pod.body.len();
-            log::info!(
-                "target={:?} up=1 bytes={bytes} duration={seconds:.3}s",
-                target.to_string()
-            );
-            reply::probe(pod)
+            log::info!("target={name:?} up=1 bytes={bytes} duration={seconds:.3}s");
+            return reply::probe(pod);
         }
-        Err(error) => {
-            // As in a merged answer, a terminating pod that is gone is no news.
-            log::log!(
-                level(!target.terminating),
-                "target={:?} up=0 duration={seconds:.3}s first={:?}",
-                target.to_string(),
-                error.to_string()
-            );
-            let status = match error.reason {
-                Reason::Timeout(_) | Reason::Deadline => 504,
-                Reason::QueueFull => 503,
-                _ => 502,
-            };
-            Response::text(status, format!("{target}: {error}\n"))
-        }
-    }
+        Err(error) => error,
+    };
+    let (status, reason) = match &error {
+        ProbeError::Timeout(reason) => (504, reason),
+        ProbeError::Busy(reason) => (503, reason),
+        ProbeError::Failed(reason) => (502, reason),
+    };
+    // As in a merged text, a terminating pod that is gone is no news.
+    log::log!(
+        level(!target.terminating),
+        "target={name:?} up=0 duration={seconds:.3}s first={reason:?}"
+    );
+    Response::from(&HttpError::new(status, format!("{name}: {reason}")))
 }

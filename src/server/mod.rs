@@ -8,9 +8,10 @@
 mod address;
 mod gzip;
 mod handlers;
+mod http_error;
 pub mod listener;
 mod reply;
-mod request_error;
+mod response;
 pub mod route;
 mod service_discovery;
 mod status_page;
@@ -19,7 +20,6 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::aggregate::Aggregator;
 use crate::discovery::TargetCache;
-use crate::telemetry::{Path, Telemetry};
+use crate::telemetry::Telemetry;
 use gzip::Gzip;
 use handlers::{Handlers, Page, ScrapeRequest};
+pub use http_error::HttpError;
 use listener::{Listener, ListenerError, ListenerSettings, Request, Requests};
-use route::{RequestError, Route, route, scrape_timeout};
+pub use response::Response;
+use route::{Route, TIMEOUT_HEADER, route, scrape_timeout};
 
-/// Threads that take requests from the listener and give the cheap answers.
+/// Threads that take requests from the listener and send the cheap responses.
 const ROUTE_THREADS: usize = 2;
 /// Requests for pages that may wait; each takes some milliseconds.
 const WAITING_PAGES_MAX: usize = 64;
@@ -74,9 +76,10 @@ pub struct Sources {
 
 /// The running server.
 pub struct Server {
-    front: Listener,
+    listener: Listener,
     address: SocketAddr,
-    stopping: Arc<AtomicBool>,
+    // Disconnected once the last route thread has ended.
+    routed: Receiver<()>,
     route_threads: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     // Disconnected once the last worker has ended.
@@ -92,92 +95,78 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Serves on the listener.
-    ///
-    /// `failed` gets the reason if the server cannot go on by itself; the process should then end.
+    /// Serves on the socket, which listens.
     ///
     /// # Errors
     /// A certificate, key or token file is not right, or a thread cannot be started.
     pub fn start(
-        listener: TcpListener,
-        front: ListenerSettings,
+        socket: TcpListener,
+        listener: ListenerSettings,
         settings: ServerSettings,
         sources: Sources,
-        failed: &Sender<String>,
     ) -> Result<Server, ListenerError> {
-        let address = listener.local_addr().map_err(ListenerError::Start)?;
+        let address = socket.local_addr().map_err(ListenerError::Start)?;
         let gzip = Gzip::start().map_err(ListenerError::Start)?;
-        let (front, requests) = Listener::start(listener, front, Arc::clone(&sources.telemetry))?;
-        Server::start_threads(
-            front,
-            address,
-            &requests,
-            Handlers {
-                settings,
-                sources,
-                gzip,
-            },
-            failed,
-        )
-        .map_err(ListenerError::Start)
+        let telemetry = Arc::clone(&sources.telemetry);
+        let (listener, requests) = Listener::start(socket, listener, telemetry)?;
+        let (scrapes, waiting) = bounded(settings.waiting_requests_max);
+        let handlers = Arc::new(Handlers {
+            settings,
+            sources,
+            gzip,
+            waiting,
+        });
+        Server::start_threads(listener, address, &requests, &handlers, &scrapes)
+            .map_err(ListenerError::Start)
     }
 
     fn start_threads(
-        front: Listener,
+        listener: Listener,
         address: SocketAddr,
         requests: &Arc<Requests>,
-        answering: Handlers,
-        failed: &Sender<String>,
+        handlers: &Arc<Handlers>,
+        scrapes: &Sender<ScrapeRequest>,
     ) -> io::Result<Server> {
-        let stopping = Arc::new(AtomicBool::new(false));
-        let (queue, waiting) = bounded(answering.settings.waiting_requests_max);
         let (pages, waiting_pages) = bounded(WAITING_PAGES_MAX);
         let (alive, ended) = bounded(0);
-        let answering = Arc::new(answering);
-        let mut workers = vec![handlers::start_pages(
-            &answering,
-            waiting_pages,
-            waiting.clone(),
-            alive.clone(),
-        )?];
-        for _ in 0..answering.settings.workers {
-            let (answering, waiting, alive) =
-                (Arc::clone(&answering), waiting.clone(), alive.clone());
-            workers.push(
-                thread::Builder::new()
-                    .name("server".to_owned())
-                    .spawn(move || {
-                        answering.work(&waiting);
-                        // The last one waits for the client workers too: that is a part of its life.
-                        drop(answering);
-                        drop(alive);
-                    })?,
-            );
+        let mut workers = vec![start_worker("pages", handlers, &alive, move |handlers| {
+            handlers.show_all(&waiting_pages);
+        })?];
+        for _ in 0..handlers.settings.workers {
+            workers.push(start_worker(
+                "server",
+                handlers,
+                &alive,
+                Handlers::scrape_all,
+            )?);
         }
+        let (routing, routed) = bounded(0);
         let mut route_threads = Vec::new();
         for _ in 0..ROUTE_THREADS {
             let router = Router {
                 requests: Arc::clone(requests),
-                stopping: Arc::clone(&stopping),
-                answering: Arc::clone(&answering),
-                queue: queue.clone(),
+                handlers: Arc::clone(handlers),
+                scrapes: scrapes.clone(),
                 pages: pages.clone(),
-                failed: failed.clone(),
+                _routing: routing.clone(),
             };
-            route_threads.push(
-                thread::Builder::new()
-                    .name("http".to_owned())
-                    .spawn(move || router.run())?,
-            );
+            let thread = thread::Builder::new().name("http".to_owned());
+            route_threads.push(thread.spawn(move || router.run())?);
         }
         Ok(Server {
-            front,
+            listener,
             address,
-            stopping,
+            routed,
             route_threads,
             workers,
             ended,
         })
+    }
+
+    /// Disconnected once no more requests can be read: the server cannot go on by itself, and the process should end.
+    #[must_use]
+    pub fn ended(&self) -> &Receiver<()> {
+        &self.routed
     }
 
     /// Where it listens: the port is the real one where 0 was asked for.
@@ -188,8 +177,7 @@ impl Server {
 
     /// Stops taking requests, lets those under way end within a bound, and joins the threads.
     pub fn stop(self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.front.finish(SHUTDOWN_TIME);
+        self.listener.finish(SHUTDOWN_TIME);
         for thread in self.route_threads {
             // An Err is a panic outside of a request; the hook has logged it.
             let _ = thread.join();
@@ -205,95 +193,84 @@ impl Server {
     }
 }
 
-/// Takes requests from the listener.
+/// Starts a thread that works until its queue is closed and empty; then it drops `alive`.
+fn start_worker(
+    name: &str,
+    handlers: &Arc<Handlers>,
+    alive: &Sender<()>,
+    work: impl FnOnce(&Handlers) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let (handlers, alive) = (Arc::clone(handlers), alive.clone());
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        work(&handlers);
+        // The last one waits for the client workers too: that is a part of its life.
+        drop(handlers);
+        drop(alive);
+    })
+}
+
+/// Takes requests from the listener and hands each to those who respond to it.
 struct Router {
     requests: Arc<Requests>,
-    stopping: Arc<AtomicBool>,
-    answering: Arc<Handlers>,
-    queue: Sender<ScrapeRequest>,
+    handlers: Arc<Handlers>,
+    scrapes: Sender<ScrapeRequest>,
     pages: Sender<Page>,
-    failed: Sender<String>,
+    // Dropped at the end.
+    _routing: Sender<()>,
 }
 
 impl Router {
     fn run(&self) {
         while let Some(request) = self.requests.next() {
-            self.route(request);
-        }
-        if !self.stopping.load(Ordering::Relaxed) {
-            // One message is enough for all routers.
-            let _ = self
-                .failed
-                .try_send("no more requests can be read".to_owned());
+            match self.read(&request) {
+                Ok((route, deadline)) => self.hand_over(request, route, deadline),
+                Err(error) => request.respond_now(Response::from(&error)),
+            }
         }
     }
 
-    fn route(&self, request: Request) {
-        let answering = &self.answering;
-        match read_request(&request, answering.settings.scrape_timeout_offset) {
-            Ok((
-                Route::Metrics {
-                    jobs,
-                    shard,
-                    absent_ok,
-                },
-                deadline,
-            )) => {
-                let queued = ScrapeRequest {
+    /// Route and deadline of a request.
+    fn read(&self, request: &Request) -> Result<(Route, Option<Instant>), HttpError> {
+        let route = route(request.method(), request.url())?;
+        let timeout = request.header(TIMEOUT_HEADER);
+        let timeout = timeout.map(scrape_timeout).transpose()?;
+        let offset = self.handlers.settings.scrape_timeout_offset;
+        // An offset that would leave less than half of a short timeout is cut to that half.
+        let budget = timeout.map(|timeout| timeout.saturating_sub(offset).max(timeout / 2));
+        let deadline = budget.and_then(|budget| Instant::now().checked_add(budget));
+        Ok((route, deadline))
+    }
+
+    fn hand_over(&self, request: Request, route: Route, deadline: Option<Instant>) {
+        match route {
+            Route::Healthy | Route::Ready => request.respond_now(self.handlers.health(&route)),
+            Route::Probe { target } => self.handlers.probe(request, &target, deadline),
+            Route::Metrics(selection) => {
+                let queued = self.scrapes.try_send(ScrapeRequest {
                     request,
-                    jobs,
-                    shard,
-                    absent_ok,
+                    selection,
                     deadline,
                     since: Instant::now(),
-                };
-                if let Err(refused) = self.queue.try_send(queued) {
-                    let error = refusal(&refused);
-                    answering.refuse(refused.into_inner().request, Path::Metrics, &error);
-                }
+                });
+                refuse(queued, |scrape| scrape.request);
             }
-            Ok((Route::Probe { target }, deadline)) => {
-                answering.probe(request, &target, deadline);
-            }
-            Ok((route @ (Route::Healthy | Route::Ready), _)) => {
-                let answer = answering.health(&route);
-                answering.send(request, route.path(), answer);
-            }
-            Ok((route, _)) => {
-                if let Err(refused) = self.pages.try_send(Page { request, route }) {
-                    let error = refusal(&refused);
-                    let page = refused.into_inner();
-                    answering.refuse(page.request, page.route.path(), &error);
-                }
-            }
-            Err(error) => {
-                answering.refuse(request, error.path(), &error);
-            }
+            page => refuse(self.pages.try_send((request, page)), |(request, _)| request),
         }
     }
 }
 
-fn refusal<T>(refused: &TrySendError<T>) -> RequestError {
-    match refused {
-        TrySendError::Full(_) => RequestError::TooManyWaiting,
-        TrySendError::Disconnected(_) => RequestError::ShuttingDown,
-    }
-}
-
-/// Route and deadline of a request.
-fn read_request(
-    request: &Request,
-    offset: Duration,
-) -> Result<(Route, Option<Instant>), RequestError> {
-    let route = route(request.method(), request.url())?;
-    let timeout = request
-        .header("X-Prometheus-Scrape-Timeout-Seconds")
-        .map(scrape_timeout)
-        .transpose()?;
-    // An offset that would leave less than half of a short timeout is cut to that half.
-    let budget = timeout.map(|timeout| timeout.saturating_sub(offset).max(timeout / 2));
-    Ok((
-        route,
-        budget.and_then(|budget| Instant::now().checked_add(budget)),
-    ))
+/// Responds to a request that a queue has not taken.
+fn refuse<T>(queued: Result<(), TrySendError<T>>, request: impl FnOnce(T) -> Request) {
+    let Err(refused) = queued else {
+        return;
+    };
+    let error = match &refused {
+        TrySendError::Full(_) => HttpError::new(
+            503,
+            "too many requests are waiting (MAX_WAITING_REQUESTS); more SERVER_WORKERS may help",
+        ),
+        TrySendError::Disconnected(_) => HttpError::stopping(),
+    };
+    request(refused.into_inner()).respond_now(Response::from(&error));
 }

@@ -1,23 +1,17 @@
-//! What a request asks for: method and URL in, [`Route`] or [`RequestError`] out. Pure.
+//! What a request asks for: method and URL in, [`Route`] or [`HttpError`] out. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-pub use super::request_error::RequestError;
+use super::http_error::{HttpError, shown};
 use crate::target::{SHARDS_MAX, Shard};
 use crate::telemetry::Path;
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The merged text of these jobs: at least one, none empty, none twice.
-    Metrics {
-        /// In the order of the request.
-        jobs: Vec<String>,
-        /// Only these of the jobs' targets.
-        shard: Option<Shard>,
-        /// Whether jobs that no pod has are an empty text rather than an error.
-        absent_ok: bool,
-    },
+    /// The merged text of jobs.
+    Metrics(Selection),
     /// One target as it is, by its name; it need not exist.
     Probe {
         /// `namespace/pod:port`, decoded.
@@ -45,6 +39,17 @@ pub enum Route {
     Style,
     /// What the status page can do where scripts run.
     Script,
+}
+
+/// Which targets a merged text is made of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// In the order of the request: at least one, none empty, none twice.
+    pub jobs: Vec<String>,
+    /// Only these of the jobs' targets.
+    pub shard: Option<Shard>,
+    /// Whether jobs that no pod has are an empty text rather than an error.
+    pub absent_ok: bool,
 }
 
 /// Which targets the status page shows.
@@ -84,21 +89,25 @@ impl State {
     }
 }
 
-impl Route {
-    /// The path that was asked for, as it is counted.
-    #[must_use]
-    pub fn path(&self) -> Path {
-        match self {
-            Route::Metrics { .. } => Path::Metrics,
-            Route::Probe { .. } => Path::Probe,
-            Route::SdJobs { .. } => Path::SdJobs,
-            Route::SdPods { .. } => Path::SdPods,
-            Route::OwnMetrics => Path::OwnMetrics,
-            Route::Healthy => Path::Healthy,
-            Route::Ready => Path::Ready,
-            Route::Status(_) => Path::Status,
-            Route::Style | Route::Script => Path::Other,
-        }
+/// The path of a request's target as it is counted, whatever else is wrong with the request.
+#[must_use]
+pub fn counted_path(url: &str) -> Path {
+    let (path, _) = split_query(origin_form(url));
+    let decoded = percent_decode(path).unwrap_or_default();
+    known_path(split_query(&decoded).0)
+}
+
+fn known_path(path: &str) -> Path {
+    match path {
+        "/metrics" => Path::Metrics,
+        "/probe" => Path::Probe,
+        "/sd/jobs" => Path::SdJobs,
+        "/sd/pods" => Path::SdPods,
+        "/-/metrics" => Path::OwnMetrics,
+        "/-/healthy" => Path::Healthy,
+        "/-/ready" => Path::Ready,
+        "/" => Path::Status,
+        _ => Path::Other,
     }
 }
 
@@ -108,79 +117,73 @@ impl Route {
 /// Prometheus requests for `metrics_path: "/metrics?job=J"` (it escapes the `?` of a path).
 ///
 /// # Errors
-/// [`RequestError::Method`], [`RequestError::UnknownPath`], [`RequestError::BadEncoding`], and those of a parameter that
-/// is missing or that cannot be read.
-pub fn route(method: &str, url: &str) -> Result<Route, RequestError> {
+/// 405 for the method, 404 for a path that does not exist, 400 for a parameter that is missing or cannot be read.
+pub fn route(method: &str, url: &str) -> Result<Route, HttpError> {
     if method != "GET" && method != "HEAD" {
-        return Err(RequestError::Method);
+        return Err(HttpError::new(405, "only GET and HEAD are answered"));
     }
     let (path, query) = split_query(origin_form(url));
-    let path = percent_decode(path).ok_or(RequestError::BadEncoding)?;
+    let path = percent_decode(path)?;
     let (path, path_query) = split_query(&path);
     let query = Query { query, path_query };
-    match path {
-        "/metrics" => metrics(&query),
-        "/probe" => match query.first("target")? {
-            Some(target) if !target.is_empty() => Ok(Route::Probe { target }),
-            _ => Err(RequestError::NoTarget),
+    Ok(match known_path(path) {
+        Path::Metrics => Route::Metrics(selection(&query)?),
+        Path::Probe => match query.first("target")? {
+            Some(target) if !target.is_empty() => Route::Probe { target },
+            _ => {
+                let message =
+                    "name the target: /probe?target=NAMESPACE/POD:PORT; /sd/pods lists them";
+                return Err(HttpError::new(400, message));
+            }
         },
-        "/sd/jobs" => sd_jobs(&query),
-        "/sd/pods" => {
-            let timeouts = query.first("timeouts")?.as_deref() == Some("true");
-            Ok(Route::SdPods { timeouts })
-        }
-        "/-/metrics" => Ok(Route::OwnMetrics),
-        "/-/healthy" => Ok(Route::Healthy),
-        "/-/ready" => Ok(Route::Ready),
-        "/-/style.css" => Ok(Route::Style),
-        "/-/page.js" => Ok(Route::Script),
-        "/" => Ok(Route::Status(filter(&query)?)),
-        _ => Err(RequestError::UnknownPath),
-    }
-}
-
-fn metrics(query: &Query<'_>) -> Result<Route, RequestError> {
-    let mut jobs = Vec::new();
-    for job in query.all("job")? {
-        if job.is_empty() {
-            return Err(RequestError::NoJob);
-        }
-        if !jobs.contains(&job) {
-            jobs.push(job);
-        }
-    }
-    if jobs.is_empty() {
-        return Err(RequestError::NoJob);
-    }
-    let shard = match query.first("shard")? {
-        Some(text) => Some(Shard::parse(&text).ok_or(RequestError::BadShard(text))?),
-        None => None,
-    };
-    let absent_ok = match query.first("absent")? {
-        Some(text) if text == "ok" => true,
-        Some(text) => return Err(RequestError::BadAbsent(text)),
-        None => false,
-    };
-    Ok(Route::Metrics {
-        jobs,
-        shard,
-        absent_ok,
+        Path::SdJobs => sd_jobs(&query)?,
+        Path::SdPods => Route::SdPods {
+            timeouts: query.first("timeouts")?.as_deref() == Some("true"),
+        },
+        Path::OwnMetrics => Route::OwnMetrics,
+        Path::Healthy => Route::Healthy,
+        Path::Ready => Route::Ready,
+        Path::Status => Route::Status(filter(&query)?),
+        Path::Other => match path {
+            "/-/style.css" => Route::Style,
+            "/-/page.js" => Route::Script,
+            _ => return Err(HttpError::new(404, "no such path; / lists what there is")),
+        },
     })
 }
 
-fn sd_jobs(query: &Query<'_>) -> Result<Route, RequestError> {
-    let shards = match query.first("shards")? {
-        Some(text) => {
-            let number = text.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n));
-            Some(number.ok_or(RequestError::BadShards(text))?)
-        }
-        None => None,
-    };
+fn selection(query: &Query<'_>) -> Result<Selection, HttpError> {
+    let mut jobs = query.all("job")?;
+    if jobs.is_empty() || jobs.iter().any(String::is_empty) {
+        let message = "name the job: /metrics?job=NAME; / lists the jobs";
+        return Err(HttpError::new(400, message));
+    }
+    let mut seen = HashSet::new();
+    jobs.retain(|job| seen.insert(job.clone()));
+    let shard = query.parsed("shard", Shard::parse, || {
+        format!("i/n with 1 <= i <= n <= {SHARDS_MAX}, such as 2/3")
+    })?;
+    let absent = query.parsed(
+        "absent",
+        |text| (text == "ok").then_some(()),
+        || "ok, which makes a job without pods an empty text".to_owned(),
+    )?;
+    Ok(Selection {
+        jobs,
+        shard,
+        absent_ok: absent.is_some(),
+    })
+}
+
+fn sd_jobs(query: &Query<'_>) -> Result<Route, HttpError> {
+    let shards = |text: &str| text.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n));
+    let expected = || format!("a number from 1 to {SHARDS_MAX}");
+    let shards = query.parsed("shards", shards, expected)?;
     Ok(Route::SdJobs { shards })
 }
 
-/// What a form leaves empty does not filter; what makes no sense does not either.
-fn filter(query: &Query<'_>) -> Result<Filter, RequestError> {
+/// Empty or invalid filter values are ignored.
+fn filter(query: &Query<'_>) -> Result<Filter, HttpError> {
     let state = query.first("state")?;
     let page = query.first("page")?;
     Ok(Filter {
@@ -192,15 +195,18 @@ fn filter(query: &Query<'_>) -> Result<Filter, RequestError> {
     })
 }
 
+/// Prometheus' header with the scraper's timeout.
+pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
+
 /// Reads the scraper's timeout, as Prometheus sends it (`10`, `0.5`).
 ///
 /// # Errors
-/// [`RequestError::BadTimeout`] for anything but a finite number over 0.
-pub fn scrape_timeout(value: &str) -> Result<Duration, RequestError> {
+/// 400 for anything but a finite number over 0.
+pub fn scrape_timeout(value: &str) -> Result<Duration, HttpError> {
     let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0.0);
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| RequestError::BadTimeout(value.to_owned()))
+        .ok_or_else(|| unexpected(TIMEOUT_HEADER, "a number of seconds over 0", value))
 }
 
 /// Whether a gzipped answer may be sent, by the value of `Accept-Encoding` (RFC 9110, section 12.5.3).
@@ -244,55 +250,73 @@ struct Query<'a> {
 
 impl Query<'_> {
     /// The values of a parameter, from the path only where the query of the URL has none.
-    fn all(&self, name: &str) -> Result<Vec<String>, RequestError> {
+    fn all(&self, name: &str) -> Result<Vec<String>, HttpError> {
         let found = values(self.query, name, decoded_plus)?;
         if found.is_empty() {
-            return values(self.path_query, name, |text| Some(text.to_owned()));
+            return values(self.path_query, name, |text| Ok(text.to_owned()));
         }
         Ok(found)
     }
 
-    fn first(&self, name: &str) -> Result<Option<String>, RequestError> {
+    fn first(&self, name: &str) -> Result<Option<String>, HttpError> {
         Ok(self.all(name)?.into_iter().next())
     }
+
+    /// The first value, read by `parse`; where that finds nothing, the error says what is expected.
+    fn parsed<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+        expected: impl FnOnce() -> String,
+    ) -> Result<Option<T>, HttpError> {
+        let Some(text) = self.first(name)? else {
+            return Ok(None);
+        };
+        match parse(&text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(unexpected(name, &expected(), &text)),
+        }
+    }
+}
+
+fn unexpected(name: &str, expected: &str, found: &str) -> HttpError {
+    let found = shown(found);
+    HttpError::new(400, format!("{name}: expected {expected}, found {found}"))
 }
 
 /// The values of a parameter in a query; the others are left to others.
 fn values(
     query: &str,
     name: &str,
-    decode: fn(&str) -> Option<String>,
-) -> Result<Vec<String>, RequestError> {
+    decode: fn(&str) -> Result<String, HttpError>,
+) -> Result<Vec<String>, HttpError> {
     let mut found = Vec::new();
     for parameter in query.split('&') {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if decode(key).ok_or(RequestError::BadEncoding)? == name {
-            found.push(decode(value).ok_or(RequestError::BadEncoding)?);
+        if decode(key)? == name {
+            found.push(decode(value)?);
         }
     }
     Ok(found)
 }
 
-fn decoded_plus(text: &str) -> Option<String> {
+fn decoded_plus(text: &str) -> Result<String, HttpError> {
     percent_decode(&text.replace('+', " "))
 }
 
-/// `%XX` to bytes, once; `None` where that is no UTF-8 or no two hexadecimal digits follow.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits)
-            .ok()
-            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = after;
+/// `%XX` to bytes, once.
+///
+/// # Errors
+/// 400 where no two hexadecimal digits follow, or what comes out is no UTF-8.
+fn percent_decode(text: &str) -> Result<String, HttpError> {
+    let mut escapes = text.split('%').skip(1);
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().first_chunk::<2>();
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    match decoded {
+        Ok(decoded) if escapes.all(is_escape) => Ok(decoded.into_owned()),
+        _ => Err(HttpError::new(400, "the URL is not percent-encoded UTF-8")),
     }
-    String::from_utf8(bytes).ok()
 }

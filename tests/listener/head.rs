@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Mutex, OnceLock};
 
-use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer, Refusal};
+use kubernetes_metrics_aggregator::server::HttpError;
+use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
@@ -13,14 +14,14 @@ use crate::support::listener::TestListener;
 use crate::support::program::PATIENCE;
 
 /// Takes all of it at once.
-fn take(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+fn take(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
     let mut buffer = HeadBuffer::default();
     buffer.push(bytes);
     buffer.take()
 }
 
 /// Takes it as it comes in pieces of this size.
-fn take_in_pieces(bytes: &[u8], size: usize) -> Result<Option<Head>, Refusal> {
+fn take_in_pieces(bytes: &[u8], size: usize) -> Result<Option<Head>, HttpError> {
     let mut buffer = HeadBuffer::default();
     for piece in bytes.chunks(size) {
         buffer.push(piece);

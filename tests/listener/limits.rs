@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kubernetes_metrics_aggregator::server::listener::{Limits, Response};
+use kubernetes_metrics_aggregator::server::Response;
+use kubernetes_metrics_aggregator::server::listener::Limits;
 use kubernetes_metrics_aggregator::telemetry::FrontEvent;
 
 use crate::support::eventually;
@@ -121,7 +122,7 @@ fn only_when_all_are_being_answered_a_new_one_is_refused() {
     let mut refusals = listener.telemetry.front_refusals();
     assert_eq!(refusals.find(|(status, _)| *status == 503), Some((503, 3)));
     for request in held {
-        request.answer(Response::text(200, "held"));
+        request.respond(Response::text(200, "held"));
     }
     for client in &mut busy {
         assert_eq!(client.answer(), "200 held");

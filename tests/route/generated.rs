@@ -1,6 +1,6 @@
 //! Generated URLs: each is routed or refused, and what is encoded comes out as it went in.
 
-use kubernetes_metrics_aggregator::server::route::{Route, route};
+use kubernetes_metrics_aggregator::server::route::{Route, Selection, route};
 use proptest::prelude::*;
 
 /// Every byte but letters and digits as `%XX`.
@@ -55,7 +55,7 @@ proptest! {
     #[test]
     fn any_url_is_routed_or_refused(method in "GET|HEAD|.{0,5}", url in almost_a_url()) {
         match route(&method, &url) {
-            Ok(Route::Metrics { jobs, .. }) => {
+            Ok(Route::Metrics(Selection { jobs, .. })) => {
                 let mut once = jobs.clone();
                 once.sort();
                 once.dedup();
@@ -76,13 +76,14 @@ proptest! {
         let jobs: Vec<String> = jobs.into_iter().filter(|job| !job.is_empty()).collect();
         let encoded: Vec<String> = jobs.iter().map(|job| format!("job={}", percent_encode(job))).collect();
         let url = format!("/metrics?{}", encoded.join("&"));
-        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics { jobs, shard: None, absent_ok: false }));
+        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics(Selection { jobs, shard: None, absent_ok: false })));
     }
 
     #[test]
     fn a_whole_url_in_the_path_means_the_same(job in "[^&=+%?\\p{C}]{1,20}") {
         // As Prometheus escapes a path.
         let url = format!("/metrics%3Fjob={}", percent_encode(&job));
-        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics { jobs: vec![job], shard: None, absent_ok: false }));
+        let expected = Selection { jobs: vec![job], shard: None, absent_ok: false };
+        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics(expected)));
     }
 }

@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use kubernetes_metrics_aggregator::server::Response;
 use kubernetes_metrics_aggregator::server::listener::{
-    Limits, Listener, ListenerSettings, Request, Response, bind,
+    Limits, Listener, ListenerSettings, Request, bind,
 };
 use kubernetes_metrics_aggregator::telemetry::{FrontEvent, Telemetry};
 
@@ -123,22 +124,22 @@ fn answer(request: Request, hold: &Sender<Request>) {
     let url = request.url().to_owned();
     if let Some(bytes) = url.strip_prefix("/bytes/") {
         let length = bytes.parse().unwrap();
-        request.answer(bytes_answer(length, length));
+        request.respond(bytes_answer(length, length));
         return;
     }
     if let Some(bytes) = url.strip_prefix("/now/") {
         let length = bytes.parse().unwrap();
-        request.answer_now(bytes_answer(length, length));
+        request.respond_now(bytes_answer(length, length));
         return;
     }
     match url.as_str() {
         "/hold" => hold.send(request).unwrap(),
         "/drop" => drop(request),
-        "/short" => request.answer(bytes_answer(100_000, 200_000)),
+        "/short" => request.respond(bytes_answer(100_000, 200_000)),
         "/panic" => {
             let mut answer = Response::text(200, "never sent");
             answer.body = Box::new(Panics);
-            request.answer(answer);
+            request.respond(answer);
         }
         _ => {
             let mut text = format!("{} {url}\n", request.method());
@@ -147,7 +148,7 @@ fn answer(request: Request, hold: &Sender<Request>) {
                     writeln!(text, "{name}: {value}").unwrap();
                 }
             }
-            request.answer(Response::text(200, text));
+            request.respond(Response::text(200, text));
         }
     }
 }

@@ -1,97 +1,93 @@
-//! The life of one connection, on its own thread: handshake, then request by request head, authorisation, answer.
+//! The life of one connection, on its own thread: handshake, then request by request head, authorisation, response.
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
-use super::connections::{Begin, Place};
+use super::connections::{Begin, Slot};
 use super::head::{Head, HeadBuffer};
-use super::refusal::Refusal;
-use super::requests::Awaited;
-use super::response::Response;
-use super::room::Share;
 use super::stream::{ClientStream, Progress};
-use crate::telemetry::FrontEvent;
+use crate::server::http_error::HttpError;
+use crate::server::response::Response;
+use crate::server::route::counted_path;
+use crate::telemetry::{FrontEvent, Path};
 
 /// Read from the client at once; most heads are smaller.
 const READ_BYTES: usize = 2 * 1024;
-/// Between two looks whether the client still waits for its answer.
+/// Between two looks whether the client still waits for its response.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A body up to this size goes out in one write with its head.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a connection ends.
 enum End {
-    /// The client gets a last answer.
-    Refused(Refusal),
+    /// The client gets a last response.
+    Refused(HttpError),
     /// All is said.
     Done,
     /// The client is gone, or was cut off.
     Broken(io::Error),
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> End {
-        End::Refused(refusal)
+impl From<HttpError> for End {
+    fn from(error: HttpError) -> End {
+        End::Refused(error)
     }
 }
 
 struct Connection<'a> {
     shared: &'a Shared,
-    place: &'a Place,
-    tcp: &'a Arc<TcpStream>,
+    slot: &'a Slot,
     stream: ClientStream,
     buffer: HeadBuffer,
     /// No request has been read yet.
     fresh: bool,
-    /// The request at hand is HEAD: its answer has no body.
+    /// The request at hand is HEAD: its response has no body.
     head_only: bool,
+    /// What the request at hand is counted under; `Other` until its head is read.
+    path: Path,
 }
 
 /// Serves the connection until it ends.
-pub(super) fn serve(shared: &Shared, place: &Place, tcp: &Arc<TcpStream>) {
+pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
     let tls = shared.files.tls.as_ref();
     let tls = match tls.map(|tls| tls.current(Instant::now())).transpose() {
         Ok(tls) => tls,
-        Err(error) => return log::debug!("connection {}: {error}", place.id()),
+        Err(error) => return log::debug!("connection {}: {error}", slot.id),
     };
     let stream = match ClientStream::new(Arc::clone(tcp), tls) {
         Ok(stream) => stream,
-        Err(error) => return log::debug!("connection {}: {error}", place.id()),
+        Err(error) => return log::debug!("connection {}: {error}", slot.id),
     };
     let buffer = HeadBuffer::default();
     let mut connection = Connection {
         shared,
-        place,
-        tcp,
+        slot,
         stream,
         buffer,
         fresh: true,
         head_only: false,
+        path: Path::Other,
     };
     let Err(end) = connection.run();
     match end {
-        End::Refused(refusal) => {
+        End::Refused(error) => {
             log::debug!(
-                "connection {}: refused with {}: {refusal}",
-                place.id(),
-                refusal.status()
+                "connection {}: refused with {}: {error}",
+                slot.id,
+                error.status
             );
-            shared.telemetry.count_front_refusal(refusal.status());
-            if connection
-                .send(Response::from(refusal), &Share::none(), false)
-                .is_ok()
-            {
+            shared.telemetry.count_front_refusal(error.status);
+            if connection.send(Response::from(&error), false).is_ok() {
                 connection.stream.close(&shared.limits);
             }
         }
         End::Done => connection.stream.close(&shared.limits),
-        End::Broken(error) => log::debug!("connection {}: {error}", place.id()),
+        End::Broken(error) => log::debug!("connection {}: {error}", slot.id),
     }
 }
 
@@ -102,22 +98,25 @@ impl Connection<'_> {
     fn run(&mut self) -> Result<Never, End> {
         self.handshake()?;
         loop {
+            self.path = Path::Other;
             let head = self.read_head()?;
             self.fresh = false;
             self.head_only = head.method == "HEAD";
+            self.path = counted_path(&head.target);
             self.authorise(&head)?;
-            match self.place.begin_answer(head.is_open()) {
-                Begin::Answer => {}
+            let response = match self.slot.begin_response(head.is_open()) {
+                Begin::Respond(response) => response,
                 Begin::Full => {
                     self.shared
-                        .warn_full("all connections are being answered, new ones are refused");
-                    return Err(Refusal::Full.into());
+                        .warn_full("all connections are responding, new ones are refused");
+                    let message = "all connections are busy; try again, or raise MAX_CONNECTIONS";
+                    return Err(HttpError::new(503, message).into());
                 }
                 Begin::Closed => return Err(End::Done),
-            }
-            let answered = self.answer(&head);
-            let may_go_on = self.place.end_answer();
-            if !answered? || !may_go_on {
+            };
+            let responded = self.respond(&head, &response);
+            let may_go_on = self.slot.end_response();
+            if !responded? || !may_go_on {
                 return Err(End::Done);
             }
         }
@@ -126,13 +125,14 @@ impl Connection<'_> {
     fn handshake(&mut self) -> Result<(), End> {
         let deadline = Instant::now() + self.shared.limits.handshake_time;
         if self.stream.turned_plain(deadline).map_err(End::Broken)? {
-            return Err(Refusal::PlainHttp.into());
+            let message = "this port speaks TLS: use https://";
+            return Err(HttpError::new(400, message).into());
         }
         self.stream.handshake(deadline).map_err(|error| {
             self.shared
                 .telemetry
                 .count_front(FrontEvent::HandshakeFailed);
-            log::debug!("connection {}: TLS handshake: {error}", self.place.id());
+            log::debug!("connection {}: TLS handshake: {error}", self.slot.id);
             End::Done
         })
     }
@@ -154,7 +154,10 @@ impl Connection<'_> {
             }
             match self.stream.read(&mut bytes, deadline) {
                 Ok(0) if self.buffer.is_empty() => return Err(End::Done),
-                Ok(0) => return Err(Refusal::Truncated.into()),
+                Ok(0) => {
+                    let message = "the request ends before its empty line; send the whole head";
+                    return Err(HttpError::new(400, message).into());
+                }
                 Ok(length) => {
                     if self.buffer.is_empty() && idle {
                         deadline = Instant::now() + limits.head_time;
@@ -165,89 +168,96 @@ impl Connection<'_> {
                     return Err(End::Broken(error));
                 }
                 Err(_) if self.buffer.is_empty() => return Err(End::Done),
-                Err(_) => return Err(Refusal::TooSlow.into()),
+                Err(_) => {
+                    let message = "the request head did not arrive in time; send it at once";
+                    return Err(HttpError::new(408, message).into());
+                }
             }
         }
     }
 
-    fn authorise(&self, head: &Head) -> Result<(), Refusal> {
+    fn authorise(&self, head: &Head) -> Result<(), HttpError> {
         let files = &self.shared.files;
         if head.is_open() {
             return Ok(());
         }
         if files.needs_client_certificate && !self.stream.has_client_certificate() {
-            return Err(Refusal::Certificate);
+            return Err(HttpError::new(
+                403,
+                "present a client certificate (TLS_CLIENT_CA_FILE)",
+            ));
         }
         let Some(token) = &files.token else {
             return Ok(());
         };
         match token.current(Instant::now()) {
             Ok(tokens) if tokens.admits(&head.authorization) => Ok(()),
-            _ => Err(Refusal::Token),
+            _ => Err(HttpError::new(
+                401,
+                "send the right token: Authorization: Bearer TOKEN",
+            )),
         }
     }
 
-    /// Has the request answered; answers whether the client may send another one.
-    fn answer(&mut self, head: &Head) -> Result<bool, End> {
+    /// Has the request responded to; returns whether the client may send another one.
+    fn respond(&mut self, head: &Head, response: &Receiver<Response>) -> Result<bool, End> {
         let shared = self.shared;
-        let awaited = shared.requests.send(head, self.tcp).map_err(|error| {
-            log::debug!("connection {}: {error}", self.place.id());
-            Refusal::Stopping
+        let sent = shared.requests.send(head, self.slot.id);
+        sent.map_err(|error| {
+            log::debug!("connection {}: {error}", self.slot.id);
+            HttpError::stopping()
         })?;
-        let Some((answer, share)) = self.wait(&awaited) else {
-            let stopping = shared.connections.is_stopping();
-            return Err(if stopping {
-                Refusal::Stopping
+        let Some(response) = self.wait(response) else {
+            let is_stopping = shared.connections.is_stopping();
+            return Err(if is_stopping {
+                HttpError::stopping()
             } else {
-                Refusal::NoAnswer
+                HttpError::internal()
             }
             .into());
         };
         let keep_alive = head.keep_alive && !shared.connections.is_stopping();
-        self.send_with(answer, share, keep_alive)?;
+        self.send(response, keep_alive).map_err(|error| {
+            if error.kind() == ErrorKind::TimedOut {
+                shared.telemetry.count_front(FrontEvent::SendCutOff);
+            }
+            End::Broken(error)
+        })?;
         Ok(keep_alive)
     }
 
-    /// Waits for the answer and looks whether the client does so too; `None` when there will be none.
-    fn wait(&mut self, awaited: &Awaited) -> Option<(Response, Share)> {
+    /// Waits for the response and looks whether the client does so too; `None` when there will be none.
+    fn wait(&mut self, response: &Receiver<Response>) -> Option<Response> {
         loop {
-            match awaited.answer.recv_timeout(LOOK_INTERVAL) {
-                Ok(answer) => return Some(answer),
+            match response.recv_timeout(LOOK_INTERVAL) {
+                Ok(response) => return Some(response),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
                     if self.stream.has_left() {
-                        awaited.left.store(true, Ordering::Relaxed);
-                        return awaited.answer.recv().ok();
+                        self.slot.note_left();
+                        return response.recv().ok();
                     }
                 }
             }
         }
     }
 
-    fn send_with(&mut self, answer: Response, share: Share, keep_alive: bool) -> Result<(), End> {
-        let sent = self.send(answer, &share, keep_alive);
-        drop(share);
-        sent.map_err(|error| {
-            if error.kind() == ErrorKind::TimedOut {
-                self.shared.telemetry.count_front(FrontEvent::SendCutOff);
-            }
-            End::Broken(error)
-        })
-    }
-
-    fn send(&mut self, mut answer: Response, share: &Share, keep_alive: bool) -> io::Result<()> {
-        let mut progress = Progress::start(&self.shared.limits, share);
-        let mut head = answer.head(keep_alive);
-        let mut left = if self.head_only { 0 } else { answer.length };
+    /// Counts the response and sends it.
+    fn send(&mut self, mut response: Response, keep_alive: bool) -> io::Result<()> {
+        let shared = self.shared;
+        shared.telemetry.count_request(self.path, response.status);
+        let mut progress = Progress::start(&shared.limits, self.slot);
+        let mut head = response.head(keep_alive);
+        let mut left = if self.head_only { 0 } else { response.length };
         if left <= JOINED_BYTES_MAX {
-            take_body(&mut answer, left, |piece| {
+            take_body(&mut response, left, |piece| {
                 head.extend_from_slice(piece);
                 Ok(())
             })?;
             left = 0;
         }
         self.stream.write_all(&head, &mut progress)?;
-        take_body(&mut answer, left, |piece| {
+        take_body(&mut response, left, |piece| {
             self.stream.write_all(piece, &mut progress)
         })
     }
@@ -255,24 +265,24 @@ impl Connection<'_> {
 
 /// Passes `left` bytes of the body on, piece by piece.
 fn take_body(
-    answer: &mut Response,
+    response: &mut Response,
     mut left: usize,
     mut pass: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     while left > 0 {
-        let piece = match answer.body.fill_buf() {
+        let piece = match response.body.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             piece => piece?,
         };
         if piece.is_empty() {
             return Err(io::Error::new(
                 ErrorKind::UnexpectedEof,
-                "the answer ended before its length",
+                "the response ended before its length",
             ));
         }
         let length = piece.len().min(left);
         pass(&piece[..length])?;
-        answer.body.consume(length);
+        response.body.consume(length);
         left -= length;
     }
     Ok(())

@@ -3,12 +3,12 @@
 //! A chunked body without content, which some proxies add to a GET, belongs to its head here: it is read to its end
 //! and dropped, within the same limits. Any other body is refused.
 //!
-//! Stricter than RFC 9112 has to be: what two parsers could read in two ways is refused, so that nothing that passes
-//! here means something else to the parser behind. Only the headers of [`FORWARDED`] go on; above all,
-//! `Authorization` does not.
+//! `httparse` reads the head, under rules that are stricter than RFC 9112 has to be: what two parsers could read in two
+//! ways is refused, so that nothing that passes here means something else to the parser behind. Only the headers of
+//! [`FORWARDED`] go on; above all, `Authorization` does not.
 
 use super::auth::Authorization;
-use super::refusal::Refusal;
+use crate::server::http_error::HttpError;
 
 /// Largest request head: request line, headers and the empty line. A scraper's is around 500 bytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -77,7 +77,7 @@ impl HeadBuffer {
     ///
     /// # Errors
     /// The first rule that is broken, as soon as that can be told; nothing more can be taken then.
-    pub fn take(&mut self) -> Result<Option<Head>, Refusal> {
+    pub fn take(&mut self) -> Result<Option<Head>, HttpError> {
         let head = match self.awaits_body.take() {
             Some(head) => head,
             None => match self.take_head()? {
@@ -92,24 +92,21 @@ impl HeadBuffer {
         Ok(Some(head))
     }
 
-    fn take_head(&mut self) -> Result<Option<Head>, Refusal> {
+    fn take_head(&mut self) -> Result<Option<Head>, HttpError> {
         if self.bytes.starts_with(b"\r\n") && !self.passed_empty_line {
-            self.bytes.drain(..2);
+            self.remove(2);
             self.passed_empty_line = true;
-            self.seen = 0;
         }
         if self.bytes.starts_with(b"\r\n") {
-            return Err(Refusal::RequestLine);
+            return Err(bad_request_line());
         }
-        let end = self.find_end();
-        let is_one_line = self.bytes.len() > REQUEST_LINE_BYTES_MAX && !self.bytes.contains(&b'\n');
-        let length = match end {
-            Ok(None) | Err(Refusal::HeadTooLarge) if is_one_line => {
-                return Err(Refusal::TargetTooLong);
-            }
-            Ok(None) => return Ok(None),
-            Ok(Some(length)) => length,
-            Err(refusal) => return Err(refusal),
+        let end = self.find_end()?;
+        let line = self.bytes.iter().position(|&byte| byte == b'\n');
+        if line.unwrap_or(self.bytes.len()) >= REQUEST_LINE_BYTES_MAX {
+            return Err(target_too_long());
+        }
+        let Some(length) = end else {
+            return self.check_size().map(|()| None);
         };
         let head = parse(&self.bytes[..length])?;
         self.remove(length);
@@ -119,42 +116,45 @@ impl HeadBuffer {
 
     /// Takes out a chunked body of no bytes: the last chunk, its extensions and the trailers. Returns whether it was
     /// all there.
-    fn take_empty_body(&mut self) -> Result<bool, Refusal> {
+    fn take_empty_body(&mut self) -> Result<bool, HttpError> {
         if !starts_like_last_chunk(&self.bytes) {
-            return Err(Refusal::Body);
+            return Err(has_body());
         }
         let Some(length) = self.find_end()? else {
-            return Ok(false);
+            return self.check_size().map(|()| false);
         };
-        let lines = lines(&self.bytes[..length]).skip(1);
-        for (index, trailer) in lines.enumerate() {
-            if index == HEADERS_MAX {
-                return Err(Refusal::TooManyHeaders);
-            }
-            header_line(trailer)?;
-        }
+        let chunk = self.bytes.iter().position(|&byte| byte == b'\n');
+        let trailers = &self.bytes[chunk.map_or(0, |at| at + 1)..length];
+        httparse::parse_headers(trailers, &mut [httparse::EMPTY_HEADER; HEADERS_MAX])
+            .map_err(|error| bad_head(error, trailers))?;
         self.remove(length);
         Ok(true)
     }
 
     /// Looks for the first empty line; returns the length of everything up to its end.
-    fn find_end(&mut self) -> Result<Option<usize>, Refusal> {
+    fn find_end(&mut self) -> Result<Option<usize>, HttpError> {
         for at in self.seen..self.bytes.len().min(HEAD_BYTES_MAX) {
             let before = &self.bytes[..at];
             if before.ends_with(b"\r") != (self.bytes[at] == b'\n') {
-                return Err(Refusal::LineEnd);
+                let message = "every line of a request head has to end in CR LF";
+                return Err(HttpError::new(400, message));
             }
             match self.bytes[at] {
                 b'\n' if before.ends_with(b"\r\n\r") => return Ok(Some(at + 1)),
                 b'\n' | b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
-                _ => return Err(Refusal::ControlByte),
+                _ => return Err(illegal_byte()),
             }
         }
         self.seen = self.bytes.len();
-        if self.seen >= HEAD_BYTES_MAX {
-            return Err(Refusal::HeadTooLarge);
-        }
         Ok(None)
+    }
+
+    fn check_size(&self) -> Result<(), HttpError> {
+        if self.bytes.len() < HEAD_BYTES_MAX {
+            return Ok(());
+        }
+        let message = "the request head is larger than 16 KiB; send less";
+        Err(HttpError::new(431, message))
     }
 
     fn remove(&mut self, length: usize) {
@@ -172,46 +172,104 @@ fn starts_like_last_chunk(bytes: &[u8]) -> bool {
     is_zero && matches!(bytes.first(), None | Some(b'0'))
 }
 
-/// The lines of a head or of a body's end, without the empty line.
-fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = block.strip_suffix(b"\r\n\r\n").unwrap_or(block);
-    lines
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-}
-
 /// Reads a head, with its empty line.
-fn parse(head: &[u8]) -> Result<Head, Refusal> {
-    let mut lines = lines(head);
-    let (method, target, version) = request_line(lines.next().unwrap_or_default())?;
+fn parse(bytes: &[u8]) -> Result<Head, HttpError> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let parsed = request.parse(bytes);
+    parsed.map_err(|error| bad_head(error, bytes))?;
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+    else {
+        return Err(bad_request_line());
+    };
+    if method.len() > METHOD_BYTES_MAX {
+        return Err(bad_request_line());
+    }
+    if !target.is_ascii() {
+        return Err(illegal_byte());
+    }
+    if target.len() > TARGET_BYTES_MAX {
+        return Err(target_too_long());
+    }
     let mut facts = Facts::default();
-    let mut headers = Vec::new();
-    for (index, line) in lines.enumerate() {
-        if index == HEADERS_MAX {
-            return Err(Refusal::TooManyHeaders);
-        }
-        let (name, value) = header_line(line)?;
-        facts.take(name, value)?;
-        let forwarded = FORWARDED
+    let mut forwarded = Vec::new();
+    for header in request.headers.iter() {
+        let value = header.value.trim_ascii();
+        facts.take(header.name, value)?;
+        let known = FORWARDED
             .into_iter()
-            .find(|known| known.eq_ignore_ascii_case(name));
+            .find(|known| known.eq_ignore_ascii_case(header.name));
         // Bytes over 127 are legal in values, but mean nothing in those that go on.
-        if let (Some(name), Ok(value), true) = (forwarded, str::from_utf8(value), value.is_ascii())
-        {
-            headers.push((name, value.to_owned()));
+        if let (Some(name), Ok(value), true) = (known, str::from_utf8(value), value.is_ascii()) {
+            forwarded.push((name, value.to_owned()));
         }
     }
-    if version == Version::Http11 && facts.hosts == 0 {
-        return Err(Refusal::Host);
+    let is_http11 = minor == 1;
+    if is_http11 && facts.hosts == 0 {
+        return Err(bad_host());
     }
     Ok(Head {
         method: method.to_owned(),
         target: target.to_owned(),
-        headers,
-        keep_alive: version == Version::Http11 && !facts.close,
-        is_chunked: facts.is_chunked(version)?,
+        headers: forwarded,
+        keep_alive: is_http11 && !facts.close,
+        is_chunked: facts.is_chunked(is_http11)?,
         authorization: facts.authorization,
     })
+}
+
+// The limits as the texts name them.
+const _: () = assert!(TARGET_BYTES_MAX == 8 * 1024 && HEAD_BYTES_MAX == 16 * 1024);
+const _: () = assert!(HEADERS_MAX == 100);
+
+/// What `httparse` refuses in these bytes. Line ends and illegal bytes have been looked at before.
+fn bad_head(error: httparse::Error, bytes: &[u8]) -> HttpError {
+    match error {
+        httparse::Error::TooManyHeaders => HttpError::new(431, "more than 100 headers; send fewer"),
+        httparse::Error::HeaderName | httparse::Error::HeaderValue => {
+            let message = "expected header lines such as Accept: text/plain, not folded";
+            HttpError::new(400, message)
+        }
+        httparse::Error::Version if is_other_version(bytes) => {
+            HttpError::new(505, "only HTTP/1.0 and HTTP/1.1 are spoken")
+        }
+        _ => bad_request_line(),
+    }
+}
+
+/// Whether the first line ends in a version of HTTP.
+fn is_other_version(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\r');
+    let version = lines.next().and_then(|line| line.last_chunk::<9>());
+    matches!(version, Some([b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+fn bad_request_line() -> HttpError {
+    let message = "expected a first line such as GET /metrics?job=NAME HTTP/1.1";
+    HttpError::new(400, message)
+}
+
+fn illegal_byte() -> HttpError {
+    let message = "control or non-ASCII byte in the head; percent-encode the URL";
+    HttpError::new(400, message)
+}
+
+fn bad_host() -> HttpError {
+    HttpError::new(400, "name the host, once: Host: NAME or Host: NAME:PORT")
+}
+
+fn bad_length() -> HttpError {
+    let message = "Content-Length has to be one number, alone; leave it out";
+    HttpError::new(400, message)
+}
+
+fn target_too_long() -> HttpError {
+    HttpError::new(414, "the URL is longer than 8 KiB; ask for fewer jobs")
+}
+
+fn has_body() -> HttpError {
+    HttpError::new(413, "a request must not have a body; leave it out")
 }
 
 impl Head {
@@ -235,60 +293,6 @@ impl Head {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    Http10,
-    Http11,
-}
-
-fn request_line(line: &[u8]) -> Result<(&str, &str, Version), Refusal> {
-    if line.len() + 2 > REQUEST_LINE_BYTES_MAX {
-        return Err(Refusal::TargetTooLong);
-    }
-    let line = str::from_utf8(line)
-        .ok()
-        .filter(|line| line.is_ascii())
-        .ok_or(Refusal::ControlByte)?;
-    let mut parts = line.split(' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Refusal::RequestLine);
-    };
-    let method_fits =
-        (1..=METHOD_BYTES_MAX).contains(&method.len()) && method.bytes().all(is_token_byte);
-    let target_fits = !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_graphic());
-    if !method_fits || !target_fits {
-        return Err(Refusal::RequestLine);
-    }
-    if target.len() > TARGET_BYTES_MAX {
-        return Err(Refusal::TargetTooLong);
-    }
-    match version.as_bytes() {
-        b"HTTP/1.1" => Ok((method, target, Version::Http11)),
-        b"HTTP/1.0" => Ok((method, target, Version::Http10)),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Err(Refusal::Version)
-        }
-        _ => Err(Refusal::RequestLine),
-    }
-}
-
-fn header_line(line: &[u8]) -> Result<(&str, &[u8]), Refusal> {
-    let colon = line
-        .iter()
-        .position(|&byte| byte == b':')
-        .ok_or(Refusal::HeaderLine)?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    // A folded line starts with a blank, which is no token byte.
-    let name = str::from_utf8(name)
-        .ok()
-        .filter(|name| !name.is_empty() && name.bytes().all(is_token_byte));
-    Ok((name.ok_or(Refusal::HeaderLine)?, value.trim_ascii()))
-}
-
 /// What the headers say that the listener has to know.
 #[derive(Default)]
 struct Facts {
@@ -301,28 +305,29 @@ struct Facts {
 }
 
 impl Facts {
-    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), HttpError> {
         if name.eq_ignore_ascii_case("Host") {
             self.hosts += 1;
             if self.hosts > 1 || !value.iter().copied().all(is_host_byte) {
-                return Err(Refusal::Host);
+                return Err(bad_host());
             }
         } else if name.eq_ignore_ascii_case("Content-Length") {
             if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-                return Err(Refusal::ContentLength);
+                return Err(bad_length());
             }
             if value.iter().any(|&digit| digit != b'0') {
-                return Err(Refusal::Body);
+                return Err(has_body());
             }
             self.has_length = true;
         } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
             if !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Refusal::Body);
+                return Err(has_body());
             }
             self.chunked += 1;
         } else if name.eq_ignore_ascii_case("Expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
-                return Err(Refusal::Expect);
+                let message = "only Expect: 100-continue is understood; leave it out";
+                return Err(HttpError::new(417, message));
             }
             self.expects = true;
         } else if name.eq_ignore_ascii_case("Connection") {
@@ -336,24 +341,19 @@ impl Facts {
 
     /// Whether a chunked body follows. Where two parsers could disagree on its end, or the client waits to be told to
     /// send its content, it is refused.
-    fn is_chunked(&self, version: Version) -> Result<bool, Refusal> {
+    fn is_chunked(&self, is_http11: bool) -> Result<bool, HttpError> {
         if self.chunked == 0 {
             return Ok(false);
         }
-        let is_clear = self.chunked == 1 && !self.has_length && version == Version::Http11;
+        let is_clear = self.chunked == 1 && !self.has_length && is_http11;
         if !is_clear {
-            return Err(Refusal::ContentLength);
+            return Err(bad_length());
         }
         if self.expects {
-            return Err(Refusal::Body);
+            return Err(has_body());
         }
         Ok(true)
     }
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// RFC 3986, section 3.2.2, and the port.

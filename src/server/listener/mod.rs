@@ -14,10 +14,7 @@ mod connection;
 mod connections;
 mod files;
 mod head;
-mod refusal;
 mod requests;
-mod response;
-mod room;
 mod stream;
 mod tls;
 
@@ -37,10 +34,7 @@ use crate::telemetry::{FrontEvent, Telemetry, open_files_max};
 use connections::Connections;
 use files::Files;
 pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, HeadBuffer, TARGET_BYTES_MAX};
-pub use refusal::Refusal;
 pub use requests::{Request, Requests};
-pub use response::Response;
-use room::Room;
 pub use tls::TlsFiles;
 
 /// Stack of a connection's thread: a handshake needs a good part of it. Untouched pages cost nothing.
@@ -202,13 +196,15 @@ impl Listener {
     ) -> Result<(Listener, Arc<Requests>), ListenerError> {
         let files = settings.open_files().map_err(ListenerError::File)?;
         let limits = settings.limits;
-        let places = places(settings.connections_max);
-        let room = Room::new(limits.clone(), Arc::clone(&telemetry));
-        let requests = Arc::new(Requests::open(Arc::new(room)).map_err(ListenerError::Start)?);
+        let slots = slots(settings.connections_max);
+        let connections = Connections::new(slots, limits.clone(), Arc::clone(&telemetry));
+        let connections = Arc::new(connections);
+        let requests = Requests::open(Arc::clone(&connections)).map_err(ListenerError::Start)?;
+        let requests = Arc::new(requests);
         let shared = Arc::new(Shared {
             limits,
             files,
-            connections: Arc::new(Connections::new(places, Arc::clone(&telemetry))),
+            connections,
             requests: Arc::clone(&requests),
             telemetry,
             warned: Mutex::default(),
@@ -258,7 +254,7 @@ impl Listener {
             );
             self.shared
                 .connections
-                .wait_empty(self.shared.limits.linger_time);
+                .finish(self.shared.limits.linger_time);
         }
         // An error is a panic; the hook has logged it.
         let _ = self.thread.join();
@@ -293,13 +289,13 @@ impl Shared {
         }
     }
 
-    /// Gives a connection a place and a thread.
+    /// Gives a connection a slot and a thread.
     fn admit(self: &Arc<Self>, tcp: TcpStream) -> io::Result<()> {
         let tcp = Arc::new(tcp);
-        let Some(place) = self.connections.admit(&tcp) else {
+        let Some(slot) = self.connections.admit(&tcp) else {
             return Ok(());
         };
-        if place.made_room() {
+        if slot.made_room {
             self.warn_full(
                 "all connections are taken, those that wait longest without a request are closed",
             );
@@ -309,7 +305,7 @@ impl Shared {
             .name("connection".to_owned())
             .stack_size(STACK_BYTES);
         thread
-            .spawn(move || connection::serve(&shared, &place, &tcp))
+            .spawn(move || connection::serve(&shared, &slot, &tcp))
             .map(drop)
     }
 
@@ -332,7 +328,7 @@ impl Shared {
 
 /// Connections at once: as set, but at most half of the descriptors that the process may open, so that scrapes and
 /// files have the others.
-fn places(connections_max: usize) -> usize {
+fn slots(connections_max: usize) -> usize {
     let half = open_files_max().map_or(usize::MAX, |limit: usize| limit / 2);
     if half < connections_max {
         log::warn!(

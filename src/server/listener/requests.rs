@@ -1,14 +1,13 @@
-//! The way of a request through tiny_http, and the way of its answer past it.
+//! The way of a request through tiny_http, and the way of its response past it.
 //!
 //! All requests go through one connection to tiny_http, made at the start over loopback. Then nobody listens there
 //! any more: no one else can reach tiny_http, its accept loop (which ends for good at the first error) has nothing
-//! left to do, and no request needs a descriptor or a thread of tiny_http. A request carries a number, under which
-//! its connection waits for the answer.
+//! left to do, and no request needs a descriptor or a thread of tiny_http. A request carries the number of its
+//! connection.
 //!
-//! The answer goes straight to the connection's thread, so neither tiny_http nor the server worker ever waits for a
+//! The response goes straight to the connection's thread, so neither tiny_http nor the server worker ever waits for a
 //! client.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,16 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Sender;
 use tiny_http::Server;
 
+use super::connections::Connections;
 use super::head::Head;
-use super::refusal::Refusal;
-use super::response::Response;
-use super::room::{Room, Share};
+use crate::server::http_error::HttpError;
+use crate::server::response::Response;
 
-/// Carries the number of a request. A client cannot set it: only known headers are forwarded.
-const NUMBER_HEADER: &str = "X-Listener-Request";
+/// Carries the number of the connection. A client cannot set it: only known headers are forwarded.
+const CONNECTION_HEADER: &str = "X-Connection-Number";
 /// Time for tiny_http to take the one connection at the start, and for one request to be written to it.
 const LOOPBACK_TIME: Duration = Duration::from_secs(5);
 
@@ -36,32 +35,8 @@ pub struct Requests {
     loopback: Mutex<TcpStream>,
     /// Our end of the connection, which tiny_http knows as the remote address of each request.
     loopback_address: SocketAddr,
-    pending: Mutex<Pending>,
     ended: AtomicBool,
-    room: Arc<Room>,
-}
-
-#[derive(Default)]
-struct Pending {
-    waiting: HashMap<u64, AnswerPlace>,
-    next_number: u64,
-}
-
-/// Where the answer of one request goes.
-#[derive(Debug)]
-struct AnswerPlace {
-    answers: Sender<(Response, Share)>,
-    tcp: Arc<TcpStream>,
-    left: Arc<AtomicBool>,
-}
-
-/// What the connection waits for.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    /// The answer comes out of it, or its end if nobody answers.
-    pub(super) answer: Receiver<(Response, Share)>,
-    /// To be set when the client has left.
-    pub(super) left: Arc<AtomicBool>,
+    connections: Arc<Connections>,
 }
 
 impl fmt::Debug for Requests {
@@ -70,18 +45,19 @@ impl fmt::Debug for Requests {
     }
 }
 
-/// One request to be answered. Dropped without an answer, its client gets 500.
+/// One request that waits for its response. Dropped without one, its client gets 500.
 #[derive(Debug)]
 pub struct Request {
     /// Always there; taken out when dropped.
     http: Option<tiny_http::Request>,
-    place: AnswerPlace,
-    room: Arc<Room>,
+    to: Sender<Response>,
+    connection: u64,
+    connections: Arc<Connections>,
 }
 
 impl Requests {
     /// Starts tiny_http and connects to it.
-    pub(super) fn open(room: Arc<Room>) -> io::Result<Requests> {
+    pub(super) fn open(connections: Arc<Connections>) -> io::Result<Requests> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         // A listening socket can be shut down, but std offers that for streams only.
@@ -94,12 +70,11 @@ impl Requests {
         // A first request shows that tiny_http has taken the connection.
         loopback.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
         loop {
-            let request = http
-                .recv_timeout(LOOPBACK_TIME)?
-                .ok_or(ErrorKind::TimedOut)?;
-            let ours = request.remote_addr() == Some(&loopback_address);
+            let request = http.recv_timeout(LOOPBACK_TIME)?;
+            let request = request.ok_or(ErrorKind::TimedOut)?;
+            let is_ours = request.remote_addr() == Some(&loopback_address);
             discard(request);
-            if ours {
+            if is_ours {
                 break;
             }
         }
@@ -112,9 +87,8 @@ impl Requests {
             http,
             loopback: Mutex::new(loopback),
             loopback_address,
-            pending: Mutex::default(),
             ended: AtomicBool::new(false),
-            room,
+            connections,
         })
     }
 
@@ -130,88 +104,57 @@ impl Requests {
                 self.http.unblock();
                 return None;
             }
-            if let Some(request) = received.ok().and_then(|request| self.claim(request)) {
+            if let Some(request) = received.ok().and_then(|request| self.take_up(request)) {
                 return Some(request);
             }
         }
     }
 
-    fn claim(&self, request: tiny_http::Request) -> Option<Request> {
-        let number = request
-            .headers()
-            .iter()
-            .find(|header| header.field.equiv(NUMBER_HEADER));
-        let number = number.and_then(|header| header.value.as_str().parse().ok());
-        let place = match number {
-            Some(number) if request.remote_addr() == Some(&self.loopback_address) => {
-                self.pending().waiting.remove(&number)
-            }
-            _ => None,
+    fn take_up(&self, http: tiny_http::Request) -> Option<Request> {
+        let is_ours = http.remote_addr() == Some(&self.loopback_address);
+        let number = header(&http, CONNECTION_HEADER).filter(|_| is_ours);
+        let connection = number.and_then(|number| number.parse().ok());
+        let to = connection.and_then(|number| self.connections.take_request(number));
+        let (Some(connection), Some(to)) = (connection, to) else {
+            discard(http);
+            return None;
         };
-        match place {
-            Some(place) => Some(Request {
-                http: Some(request),
-                place,
-                room: Arc::clone(&self.room),
-            }),
-            None => {
-                discard(request);
-                None
-            }
-        }
+        Some(Request {
+            http: Some(http),
+            to,
+            connection,
+            connections: Arc::clone(&self.connections),
+        })
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending
-            .lock()
-            .expect("no panic while the map is locked")
-    }
-
-    /// Gives a request to tiny_http.
-    pub(super) fn send(&self, head: &Head, tcp: &Arc<TcpStream>) -> io::Result<Awaited> {
-        let (answers, answer) = bounded(1);
-        let left = Arc::new(AtomicBool::new(false));
-        let number = {
-            let mut pending = self.pending();
-            let number = pending.next_number;
-            pending.next_number += 1;
-            pending.waiting.insert(
-                number,
-                AnswerPlace {
-                    answers,
-                    tcp: Arc::clone(tcp),
-                    left: Arc::clone(&left),
-                },
-            );
-            number
-        };
-        let text = format!("{}{NUMBER_HEADER}: {number}\r\n\r\n", head.encode());
-        let mut loopback = self
-            .loopback
-            .lock()
-            .expect("no panic while the stream is locked");
+    /// Gives the request of a connection to tiny_http.
+    pub(super) fn send(&self, head: &Head, connection: u64) -> io::Result<()> {
+        let head = head.encode();
+        let text = format!("{head}{CONNECTION_HEADER}: {connection}\r\n\r\n");
+        let mut loopback = self.loopback();
         let written = loopback.write_all(text.as_bytes());
         if written.is_err() {
             // Half a request may be written: nothing can follow it.
             self.end(&loopback);
         }
-        written.map(|()| Awaited { answer, left })
+        written
     }
 
-    /// Ends it all: requests that are not answered yet get no answer, threads in [`Requests::next`] return.
+    /// Ends it all: requests that are not taken up yet get no response, threads in [`Requests::next`] return.
     pub(super) fn finish(&self) {
-        let loopback = self
-            .loopback
-            .lock()
-            .expect("no panic while the stream is locked");
-        self.end(&loopback);
+        self.end(&self.loopback());
+    }
+
+    fn loopback(&self) -> MutexGuard<'_, TcpStream> {
+        let loopback = self.loopback.lock();
+        loopback.expect("no panic while the stream is locked")
     }
 
     fn end(&self, loopback: &TcpStream) {
         self.ended.store(true, Ordering::SeqCst);
         // An error means that it is closed already.
         let _ = loopback.shutdown(Shutdown::Both);
-        self.pending().waiting.clear();
+        self.connections.drop_requests();
         self.http.unblock();
     }
 }
@@ -236,41 +179,39 @@ impl Request {
     /// Value of the first header of this name; only those that the listener forwards are there.
     #[must_use]
     pub fn header(&self, name: &'static str) -> Option<&str> {
-        let header = self
-            .http()
-            .headers()
-            .iter()
-            .find(|header| header.field.equiv(name))?;
-        Some(header.value.as_str())
+        header(self.http(), name)
     }
 
     /// Whether the client has closed its side of the connection meanwhile, so that most likely nobody waits for the
-    /// answer any more. It may be some tenths of a second before that shows.
+    /// response any more. It may be some tenths of a second before that shows.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.place.left.load(Ordering::Relaxed)
+        self.connections.has_left(self.connection)
     }
 
-    /// Gives the answer to the connection's thread, which sends it.
+    /// Gives the response to the connection's thread, which counts and sends it.
     ///
-    /// Returns at once for an answer of up to 64 KiB; for a larger one as soon as there is room for it among those
-    /// that clients have not taken yet.
-    pub fn answer(self, answer: Response) {
-        let share = self.room.take(answer.length, &self.place.tcp);
-        self.hand_over(answer, share);
+    /// Returns at once for a response of up to 64 KiB; for a larger one as soon as it fits among those that clients
+    /// have not taken yet.
+    pub fn respond(self, response: Response) {
+        self.connections
+            .reserve(self.connection, response.length, true);
+        self.hand_over(response);
     }
 
-    /// The same, but never waits: where there is no room for the answer, the client gets 503.
-    pub fn answer_now(self, answer: Response) {
-        match self.room.try_take(answer.length, &self.place.tcp) {
-            Some(share) => self.hand_over(answer, share),
-            None => self.hand_over(Response::from(Refusal::NoRoom), Share::none()),
+    /// The same, but never waits: where the response does not fit, the client gets 503.
+    pub fn respond_now(self, response: Response) {
+        let connections = &self.connections;
+        if connections.reserve(self.connection, response.length, false) {
+            return self.hand_over(response);
         }
+        let message = "other clients do not read their answers; try again";
+        self.hand_over(Response::from(&HttpError::new(503, message)));
     }
 
-    fn hand_over(self, answer: Response, share: Share) {
-        // An error means that the connection has ended: nobody waits for the answer.
-        let _ = self.place.answers.send((answer, share));
+    fn hand_over(self, response: Response) {
+        // An error means that the connection has ended: nobody waits for the response.
+        let _ = self.to.send(response);
     }
 }
 
@@ -280,7 +221,13 @@ impl Drop for Request {
     }
 }
 
-/// Drops a request of tiny_http. Left to itself, it would write an answer of its own and wait for all before it.
+fn header<'a>(request: &'a tiny_http::Request, name: &'static str) -> Option<&'a str> {
+    let mut headers = request.headers().iter();
+    let header = headers.find(|header| header.field.equiv(name))?;
+    Some(header.value.as_str())
+}
+
+/// Drops a request of tiny_http. Left to itself, it would write a response of its own and wait for all before it.
 fn discard(request: tiny_http::Request) {
     drop(request.into_writer());
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::Limits;
-use super::room::Share;
+use super::connections::Slot;
 
 /// Longest that one write waits before the progress is looked at.
 const WRITE_WAIT: Duration = Duration::from_millis(500);
@@ -27,23 +27,23 @@ pub(super) struct ClientStream {
     tls: Option<Box<ServerConnection>>,
 }
 
-/// How fast a client takes its answer: it has to take [`Limits::progress_bytes`] (or the rest) in each
+/// How fast a client takes its response: it has to take [`Limits::progress_bytes`] (or the rest) in each
 /// [`Limits::progress_time`], and all of it in [`Limits::send_time`]. Only the time spent in writing counts, not that
-/// in which the answer is made.
+/// in which the response is made.
 #[derive(Debug)]
 pub(super) struct Progress<'a> {
     limits: &'a Limits,
-    share: &'a Share,
+    slot: &'a Slot,
     spent: Duration,
     window_spent: Duration,
     window_bytes: usize,
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn start(limits: &'a Limits, share: &'a Share) -> Progress<'a> {
+    pub(super) fn start(limits: &'a Limits, slot: &'a Slot) -> Progress<'a> {
         Progress {
             limits,
-            share,
+            slot,
             spent: Duration::ZERO,
             window_spent: Duration::ZERO,
             window_bytes: 0,
@@ -67,7 +67,7 @@ impl<'a> Progress<'a> {
         if self.window_bytes >= self.limits.progress_bytes {
             self.window_bytes = 0;
             self.window_spent = Duration::ZERO;
-            self.share.note_progress();
+            self.slot.note_progress();
         }
         if self.window_spent > self.limits.progress_time || self.spent > self.limits.send_time {
             return Err(ErrorKind::TimedOut.into());
@@ -188,7 +188,7 @@ impl ClientStream {
     }
 
     /// Ends the connection so that the client can read what was sent to it: a socket that is closed while something
-    /// from the client is unread takes the answer back (RST). So the client gets a bounded time to close first.
+    /// from the client is unread takes the response back (RST). So the client gets a bounded time to close first.
     pub(super) fn close(mut self, limits: &Limits) {
         let deadline = Instant::now() + limits.linger_time;
         if let Some(tls) = &mut self.tls {

@@ -10,10 +10,11 @@ mod text;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::Sources;
 use super::address::PublicAddress;
-use super::listener::Response;
-use super::reply;
+use super::response::Response;
 use super::route::{Filter, State};
 use crate::aggregate::LastScrape;
 use crate::target::{Target, TargetSet};
@@ -49,7 +50,7 @@ pub(super) fn page(
         ("X-Content-Type-Options", "nosniff".to_owned()),
         ("Referrer-Policy", "no-referrer".to_owned()),
     ];
-    reply::bytes(headers, body.into_bytes())
+    Response::bytes(headers, body.into_bytes())
 }
 
 /// `/-/style.css`.
@@ -68,7 +69,7 @@ fn file(content_type: &str, text: &str) -> Response {
         ("Cache-Control", "max-age=3600".to_owned()),
         ("X-Content-Type-Options", "nosniff".to_owned()),
     ];
-    reply::bytes(headers, text.as_bytes().to_vec())
+    Response::bytes(headers, text.as_bytes().to_vec())
 }
 
 /// What all formats show.
@@ -162,15 +163,12 @@ impl<'a> Row<'a> {
 
 /// Everything but the unreserved characters of RFC 3986 as `%XX`.
 fn query_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    const UNRESERVED: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(text, &UNRESERVED).to_string()
 }
 
 /// Seconds since the epoch.

@@ -1,7 +1,8 @@
 //! What a client sends: the head as the listener reads it, and what the head asks for.
 
-use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer, Refusal};
-use kubernetes_metrics_aggregator::server::route::{Route, route};
+use kubernetes_metrics_aggregator::server::HttpError;
+use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer};
+use kubernetes_metrics_aggregator::server::route::{Route, Selection, route};
 
 /// A head is the same in one piece and byte by byte; written again for tiny_http it means the same; and what it asks
 /// for is routed or refused in one short line.
@@ -19,7 +20,7 @@ pub fn check_request(bytes: &[u8]) {
 }
 
 /// The first head in bytes that come in pieces of this size.
-fn take(bytes: &[u8], size: usize) -> Result<Option<Head>, Refusal> {
+fn take(bytes: &[u8], size: usize) -> Result<Option<Head>, HttpError> {
     let mut buffer = HeadBuffer::default();
     for piece in bytes.chunks(size) {
         buffer.push(piece);
@@ -50,7 +51,7 @@ fn check_written_again(head: &Head) {
 
 fn check_route(head: &Head) {
     match route(&head.method, &head.target) {
-        Ok(Route::Metrics { jobs, .. }) => {
+        Ok(Route::Metrics(Selection { jobs, .. })) => {
             let mut once = jobs.clone();
             once.sort_unstable();
             once.dedup();

@@ -1,11 +1,11 @@
-//! An answer, and its head as bytes: tiny_http prints it, the listener adds what it alone can know. Pure.
+//! A response, and its head as bytes: tiny_http prints it, the listener adds what it alone can know. Pure.
 
 use std::fmt;
 use std::io::{self, BufRead, Cursor};
 
 use tiny_http::{HTTPVersion, Header, StatusCode};
 
-use super::refusal::Refusal;
+use super::http_error::HttpError;
 
 /// What is sent for one request.
 pub struct Response {
@@ -31,34 +31,36 @@ impl fmt::Debug for Response {
 }
 
 impl Response {
-    /// An answer with one line or more of text.
+    /// 200 with these bytes.
+    #[must_use]
+    pub fn bytes(headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Response {
+        Response {
+            status: 200,
+            headers,
+            length: body.len(),
+            body: Box::new(Cursor::new(body)),
+        }
+    }
+
+    /// A response with one line or more of text.
     #[must_use]
     pub fn text(status: u16, text: impl Into<String>) -> Response {
-        let text = text.into();
+        let headers = vec![("Content-Type", "text/plain; charset=utf-8".to_owned())];
         Response {
             status,
-            headers: vec![("Content-Type", "text/plain; charset=utf-8".to_owned())],
-            length: text.len(),
-            body: Box::new(Cursor::new(text.into_bytes())),
+            ..Response::bytes(headers, text.into().into_bytes())
         }
     }
 
     /// Status line, headers and the empty line.
     pub(super) fn head(&self, keep_alive: bool) -> Vec<u8> {
-        let mut headers: Vec<Header> = self
-            .headers
-            .iter()
-            .map(|(name, value)| header(name, value))
-            .collect();
+        let headers = self.headers.iter();
+        let mut headers: Vec<Header> = headers.map(|(name, value)| header(name, value)).collect();
         headers.push(header("Server", env!("CARGO_PKG_NAME")));
-        let response = tiny_http::Response::new(
-            StatusCode(self.status),
-            headers,
-            io::empty(),
-            Some(self.length),
-            None,
-        )
-        .with_chunked_threshold(usize::MAX);
+        let status = StatusCode(self.status);
+        let response =
+            tiny_http::Response::new(status, headers, io::empty(), Some(self.length), None)
+                .with_chunked_threshold(usize::MAX);
         let mut head = Vec::with_capacity(512);
         response
             .raw_print(&mut head, HTTPVersion(1, 1), &[], true, None)
@@ -72,28 +74,19 @@ impl Response {
     }
 }
 
-impl From<Refusal> for Response {
-    fn from(refusal: Refusal) -> Response {
-        let mut answer = Response::text(refusal.status(), format!("{refusal}\n"));
-        answer.headers.extend(
-            refusal
-                .header()
-                .map(|(name, value)| (name, value.to_owned())),
-        );
-        answer
+impl From<&HttpError> for Response {
+    fn from(error: &HttpError) -> Response {
+        let mut response = Response::text(error.status, format!("{error}\n"));
+        let header = error.header();
+        response
+            .headers
+            .extend(header.map(|(name, value)| (name, value.to_owned())));
+        response
     }
 }
 
 fn header(name: &'static str, value: &str) -> Header {
-    let legal: String = value
-        .chars()
-        .map(|c| {
-            if c == '\t' || matches!(c, ' '..='~') {
-                c
-            } else {
-                ' '
-            }
-        })
-        .collect();
+    let is_legal = |c: char| matches!(c, '\t' | ' '..='~');
+    let legal = value.replace(|c| !is_legal(c), " ");
     Header::from_bytes(name, legal).expect("names are constants, and the value is ASCII now")
 }

@@ -1,0 +1,60 @@
+//! Why a request gets an error response, whoever refuses it: the listener, the router or a handler. Pure.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Longest piece of a request that a response or a log line repeats.
+const SHOWN_CHARS_MAX: usize = 100;
+
+/// A status, and one line that says what to do, for the person who reads it in a scraper's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    /// From 400 to 505.
+    pub status: u16,
+    /// Without a line end; text of a client is escaped and cut.
+    pub message: Cow<'static, str>,
+}
+
+impl HttpError {
+    /// An error response with this status and line.
+    pub(super) fn new(status: u16, message: impl Into<Cow<'static, str>>) -> HttpError {
+        HttpError {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// 500: an error in this program.
+    pub(super) fn internal() -> HttpError {
+        HttpError::new(500, "internal error, please report it; the log has more")
+    }
+
+    /// 503: the server is about to end.
+    pub(super) fn stopping() -> HttpError {
+        HttpError::new(503, "the server is shutting down; try again")
+    }
+
+    /// The header that belongs to the status, if any.
+    pub(super) fn header(&self) -> Option<(&'static str, &'static str)> {
+        match self.status {
+            401 => Some(("WWW-Authenticate", "Bearer")),
+            405 => Some(("Allow", "GET, HEAD")),
+            503 => Some(("Retry-After", "1")),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+/// Text of a client on one line, quoted, escaped and cut.
+pub(super) fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    format!("{cut:?}")
+}
