@@ -4,6 +4,7 @@ mod alike;
 mod connections;
 mod encodings;
 mod faults;
+mod framing;
 mod order;
 mod redirects;
 
@@ -80,6 +81,29 @@ fn check_raw(answer: impl Into<Vec<u8>>, reason: &str) {
     check(Behaviour::Raw(answer.into()), reason);
 }
 
+/// A pod for each of the responses, all of which are taken.
+#[track_caller]
+fn check_taken(responses: &[Vec<u8>]) {
+    let fakes: Vec<FakePod> = responses
+        .iter()
+        .map(|response| FakePod::start(Behaviour::Raw(response.clone())))
+        .collect();
+    let pods: Vec<_> = (0..fakes.len())
+        .map(|number| pod_at("n", &number.to_string(), "web", fakes[number].address))
+        .collect();
+    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let answer = program.get("/metrics?job=web");
+    for (number, response) in responses.iter().enumerate() {
+        let series = format!("pages_total{{kind=\"a\",instance=\"{number}\"");
+        assert!(
+            answer.text().contains(&series),
+            "{:?}\n{}",
+            String::from_utf8_lossy(response),
+            program.get("/").text()
+        );
+    }
+}
+
 /// An answer with status 200, text format, and these further header lines.
 fn with_headers(headers: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes(), body].concat()
@@ -146,28 +170,6 @@ fn statuses_that_are_not_200() {
             &format!("expected status 200, found {status}"),
         );
     }
-}
-
-#[test]
-fn chunks_that_are_none() {
-    check_raw(
-        with_headers(
-            "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n",
-            b"zz\r\na 1\n\r\n",
-        ),
-        "body: ",
-    );
-}
-
-#[test]
-fn chunks_without_an_end() {
-    check_raw(
-        with_headers(
-            "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n",
-            b"4\r\na 1\n\r\n",
-        ),
-        "body: ",
-    );
 }
 
 #[test]

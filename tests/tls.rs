@@ -156,6 +156,14 @@ fn an_expired_certificate_is_refused() {
 }
 
 #[test]
+fn a_certificate_of_a_ca_is_refused_as_one_of_a_pod() {
+    let ca = Authority::new();
+    let reason = "tls: the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; \
+                  give it one with CA:FALSE, or set the option tls-verify to false";
+    check_refused(ca.server_that_is_a_ca(&["127.2.0.17"]), 17, &ca, reason);
+}
+
+#[test]
 fn a_pod_that_does_not_speak_tls_is_down() {
     let plain = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
     let (up, page) = scrape(

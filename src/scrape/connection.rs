@@ -1,4 +1,5 @@
-//! A connection to a pod as ureq sees it, above TLS: knows whether it was kept from an earlier scrape.
+//! A connection to a pod as ureq sees it, above TLS: knows whether it was kept from an earlier scrape, and looks at
+//! responses before ureq reads them.
 //!
 //! ureq hands nothing of a request to a connection that it keeps, so what has to be known of an error goes back in the
 //! error itself.
@@ -9,6 +10,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::error::ConnectionError;
+use super::head::{self, End};
 
 /// Wraps what the connectors before it made.
 #[derive(Debug)]
@@ -25,30 +27,47 @@ impl<In: Transport> Connector<In> for Watching {
         Ok(chained.map(|connection| Watched {
             connection,
             is_kept: false,
-            awaits_head: false,
+            expects: Expects::Nothing,
         }))
     }
 }
 
-/// A connection that says of its errors whether another one is worth a try.
+/// What the pod has to send next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    Nothing,
+    Head,
+    Body(End),
+}
+
+/// A connection that says of its errors whether another one is worth a try, and refuses responses that ureq would take.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     connection: T,
     /// Whether an earlier request used it.
     is_kept: bool,
-    /// From the request on until the body is read.
-    awaits_head: bool,
+    expects: Expects,
 }
 
 impl<T> Watched<T> {
     /// Pods close connections that they have kept for long. The request has not been answered then, and is sent again.
     fn known(&self, error: Error) -> Error {
         match error {
-            Error::Io(error) if self.is_kept && self.awaits_head => {
+            Error::Io(error) if self.is_kept && self.expects == Expects::Head => {
                 ConnectionError::KeptClosed(error).into()
             }
             error => error,
         }
+    }
+}
+
+impl<T: Transport> Watched<T> {
+    fn look_at_head(&mut self) -> Result<(), Error> {
+        let end = head::end_of_body(self.connection.buffers().input());
+        if let Some(end) = end.map_err(ConnectionError::Head)? {
+            self.expects = Expects::Body(end);
+        }
+        Ok(())
     }
 }
 
@@ -58,17 +77,28 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.awaits_head = true;
+        self.expects = Expects::Head;
         let sent = self.connection.transmit_output(amount, timeout);
         sent.map_err(|error| self.known(error))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let has_more = self.connection.await_input(timeout);
-        let has_more = has_more.map_err(|error| self.known(error))?;
-        if !has_more && self.awaits_head {
-            let end = io::Error::new(ErrorKind::UnexpectedEof, "connection closed by the pod");
-            return Err(self.known(end.into()));
+        let has_more = match self.connection.await_input(timeout) {
+            // So TLS calls an end without a farewell.
+            Err(Error::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => false,
+            has_more => has_more.map_err(|error| self.known(error))?,
+        };
+        match self.expects {
+            Expects::Head if has_more => self.look_at_head()?,
+            Expects::Head => {
+                let end = io::Error::new(ErrorKind::UnexpectedEof, "connection closed by the pod");
+                return Err(self.known(end.into()));
+            }
+            // For ureq the line with the 0 is enough.
+            Expects::Body(End::LastChunk) if !has_more => {
+                return Err(ConnectionError::NoLastChunk.into());
+            }
+            _ => {}
         }
         Ok(has_more)
     }
@@ -76,7 +106,7 @@ impl<T: Transport> Transport for Watched<T> {
     /// ureq asks first when it puts the connection away.
     fn is_open(&mut self) -> bool {
         self.is_kept = true;
-        self.awaits_head = false;
+        self.expects = Expects::Nothing;
         self.connection.is_open()
     }
 

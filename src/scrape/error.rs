@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::head::HeadError;
 use super::redirect::NotFollowed;
 use crate::exposition::{ContentTypeError, LineError};
 use crate::target::OptionError;
@@ -83,6 +84,7 @@ impl ScrapeError {
                         return ScrapeError::of_ureq(phase, error, budget);
                     }
                     ConnectionError::KeptClosed(error) => Reason::Io(error.kind(), brief(&error)),
+                    error => Reason::Http(brief(&error)),
                 },
                 Err(other) => Reason::Http(brief(&other)),
             },
@@ -91,14 +93,26 @@ impl ScrapeError {
             ureq::Error::Io(error)
                 if phase == Phase::Tls && error.kind() == io::ErrorKind::InvalidData =>
             {
-                Reason::Tls(brief(&error))
+                Reason::Tls(tls_reason(&error))
             }
             ureq::Error::Io(error) => Reason::Io(error.kind(), brief(&error)),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Reason::Tls(brief(&error)),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Reason::Tls(tls_reason(&error)),
             other => Reason::Http(brief(&other)),
         };
         ScrapeError { phase, reason }
     }
+}
+
+/// What stands in the way of TLS. rustls has only a name for a certificate of a CA that a server shows as its own
+/// (RFC 5280, section 4.2.1.9), which `openssl req -x509` makes and Go takes.
+fn tls_reason(error: &dyn fmt::Display) -> String {
+    let text = brief(error);
+    if text.contains("CaUsedAsEndEntity") {
+        return "the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; give it one with CA:FALSE, \
+                or set the option tls-verify to false"
+            .to_owned();
+    }
+    text
 }
 
 /// What a connection to a pod knows of an error, on its way through ureq.
@@ -108,6 +122,10 @@ pub(super) enum ConnectionError {
     Setup(Phase, ureq::Error),
     /// The connection was kept from an earlier scrape, and closed before the head of the response was there.
     KeptClosed(io::Error),
+    /// The head of the response is not read.
+    Head(HeadError),
+    /// The connection ended before the last chunk of the body was there as a whole.
+    NoLastChunk,
 }
 
 impl ConnectionError {
@@ -131,6 +149,10 @@ impl fmt::Display for ConnectionError {
         match self {
             ConnectionError::Setup(phase, error) => write!(f, "{phase}: {error}"),
             ConnectionError::KeptClosed(error) => error.fmt(f),
+            ConnectionError::Head(error) => error.fmt(f),
+            ConnectionError::NoLastChunk => f.write_str(
+                "connection closed by the pod before the end of the chunked body (0 and an empty line)",
+            ),
         }
     }
 }

@@ -11,6 +11,7 @@ mod encoding;
 pub mod ending;
 mod error;
 mod get;
+mod head;
 mod layouts;
 pub mod pool;
 mod redirect;

@@ -1,9 +1,8 @@
 //! What `Content-Encoding` means: `gzip` and nothing else, as for Prometheus (`readResponse` in `scrape/scrape.go`).
 //! Prometheus 3.5.3 treats each of these responses in the same way: `tests/real/bodies/responses.py`.
 
-use super::{check_raw, gzip, with_headers};
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Program, TempFile, pod_at};
+use super::{check_raw, check_taken, gzip, with_headers};
+use crate::support::fake_pod::SMALL_BODY;
 
 /// A response with a header `Content-Encoding` for each of the values, as they stand, blanks included.
 fn encoded(values: &[&[u8]], body: &[u8]) -> Vec<u8> {
@@ -14,29 +13,6 @@ fn encoded(values: &[&[u8]], body: &[u8]) -> Vec<u8> {
     }
     response.extend(b"Content-Type: text/plain\r\n\r\n");
     [&response, body].concat()
-}
-
-/// A pod for each of the responses, all of which are taken.
-#[track_caller]
-fn check_taken(responses: &[Vec<u8>]) {
-    let fakes: Vec<FakePod> = responses
-        .iter()
-        .map(|response| FakePod::start(Behaviour::Raw(response.clone())))
-        .collect();
-    let pods: Vec<_> = (0..fakes.len())
-        .map(|number| pod_at("n", &number.to_string(), "web", fakes[number].address))
-        .collect();
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
-    let answer = program.get("/metrics?job=web");
-    for (number, response) in responses.iter().enumerate() {
-        let series = format!("pages_total{{kind=\"a\",instance=\"{number}\"");
-        assert!(
-            answer.text().contains(&series),
-            "{:?}\n{}",
-            String::from_utf8_lossy(response),
-            program.get("/").text()
-        );
-    }
 }
 
 #[test]

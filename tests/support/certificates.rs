@@ -49,6 +49,13 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// A server whose certificate says that it is that of an authority.
+    pub(crate) fn server_that_is_a_ca(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let mut params = params(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.sign(&params)
+    }
+
     /// A certificate for these DNS names and IPs and its key, both PEM.
     pub(crate) fn pem_pair(&self, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().expect("a key");

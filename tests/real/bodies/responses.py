@@ -1,4 +1,4 @@
-"""Whole responses, head included: what a Content-Encoding means, and which redirects are followed.
+"""Whole responses, head included: what a Content-Encoding means, which redirects are followed, where a body ends.
 
 Each job is named for the rule that it tests and has one pod. It is scraped at the path `/JOB`; what it sends there, and
 at further paths, is written byte for byte, and the connection is closed. HOST stands for the address of the pods.
@@ -23,11 +23,16 @@ def encoded(*values, body=BODY):
     return sized(b"".join(b"Content-Encoding:" + value + b"\r\n" for value in values), body)
 
 
+def chunked(body, headers=b"Transfer-Encoding: chunked\r\n", version=b"HTTP/1.1"):
+    return response(headers, body, version=version)
+
+
 def redirect(location, status=b"307 Temporary Redirect", headers=b""):
     return b"HTTP/1.1 " + status + b"\r\nLocation: " + location + b"\r\n" + headers + b"Content-Length: 0\r\n\r\n"
 
 
 ZIPPED = gzip.compress(BODY, mtime=0)
+CHUNKS = b"15\r\n" + BODY + b"\r\n"
 
 # job → response at `/JOB`
 ENCODINGS = {
@@ -52,6 +57,41 @@ ENCODINGS = {
     "encoding-gzip-and-more": encoded(b" gzip", body=ZIPPED + b"more"),
     "encoding-gzip-twice": encoded(b" gzip", body=ZIPPED + gzip.compress(b"b 2\n", mtime=0)),
     "encoding-br-of-text": encoded(b" br"),
+}
+
+# job → response at `/JOB`
+FRAMINGS = {
+    "chunked": chunked(CHUNKS + b"0\r\n\r\n"),
+    "chunked-with-extension": chunked(b"15;a=b\r\n" + BODY + b"\r\n0\r\n\r\n"),
+    "chunked-with-trailer": chunked(CHUNKS + b"0\r\nX-Sum: 1\r\n\r\n"),
+    "chunked-without-end": chunked(CHUNKS),
+    "chunked-without-last-line": chunked(CHUNKS + b"0\r\n"),
+    "chunked-half-of-last-line": chunked(CHUNKS + b"0\r\n\r"),
+    "chunked-inside-of-trailer": chunked(CHUNKS + b"0\r\nX-Sum: 1\r\n"),
+    "chunked-in-capitals": chunked(CHUNKS + b"0\r\n\r\n", b"Transfer-Encoding: CHUNKED\r\n"),
+    "chunked-of-http-1.0": chunked(BODY, version=b"HTTP/1.0"),
+    "chunked-twice": chunked(CHUNKS + b"0\r\n\r\n", 2 * b"Transfer-Encoding: chunked\r\n"),
+    "chunked-after-gzip": chunked(CHUNKS + b"0\r\n\r\n", b"Transfer-Encoding: gzip, chunked\r\n"),
+    "chunked-after-identity": chunked(CHUNKS + b"0\r\n\r\n", b"Transfer-Encoding: identity, chunked\r\n"),
+    "transfer-encoding-identity": sized(b"Transfer-Encoding: identity\r\n"),
+    "transfer-encoding-gzip": sized(b"Transfer-Encoding: gzip\r\n"),
+    "transfer-encoding-empty": sized(b"Transfer-Encoding:\r\n"),
+    "chunked-with-length": chunked(CHUNKS + b"0\r\n\r\n", b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
+    "length-twice": response(2 * b"Content-Length: 21\r\n"),
+    "length-twice-other-blanks": response(b"Content-Length: 21\r\nContent-Length:21 \r\n"),
+    "length-twice-other-digits": response(b"Content-Length: 21\r\nContent-Length: 021\r\n"),
+    "lengths-that-differ": response(b"Content-Length: 21\r\nContent-Length: 17\r\n"),
+    "length-list": response(b"Content-Length: 21, 21\r\n"),
+    "length-with-zeros": response(b"Content-Length: 0021\r\n"),
+    "length-with-plus": response(b"Content-Length: +21\r\n"),
+    "length-negative": response(b"Content-Length: -1\r\n"),
+    "length-of-63-bits": response(b"Content-Length: 9223372036854775807\r\n"),
+    "length-over-63-bits": response(b"Content-Length: 9223372036854775808\r\n"),
+    "length-of-http-1.0": response(b"Content-Length: 21\r\n", version=b"HTTP/1.0"),
+    "no-length": response(),
+    "lines-end-without-cr": sized().replace(b"\r\n", b"\n"),
+    "early-hints-first": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + chunked(CHUNKS + b"0\r\n\r\n"),
+    "early-hints-first-without-last-line": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + chunked(CHUNKS + b"0\r\n"),
 }
 
 # job → further path → response; `/JOB` itself is the path ""
@@ -95,4 +135,4 @@ REDIRECTS = {
 }
 
 # job → path → response
-ALL = {job: {"": whole} for job, whole in ENCODINGS.items()} | REDIRECTS
+ALL = {job: {"": whole} for job, whole in (ENCODINGS | FRAMINGS).items()} | REDIRECTS

@@ -1,0 +1,192 @@
+//! The head of a response, looked at before ureq reads it.
+//!
+//! ureq takes some heads that Go's client refuses: transfer codings other than `chunked`, lists of lengths. A pod that
+//! sends them would have another body here than for Prometheus. Others it refuses without a word that helps. Both are
+//! found here (RFC 9112; for what Go does see `readTransfer` in its `net/http/transfer.go`).
+
+use std::fmt;
+
+use httparse::{EMPTY_HEADER, Header, Response, Status};
+
+/// As many headers as ureq reads.
+const HEADERS_MAX: usize = 128;
+/// Characters that are shown of the value of a header.
+const SHOWN_CHARS_MAX: usize = 40;
+
+/// What says where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its last chunk.
+    LastChunk,
+    /// Its length, or the end of the connection.
+    LengthOrClose,
+}
+
+/// A head that is not read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeadError {
+    /// It is a frame of HTTP/2.
+    Http2,
+    /// It is a record of TLS.
+    Tls,
+    /// It has more headers than are read.
+    TooManyHeaders,
+    /// A header goes on in the next line.
+    Folded,
+    /// A transfer coding that is not `chunked`, or more than that.
+    TransferEncoding(String),
+    /// Several lengths that differ.
+    Lengths,
+    /// A length that is not a number.
+    Length(String),
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeadError::Http2 => f.write_str(
+                "expected HTTP/1.1, found a frame of HTTP/2, which is not spoken here; \
+                 have the pod serve its metrics over HTTP/1.1",
+            ),
+            HeadError::Tls => {
+                f.write_str("expected HTTP, found TLS; set the option tls-enabled to true")
+            }
+            HeadError::TooManyHeaders => write!(
+                f,
+                "expected {HEADERS_MAX} headers at most, found more; have the pod send fewer"
+            ),
+            HeadError::Folded => f.write_str(
+                "expected each header in one line, found one that goes on in the next (folded); \
+                 have the pod send it in one",
+            ),
+            HeadError::TransferEncoding(found) => {
+                write!(
+                    f,
+                    "expected the Transfer-Encoding chunked or none, found {found}"
+                )
+            }
+            HeadError::Lengths => {
+                f.write_str("expected one Content-Length, found several that differ")
+            }
+            HeadError::Length(found) => {
+                write!(f, "expected a number as Content-Length, found {found}")
+            }
+        }
+    }
+}
+
+/// What ends the body, by the head that these bytes begin with; `None` if it is not all there yet. Heads before it that
+/// only say that it will come (status 1xx) are skipped. So are those that ureq has good words for itself.
+///
+/// # Errors
+/// A head that ureq does not read, or would read otherwise than Go.
+pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<End>, HeadError> {
+    loop {
+        let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+        let mut response = Response::new(&mut headers);
+        match response.parse(input) {
+            Ok(Status::Partial) => return Ok(None),
+            // Behind 101 comes another protocol.
+            Ok(Status::Complete(length)) if matches!(response.code, Some(100 | 102..=199)) => {
+                input = &input[length..];
+            }
+            Ok(Status::Complete(_)) => return framing(&response).map(Some),
+            Err(error) => return unreadable(error, input).map_or(Ok(None), Err),
+        }
+    }
+}
+
+fn framing(response: &Response<'_, '_>) -> Result<End, HeadError> {
+    // HTTP/1.0 has no transfer codings, and Go does not look for them there.
+    let is_1_0 = response.version == Some(0);
+    let codings = values(response.headers, "transfer-encoding");
+    if let [first, rest @ ..] = &codings[..]
+        && !is_1_0
+    {
+        if !rest.is_empty() || !first.eq_ignore_ascii_case(b"chunked") {
+            return Err(HeadError::TransferEncoding(shown(&codings)));
+        }
+        return Ok(End::LastChunk);
+    }
+    let lengths = values(response.headers, "content-length");
+    if let [first, rest @ ..] = &lengths[..] {
+        if rest.iter().any(|length| length != first) {
+            return Err(HeadError::Lengths);
+        }
+        let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
+        let number = std::str::from_utf8(first)
+            .ok()
+            .and_then(|digits| digits.parse::<i64>().ok());
+        if !is_number || number.is_none() {
+            return Err(HeadError::Length(shown(&lengths[..1])));
+        }
+    }
+    Ok(End::LengthOrClose)
+}
+
+/// The values of the headers of this name.
+fn values<'a>(headers: &[Header<'a>], name: &str) -> Vec<&'a [u8]> {
+    let named = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(name));
+    named.map(|header| header.value.trim_ascii()).collect()
+}
+
+fn shown(values: &[&[u8]]) -> String {
+    if values.iter().all(|value| value.is_empty()) {
+        return "nothing".to_owned();
+    }
+    let text = String::from_utf8_lossy(&values.join(&b", "[..])).into_owned();
+    text.chars().take(SHOWN_CHARS_MAX).collect()
+}
+
+/// What these bytes are, as far as it helps to know.
+fn unreadable(error: httparse::Error, input: &[u8]) -> Option<HeadError> {
+    let is_folded = |pair: &[u8]| pair[0] == b'\n' && b" \t".contains(&pair[1]);
+    match (error, input) {
+        (httparse::Error::TooManyHeaders, _) => Some(HeadError::TooManyHeaders),
+        // A length of three bytes and a type, SETTINGS or GOAWAY (RFC 9113, sections 4.1 and 6).
+        (_, [0, _, _, 4 | 7, ..]) => Some(HeadError::Http2),
+        // An alert or a handshake of any version (RFC 8446, section 5.1).
+        (_, [0x15 | 0x16, 3, ..]) => Some(HeadError::Tls),
+        (httparse::Error::HeaderName, _) if input.windows(2).any(is_folded) => {
+            Some(HeadError::Folded)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    #[test]
+    fn a_head_is_waited_for() {
+        for length in 0..CHUNKED.len() {
+            assert_eq!(end_of_body(&CHUNKED.as_bytes()[..length]), Ok(None));
+        }
+        assert_eq!(end_of_body(CHUNKED.as_bytes()), Ok(Some(End::LastChunk)));
+    }
+
+    #[test]
+    fn a_head_before_the_head_is_skipped() {
+        let continues = "HTTP/1.1 100 Continue\r\n\r\n";
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        assert_eq!(end_of_body(hints.as_bytes()), Ok(None));
+        let all = [continues, hints, CHUNKED, "0\r\n\r\n"].concat();
+        assert_eq!(end_of_body(all.as_bytes()), Ok(Some(End::LastChunk)));
+    }
+
+    #[test]
+    fn a_length_has_63_bits_as_in_go() {
+        for (length, is_read) in [
+            ("9223372036854775807", true),
+            ("9223372036854775808", false),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            assert_eq!(end_of_body(head.as_bytes()).is_ok(), is_read, "{length}");
+        }
+    }
+}
