@@ -4,9 +4,9 @@
 //!
 //! Three things go on, each on threads of its own, joined by channels and snapshots:
 //!
-//! * **Discovery** keeps the [`target::TargetSet`]: the thread `discovery` lists pods again and again
-//!   ([`kubernetes`]) and publishes a new set in the [`discovery::TargetCache`]. With `CACHE_UPDATE_MODE=watch` the
-//!   threads `watch`, one for each namespace or one for all, list once and follow the changes, which it then gathers.
+//! * **Discovery** keeps the [`target::TargetSet`]: the thread `list` lists pods again and again ([`kubernetes`]), and
+//!   the thread `discovery` publishes a new set in the [`discovery::TargetCache`]. With `CACHE_UPDATE_MODE=watch` the
+//!   threads `watch`, one for each namespace or one for all, list once and follow the changes.
 //! * **Requests**: the listener ([`server::listener`]: threads `listener`, and `connection` for each client) lets whole
 //!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
 //!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
@@ -18,7 +18,7 @@
 //!   to put byte ranges in order ([`exposition::merge`]) and to write them.
 //!
 //! ```text
-//!  discovery ── Arc<TargetSet> ──→ TargetCache
+//!  list or watch ──→ discovery ── Arc<TargetSet> ──→ TargetCache
 //!                                     │ snapshot
 //!  listener, connection ── tiny_http
 //!      │ whole requests
@@ -66,6 +66,10 @@
 //! * *Why a thread for each watch, and one connection for list and watch?* A blocked read needs nothing but a thread,
 //!   64 at most. A list and a watch that follow each other on one thread can never show the cluster in two states at
 //!   once; the price is that a change during the list of every ten minutes is seen when that list has been read.
+//! * *Why does one thread poll all namespaces?* Lists need no thread of their own while they wait for their turn, and
+//!   one connection to the API server is enough. So `NAMESPACES` has no limit unless it is watched.
+//! * *Why is every pod decoded in each poll?* 10,000 pods take a few hundredths of a core. Nothing is remembered from
+//!   one list to the next but the targets, so nothing can be remembered wrongly. A watch decodes only what changes.
 //! * *Why is a watch of silence ended after 150 s?* Nothing else tells a connection that died from one on which nothing
 //!   happens, and an API server sends a bookmark each minute. Beginning it again is one small request.
 //! * *Why is a body compared with another one before it is parsed?* Pods of a job run the same program and mostly send

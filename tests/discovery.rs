@@ -128,6 +128,28 @@ fn no_set_before_every_namespace_has_answered() {
 }
 
 #[test]
+fn any_number_of_namespaces_is_polled_over_one_connection() {
+    let api = FakeApi::start();
+    // More than can be watched.
+    let namespaces: Vec<String> = (0..100).map(|n| format!("ns-{n:02}")).collect();
+    let pods = namespaces
+        .iter()
+        .map(|name| pod(name, "p", "j", "10.0.0.1"));
+    api.set_pods(pods.collect());
+    let names: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+    let running = start(&api, &names);
+    let expected: Vec<String> = namespaces.iter().map(|name| format!("{name}/p")).collect();
+    running.wait_for_names(&expected.iter().map(String::as_str).collect::<Vec<_>>());
+    let first = api.next_request();
+    for name in &names[1..] {
+        let request = api.next_request();
+        assert_eq!(request.path, format!("/api/v1/namespaces/{name}/pods"));
+        assert_eq!(request.connection, first.connection);
+    }
+    running.discovery.stop();
+}
+
+#[test]
 fn what_does_not_change_keeps_its_identity() {
     let api = FakeApi::start();
     let [one, two, three] = ["1", "2", "3"].map(|n| pod("ns", n, "a", "10.0.0.1"));

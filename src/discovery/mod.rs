@@ -1,19 +1,20 @@
 //! The cache thread: learns of the pods by polling or by a watch, and publishes them in the [`TargetCache`].
 //!
-//! What is published is always complete: the last list that there was, with every change of the watch since. Readers
-//! take it without waiting for anything. With `NAMESPACES` each namespace is listed or watched by itself, with a
-//! back-off of its own, and keeps its last targets while it cannot be: the others go on. The cache thread is named
-//! `discovery`. It polls by itself; for a watch it gathers what the threads `watch`, one for each namespace or one for
-//! all, have learned. All of them wait on a channel or on a connection that is closed, so that [`Discovery::stop`] ends
-//! them at any time.
+//! What is published is always complete: the last complete list, with every change of the watch since. Readers take it
+//! without waiting for anything. With `NAMESPACES` each namespace is listed or watched by itself, with a back-off of
+//! its own, and keeps its last targets while it cannot be listed: the others go on.
+//!
+//! The thread `discovery` gathers and publishes what other threads learn: one thread `list`, which polls all
+//! namespaces in turn, so that their number has no limit; or a thread `watch` for each namespace. All of them wait on a
+//! channel or on a connection that is closed, so that [`Discovery::stop`] ends them at any time.
 
 mod backoff;
 mod cache;
+mod cache_writer;
+mod follower;
+mod gatherer;
 mod own_address;
-mod poll;
-mod publisher;
 mod source;
-mod watch;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,13 +30,13 @@ use log::{debug, error};
 pub use cache::TargetCache;
 pub use source::{NotInCluster, Source};
 
-use crate::kubernetes::client::{ApiClient, Interrupter};
+use crate::kubernetes::client::Interrupter;
 use crate::kubernetes::error::BadUrl;
 use crate::telemetry::Telemetry;
-use poll::Poller;
-use publisher::Publisher;
+use cache_writer::CacheWriter;
+use follower::{Follower, Pace, Reporter, Scope};
+use gatherer::{Gatherer, REPORTS_MAX};
 use source::Lister;
-use watch::{Gatherer, MESSAGES_MAX, Message, Watcher};
 
 /// How long [`Discovery::stop`] waits for the thread. Only a TCP connect or name look-up can take that long.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -130,27 +131,27 @@ impl Discovery {
         telemetry: Arc<Telemetry>,
     ) -> Result<Discovery, DiscoveryError> {
         let (stop, stopped) = bounded(0);
+        let (sender, reports) = bounded(REPORTS_MAX);
         let lister = Lister::new(settings).map_err(DiscoveryError::Url)?;
         let scopes = source::scopes(settings);
-        let publisher = Publisher::new(settings, scopes.clone(), cache, telemetry);
-        let (interrupters, (thread, ended)) = match (lister, settings.watch) {
-            (Lister::Api(client), Some(times)) => {
-                let (interrupters, messages, watchers) =
-                    start_watchers(&client, scopes, times, &stopped)?;
-                let gatherer = Gatherer {
-                    publisher,
-                    messages,
-                    stop: stopped,
-                    watchers,
-                };
-                (interrupters, spawn("discovery", move || gatherer.run())?)
-            }
-            (lister, _) => {
-                let interrupters = lister.interrupter().into_iter().collect();
-                let poller = Poller::new(lister, scopes, settings.interval, publisher, stopped);
-                (interrupters, spawn("discovery", move || poller.run())?)
-            }
+        let writer = CacheWriter::new(settings, scopes.clone(), cache, telemetry);
+        let reporter = Reporter {
+            reports: sender,
+            stop: stopped.clone(),
         };
+        let (mut interrupters, mut threads) = (Vec::new(), Vec::new());
+        for (name, follower) in followers(lister, scopes, settings, &reporter) {
+            interrupters.extend(follower.lister.interrupter());
+            let (thread, _) = spawn(&name, move || follower.run())?;
+            threads.push(thread);
+        }
+        let gatherer = Gatherer {
+            writer,
+            reports,
+            stop: stopped,
+            threads,
+        };
+        let (thread, ended) = spawn("discovery", move || gatherer.run())?;
         Ok(Discovery {
             stop,
             ended,
@@ -182,36 +183,35 @@ impl Discovery {
     }
 }
 
-type Watchers = (Vec<Interrupter>, Receiver<Message>, Vec<JoinHandle<()>>);
-
-/// A thread, client and connection for each of the scopes.
-fn start_watchers(
-    client: &ApiClient,
-    scopes: Vec<Option<String>>,
-    times: WatchTimes,
-    stop: &Receiver<Infallible>,
-) -> Result<Watchers, DiscoveryError> {
-    let (sender, messages) = bounded(MESSAGES_MAX);
-    let (mut interrupters, mut threads) = (Vec::new(), Vec::new());
-    for (scope, namespace) in scopes.into_iter().enumerate() {
-        let client = client.another();
-        interrupters.push(client.interrupter());
-        let name = match &namespace {
-            Some(namespace) => format!("watch-{namespace}"),
-            None => "watch".to_owned(),
+/// The threads that ask, by name: one that polls all scopes, or one that watches for each of them.
+fn followers(
+    lister: Lister,
+    namespaces: Vec<Option<String>>,
+    settings: &DiscoverySettings,
+    reporter: &Reporter,
+) -> Vec<(String, Follower)> {
+    let follower = |scopes, lister, pace| Follower {
+        scopes,
+        lister,
+        pace,
+        reporter: reporter.clone(),
+    };
+    let scopes = namespaces.into_iter().enumerate();
+    if let (Lister::Api(client), Some(times)) = (&lister, settings.watch) {
+        let watch = |(index, namespace): (usize, Option<String>)| {
+            let name = match &namespace {
+                Some(namespace) => format!("watch-{namespace}"),
+                None => "watch".to_owned(),
+            };
+            let lister = Lister::Api(Box::new(client.another()));
+            let scopes = vec![Scope::new(index, namespace)];
+            (name, follower(scopes, lister, Pace::Watch(times)))
         };
-        let watcher = Watcher {
-            scope,
-            namespace,
-            client,
-            times,
-            messages: sender.clone(),
-            stop: stop.clone(),
-        };
-        let (thread, _) = spawn(&name, move || watcher.run())?;
-        threads.push(thread);
+        return scopes.map(watch).collect();
     }
-    Ok((interrupters, messages, threads))
+    let scopes = scopes.map(|(index, namespace)| Scope::new(index, namespace));
+    let pace = Pace::Poll(settings.interval);
+    vec![("list".to_owned(), follower(scopes.collect(), lister, pace))]
 }
 
 /// The thread, and a channel that is disconnected when it ends, however it ends.

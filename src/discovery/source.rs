@@ -5,15 +5,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::DiscoverySettings;
-use crate::kubernetes::client::{ApiClient, Interrupter};
+use crate::kubernetes::client::{ApiClient, Interrupter, PodList};
 use crate::kubernetes::error::{BadUrl, ClientError};
 use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
-use crate::target::Target;
 use crate::telemetry::RefreshResult;
 
 /// The largest pod list file.
@@ -143,12 +141,15 @@ impl Lister {
         }
     }
 
-    /// The targets of one complete list.
-    pub(super) fn list(&mut self, namespace: Option<&str>) -> Result<Vec<Arc<Target>>, ListError> {
+    /// One complete list. A file is always read as it is now.
+    pub(super) fn list(
+        &mut self,
+        namespace: Option<&str>,
+        freshness: &Freshness,
+    ) -> Result<PodList, ListError> {
         match self {
             Lister::Api(client) => client
-                .list_pods(namespace, &Freshness::Any)
-                .map(|list| list.targets)
+                .list_pods(namespace, freshness)
                 .map_err(ListError::Client),
             Lister::File { path, namespaces } => {
                 list_file(path, namespaces).map_err(|source| ListError::File {
@@ -168,21 +169,29 @@ fn in_cluster_url(host: &str, port: &str) -> String {
     }
 }
 
-fn list_file(
-    path: &Path,
-    namespaces: &BTreeSet<String>,
-) -> Result<Vec<Arc<Target>>, serde_json::Error> {
+fn list_file(path: &Path, namespaces: &BTreeSet<String>) -> Result<PodList, serde_json::Error> {
     let file = File::open(path).map_err(serde_json::Error::io)?;
     let mut targets = Vec::new();
     read_pod_list(file.take(FILE_BYTES_MAX), &mut targets)?;
     targets.retain(|target| namespaces.is_empty() || namespaces.contains(&target.namespace));
-    Ok(targets)
+    Ok(PodList {
+        targets,
+        resource_version: String::new(),
+    })
 }
 
 impl ListError {
     /// Whether only a person can change it: the API server knows who asks and says no.
     pub(super) fn is_refused(&self) -> bool {
         self.result() == RefreshResult::Forbidden
+    }
+
+    /// The status of the response, if there was one other than 200.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            ListError::Client(error) | ListError::Watch(error) => error.status(),
+            ListError::File { .. } => None,
+        }
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {

@@ -1,0 +1,306 @@
+//! The threads that ask for pods. With `CACHE_UPDATE_MODE=poll` one thread lists all scopes again and again. With
+//! `watch` each scope has a thread, which lists once and then follows the watch.
+//!
+//! Both are one loop: wait until a scope is due, do its next step, and report what came of it. A watch goes on from the
+//! last resource version that was seen, so a connection that breaks costs no list. When a watch can no longer be
+//! trusted (410, a malformed line, a missing right), the pods are listed again. Every pause after a failure comes from
+//! the scope's [`Backoff`], which a watch resets only after it went well for a while: however an API server misbehaves,
+//! it is not asked in a loop.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use log::debug;
+
+use super::WatchTimes;
+use super::backoff::{Backoff, random_fraction};
+use super::source::{ListError, Lister};
+use crate::kubernetes::client::ApiClient;
+use crate::kubernetes::error::ClientError;
+use crate::kubernetes::url::Freshness;
+use crate::kubernetes::watch::PodEvent;
+use crate::target::Target;
+
+/// What a list or a watch came to.
+#[derive(Debug)]
+pub(super) enum ListOutcome {
+    /// A complete list, begun then.
+    Listed(Instant, Vec<Arc<Target>>),
+    /// An event of a watch.
+    Event(Instant, PodEvent),
+    /// The watch goes on: all changes until then are known.
+    Current(Instant),
+    Failed(ListError),
+}
+
+/// What a thread reports to the cache thread.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Outcomes that belong together, each with the index of its scope.
+    Outcomes(Vec<(usize, ListOutcome)>),
+    /// The thread has ended.
+    Ended,
+}
+
+/// [`super::Discovery::stop`] was called.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+/// How a thread keeps its scopes current.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pace {
+    /// Lists again after this pause.
+    Poll(Duration),
+    /// Follows a watch.
+    Watch(WatchTimes),
+}
+
+/// One thread and its scopes.
+#[derive(Debug)]
+pub(super) struct Follower {
+    /// At least one; with a watch exactly one, since a watch occupies the thread.
+    pub(super) scopes: Vec<Scope>,
+    pub(super) lister: Lister,
+    pub(super) pace: Pace,
+    pub(super) reporter: Reporter,
+}
+
+/// What is listed or watched by itself, and what comes next.
+#[derive(Debug)]
+pub(super) struct Scope {
+    index: usize,
+    /// `None`: all namespaces.
+    namespace: Option<String>,
+    next: Step,
+    due: Instant,
+    backoff: Backoff,
+    /// What the watch goes on from.
+    resource_version: String,
+    /// When a watch is interrupted for a complete list.
+    list_due: Instant,
+}
+
+#[derive(Debug)]
+enum Step {
+    List(Freshness),
+    Watch,
+}
+
+impl Follower {
+    /// Runs until the other end of `stop` is dropped.
+    pub(super) fn run(mut self) {
+        let _guard = EndGuard(self.reporter.reports.clone());
+        while self.round().is_ok() {}
+    }
+
+    /// Waits for the scope that is due first. What is due together is reported together.
+    fn round(&mut self) -> Result<(), Stopped> {
+        let due = self.scopes.iter().map(|scope| scope.due).min();
+        self.reporter.wait_until(due.unwrap_or_else(Instant::now))?;
+        let begin = Instant::now();
+        let mut outcomes = Vec::new();
+        for scope in self.scopes.iter_mut().filter(|scope| scope.due <= begin) {
+            let outcome = match (&scope.next, self.pace, &mut self.lister) {
+                (Step::Watch, Pace::Watch(times), Lister::Api(client)) => {
+                    scope.watch(client, times, &self.reporter)?
+                }
+                (_, pace, lister) => Some(scope.list(lister, pace)),
+            };
+            outcomes.extend(outcome.map(|outcome| (scope.index, outcome)));
+        }
+        if let Pace::Poll(interval) = self.pace {
+            // Scopes that were listed together are due together again.
+            let due = Instant::now() + interval;
+            for scope in self.scopes.iter_mut().filter(|scope| scope.due <= begin) {
+                scope.due = due;
+            }
+        }
+        self.reporter.report(outcomes)
+    }
+}
+
+impl Scope {
+    /// A scope that has to be listed at once.
+    pub(super) fn new(index: usize, namespace: Option<String>) -> Scope {
+        Scope {
+            index,
+            namespace,
+            next: Step::List(Freshness::Any),
+            due: Instant::now(),
+            backoff: Backoff::default(),
+            resource_version: String::new(),
+            list_due: Instant::now(),
+        }
+    }
+
+    fn list(&mut self, lister: &mut Lister, pace: Pace) -> ListOutcome {
+        let begin = Instant::now();
+        let freshness = match &self.next {
+            Step::List(freshness) => freshness.clone(),
+            Step::Watch => Freshness::Any,
+        };
+        match lister.list(self.namespace.as_deref(), &freshness) {
+            Ok(list) => {
+                match pace {
+                    Pace::Poll(_) => self.backoff.succeeded(),
+                    Pace::Watch(times) => {
+                        self.next = Step::Watch;
+                        self.list_due = Instant::now() + times.full_list;
+                    }
+                }
+                self.resource_version = list.resource_version;
+                ListOutcome::Listed(begin, list.targets)
+            }
+            Err(error) => {
+                // A server may not have seen the version yet, or not any more.
+                if matches!(freshness, Freshness::NotOlderThan(_)) && error.status().is_some() {
+                    self.next = Step::List(Freshness::Latest);
+                }
+                self.fail(error)
+            }
+        }
+    }
+
+    /// Follows a watch until it ends. `None`: nobody has to hear how.
+    fn watch(
+        &mut self,
+        client: &mut ApiClient,
+        times: WatchTimes,
+        reporter: &Reporter,
+    ) -> Result<Option<ListOutcome>, Stopped> {
+        let begin = Instant::now();
+        let until_list = self.list_due.saturating_duration_since(begin);
+        if until_list < Duration::from_secs(1) {
+            self.next = self.list_again();
+            return Ok(None);
+        }
+        let timeout = times.server_timeout.mul_f64(1.0 + random_fraction());
+        let result = self.follow(client, timeout.min(until_list), times.idle, reporter)?;
+        let was_steady = begin.elapsed() >= times.steady;
+        if was_steady {
+            self.backoff.succeeded();
+        }
+        match result {
+            // The server's timeout; or something that ends each watch at once.
+            Ok(()) if was_steady => Ok(None),
+            Ok(()) => {
+                self.due = Instant::now() + self.backoff.failed(None);
+                Ok(None)
+            }
+            Err(error) => Ok(self.after_failure(error, was_steady)),
+        }
+    }
+
+    /// Reports the events until the watch ends.
+    fn follow(
+        &mut self,
+        client: &mut ApiClient,
+        timeout: Duration,
+        idle: Duration,
+        reporter: &Reporter,
+    ) -> Result<Result<(), ClientError>, Stopped> {
+        let report = |outcome| reporter.report(vec![(self.index, outcome)]);
+        let namespace = self.namespace.as_deref();
+        let mut watch = match client.watch_pods(namespace, &self.resource_version, timeout, idle) {
+            Ok(watch) => watch,
+            Err(error) => return Ok(Err(error)),
+        };
+        report(ListOutcome::Current(Instant::now()))?;
+        loop {
+            match watch.next_event() {
+                Ok(Some(event)) => {
+                    watch
+                        .resource_version()
+                        .clone_into(&mut self.resource_version);
+                    report(ListOutcome::Event(Instant::now(), event))?;
+                }
+                Ok(None) => {
+                    report(ListOutcome::Current(Instant::now()))?;
+                    return Ok(Ok(()));
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    fn after_failure(&mut self, error: ClientError, was_steady: bool) -> Option<ListOutcome> {
+        let status = error.status();
+        self.next = match (&error, status) {
+            // What is too old for a watch is too old for a list too.
+            (_, Some(410)) => Step::List(Freshness::Latest),
+            (_, Some(401 | 429 | 500..)) => Step::Watch,
+            (ClientError::Malformed(_) | ClientError::TooLarge { .. }, _) | (_, Some(_)) => {
+                self.list_again()
+            }
+            _ => Step::Watch,
+        };
+        // A connection that broke after a good while is taken up again, and a version that became too old replaced,
+        // without anybody having to hear of it; the second time in a row is a fault.
+        let is_usual = match status {
+            Some(410) => !self.backoff.is_failing(),
+            Some(_) => false,
+            None => was_steady && matches!(self.next, Step::Watch),
+        };
+        if !is_usual {
+            return Some(self.fail(ListError::Watch(error)));
+        }
+        debug!("watch: {error}");
+        if status.is_some() {
+            // Takes note only: the next failure in a row waits.
+            self.backoff.failed(None);
+        }
+        None
+    }
+
+    fn list_again(&self) -> Step {
+        Step::List(Freshness::NotOlderThan(self.resource_version.clone()))
+    }
+
+    fn fail(&mut self, error: ListError) -> ListOutcome {
+        self.due = Instant::now() + self.backoff.failed(error.retry_after());
+        ListOutcome::Failed(error)
+    }
+}
+
+/// The way to the cache thread, and from whoever stops it.
+#[derive(Debug, Clone)]
+pub(super) struct Reporter {
+    pub(super) reports: Sender<Report>,
+    pub(super) stop: Receiver<Infallible>,
+}
+
+impl Reporter {
+    fn report(&self, outcomes: Vec<(usize, ListOutcome)>) -> Result<(), Stopped> {
+        // What was interrupted is nobody's fault.
+        if self.stop.try_recv() == Err(TryRecvError::Disconnected) {
+            return Err(Stopped);
+        }
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        // The cache thread drops its end of the channel when it stops.
+        self.reports
+            .send(Report::Outcomes(outcomes))
+            .map_err(|_| Stopped)
+    }
+
+    fn wait_until(&self, due: Instant) -> Result<(), Stopped> {
+        let wait = due.saturating_duration_since(Instant::now());
+        match self.stop.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            _ => Err(Stopped),
+        }
+    }
+}
+
+/// Tells the cache thread that the thread has ended, however it ends.
+struct EndGuard(Sender<Report>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        // The cache thread may have ended before.
+        let _ = self.0.send(Report::Ended);
+    }
+}
