@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kubernetes_metrics_aggregator::config::settings;
 use kubernetes_metrics_aggregator::kubernetes::{JOB_NAME_KEY, KEY_PREFIX, OPTIONS};
 
+mod audit;
 mod imports;
 
 fn root() -> &'static Path {
