@@ -24,6 +24,14 @@ impl HttpError {
         }
     }
 
+    /// The same, to be named by a constant.
+    pub(super) const fn fixed(status: u16, message: &'static str) -> HttpError {
+        HttpError {
+            status,
+            message: Cow::Borrowed(message),
+        }
+    }
+
     /// 500: an error in this program.
     pub(super) fn internal() -> HttpError {
         HttpError::new(500, "internal error, please report it; the log has more")

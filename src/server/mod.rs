@@ -79,11 +79,11 @@ pub struct Server {
     listener: Listener,
     address: SocketAddr,
     // Disconnected once the last route thread has ended.
-    routed: Receiver<()>,
+    ended: Receiver<()>,
     route_threads: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     // Disconnected once the last worker has ended.
-    ended: Receiver<()>,
+    workers_ended: Receiver<()>,
 }
 
 impl fmt::Debug for Server {
@@ -128,7 +128,7 @@ impl Server {
         scrapes: &Sender<ScrapeRequest>,
     ) -> io::Result<Server> {
         let (pages, waiting_pages) = bounded(WAITING_PAGES_MAX);
-        let (alive, ended) = bounded(0);
+        let (alive, workers_ended) = bounded(0);
         let mut workers = vec![start_worker("pages", handlers, &alive, move |handlers| {
             handlers.show_all(&waiting_pages);
         })?];
@@ -140,7 +140,7 @@ impl Server {
                 Handlers::scrape_all,
             )?);
         }
-        let (routing, routed) = bounded(0);
+        let (routing, ended) = bounded(0);
         let mut route_threads = Vec::new();
         for _ in 0..ROUTE_THREADS {
             let router = Router {
@@ -156,17 +156,17 @@ impl Server {
         Ok(Server {
             listener,
             address,
-            routed,
+            ended,
             route_threads,
             workers,
-            ended,
+            workers_ended,
         })
     }
 
     /// Disconnected once no more requests can be read: the server cannot go on by itself, and the process should end.
     #[must_use]
     pub fn ended(&self) -> &Receiver<()> {
-        &self.routed
+        &self.ended
     }
 
     /// Where it listens: the port is the real one where 0 was asked for.
@@ -183,7 +183,7 @@ impl Server {
             let _ = thread.join();
         }
         // The routers held the last senders of the queue: the workers end when it is empty.
-        if self.ended.recv_timeout(JOIN_TIME) == Err(RecvTimeoutError::Timeout) {
+        if self.workers_ended.recv_timeout(JOIN_TIME) == Err(RecvTimeoutError::Timeout) {
             log::warn!("scrapes that nobody waits for any more are cut off");
             return;
         }

@@ -21,6 +21,38 @@ const METHOD_BYTES_MAX: usize = 20;
 /// What stands around the target at most: method, two blanks, version, CR LF.
 const REQUEST_LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + METHOD_BYTES_MAX + 12;
 
+// What is refused. The texts name the limits.
+const _: () = assert!(TARGET_BYTES_MAX == 8 * 1024 && HEAD_BYTES_MAX == 16 * 1024);
+const _: () = assert!(HEADERS_MAX == 100);
+const LINE_END: HttpError =
+    HttpError::fixed(400, "every line of a request head has to end in CR LF");
+const ILLEGAL_BYTE: HttpError = HttpError::fixed(
+    400,
+    "control or non-ASCII byte in the head; percent-encode the URL",
+);
+const REQUEST_LINE: HttpError = HttpError::fixed(
+    400,
+    "expected a first line such as GET /metrics?job=NAME HTTP/1.1",
+);
+const HEADER_LINE: HttpError = HttpError::fixed(
+    400,
+    "expected header lines such as Accept: text/plain, not folded",
+);
+const HOST: HttpError = HttpError::fixed(400, "name the host, once: Host: NAME or Host: NAME:PORT");
+const LENGTH: HttpError = HttpError::fixed(
+    400,
+    "Content-Length has to be one number, alone; leave it out",
+);
+const BODY: HttpError = HttpError::fixed(413, "a request must not have a body; leave it out");
+const TARGET_TOO_LONG: HttpError =
+    HttpError::fixed(414, "the URL is longer than 8 KiB; ask for fewer jobs");
+const EXPECT: HttpError =
+    HttpError::fixed(417, "only Expect: 100-continue is understood; leave it out");
+const TOO_LARGE: HttpError =
+    HttpError::fixed(431, "the request head is larger than 16 KiB; send less");
+const TOO_MANY_HEADERS: HttpError = HttpError::fixed(431, "more than 100 headers; send fewer");
+const VERSION: HttpError = HttpError::fixed(505, "only HTTP/1.0 and HTTP/1.1 are spoken");
+
 /// The headers that the server reads; all others end here.
 const FORWARDED: [&str; 5] = [
     "Accept",
@@ -98,12 +130,12 @@ impl HeadBuffer {
             self.passed_empty_line = true;
         }
         if self.bytes.starts_with(b"\r\n") {
-            return Err(bad_request_line());
+            return Err(REQUEST_LINE);
         }
         let end = self.find_end()?;
         let line = self.bytes.iter().position(|&byte| byte == b'\n');
         if line.unwrap_or(self.bytes.len()) >= REQUEST_LINE_BYTES_MAX {
-            return Err(target_too_long());
+            return Err(TARGET_TOO_LONG);
         }
         let Some(length) = end else {
             return self.check_size().map(|()| None);
@@ -118,7 +150,7 @@ impl HeadBuffer {
     /// all there.
     fn take_empty_body(&mut self) -> Result<bool, HttpError> {
         if !starts_like_last_chunk(&self.bytes) {
-            return Err(has_body());
+            return Err(BODY);
         }
         let Some(length) = self.find_end()? else {
             return self.check_size().map(|()| false);
@@ -136,13 +168,12 @@ impl HeadBuffer {
         for at in self.seen..self.bytes.len().min(HEAD_BYTES_MAX) {
             let before = &self.bytes[..at];
             if before.ends_with(b"\r") != (self.bytes[at] == b'\n') {
-                let message = "every line of a request head has to end in CR LF";
-                return Err(HttpError::new(400, message));
+                return Err(LINE_END);
             }
             match self.bytes[at] {
                 b'\n' if before.ends_with(b"\r\n\r") => return Ok(Some(at + 1)),
                 b'\n' | b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
-                _ => return Err(illegal_byte()),
+                _ => return Err(ILLEGAL_BYTE),
             }
         }
         self.seen = self.bytes.len();
@@ -153,8 +184,7 @@ impl HeadBuffer {
         if self.bytes.len() < HEAD_BYTES_MAX {
             return Ok(());
         }
-        let message = "the request head is larger than 16 KiB; send less";
-        Err(HttpError::new(431, message))
+        Err(TOO_LARGE)
     }
 
     fn remove(&mut self, length: usize) {
@@ -180,16 +210,16 @@ fn parse(bytes: &[u8]) -> Result<Head, HttpError> {
     parsed.map_err(|error| bad_head(error, bytes))?;
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
     else {
-        return Err(bad_request_line());
+        return Err(REQUEST_LINE);
     };
     if method.len() > METHOD_BYTES_MAX {
-        return Err(bad_request_line());
+        return Err(REQUEST_LINE);
     }
     if !target.is_ascii() {
-        return Err(illegal_byte());
+        return Err(ILLEGAL_BYTE);
     }
     if target.len() > TARGET_BYTES_MAX {
-        return Err(target_too_long());
+        return Err(TARGET_TOO_LONG);
     }
     let mut facts = Facts::default();
     let mut forwarded = Vec::new();
@@ -206,7 +236,7 @@ fn parse(bytes: &[u8]) -> Result<Head, HttpError> {
     }
     let is_http11 = minor == 1;
     if is_http11 && facts.hosts == 0 {
-        return Err(bad_host());
+        return Err(HOST);
     }
     Ok(Head {
         method: method.to_owned(),
@@ -218,22 +248,13 @@ fn parse(bytes: &[u8]) -> Result<Head, HttpError> {
     })
 }
 
-// The limits as the texts name them.
-const _: () = assert!(TARGET_BYTES_MAX == 8 * 1024 && HEAD_BYTES_MAX == 16 * 1024);
-const _: () = assert!(HEADERS_MAX == 100);
-
 /// What `httparse` refuses in these bytes. Line ends and illegal bytes have been looked at before.
 fn bad_head(error: httparse::Error, bytes: &[u8]) -> HttpError {
     match error {
-        httparse::Error::TooManyHeaders => HttpError::new(431, "more than 100 headers; send fewer"),
-        httparse::Error::HeaderName | httparse::Error::HeaderValue => {
-            let message = "expected header lines such as Accept: text/plain, not folded";
-            HttpError::new(400, message)
-        }
-        httparse::Error::Version if is_other_version(bytes) => {
-            HttpError::new(505, "only HTTP/1.0 and HTTP/1.1 are spoken")
-        }
-        _ => bad_request_line(),
+        httparse::Error::TooManyHeaders => TOO_MANY_HEADERS,
+        httparse::Error::HeaderName | httparse::Error::HeaderValue => HEADER_LINE,
+        httparse::Error::Version if is_other_version(bytes) => VERSION,
+        _ => REQUEST_LINE,
     }
 }
 
@@ -243,33 +264,6 @@ fn is_other_version(head: &[u8]) -> bool {
     let version = lines.next().and_then(|line| line.last_chunk::<9>());
     matches!(version, Some([b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
         if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-fn bad_request_line() -> HttpError {
-    let message = "expected a first line such as GET /metrics?job=NAME HTTP/1.1";
-    HttpError::new(400, message)
-}
-
-fn illegal_byte() -> HttpError {
-    let message = "control or non-ASCII byte in the head; percent-encode the URL";
-    HttpError::new(400, message)
-}
-
-fn bad_host() -> HttpError {
-    HttpError::new(400, "name the host, once: Host: NAME or Host: NAME:PORT")
-}
-
-fn bad_length() -> HttpError {
-    let message = "Content-Length has to be one number, alone; leave it out";
-    HttpError::new(400, message)
-}
-
-fn target_too_long() -> HttpError {
-    HttpError::new(414, "the URL is longer than 8 KiB; ask for fewer jobs")
-}
-
-fn has_body() -> HttpError {
-    HttpError::new(413, "a request must not have a body; leave it out")
 }
 
 impl Head {
@@ -309,25 +303,24 @@ impl Facts {
         if name.eq_ignore_ascii_case("Host") {
             self.hosts += 1;
             if self.hosts > 1 || !value.iter().copied().all(is_host_byte) {
-                return Err(bad_host());
+                return Err(HOST);
             }
         } else if name.eq_ignore_ascii_case("Content-Length") {
             if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-                return Err(bad_length());
+                return Err(LENGTH);
             }
             if value.iter().any(|&digit| digit != b'0') {
-                return Err(has_body());
+                return Err(BODY);
             }
             self.has_length = true;
         } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
             if !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(has_body());
+                return Err(BODY);
             }
             self.chunked += 1;
         } else if name.eq_ignore_ascii_case("Expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
-                let message = "only Expect: 100-continue is understood; leave it out";
-                return Err(HttpError::new(417, message));
+                return Err(EXPECT);
             }
             self.expects = true;
         } else if name.eq_ignore_ascii_case("Connection") {
@@ -347,10 +340,10 @@ impl Facts {
         }
         let is_clear = self.chunked == 1 && !self.has_length && is_http11;
         if !is_clear {
-            return Err(bad_length());
+            return Err(LENGTH);
         }
         if self.expects {
-            return Err(has_body());
+            return Err(BODY);
         }
         Ok(true)
     }
