@@ -8,10 +8,10 @@
 //!   the thread `discovery` publishes a new set in the [`discovery::TargetCache`]. With `CACHE_UPDATE_MODE=watch` the
 //!   threads `watch`, one for each namespace or one for all, list once and follow the changes.
 //! * **Requests**: the listener ([`server::listener`]: threads `listener`, and `connection` for each client) lets whole
-//!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap answers are given at once;
+//!   requests in, tiny_http reads them, the threads `http` route them ([`server`]). Cheap responses are sent at once;
 //!   scrape requests go through a bounded queue to the `SERVER_WORKERS` (threads `server`), each of which has one
 //!   request at a time scraped and merged ([`aggregate`]), and gzipped with the help of the threads `gzip` that are
-//!   idle. The connection's own thread sends the answer.
+//!   idle. The connection's own thread sends the response.
 //! * **Scrapes**: the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]) fetch one target at a time
 //!   ([`scrape::client`]), compare the body with one that has come before ([`exposition::Layout`]) or check it line by
 //!   line ([`exposition::parse()`]), and so know where the identity labels go. What is left for the request's thread is

@@ -312,7 +312,7 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
     assert_eq!(
         listener
             .telemetry
-            .front(kubernetes_metrics_aggregator::telemetry::FrontEvent::Accepted),
+            .events(kubernetes_metrics_aggregator::telemetry::ListenerEvent::Accepted),
         1
     );
 }

@@ -59,7 +59,7 @@ impl Gzip {
     }
 
     /// The text, gzipped at this level by the calling thread and the helpers that are idle: nothing waits for one, so
-    /// an answer takes no longer because others are made.
+    /// a response takes no longer because others are made.
     pub(super) fn compress(&self, text: &MergedText, level: u32) -> Vec<u8> {
         let (done, deflated) = unbounded();
         let mut position = Position::default();

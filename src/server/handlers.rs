@@ -214,7 +214,7 @@ fn snapshot(cache: &TargetCache) -> Result<Arc<TargetSet>, HttpError> {
 
 /// The client closed its side of the connection while its pods were scraped: almost always nobody reads this.
 fn abandoned() -> HttpError {
-    HttpError::new(503, "keep the connection open until the answer")
+    HttpError::new(503, "keep the connection open until the response")
 }
 
 /// The targets that a request asks for, in the order of the response.

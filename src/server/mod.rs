@@ -1,9 +1,9 @@
-//! The HTTP server: the listener takes requests in, a few threads route them, the server workers answer scrape
+//! The HTTP server: the listener takes requests in, a few threads route them, the server workers respond to scrape
 //! requests.
 //!
-//! Health is answered at once by the thread that routed the request. What costs more and asks no pod (status,
+//! The thread that routed a request for health responds at once. What costs more and asks no pod (status,
 //! discovery, own metrics) waits in a bounded queue for one thread of its own, `pages`; scrape requests wait in another
-//! for one of the `SERVER_WORKERS`. The answer of one target (`/probe`) is given by the client worker that scraped it.
+//! for one of the `SERVER_WORKERS`. The client worker that scrapes one target (`/probe`) responds.
 
 mod address;
 mod gzip;
@@ -41,17 +41,17 @@ const ROUTE_THREADS: usize = 2;
 const WAITING_PAGES_MAX: usize = 64;
 /// Time that requests have to end when the server stops. The Deployment's grace period is longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(20);
-/// Time that server workers have to end once nobody waits for their answers.
+/// Time that server workers have to end once nobody waits for their responses.
 const JOIN_TIME: Duration = Duration::from_secs(1);
 
 /// What can be set.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// Threads that answer scrape requests.
+    /// Threads that respond to scrape requests.
     pub workers: usize,
     /// Scrape requests that may wait for one of them.
     pub waiting_requests_max: usize,
-    /// 0: answers are never compressed.
+    /// 0: responses are never compressed.
     pub gzip_level: u32,
     /// Taken off the scraper's timeout.
     pub scrape_timeout_offset: Duration,
@@ -63,7 +63,7 @@ pub struct ServerSettings {
     pub is_tls: bool,
 }
 
-/// What the answers are made from.
+/// What the responses are made from.
 #[derive(Debug)]
 pub struct Sources {
     /// Read side of the target cache.

@@ -120,7 +120,7 @@ fn known_path(path: &str) -> Path {
 /// 405 for the method, 404 for a path that does not exist, 400 for a parameter that is missing or cannot be read.
 pub fn route(method: &str, url: &str) -> Result<Route, HttpError> {
     if method != "GET" && method != "HEAD" {
-        return Err(HttpError::new(405, "only GET and HEAD are answered"));
+        return Err(HttpError::new(405, "only GET and HEAD are supported"));
     }
     let (path, query) = split_query(origin_form(url));
     let path = percent_decode(path)?;
@@ -209,7 +209,7 @@ pub fn scrape_timeout(value: &str) -> Result<Duration, HttpError> {
         .ok_or_else(|| unexpected(TIMEOUT_HEADER, "a number of seconds over 0", value))
 }
 
-/// Whether a gzipped answer may be sent, by the value of `Accept-Encoding` (RFC 9110, section 12.5.3).
+/// Whether a gzipped response may be sent, by the value of `Accept-Encoding` (RFC 9110, section 12.5.3).
 #[must_use]
 pub fn accepts_gzip(accept_encoding: &str) -> bool {
     let weight = |name: &str| {

@@ -29,7 +29,7 @@ impl Serialize for Entry<'_> {
 
 /// One target for each job, or `shards` for each. To be scraped with `honor_labels: true`.
 ///
-/// Prometheus' own `up` of such a target says whether the aggregator answered. `instance` is the aggregator's address;
+/// Prometheus' own `up` of such a target says whether the aggregator responded. `instance` is the aggregator's address;
 /// with shards `ADDRESS#i/n`, which keeps them apart and touches no series of a pod, since those have an `instance`
 /// of their own.
 pub(super) fn jobs(set: &TargetSet, address: &PublicAddress, shards: Option<u16>) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::jobs::JobCounts;
 use super::labels::{Path, Phase, RefreshResult};
 use super::text::{Samples, escaped};
-use super::{FrontEvent, Gauges, Telemetry, load, process};
+use super::{Gauges, ListenerEvent, Telemetry, load, process};
 
 /// Writes the samples of a family.
 type Write = fn(&mut Samples, &Now<'_>);
@@ -93,7 +93,7 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "metrics_aggregator_front_refusals_total",
         "Requests refused before they were routed, by status code: malformed, too large, without a right.",
-        |out, now| out.each("code", now.counts.front_refusals()),
+        |out, now| out.each("code", now.counts.refusals()),
     ),
     gauge(
         "metrics_aggregator_requests_waiting",
@@ -201,34 +201,38 @@ pub const FAMILIES: &[Family] = &[
         "metrics_aggregator_connections",
         "Open connections of clients.",
         |out, now| {
-            let ended = now.counts.front(FrontEvent::Ended);
-            out.sample(now.counts.front(FrontEvent::Accepted).saturating_sub(ended));
+            let ended = now.counts.events(ListenerEvent::Ended);
+            out.sample(
+                now.counts
+                    .events(ListenerEvent::Accepted)
+                    .saturating_sub(ended),
+            );
         },
     ),
     counter(
         "metrics_aggregator_connections_total",
         "Connections of clients accepted.",
-        |out, now| out.sample(now.counts.front(FrontEvent::Accepted)),
+        |out, now| out.sample(now.counts.events(ListenerEvent::Accepted)),
     ),
     counter(
         "metrics_aggregator_connections_cut_total",
         "Connections ended by the server before their time, by reason.",
         |out, now| {
             let reasons = [
-                ("handshake", FrontEvent::HandshakeFailed),
-                ("no_room", FrontEvent::MadeRoom),
-                ("slow_reader", FrontEvent::SendCutOff),
+                ("handshake", ListenerEvent::HandshakeFailed),
+                ("no_room", ListenerEvent::MadeRoom),
+                ("slow_reader", ListenerEvent::SendCutOff),
             ];
             out.each(
                 "reason",
-                reasons.map(|(reason, event)| (reason, now.counts.front(event))),
+                reasons.map(|(reason, event)| (reason, now.counts.events(event))),
             );
         },
     ),
     counter(
         "metrics_aggregator_accept_errors_total",
         "Connections that could not be accepted.",
-        |out, now| out.sample(now.counts.front(FrontEvent::AcceptError)),
+        |out, now| out.sample(now.counts.events(ListenerEvent::AcceptError)),
     ),
     counter(
         "metrics_aggregator_panics_total",

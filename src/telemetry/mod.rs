@@ -25,13 +25,13 @@ use histogram::Durations;
 use jobs::Jobs;
 use text::Samples;
 
-/// Statuses of the front's refusals that are written even if there has been none.
+/// Statuses of the listener's refusals that are written even if there has been none.
 const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
 
-/// What the front counts beside refusals. Each is a total, but for [`FrontEvent::Ended`]: connections open now are
+/// What the listener counts beside refusals. Each is a total, but for [`ListenerEvent::Ended`]: connections open now are
 /// those accepted less those ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FrontEvent {
+pub enum ListenerEvent {
     /// A connection got its slot.
     Accepted,
     /// A connection gave its slot back.
@@ -59,7 +59,7 @@ pub struct Gauges<'a> {
     pub requests_waiting: usize,
     /// Requests in the queue of the client workers.
     pub scrapes_waiting: usize,
-    /// Threads that answer scrape requests.
+    /// Threads that respond to scrape requests.
     pub server_workers: usize,
     /// Threads that scrape.
     pub client_workers: usize,
@@ -103,9 +103,9 @@ impl<K: Copy + Ord> Counts<K> {
 pub struct Telemetry {
     refreshes: Counts<RefreshResult>,
     panics: AtomicU64,
-    front_events: Counts<FrontEvent>,
+    events: Counts<ListenerEvent>,
     /// By status.
-    front_refusals: Counts<u16>,
+    refusals: Counts<u16>,
     /// By path and status.
     requests: Counts<(Path, u16)>,
     request_wait: Durations,
@@ -172,24 +172,24 @@ impl Telemetry {
     }
 
     /// Counts one event of the front.
-    pub fn count_front(&self, event: FrontEvent) {
-        self.front_events.count(event);
+    pub fn count_event(&self, event: ListenerEvent) {
+        self.events.count(event);
     }
 
     /// Events of this kind so far.
     #[must_use]
-    pub fn front(&self, event: FrontEvent) -> u64 {
-        self.front_events.get(event)
+    pub fn events(&self, event: ListenerEvent) -> u64 {
+        self.events.get(event)
     }
 
-    /// Counts one request that the front refused with this status.
-    pub fn count_front_refusal(&self, status: u16) {
-        self.front_refusals.count(status);
+    /// Counts one request that the listener refused with this status.
+    pub fn count_refusal(&self, status: u16) {
+        self.refusals.count(status);
     }
 
-    /// Requests that the front refused so far, by status.
-    pub fn front_refusals(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.front_refusals.with(REFUSAL_STATUSES).into_iter()
+    /// Requests that the listener refused so far, by status.
+    pub fn refusals(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.refusals.with(REFUSAL_STATUSES).into_iter()
     }
 
     /// Counts one response.
@@ -233,7 +233,7 @@ impl Telemetry {
         add(&self.duplicates, duplicates);
     }
 
-    /// Counts the families of one answer on whose HELP or TYPE its targets do not agree.
+    /// Counts the families of one response on whose HELP or TYPE its targets do not agree.
     pub fn count_conflicts(&self, help: u64, type_: u64) {
         add(&self.help_conflicts, help);
         add(&self.type_conflicts, type_);

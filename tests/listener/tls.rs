@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubernetes_metrics_aggregator::server::listener::TlsFiles;
-use kubernetes_metrics_aggregator::telemetry::FrontEvent;
+use kubernetes_metrics_aggregator::telemetry::ListenerEvent;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -137,7 +137,7 @@ fn both_versions_are_spoken_and_connections_kept() {
         // An end without close_notify would be an error here.
         assert!(client.rest().contains("GET /three\n"));
     }
-    assert_eq!(listener.telemetry.front(FrontEvent::Accepted), 2);
+    assert_eq!(listener.telemetry.events(ListenerEvent::Accepted), 2);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn who_does_not_speak_tls_is_told_or_cut_off() {
     assert!(Client::new(started).is_closed());
     assert!(listener.client().is_closed());
     eventually("all are counted", || {
-        listener.telemetry.front(FrontEvent::HandshakeFailed) == 2
+        listener.telemetry.events(ListenerEvent::HandshakeFailed) == 2
     });
     assert_eq!(
         visitor(&files.authority).ask(&listener, "/").as_deref(),

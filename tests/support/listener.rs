@@ -12,7 +12,7 @@ use kubernetes_metrics_aggregator::server::Response;
 use kubernetes_metrics_aggregator::server::listener::{
     Limits, Listener, ListenerSettings, Request, bind,
 };
-use kubernetes_metrics_aggregator::telemetry::{FrontEvent, Telemetry};
+use kubernetes_metrics_aggregator::telemetry::{ListenerEvent, Telemetry};
 
 use super::program::PATIENCE;
 
@@ -96,7 +96,7 @@ impl TestListener {
     }
 
     pub(crate) fn open(&self) -> u64 {
-        self.telemetry.front(FrontEvent::Accepted) - self.telemetry.front(FrontEvent::Ended)
+        self.telemetry.events(ListenerEvent::Accepted) - self.telemetry.events(ListenerEvent::Ended)
     }
 
     pub(crate) fn stop_accepting(&self) {

@@ -14,7 +14,7 @@ use super::stream::{ClientStream, Progress};
 use crate::server::http_error::HttpError;
 use crate::server::response::Response;
 use crate::server::route::counted_path;
-use crate::telemetry::{FrontEvent, Path};
+use crate::telemetry::{ListenerEvent, Path};
 
 /// Read from the client at once; most heads are smaller.
 const READ_BYTES: usize = 2 * 1024;
@@ -81,7 +81,7 @@ pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
                 slot.id,
                 error.status
             );
-            shared.telemetry.count_front_refusal(error.status);
+            shared.telemetry.count_refusal(error.status);
             if connection.send(Response::from(&error), false).is_ok() {
                 connection.stream.close(&shared.limits);
             }
@@ -131,7 +131,7 @@ impl Connection<'_> {
         self.stream.handshake(deadline).map_err(|error| {
             self.shared
                 .telemetry
-                .count_front(FrontEvent::HandshakeFailed);
+                .count_event(ListenerEvent::HandshakeFailed);
             log::debug!("connection {}: TLS handshake: {error}", self.slot.id);
             End::Done
         })
@@ -219,7 +219,7 @@ impl Connection<'_> {
         let keep_alive = head.keep_alive && !shared.connections.is_stopping();
         self.send(response, keep_alive).map_err(|error| {
             if error.kind() == ErrorKind::TimedOut {
-                shared.telemetry.count_front(FrontEvent::SendCutOff);
+                shared.telemetry.count_event(ListenerEvent::SendCutOff);
             }
             End::Broken(error)
         })?;

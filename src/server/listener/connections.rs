@@ -26,7 +26,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Limits;
 use crate::server::response::Response;
-use crate::telemetry::{FrontEvent, Telemetry};
+use crate::telemetry::{ListenerEvent, Telemetry};
 
 /// One spare slot for so many slots, and one at least.
 const SLOTS_PER_SPARE: usize = 32;
@@ -146,7 +146,7 @@ impl Connections {
         table.next_id += 1;
         let (tcp, state) = (Arc::clone(tcp), State::Waiting(Instant::now()));
         table.entries.insert(id, Entry { tcp, state });
-        self.telemetry.count_front(FrontEvent::Accepted);
+        self.telemetry.count_event(ListenerEvent::Accepted);
         Some(Slot {
             connections: Arc::clone(self),
             id,
@@ -168,7 +168,7 @@ impl Connections {
             return false;
         };
         entry.close();
-        self.telemetry.count_front(FrontEvent::MadeRoom);
+        self.telemetry.count_event(ListenerEvent::MadeRoom);
         true
     }
 
@@ -230,7 +230,7 @@ impl Connections {
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() {
             entry.close();
-            self.telemetry.count_front(FrontEvent::SendCutOff);
+            self.telemetry.count_event(ListenerEvent::SendCutOff);
             return time;
         }
         left
@@ -391,7 +391,7 @@ impl Drop for Slot {
         self.connections.table().entries.remove(&self.id);
         self.connections.changed.notify_all();
         let telemetry = &self.connections.telemetry;
-        telemetry.count_front(FrontEvent::Ended);
+        telemetry.count_event(ListenerEvent::Ended);
         if std::thread::panicking() {
             telemetry.count_panic();
         }

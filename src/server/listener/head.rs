@@ -62,7 +62,7 @@ const FORWARDED: [&str; 5] = [
     "X-Prometheus-Scrape-Timeout-Seconds",
 ];
 
-/// Paths that are answered without token and client certificate: a kubelet has neither. The whole target has to be
+/// Paths that anyone may ask for, without token and client certificate: a kubelet has neither. The whole target has to be
 /// one of these, byte for byte, so that no encoding of another path can pass for them.
 const OPEN_TARGETS: [&str; 2] = ["/-/healthy", "/-/ready"];
 
@@ -267,7 +267,7 @@ fn is_other_version(head: &[u8]) -> bool {
 }
 
 impl Head {
-    /// Whether the path is answered to everyone.
+    /// Whether anyone may ask for the path.
     #[must_use]
     pub fn is_open(&self) -> bool {
         OPEN_TARGETS.contains(&self.target.as_str())

@@ -1,8 +1,8 @@
 //! The listener: where clients from outside come in, and all that stands between them and tiny_http.
 //!
 //! It accepts TCP connections under a bound, does TLS and authentication, reads one well-formed request without a
-//! body at a time within limits of size and time, hands it to tiny_http, and sends the answer as fast as the client
-//! takes it, also within limits. What a client does wrong is answered at once with one line that says what to do.
+//! body at a time within limits of size and time, hands it to tiny_http, and sends the response as fast as the client
+//! takes it, also within limits. A client that does something wrong gets at once one line that says what to do.
 //!
 //! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end. Keep-alive is
 //! offered: a scraper over TLS then needs one handshake, not one per scrape.
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::reloaded::FileError;
-use crate::telemetry::{FrontEvent, Telemetry, open_files_max};
+use crate::telemetry::{ListenerEvent, Telemetry, open_files_max};
 use connections::Connections;
 use files::Files;
 pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, HeadBuffer, TARGET_BYTES_MAX};
@@ -67,19 +67,19 @@ pub struct Limits {
     pub head_time: Duration,
     /// For the first byte of a next request: 2 min, longer than most scrape intervals.
     pub idle_time: Duration,
-    /// A client that takes less than `progress_bytes` of its answer in this time is cut off: 10 s.
+    /// A client that takes less than `progress_bytes` of its response in this time is cut off: 10 s.
     pub progress_time: Duration,
-    /// See there: 64 KiB, or what is left of the answer.
+    /// See there: 64 KiB, or what is left of the response.
     pub progress_bytes: usize,
-    /// For a whole answer: 5 min, longer than any scrape.
+    /// For a whole response: 5 min, longer than any scrape.
     pub send_time: Duration,
-    /// For the client to close after the last answer: 2 s.
+    /// For the client to close after the last response: 2 s.
     pub linger_time: Duration,
     /// What it may still send then: 256 KiB.
     pub linger_bytes: usize,
-    /// Answers that clients have not taken yet, together: 256 MiB.
+    /// Responses that clients have not taken yet, together: 256 MiB.
     pub unsent_bytes_max: usize,
-    /// To make room for another, an answer under way may be cut off after this time: 2 s,
+    /// To make room for another, a response under way may be cut off after this time: 2 s,
     pub unsent_time: Duration,
     /// or after this time without `progress_bytes` being taken: 500 ms.
     pub unsent_stall_time: Duration,
@@ -162,7 +162,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
-/// The running front. Its requests come out of the [`Requests`] that were started with it.
+/// The running listener. Its requests come out of the [`Requests`] that were started with it.
 #[derive(Debug)]
 pub struct Listener {
     shared: Arc<Shared>,
@@ -209,8 +209,8 @@ impl Listener {
             telemetry,
             warned: Mutex::default(),
         });
-        let front = Listener::start_threads(listener, shared).map_err(ListenerError::Start)?;
-        Ok((front, requests))
+        let listener = Listener::start_threads(listener, shared).map_err(ListenerError::Start)?;
+        Ok((listener, requests))
     }
 
     fn start_threads(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Listener> {
@@ -240,16 +240,16 @@ impl Listener {
         let _ = self.closer.shutdown(Shutdown::Both);
     }
 
-    /// Stops accepting, waits until all requests under way are answered, then ends the rest.
+    /// Stops accepting, waits until all requests under way have their responses, then ends the rest.
     ///
-    /// Whoever answers requests has to go on doing so meanwhile. Afterwards [`Requests::next`] has no more.
+    /// Whoever responds to requests has to go on doing so meanwhile. Afterwards [`Requests::next`] has no more.
     pub fn finish(self, within: Duration) {
         self.stop_accepting();
         let left = self.shared.connections.finish(within);
         self.shared.requests.finish();
         if left > 0 {
             log::warn!(
-                "{left} connections were still being answered after {} s and are cut off",
+                "{left} connections still had no response after {} s and are cut off",
                 within.as_secs()
             );
             self.shared
@@ -273,7 +273,7 @@ impl Shared {
                 pause = ACCEPT_PAUSE.0;
                 continue;
             };
-            self.telemetry.count_front(FrontEvent::AcceptError);
+            self.telemetry.count_event(ListenerEvent::AcceptError);
             if matches!(
                 error.kind(),
                 ErrorKind::ConnectionAborted | ErrorKind::Interrupted

@@ -205,7 +205,7 @@ impl Request {
         if connections.reserve(self.connection, response.length, false) {
             return self.hand_over(response);
         }
-        let message = "other clients do not read their answers; try again";
+        let message = "other clients do not read their responses; try again";
         self.hand_over(Response::from(&HttpError::new(503, message)));
     }
 
