@@ -28,8 +28,8 @@ use text::Samples;
 /// Statuses of the listener's refusals that are written even if there has been none.
 const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
 
-/// What the listener counts beside refusals. Each is a total, but for [`ListenerEvent::Ended`]: connections open now are
-/// those accepted less those ended.
+/// What the listener counts beside refusals. Each is a total, but for [`ListenerEvent::Ended`]: connections open now
+/// are those accepted less those ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListenerEvent {
     /// A connection got its slot.

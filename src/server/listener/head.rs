@@ -62,8 +62,8 @@ const FORWARDED: [&str; 5] = [
     "X-Prometheus-Scrape-Timeout-Seconds",
 ];
 
-/// Paths that anyone may ask for, without token and client certificate: a kubelet has neither. The whole target has to be
-/// one of these, byte for byte, so that no encoding of another path can pass for them.
+/// Paths that need no token and no client certificate: a kubelet has neither. The whole target has to be one of
+/// these, byte for byte, so that no encoding of another path can pass for them.
 const OPEN_TARGETS: [&str; 2] = ["/-/healthy", "/-/ready"];
 
 /// One whole, well-formed request without a body.
