@@ -96,6 +96,15 @@ fn a_module_with_children_is_a_folder_with_mod_rs() {
 }
 
 #[test]
+fn every_queue_has_a_bound() {
+    for (path, text) in rust_files("src") {
+        let mut lines = code(&text);
+        let found = lines.find(|line| line.contains("unbounded") || line.contains("mpsc::channel"));
+        assert_eq!(found, None, "{}", path.display());
+    }
+}
+
+#[test]
 fn packages_stay_in_their_rooms() {
     let homes: [(&str, &[&str]); 4] = [
         ("tiny_http", &["src/server/", "src/demo.rs"]),

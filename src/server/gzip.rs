@@ -8,7 +8,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use crate::exposition::{MergedText, Position};
@@ -17,10 +17,13 @@ use crate::exposition::{MergedText, Position};
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// More cores than these are left to the scrapes.
 const HELPERS_MAX: usize = 4;
+/// Deflated pieces of one text that nobody has taken yet. There are never more than two of each helper, because they
+/// are taken before the next piece is given away: so no helper waits.
+const DEFLATED_MAX: usize = 2 * HELPERS_MAX;
 
 /// Compresses texts, with the help of threads named `gzip`. They end when it is dropped.
 pub(super) struct Gzip {
-    pieces: Option<Sender<Piece>>,
+    pieces: Option<Sender<Handed>>,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -30,8 +33,10 @@ struct Piece {
     bytes: Vec<u8>,
     is_last: bool,
     level: Compression,
-    done: Sender<Deflated>,
 }
+
+/// A piece for a helper, and where it is waited for.
+type Handed = (Piece, Sender<Deflated>);
 
 struct Deflated {
     number: usize,
@@ -52,8 +57,12 @@ impl Gzip {
         for _ in 0..(cores - 1).clamp(1, HELPERS_MAX) {
             let pieces = pieces.clone();
             let thread = thread::Builder::new().name("gzip".to_owned());
+            let help = |(piece, done): Handed| {
+                // The request may be gone by now.
+                let _ = done.send(piece.deflate());
+            };
             gzip.helpers
-                .push(thread.spawn(move || pieces.into_iter().for_each(Piece::deflate))?);
+                .push(thread.spawn(move || pieces.into_iter().for_each(help))?);
         }
         Ok(gzip)
     }
@@ -61,7 +70,8 @@ impl Gzip {
     /// The text, gzipped at this level by the calling thread and the helpers that are idle: nothing waits for one, so
     /// a response takes no longer because others are made.
     pub(super) fn compress(&self, text: &MergedText, level: u32) -> Vec<u8> {
-        let (done, deflated) = unbounded();
+        let (done, helped) = bounded(DEFLATED_MAX);
+        let mut deflated = Vec::new();
         let mut position = Position::default();
         let mut pieces = 0;
         loop {
@@ -73,10 +83,10 @@ impl Gzip {
                 bytes,
                 is_last,
                 level: Compression::new(level),
-                done: done.clone(),
             };
-            if let Err(piece) = self.try_help(piece) {
-                piece.deflate();
+            deflated.extend(helped.try_iter());
+            if let Err(piece) = self.try_help(piece, &done) {
+                deflated.push(piece.deflate());
             }
             pieces += 1;
             if is_last {
@@ -84,16 +94,18 @@ impl Gzip {
             }
         }
         drop(done);
-        let mut deflated: Vec<Deflated> = deflated.iter().collect();
+        deflated.extend(helped);
         assert_eq!(deflated.len(), pieces, "a helper has panicked");
         deflated.sort_unstable_by_key(|piece| piece.number);
         joined(&deflated)
     }
 
     /// Has the piece deflated by an idle helper, or gives it back.
-    fn try_help(&self, piece: Piece) -> Result<(), Piece> {
+    fn try_help(&self, piece: Piece, done: &Sender<Deflated>) -> Result<(), Piece> {
         match &self.pieces {
-            Some(pieces) => pieces.try_send(piece).map_err(TrySendError::into_inner),
+            Some(pieces) => pieces
+                .try_send((piece, done.clone()))
+                .map_err(|refused| refused.into_inner().0),
             None => Err(piece),
         }
     }
@@ -111,16 +123,14 @@ impl Drop for Gzip {
 }
 
 impl Piece {
-    fn deflate(self) {
+    fn deflate(self) -> Deflated {
         let mut crc = Crc::new();
         crc.update(&self.bytes);
-        let deflated = Deflated {
+        Deflated {
             number: self.number,
             bytes: deflate(&self.bytes, self.level, self.is_last),
             crc,
-        };
-        // Who waits for it counts the pieces.
-        let _ = self.done.send(deflated);
+        }
     }
 }
 
