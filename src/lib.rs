@@ -82,7 +82,7 @@
 //! * *Why threads and no async runtime?* A few dozen scrapes at once are enough for thousands of pods, and a reader
 //!   can follow a stack trace from the request to the socket.
 //! * *Why does `threadpool` own the client workers, but a crossbeam channel queue the work?* The pool replaces a
-//!   thread that dies, but its own queue has no bound and no fairness.
+//!   thread that dies, and the worker goes on in the new one; but its own queue has no bound and no fairness.
 //! * *Why a thread for each watch, and one connection for list and watch?* A blocked read needs nothing but a thread,
 //!   64 at most. A list and a watch that follow each other on one thread can never show the cluster in two states at
 //!   once; the price is that a change during the list of every ten minutes is seen when that list has been read.

@@ -19,6 +19,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, Sender, bounded, select};
@@ -145,6 +146,7 @@ impl ScrapePool {
                 telemetry: Arc::clone(telemetry),
                 queues: queues.clone(),
                 only: (number < reserved).then_some(Lane::Answering),
+                threads: threads.clone(),
             };
             threads.execute(move || worker.run());
         }
@@ -221,7 +223,8 @@ impl Drop for ScrapePool {
     }
 }
 
-/// One client worker.
+/// One client worker. A panic outside of a scrape ends its thread; the worker then goes on in another one.
+#[derive(Clone)]
 struct Worker {
     client: Arc<ScrapeClient>,
     style: PodLabelStyle,
@@ -229,6 +232,18 @@ struct Worker {
     queues: Queues,
     /// The one lane that it serves, if not both.
     only: Option<Lane>,
+    /// Of the pool, which starts a thread in the place of one that panics, but gives it nothing to do.
+    threads: ThreadPool,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.telemetry.count_panic();
+            let worker = self.clone();
+            self.threads.execute(move || worker.run());
+        }
+    }
 }
 
 impl Worker {
@@ -373,7 +388,12 @@ fn caught<T>(
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+    use std::net::Ipv4Addr;
+    use std::panic::panic_any;
+
+    use super::super::client::ScrapeSettings;
     use super::*;
+    use crate::target::ScrapeOptions;
 
     #[test]
     fn a_panic_is_an_error_of_its_scrape_and_counted() {
@@ -381,5 +401,55 @@ mod tests {
         let outcome: Result<(), ScrapeError> = caught(&telemetry, || panic!("on purpose"));
         assert!(matches!(outcome.unwrap_err().reason, Reason::Panic));
         assert_eq!(telemetry.panics(), 1);
+    }
+
+    /// A panic with this payload goes on where the payload is dropped, and that is outside of the scrape.
+    struct PanicsAgain;
+
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_panic_outside_of_a_scrape_costs_no_worker() {
+        let telemetry = Arc::<Telemetry>::default();
+        let client = Arc::new(ScrapeClient::new(ScrapeSettings {
+            ca_files: Vec::new(),
+            body_bytes_max: 1000,
+            token: None,
+        }));
+        let target = Arc::new(Target {
+            job: "web".to_owned(),
+            namespace: "n".to_owned(),
+            pod: "p".to_owned(),
+            uid: "u".to_owned(),
+            pod_ip: "127.0.0.1".to_owned(),
+            pod_port: None,
+            terminating: false,
+            meta: Arc::default(),
+            options: Ok(ScrapeOptions {
+                address: (Ipv4Addr::LOCALHOST, 80).into(),
+                path_and_query: "/".to_owned(),
+                timeout: Duration::from_secs(5),
+                tls: None,
+            }),
+        });
+        let pool = ScrapePool::start(1, &client, PodLabelStyle::Underscore, &telemetry);
+        // It is too late to ask the pod anything.
+        let probe = |done: ProbeDone| {
+            let (target, wants) = (Arc::clone(&target), ProbeWants::default());
+            pool.probe(target, Lane::Answering, wants, Some(Instant::now()), done);
+        };
+        probe(Box::new(|_| panic_any(PanicsAgain)));
+        let (sender, results) = bounded(1);
+        probe(Box::new(move |result| drop(sender.send(result))));
+        let result = results.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(matches!(
+            result.outcome.unwrap_err().reason,
+            Reason::Deadline
+        ));
+        assert_eq!(telemetry.panics(), 2);
     }
 }
