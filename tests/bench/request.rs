@@ -16,6 +16,7 @@ mod measure;
 mod process;
 mod relay;
 mod roles;
+mod rounds;
 mod situation;
 mod table;
 mod workload;
@@ -82,7 +83,11 @@ fn bench(names: &[&str]) -> io::Result<()> {
     let mut failed = Vec::new();
     for workload in workloads {
         if !workload.is_row {
-            match situation::measure(workload, &stopped) {
+            let note = match workload.name {
+                "rounds" => rounds::measure(&stopped),
+                _ => situation::measure(workload, &stopped),
+            };
+            match note {
                 Ok(note) => notes.push(note),
                 Err(error) if stopped.load(Ordering::Relaxed) => return Err(error),
                 Err(error) => failed.push(format!("{}: no figures: {error}", workload.name)),

@@ -6,12 +6,12 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{self, Command};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::process::Process;
 use crate::workload::{Workload, pod_ip};
 
-/// The job of all pods, but for those that hang in a job of their own.
+/// The job of all pods, where a workload has one only.
 pub(crate) const JOB: &str = "bench";
 /// The job of pods that hang, where that is another one.
 pub(crate) const HANGING_JOB: &str = "hanging";
@@ -40,21 +40,15 @@ pub(crate) struct PodListFile(PathBuf);
 
 impl PodListFile {
     pub(crate) fn new(workload: &Workload, farm_port: u16) -> io::Result<PodListFile> {
-        let pod = |index: usize| {
-            json!({
-                "metadata": {
-                    "namespace": "bench",
-                    "name": format!("worker-7d9f8b6c5d-{index:05}"),
-                    "uid": format!("00000000-0000-4000-8000-{index:012}"),
-                    "labels": {
-                        "metrics-aggregator.apawel.me/job-name": workload.job(index),
-                        "metrics-aggregator.apawel.me/port": farm_port.to_string(),
-                    },
-                },
-                "status": {"phase": "Running", "podIP": pod_ip(index).to_string()},
-            })
-        };
-        let pods: Vec<_> = (0..workload.pods).map(pod).collect();
+        PodListFile::of(&[(*workload, farm_port)])
+    }
+
+    /// The pods of several workloads, each with the port of its farm.
+    pub(crate) fn of(farms: &[(Workload, u16)]) -> io::Result<PodListFile> {
+        let pods = farms.iter().flat_map(|(workload, port)| {
+            (0..workload.pods).map(|index| pod(workload, *port, index))
+        });
+        let pods: Vec<_> = pods.collect();
         let list = json!({
             "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": pods,
         });
@@ -62,6 +56,21 @@ impl PodListFile {
         fs::write(&path, list.to_string())?;
         Ok(PodListFile(path))
     }
+}
+
+fn pod(workload: &Workload, farm_port: u16, index: usize) -> Value {
+    json!({
+        "metadata": {
+            "namespace": workload.job,
+            "name": format!("worker-7d9f8b6c5d-{index:05}"),
+            "uid": format!("00000000-{farm_port:04x}-4000-8000-{index:012}"),
+            "labels": {
+                "metrics-aggregator.apawel.me/job-name": workload.job(index),
+                "metrics-aggregator.apawel.me/port": farm_port.to_string(),
+            },
+        },
+        "status": {"phase": "Running", "podIP": pod_ip(index).to_string()},
+    })
 }
 
 impl Drop for PodListFile {

@@ -17,6 +17,8 @@ const OWN_VARIANTS_MAX: usize = 500;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
+    /// Of all pods, but for those that hang in a job of their own.
+    pub(crate) job: &'static str,
     pub(crate) pods: usize,
     series_per_pod: usize,
     series: Series,
@@ -42,6 +44,7 @@ pub(crate) struct Workload {
 
 const PLAIN: Workload = Workload {
     name: "",
+    job: JOB,
     pods: 100,
     series_per_pod: 1_000,
     series: Series::Same,
@@ -69,7 +72,7 @@ const SITUATION: Workload = Workload {
     ..PLAIN
 };
 
-const WORKLOADS: [Workload; 31] = [
+const WORKLOADS: [Workload; 32] = [
     Workload {
         name: "10x100",
         pods: 10,
@@ -252,6 +255,11 @@ const WORKLOADS: [Workload; 31] = [
         series: Series::Distinct,
         ..SITUATION
     },
+    Workload {
+        name: "rounds",
+        pods: 650,
+        ..SITUATION
+    },
 ];
 
 impl Workload {
@@ -260,7 +268,7 @@ impl Workload {
         if self.hanging_job && index < self.hanging {
             HANGING_JOB
         } else {
-            JOB
+            self.job
         }
     }
 
