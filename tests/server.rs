@@ -319,7 +319,8 @@ fn the_answer_leaves_before_the_scrapers_timeout() {
         pod_at("n", "a", "web", hanging.address),
         pod_at("n", "b", "web", healthy.address),
     ]);
-    let program = Program::with_pods(&file, &[]);
+    // Of two workers one would not scrape what was never scraped.
+    let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "3")]);
     let start = Instant::now();
     let answer = program.get_with(
         "/metrics?job=web",
@@ -345,7 +346,7 @@ fn the_answer_leaves_before_the_scrapers_timeout() {
     assert!(0.5 < left && left <= 1.0, "{left}");
 }
 
-/// What comes after the scrapes has its time too, as the answers before have taken it.
+/// What comes after the scrapes has its time too.
 #[test]
 fn the_last_byte_of_a_large_answer_leaves_before_the_deadline() {
     let body: String = (0..100_000)
@@ -359,20 +360,18 @@ fn the_last_byte_of_a_large_answer_leaves_before_the_deadline() {
         pod_at("n", "a", "web", hanging.address),
         pod_at("n", "b", "web", large.address),
     ]);
-    let program = Program::with_pods(&file, &[]);
-    let ask = || {
-        let start = Instant::now();
-        let timeout = [
-            ("X-Prometheus-Scrape-Timeout-Seconds", "4"),
-            ("Accept-Encoding", "gzip"),
-        ];
-        let answer = program.get_with("/metrics?job=web", &timeout);
-        assert_eq!(answer.status, 200);
-        start.elapsed()
-    };
-    // How long it takes is learnt from the first.
-    let (first, second) = (ask(), ask());
-    assert!(second < Duration::from_millis(3500), "{first:?} {second:?}");
+    let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "3")]);
+    let start = Instant::now();
+    let timeout = [
+        ("X-Prometheus-Scrape-Timeout-Seconds", "4"),
+        ("Accept-Encoding", "gzip"),
+    ];
+    let answer = program.get_with("/metrics?job=web", &timeout);
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.len() > 100_000, "not all samples are there");
+    // The scraper's timeout; half a second of it is for the network and a slow machine.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[test]

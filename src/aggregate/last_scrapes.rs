@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use crate::exposition::Exposition;
-use crate::scrape::pool::{Ordered, ProbeResult, ScrapeResult};
+use crate::scrape::pool::{Health, ProbeResult, ScrapeResult};
 use crate::scrape::{Phase, ScrapeError};
 use crate::target::{Target, TargetSet};
 
@@ -26,21 +26,8 @@ pub struct LastScrape {
     pub samples: Option<u64>,
     /// Bytes of the body: after decompression, or as sent where it was handed on.
     pub body_bytes: usize,
-    /// Targets with a higher one are scraped later.
-    turn: Turn,
-}
-
-/// When a target is scraped in the next request, by its last scrape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
-    /// It answered quickly.
-    Early,
-    /// Nothing is known of it.
-    Untried,
-    /// It was slow.
-    Late,
-    /// It failed.
-    Last,
+    /// What it says for the next request.
+    health: Health,
 }
 
 /// What a target keeps while its pod lives: uid and port.
@@ -66,39 +53,24 @@ impl LastScrapes {
         self.lock().get(&key(target)).cloned()
     }
 
-    /// Positions of the targets, and the targets themselves, in the order in which they are to be scraped: those that
-    /// failed or were slow the last time go last, so that the others are in before the deadline. Neighbours of which
-    /// nothing is known are scraped apart from each other: pods of one namespace or node often hang together.
-    pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> (Vec<usize>, Ordered) {
+    /// The positions of the targets in the order in which they are to be scraped, with what is known of each.
+    /// Neighbours of which nothing is known are apart from each other: pods of one namespace or node often hang
+    /// together, and then not all workers wait for them before they come to others.
+    pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> Vec<(Health, usize)> {
         let last_scrapes = self.lock();
-        let turn = |index: usize| {
-            let last = last_scrapes.get(&key(&targets[index]));
-            (last.map_or(Turn::Untried, |last| last.turn), index)
-        };
-        let mut order: Vec<(Turn, usize)> = (0..targets.len()).map(turn).collect();
+        let healths = targets.iter().map(|target| health(&last_scrapes, target));
+        let mut order: Vec<_> = healths.zip(0..).collect();
         drop(last_scrapes);
-        order.sort_unstable_by_key(|(turn, index)| match turn {
-            Turn::Untried => (*turn, spread(*index), *index),
-            _ => (*turn, 0, *index),
+        order.sort_unstable_by_key(|(health, index)| match health {
+            Health::Unknown => (*health, spread(*index), *index),
+            _ => (*health, 0, *index),
         });
-        let up_to = |most| order.partition_point(|(turn, _)| *turn <= most);
-        let ordered = Ordered {
-            quick: up_to(Turn::Early),
-            unsuspected: up_to(Turn::Untried),
-            not_failed: up_to(Turn::Late),
-            targets: order
-                .iter()
-                .map(|(_, index)| Arc::clone(&targets[*index]))
-                .collect(),
-        };
-        (order.into_iter().map(|(_, index)| index).collect(), ordered)
+        order
     }
 
-    /// Whether the target answered the last time.
-    pub(super) fn has_answered(&self, target: &Target) -> bool {
-        let last_scrapes = self.lock();
-        let last = last_scrapes.get(&key(target));
-        last.is_some_and(|last| matches!(last.turn, Turn::Early | Turn::Late))
+    /// How the last scrape of the target went.
+    pub(super) fn health(&self, target: &Target) -> Health {
+        health(&self.lock(), target)
     }
 
     /// Takes note of one request's scrapes: the results are those of the targets, in their order.
@@ -154,24 +126,21 @@ fn last_scrape(
         duration,
         samples: None,
         body_bytes: 0,
-        turn: turn(outcome, duration, previous),
+        health: match outcome {
+            // It was not scraped: nothing new is known of it.
+            Err(error) if error.phase == Phase::Queue => {
+                previous.map_or(Health::Unknown, |last| last.health)
+            }
+            Err(_) => Health::Failed,
+            Ok(()) if duration > SLOW => Health::Slow,
+            Ok(()) => Health::Quick,
+        },
     }
 }
 
-/// A target whose turn did not come keeps it: nothing new is known of it.
-fn turn(
-    outcome: Result<(), &ScrapeError>,
-    duration: Duration,
-    previous: Option<&LastScrape>,
-) -> Turn {
-    match outcome {
-        Err(error) if error.phase == Phase::Queue => {
-            previous.map_or(Turn::Untried, |last| last.turn)
-        }
-        Err(_) => Turn::Last,
-        Ok(()) if duration > SLOW => Turn::Late,
-        Ok(()) => Turn::Early,
-    }
+fn health(last_scrapes: &HashMap<TargetKey, LastScrape>, target: &Target) -> Health {
+    let last = last_scrapes.get(&key(target));
+    last.map_or(Health::Unknown, |last| last.health)
 }
 
 fn key(target: &Target) -> TargetKey {

@@ -3,7 +3,6 @@
 //! Runs on the server worker that answers the request. Every target always yields a result: its samples and `up 1`,
 //! or `up 0` and a reason.
 
-mod answer_time;
 mod last_scrapes;
 
 use std::fmt;
@@ -14,12 +13,11 @@ pub use last_scrapes::LastScrape;
 
 use crate::exposition::{MergedText, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
-use crate::scrape::ending::Ending;
-use crate::scrape::pool::{Lane, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
+use crate::scrape::deadline::ScrapeDeadline;
+use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
 use crate::scrape::{Reason, ScrapeError};
 use crate::target::{PodLabelStyle, Target, TargetSet};
 use crate::telemetry::Telemetry;
-use answer_time::AnswerTime;
 use last_scrapes::LastScrapes;
 
 /// Scrapes and merges; shared by all server workers.
@@ -28,7 +26,6 @@ pub struct Aggregator {
     pool: ScrapePool,
     style: PodLabelStyle,
     last_scrapes: Arc<LastScrapes>,
-    answer_time: AnswerTime,
     telemetry: Arc<Telemetry>,
 }
 
@@ -39,8 +36,6 @@ pub struct Answer {
     pub text: MergedText,
     /// For the log.
     pub summary: Summary,
-    /// When the last scrape had ended.
-    pub scraped_at: Instant,
 }
 
 /// What one target sent, as it sent it.
@@ -122,26 +117,26 @@ impl Aggregator {
             pool,
             style,
             last_scrapes: Arc::default(),
-            answer_time: AnswerTime::default(),
             telemetry,
         }
     }
 
     /// Scrapes the targets, which have to be in the order of answers, and merges what they send.
     ///
-    /// Ends when all have answered or failed, or else so long before `deadline` that the answer can be sent by then; a
-    /// target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that have not been
-    /// scraped by then are not scraped.
+    /// Ends when all have answered or failed, or else so long before `deadline` that the response, gzipped or not, can
+    /// be sent by then; a target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that
+    /// have not been scraped by then are not scraped.
     pub fn scrape(
         &self,
         set: &TargetSet,
         targets: &[Arc<Target>],
         deadline: Option<Instant>,
+        is_gzipped: bool,
         is_wanted: &dyn Fn() -> bool,
     ) -> Option<Answer> {
         let start = Instant::now();
+        let deadline = deadline.map(|due| ScrapeDeadline::new(due, is_gzipped));
         let mut results = self.collect(targets, deadline, is_wanted);
-        let scraped_at = Instant::now();
         if !is_wanted() {
             return None;
         }
@@ -162,16 +157,7 @@ impl Aggregator {
         self.telemetry
             .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();
-        Some(Answer {
-            text,
-            summary,
-            scraped_at,
-        })
-    }
-
-    /// Takes note that an answer to bodies of so many bytes is ready to be sent, for the time to be spared next time.
-    pub fn answered(&self, body_bytes: usize, scraped_at: Instant) {
-        self.answer_time.note(body_bytes, scraped_at.elapsed());
+        Some(Answer { text, summary })
     }
 
     /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
@@ -207,14 +193,14 @@ impl Aggregator {
             accept,
             accept_encoding,
         };
-        let lane = if self.last_scrapes.has_answered(target) {
-            Lane::Answering
-        } else {
-            Lane::Doubtful
+        let health = self.last_scrapes.health(target);
+        let probe = Probe {
+            target: Arc::clone(target),
+            wants,
+            deadline,
+            done: Box::new(done),
         };
-        let target = Arc::clone(target);
-        self.pool
-            .probe(target, lane, wants, deadline, Box::new(done));
+        self.pool.probe(probe, health);
     }
 
     /// How the last scrape of the target went, if there was one.
@@ -239,22 +225,23 @@ impl Aggregator {
     fn collect(
         &self,
         targets: &[Arc<Target>],
-        deadline: Option<Instant>,
+        deadline: Option<ScrapeDeadline>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Vec<ScrapeResult> {
-        let (order, ordered) = self.last_scrapes.scrape_order(targets);
-        let per_kib = self.answer_time.nanoseconds_per_kib();
-        let ending = deadline.map(|deadline| Ending::new(deadline, per_kib));
-        let mut incoming = self.pool.scrape(ordered, ending);
+        let order = self.last_scrapes.scrape_order(targets);
+        let queued = order
+            .iter()
+            .map(|(health, index)| (*health, Arc::clone(&targets[*index])));
+        let mut incoming = self.pool.scrape(queued.collect(), deadline);
         let mut results: Vec<Option<ScrapeResult>> = targets.iter().map(|_| None).collect();
         for _ in targets {
             let Some(result) = incoming.next(is_wanted) else {
                 break;
             };
-            let position = result.index;
-            results[order[position]] = Some(result);
+            let (_, index) = order[result.index];
+            results[index] = Some(result);
         }
-        for (position, &index) in order.iter().enumerate() {
+        for (position, &(_, index)) in order.iter().enumerate() {
             results[index].get_or_insert_with(|| incoming.missing(position));
         }
         results.into_iter().flatten().collect()

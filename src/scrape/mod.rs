@@ -1,5 +1,6 @@
 //! Scraping: one GET of one target within a deadline (`client.rs`), many of them fairly by a fixed number of
-//! threads (`pool.rs`, `batch.rs`) until their request has to be answered (`ending.rs`), and why a scrape failed (`error.rs`).
+//! threads (`pool.rs`, `batch.rs`) until their request has to be answered (`deadline.rs`), and why a scrape failed
+//! (`error.rs`).
 
 mod agents;
 mod batch;
@@ -7,8 +8,8 @@ mod body;
 pub mod client;
 mod connect;
 mod connection;
+pub mod deadline;
 mod encoding;
-pub mod ending;
 mod error;
 mod get;
 mod head;

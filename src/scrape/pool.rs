@@ -1,20 +1,15 @@
 //! The client workers: a fixed number of threads that scrape the targets of all requests, fairly.
 //!
-//! A request hands in one batch. It stands in a queue once while it has targets to scrape: a worker takes the batch at
-//! the head, takes one target of it, puts the batch back at the tail, and scrapes. So requests share the workers
-//! target by target, whatever their sizes. A worker that sees no other batch waiting goes on with the one it has. A
-//! batch whose request has gone is dropped when its turn comes; its targets cost nothing.
+//! There are two queues: *healthy*, for targets that responded the last time, and *unhealthy*, for those that failed
+//! and those of which nothing is known. A request hands in one batch (`batch.rs`), which stands in the queue of its
+//! next target: a worker takes the batch at the head, takes that target, puts the batch back at the tail, and scrapes.
+//! So requests share the workers target by target, whatever their sizes.
 //!
 //! A worker that waits for a pod can do nothing else, so pods that hang could take all workers, and everybody would
-//! wait as long as they do. There are two queues therefore: *answering*, for targets that answered the last time, and
-//! *doubtful*, for those that failed, and those of which nothing is known. Half of the workers may be at doubtful
-//! targets of one request, so that the doubtful ones of another need not wait for it; and a quarter serves the
-//! answering queue only, so that those that answer find a worker at once however many requests have pods that hang.
-//! The price is that doubtful targets have half of the workers also when nobody else wants any. (To take a worker
-//! back from a pod that hangs would spare that, but a thread that connects cannot be interrupted.) Slow targets that
-//! answer are not doubtful, or a job of them would have half of the workers for ever. Pods that begin to hang may take
-//! any worker, once. What keeps them, and those never scraped, from taking the time of their whole batch stands in
-//! `batch.rs`.
+//! wait as long as they do. Therefore a quarter of the workers serves the healthy queue only. All others serve both,
+//! since a worker that is kept free for nobody only makes the unhealthy targets wait. Slow targets that respond are
+//! healthy, or a job of them would lack a quarter of the workers for ever. Pods that begin to hang may take any worker,
+//! once.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,14 +17,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvError, Sender, bounded, select};
+use crossbeam_channel::{Receiver, RecvError, Sender, bounded, never, select};
 use threadpool::ThreadPool;
 
-use super::batch::{self, Batch, batch};
-pub use super::batch::{Lane, Ordered, Results, ScrapeResult};
+use super::batch::{Batch, batch};
+pub use super::batch::{Health, Results, ScrapeResult};
 use super::body::BodyBuffer;
 use super::client::{PodAnswer, ProbeWants, ScrapeClient, ScrapeTime};
-use super::ending::Ending;
+use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::IdentityLabels;
 use crate::target::{PodLabelStyle, Target};
@@ -37,10 +32,8 @@ use crate::telemetry::Telemetry;
 
 /// Batches and probes in a queue: those of requests under way and the abandoned ones that no worker has met yet.
 const QUEUE_MAX: usize = 1024;
-/// One in so many workers, rounded up, serves targets that answer only; a single worker serves all.
+/// One in so many workers, rounded up, serves the healthy queue only; a single worker serves both.
 const RESERVED_PART: usize = 4;
-/// One in so many workers, rounded up, may be at doubtful targets of the same request.
-const DOUBTFUL_PART: usize = 2;
 
 /// What became of a target that was scraped for somebody else.
 #[derive(Debug)]
@@ -51,62 +44,45 @@ pub struct ProbeResult {
     pub duration: Duration,
 }
 
-/// Takes the result of a probe.
-pub type ProbeDone = Box<dyn FnOnce(ProbeResult) + Send>;
-
 /// One target to be scraped for somebody else.
-struct Probe {
-    target: Arc<Target>,
-    wants: ProbeWants,
-    deadline: Option<Instant>,
-    done: ProbeDone,
+pub(crate) struct Probe {
+    /// Whom to ask.
+    pub(crate) target: Arc<Target>,
+    /// For what.
+    pub(crate) wants: ProbeWants,
+    /// When its result is of no use any more.
+    pub(crate) deadline: Option<Instant>,
+    /// Gets the result in the worker that scraped, or at once where the queue is full.
+    pub(crate) done: Box<dyn FnOnce(ProbeResult) + Send>,
 }
 
-/// What stands in the queue.
-enum Turn {
-    Scrape(Arc<Batch>),
+/// What stands in a queue.
+enum QueueItem {
+    Batch(Arc<Batch>),
     Probe(Box<Probe>),
     /// The worker that takes it ends.
     Stop,
 }
 
-/// The queue of a lane, both ends.
-#[derive(Clone)]
-struct Queue {
-    end: Sender<Turn>,
-    head: Receiver<Turn>,
-}
-
-/// The queues, shared by all workers and all who have something scraped.
-#[derive(Clone)]
+/// Where batches and probes wait for a worker.
 struct Queues {
-    answering: Queue,
-    doubtful: Queue,
-}
-
-impl Queue {
-    fn new() -> Queue {
-        let (end, head) = bounded(QUEUE_MAX);
-        Queue { end, head }
-    }
+    healthy: Sender<QueueItem>,
+    unhealthy: Sender<QueueItem>,
 }
 
 impl Queues {
-    fn of(&self, lane: Lane) -> &Queue {
-        match lane {
-            Lane::Answering => &self.answering,
-            Lane::Doubtful => &self.doubtful,
+    fn of(&self, health: Health) -> &Sender<QueueItem> {
+        if health.is_healthy() {
+            &self.healthy
+        } else {
+            &self.unhealthy
         }
-    }
-
-    fn len(&self) -> usize {
-        self.answering.head.len() + self.doubtful.head.len()
     }
 }
 
 /// The workers. Dropping it ends them: each finishes the scrape it is at.
 pub struct ScrapePool {
-    queues: Queues,
+    queues: Arc<Queues>,
     threads: ThreadPool,
 }
 
@@ -127,10 +103,9 @@ impl ScrapePool {
         style: PodLabelStyle,
         telemetry: &Arc<Telemetry>,
     ) -> Self {
-        let queues = Queues {
-            answering: Queue::new(),
-            doubtful: Queue::new(),
-        };
+        let (healthy, from_healthy) = bounded(QUEUE_MAX);
+        let (unhealthy, from_unhealthy) = bounded(QUEUE_MAX);
+        let queues = Arc::new(Queues { healthy, unhealthy });
         let threads = threadpool::Builder::new()
             .num_threads(workers)
             .thread_name("scrape".to_owned())
@@ -144,8 +119,12 @@ impl ScrapePool {
                 client: Arc::clone(client),
                 style,
                 telemetry: Arc::clone(telemetry),
-                queues: queues.clone(),
-                only: (number < reserved).then_some(Lane::Answering),
+                queues: Arc::clone(&queues),
+                healthy: from_healthy.clone(),
+                unhealthy: match number < reserved {
+                    true => never(),
+                    false => from_unhealthy.clone(),
+                },
                 threads: threads.clone(),
             };
             threads.execute(move || worker.run());
@@ -153,23 +132,26 @@ impl ScrapePool {
         ScrapePool { queues, threads }
     }
 
-    /// Has the targets scraped in about this order, and none after the ending.
+    /// Has the targets scraped, beginning in this order, and none after the deadline.
     ///
     /// Waits for a place in the queue, at most until then. Targets that get no result were not scraped in time.
     #[must_use]
-    pub fn scrape(&self, targets: Ordered, ending: Option<Ending>) -> Results {
-        let doubtful_max = self.threads.max_count().div_ceil(DOUBTFUL_PART);
-        let (batch, results) = batch(targets, doubtful_max, ending);
-        let Some(lane) = batch.put_back() else {
+    pub fn scrape(
+        &self,
+        targets: Vec<(Health, Arc<Target>)>,
+        deadline: Option<ScrapeDeadline>,
+    ) -> Results {
+        let (batch, results) = batch(targets, deadline);
+        let Some(health) = batch.next_health() else {
             return results;
         };
         let end = batch.scrapes_end();
-        let turn = Turn::Scrape(Arc::new(batch));
-        let queue = &self.queues.of(lane).end;
+        let item = QueueItem::Batch(Arc::new(batch));
+        let queue = self.queues.of(health);
         // A batch that finds no place is dropped, and with it the sender of its results: `Results` is at its end.
         let placed = match end {
-            Some(end) => queue.send_deadline(turn, end).is_ok(),
-            None => queue.send(turn).is_ok(),
+            Some(end) => queue.send_deadline(item, end).is_ok(),
+            None => queue.send(item).is_ok(),
         };
         if !placed {
             log::debug!("no place in the queue of the client workers before the deadline");
@@ -177,24 +159,11 @@ impl ScrapePool {
         results
     }
 
-    /// Has one target scraped for somebody else, in its turn; `done` gets the result in the worker that scraped, or
-    /// here and at once where the queue is full.
-    pub fn probe(
-        &self,
-        target: Arc<Target>,
-        lane: Lane,
-        wants: ProbeWants,
-        deadline: Option<Instant>,
-        done: ProbeDone,
-    ) {
-        let turn = Turn::Probe(Box::new(Probe {
-            target,
-            wants,
-            deadline,
-            done,
-        }));
-        if let Err(refused) = self.queues.of(lane).end.try_send(turn)
-            && let Turn::Probe(probe) = refused.into_inner()
+    /// Has one target scraped for somebody else, after what waits before it.
+    pub(crate) fn probe(&self, probe: Probe, health: Health) {
+        let item = QueueItem::Probe(Box::new(probe));
+        if let Err(refused) = self.queues.of(health).try_send(item)
+            && let QueueItem::Probe(probe) = refused.into_inner()
         {
             (probe.done)(ProbeResult {
                 outcome: Err(ScrapeError {
@@ -209,7 +178,7 @@ impl ScrapePool {
     /// Batches and probes that wait for a worker.
     #[must_use]
     pub fn queue_length(&self) -> usize {
-        self.queues.len()
+        self.queues.healthy.len() + self.queues.unhealthy.len()
     }
 }
 
@@ -217,7 +186,7 @@ impl Drop for ScrapePool {
     fn drop(&mut self) {
         for _ in 0..self.threads.max_count() {
             // All serve this queue. Fails only when no worker is left to stop.
-            let _ = self.queues.answering.end.send(Turn::Stop);
+            let _ = self.queues.healthy.send(QueueItem::Stop);
         }
         self.threads.join();
     }
@@ -229,9 +198,10 @@ struct Worker {
     client: Arc<ScrapeClient>,
     style: PodLabelStyle,
     telemetry: Arc<Telemetry>,
-    queues: Queues,
-    /// The one lane that it serves, if not both.
-    only: Option<Lane>,
+    queues: Arc<Queues>,
+    healthy: Receiver<QueueItem>,
+    /// Nothing comes here for a worker that is reserved for healthy targets.
+    unhealthy: Receiver<QueueItem>,
     /// Of the pool, which starts a thread in the place of one that panics, but gives it nothing to do.
     threads: ThreadPool,
 }
@@ -248,71 +218,51 @@ impl Drop for Worker {
 
 impl Worker {
     fn run(&self) {
-        loop {
-            match self.next_turn() {
-                Ok(Turn::Scrape(batch)) => self.scrape_turns(&batch),
-                Ok(Turn::Probe(probe)) => self.probe(*probe),
-                Ok(Turn::Stop) | Err(_) => return,
-            }
-        }
-    }
-
-    fn next_turn(&self) -> Result<Turn, RecvError> {
-        match self.only {
-            Some(lane) => self.queues.of(lane).head.recv(),
-            None => select! {
-                recv(self.queues.answering.head) -> turn => turn,
-                recv(self.queues.doubtful.head) -> turn => turn,
-            },
-        }
-    }
-
-    /// Scrapes targets of the batch, which was taken out of a queue and is put back, until others wait too.
-    fn scrape_turns(&self, batch: &Arc<Batch>) {
-        // With the queue full this worker keeps the batch and takes its next target itself, of whatever lane.
-        let mut only = self.only;
-        let mut keeps = true;
         let mut buffer = BodyBuffer::default();
         loop {
-            let turn = batch.take(only);
-            if keeps {
-                // Back to the tail before the scrape, so that others can go on with the batch meanwhile.
-                keeps = !self.put_back(batch);
-                only = only.filter(|_| !keeps);
-            }
-            let Some(turn) = turn else {
-                if keeps {
-                    continue;
-                }
-                return;
-            };
-            let busy = self.telemetry.busy_client_worker();
-            let result = self.scrape(batch, &turn, &mut buffer);
-            buffer.shrink();
-            drop(busy);
-            if batch.hand_in(&turn, result) {
-                keeps = !self.put_back(batch);
-            }
-            if !keeps && self.others_wait() {
-                return;
+            match self.next_item(&mut buffer) {
+                Ok(QueueItem::Batch(batch)) => self.scrape_next(&batch, &mut buffer),
+                Ok(QueueItem::Probe(probe)) => self.probe(*probe),
+                Ok(QueueItem::Stop) | Err(_) => return,
             }
         }
     }
 
-    /// Whether more waits for this worker than the batch that it has, which stands in a queue too.
-    fn others_wait(&self) -> bool {
-        let waiting = match self.only {
-            Some(lane) => self.queues.of(lane).head.len(),
-            None => self.queues.len(),
-        };
-        waiting > 1
+    /// What is at the head of a queue; of either, where both have something. A worker that has to wait keeps no memory.
+    fn next_item(&self, buffer: &mut BodyBuffer) -> Result<QueueItem, RecvError> {
+        select! {
+            recv(self.healthy) -> item => return item,
+            recv(self.unhealthy) -> item => return item,
+            default => *buffer = BodyBuffer::default(),
+        }
+        select! {
+            recv(self.healthy) -> item => item,
+            recv(self.unhealthy) -> item => item,
+        }
+    }
+
+    /// Scrapes one target of the batch, which was taken out of a queue and is put back.
+    fn scrape_next(&self, batch: &Arc<Batch>, buffer: &mut BodyBuffer) {
+        while let Some(index) = batch.take() {
+            // Before the scrape, so that other workers can go on with the batch meanwhile.
+            let is_put_back = self.put_back(batch);
+            let busy = self.telemetry.busy_client_worker();
+            let result = self.scrape(batch, index, buffer);
+            buffer.shrink();
+            drop(busy);
+            batch.hand_in(result);
+            // With the queue full this worker keeps the batch and takes its next target itself, healthy or not.
+            if is_put_back {
+                return;
+            }
+        }
     }
 
     /// Whether the batch stands in a queue now, or need not.
     fn put_back(&self, batch: &Arc<Batch>) -> bool {
-        batch.put_back().is_none_or(|lane| {
-            let turn = Turn::Scrape(Arc::clone(batch));
-            self.queues.of(lane).end.try_send(turn).is_ok()
+        batch.next_health().is_none_or(|health| {
+            let item = QueueItem::Batch(Arc::clone(batch));
+            self.queues.of(health).try_send(item).is_ok()
         })
     }
 
@@ -334,11 +284,11 @@ impl Worker {
         });
     }
 
-    fn scrape(&self, batch: &Batch, turn: &batch::Turn, buffer: &mut BodyBuffer) -> ScrapeResult {
-        let target = batch.target(turn.index);
+    fn scrape(&self, batch: &Batch, index: usize, buffer: &mut BodyBuffer) -> ScrapeResult {
+        let target = batch.target(index);
         let time = ScrapeTime {
             deadline: batch.scrapes_end(),
-            patience: turn.patience,
+            patience: None,
         };
         let start = Instant::now();
         let mut body_bytes = 0;
@@ -353,7 +303,7 @@ impl Worker {
             })
         });
         ScrapeResult {
-            index: turn.index,
+            index,
             labels: Some(labels),
             outcome,
             duration: start.elapsed(),
@@ -388,12 +338,11 @@ fn caught<T>(
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-    use std::net::Ipv4Addr;
     use std::panic::panic_any;
 
+    use super::super::batch::tests::target;
     use super::super::client::ScrapeSettings;
     use super::*;
-    use crate::target::ScrapeOptions;
 
     #[test]
     fn a_panic_is_an_error_of_its_scrape_and_counted() {
@@ -420,27 +369,16 @@ mod tests {
             body_bytes_max: 1000,
             token: None,
         }));
-        let target = Arc::new(Target {
-            job: "web".to_owned(),
-            namespace: "n".to_owned(),
-            pod: "p".to_owned(),
-            uid: "u".to_owned(),
-            pod_ip: "127.0.0.1".to_owned(),
-            pod_port: None,
-            terminating: false,
-            meta: Arc::default(),
-            options: Ok(ScrapeOptions {
-                address: (Ipv4Addr::LOCALHOST, 80).into(),
-                path_and_query: "/".to_owned(),
-                timeout: Duration::from_secs(5),
-                tls: None,
-            }),
-        });
         let pool = ScrapePool::start(1, &client, PodLabelStyle::Underscore, &telemetry);
         // It is too late to ask the pod anything.
-        let probe = |done: ProbeDone| {
-            let (target, wants) = (Arc::clone(&target), ProbeWants::default());
-            pool.probe(target, Lane::Answering, wants, Some(Instant::now()), done);
+        let probe = |done| {
+            let probe = Probe {
+                target: target(),
+                wants: ProbeWants::default(),
+                deadline: Some(Instant::now()),
+                done,
+            };
+            pool.probe(probe, Health::Quick);
         };
         probe(Box::new(|_| panic_any(PanicsAgain)));
         let (sender, results) = bounded(1);

@@ -114,9 +114,11 @@ impl Handlers {
         }
         let set = snapshot(&self.sources.cache)?;
         let targets = selected(&set, &asked.selection)?;
+        let gzip_level = self.gzip_level(&asked.request);
+        let is_gzipped = gzip_level > 0;
         let aggregator = &self.sources.aggregator;
         let merged = aggregator
-            .scrape(&set, &targets, asked.deadline, &is_wanted)
+            .scrape(&set, &targets, asked.deadline, is_gzipped, &is_wanted)
             .ok_or_else(abandoned)?;
         let shard = asked.selection.shard;
         let shard = shard.map_or_else(String::new, |shard| format!(" shard={shard}"));
@@ -126,11 +128,7 @@ impl Handlers {
             shown(&asked.selection.jobs.join(",")),
             merged.summary
         );
-        let (body_bytes, scraped_at) = (merged.summary.body_bytes, merged.scraped_at);
-        let level = self.gzip_level(&asked.request);
-        let response = reply::metrics(merged.text, level, &self.gzip);
-        aggregator.answered(body_bytes, scraped_at);
-        Ok(response)
+        Ok(reply::metrics(merged.text, gzip_level, &self.gzip))
     }
 
     fn page(&self, request: &Request, route: &Route) -> Result<Response, HttpError> {

@@ -106,9 +106,10 @@ impl Situation {
         })
     }
 
-    /// Until as many workers hang as one request can have.
+    /// Until all workers hang but the quarter that is reserved for pods that responded.
     fn wait_until_workers_hang(&self, server: &Process) -> io::Result<()> {
-        let least = self.workload.client_workers / 2;
+        let workers = self.workload.client_workers;
+        let least = workers - workers.div_ceil(4);
         let deadline = Instant::now() + PATIENCE;
         let series = "metrics_aggregator_workers_busy{kind=\"client\"} ";
         while Instant::now() < deadline && !self.stopped.load(Ordering::Relaxed) {

@@ -1,0 +1,267 @@
+//! The targets of one request on their way through the client workers, and their results on the way back.
+//!
+//! A batch is a list of targets, the index of the next one, and a counter of the bytes of the bodies so far. It stands
+//! in one queue at most, that of its next target, and whoever takes it out of there has it alone:
+//!
+//! ```text
+//!               a worker takes it                       no target is left, or it is too late,
+//! +----------+  and its next target   +---------------+  or nobody waits for the results  +------+
+//! | in queue | ---------------------> | with a worker | --------------------------------> | gone |
+//! +----------+ <--------------------- +---------------+                                   +------+
+//!      ^        the worker puts it back
+//!   batch()     and scrapes the target
+//! ```
+//!
+//! The results end when they are all in, or when the last worker that scrapes a target of the batch has dropped it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::deadline::ScrapeDeadline;
+use super::layouts::Layouts;
+use super::{Phase, Reason, ScrapeError};
+use crate::exposition::{Exposition, IdentityLabels};
+use crate::target::Target;
+
+/// Between two looks whether the results are still wanted.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How the last scrape of a target went. A request scrapes its targets in this order, so that those that respond are in
+/// before the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// It responded within a second.
+    Quick,
+    /// It was never scraped.
+    Unknown,
+    /// It responded later than that.
+    Slow,
+    /// It failed.
+    Failed,
+}
+
+impl Health {
+    /// Whether the target responded the last time.
+    #[must_use]
+    pub fn is_healthy(self) -> bool {
+        matches!(self, Health::Quick | Health::Slow)
+    }
+}
+
+/// What became of one target of a batch.
+#[derive(Debug)]
+pub struct ScrapeResult {
+    /// Position of the target in the batch.
+    pub index: usize,
+    /// The identity labels of the target, if a worker had it.
+    pub labels: Option<IdentityLabels>,
+    /// The valid body, or why there is none.
+    pub outcome: Result<Exposition, ScrapeError>,
+    /// From the start of the scrape until the body is read and valid, or until it failed.
+    pub duration: Duration,
+    /// Bytes of the body after decompression, 0 when it is not complete.
+    pub body_bytes: usize,
+}
+
+/// The targets of one request on their way.
+pub(super) struct Batch {
+    targets: Vec<(Health, Arc<Target>)>,
+    progress: Arc<Progress>,
+    deadline: Option<ScrapeDeadline>,
+    /// Of the bodies so far.
+    pub(super) layouts: Layouts,
+    results: Sender<ScrapeResult>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Targets from this one on wait for a worker. Changed only by the worker that has the batch.
+    next: AtomicUsize,
+    /// Bytes of the bodies so far.
+    body_bytes: AtomicUsize,
+    /// Nobody waits for the results any more.
+    is_closed: AtomicBool,
+}
+
+/// A batch whose targets are scraped in this order until the deadline, and where its results come out.
+pub(super) fn batch(
+    targets: Vec<(Health, Arc<Target>)>,
+    deadline: Option<ScrapeDeadline>,
+) -> (Batch, Results) {
+    // There is room for all results, so no worker waits here.
+    let (sender, results) = bounded(targets.len());
+    let progress = Arc::<Progress>::default();
+    let batch = Batch {
+        targets,
+        progress: Arc::clone(&progress),
+        deadline,
+        layouts: Layouts::default(),
+        results: sender,
+    };
+    let results = Results {
+        results,
+        deadline,
+        progress,
+        since: Instant::now(),
+    };
+    (batch, results)
+}
+
+impl Batch {
+    /// The health of the next target, which says in which queue the batch has to stand; `None`: in none, because it has
+    /// no target left, or it is too late for one, or nobody waits for the results.
+    pub(super) fn next_health(&self) -> Option<Health> {
+        let is_late = self.scrapes_end().is_some_and(|end| end <= Instant::now());
+        if is_late || self.progress.is_closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let next = self.progress.next.load(Ordering::Relaxed);
+        self.targets.get(next).map(|(health, _)| *health)
+    }
+
+    /// The position of the next target, for the worker that has the batch; `None` as for [`Batch::next_health`].
+    pub(super) fn take(&self) -> Option<usize> {
+        self.next_health()?;
+        Some(self.progress.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn target(&self, index: usize) -> &Target {
+        &self.targets[index].1
+    }
+
+    /// Until when a scrape that begins now may go on.
+    pub(super) fn scrapes_end(&self) -> Option<Instant> {
+        let body_bytes = self.progress.body_bytes.load(Ordering::Relaxed);
+        self.deadline
+            .map(|deadline| deadline.of_scrapes(body_bytes))
+    }
+
+    /// Takes the result of a target.
+    pub(super) fn hand_in(&self, result: ScrapeResult) {
+        if result.outcome.is_ok() {
+            let bytes = result.body_bytes;
+            self.progress.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        // The request may be gone by now.
+        let _ = self.results.send(result);
+    }
+}
+
+/// The results of a batch as they come in. Dropping it closes the batch: what is not yet scraped never will be.
+#[derive(Debug)]
+pub struct Results {
+    results: Receiver<ScrapeResult>,
+    deadline: Option<ScrapeDeadline>,
+    progress: Arc<Progress>,
+    since: Instant,
+}
+
+impl Results {
+    /// The next result; `None` when all are in, the time for them is over, or nobody wants them any more.
+    pub fn next(&mut self, is_wanted: &dyn Fn() -> bool) -> Option<ScrapeResult> {
+        loop {
+            let look = Instant::now() + LOOK_INTERVAL;
+            let body_bytes = self.progress.body_bytes.load(Ordering::Relaxed);
+            let end = self
+                .deadline
+                .map(|deadline| deadline.of_results(body_bytes));
+            let until = end.map_or(look, |end| end.min(look));
+            match self.results.recv_deadline(until) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Timeout) if until == look && is_wanted() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// What to say of the target at this position, of which no result has come in time.
+    #[must_use]
+    pub fn missing(&self, index: usize) -> ScrapeResult {
+        let duration = self.since.elapsed();
+        let (phase, reason) = if index < self.progress.next.load(Ordering::Relaxed) {
+            (Phase::Wait, Reason::Timeout(duration))
+        } else {
+            (Phase::Queue, Reason::Deadline)
+        };
+        ScrapeResult {
+            index,
+            labels: None,
+            outcome: Err(ScrapeError { phase, reason }),
+            duration,
+            body_bytes: 0,
+        }
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        self.progress.is_closed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::target::ScrapeOptions;
+
+    pub(in crate::scrape) fn target() -> Arc<Target> {
+        Arc::new(Target {
+            job: "web".to_owned(),
+            namespace: "n".to_owned(),
+            pod: "p".to_owned(),
+            uid: "u".to_owned(),
+            pod_ip: "127.0.0.1".to_owned(),
+            pod_port: None,
+            terminating: false,
+            meta: Arc::default(),
+            options: Ok(ScrapeOptions {
+                address: (Ipv4Addr::LOCALHOST, 80).into(),
+                path_and_query: "/".to_owned(),
+                timeout: Duration::from_secs(5),
+                tls: None,
+            }),
+        })
+    }
+
+    fn three(deadline: Option<ScrapeDeadline>) -> (Batch, Results) {
+        let healths = [Health::Quick, Health::Unknown, Health::Slow];
+        let targets = healths.map(|health| (health, target()));
+        batch(Vec::from(targets), deadline)
+    }
+
+    #[test]
+    fn each_target_is_given_out_once_and_waits_in_the_queue_for_its_health() {
+        let (batch, results) = three(None);
+        let is_healthy = || batch.next_health().map(Health::is_healthy);
+        for (index, expected) in [true, false, true].into_iter().enumerate() {
+            assert_eq!(is_healthy(), Some(expected));
+            assert_eq!(
+                results.missing(index).outcome.unwrap_err().phase,
+                Phase::Queue
+            );
+            assert_eq!(batch.take(), Some(index));
+            assert_eq!(
+                results.missing(index).outcome.unwrap_err().phase,
+                Phase::Wait
+            );
+        }
+        assert_eq!((is_healthy(), batch.take()), (None, None));
+    }
+
+    #[test]
+    fn nothing_is_given_out_when_it_is_too_late_or_nobody_waits() {
+        let (late, _results) = three(Some(ScrapeDeadline::new(Instant::now(), false)));
+        assert_eq!((late.next_health(), late.take()), (None, None));
+        let (batch, results) = three(None);
+        drop(results);
+        assert_eq!((batch.next_health(), batch.take()), (None, None));
+    }
+}
