@@ -37,15 +37,6 @@ pub struct ScrapeClient {
     token: Option<Token>,
 }
 
-/// How long a scrape may take, beside the target's own timeout.
-#[derive(Debug, Clone, Copy)]
-pub struct ScrapeTime {
-    /// When its result is of no use any more. The target is told what is left until then.
-    pub deadline: Option<Instant>,
-    /// It is given up after this, without the target knowing beforehand.
-    pub patience: Option<Duration>,
-}
-
 /// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
 static ACCEPT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4;q=1,*/*;q=0.1");
 static GZIP: HeaderValue = HeaderValue::from_static("gzip");
@@ -64,7 +55,7 @@ impl ScrapeClient {
 
     /// Scrapes the target: reads all of its body, decompressed, and says what it is.
     ///
-    /// Ends at the target's own timeout or as `time` says, whichever comes first; that covers connecting, TLS, the head
+    /// Ends at the target's own timeout or at `deadline`, whichever comes first; that covers connecting, TLS, the head
     /// and the last byte of the body.
     ///
     /// # Errors
@@ -73,7 +64,7 @@ impl ScrapeClient {
     pub(super) fn scrape(
         &self,
         target: &Target,
-        time: ScrapeTime,
+        deadline: Option<Instant>,
         body: &mut BodyBuffer,
     ) -> Result<Format, ScrapeError> {
         let start = Instant::now();
@@ -84,7 +75,7 @@ impl ScrapeClient {
             (header::ACCEPT, ACCEPT.clone()),
             (header::ACCEPT_ENCODING, encoding.clone()),
         ];
-        let (response, budget) = self.get(target, (&access, options), time, wants)?;
+        let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
         // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types and
         // `none` there; what is compressed in another way is no text, and its first line says so.
         let encoding = response.headers().get(header::CONTENT_ENCODING);
@@ -121,12 +112,8 @@ impl ScrapeClient {
                 value(wants.accept_encoding.as_deref(), "identity")?,
             ),
         ];
-        let time = ScrapeTime {
-            deadline,
-            patience: None,
-        };
         let (access, options) = self.access(target)?;
-        let (response, budget) = self.get(target, (&access, options), time, wants)?;
+        let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
         let content_type = response_header(&response, "content-type");
         let content_encoding = response_header(&response, "content-encoding");
         let mut body = BodyBuffer::default();
@@ -156,13 +143,12 @@ impl ScrapeClient {
         &self,
         target: &Target,
         (access, options): (&Access, &ScrapeOptions),
-        time: ScrapeTime,
+        deadline: Option<Instant>,
         wants: [(HeaderName, HeaderValue); 2],
     ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
         let now = Instant::now();
-        let left = time.deadline.map(|at| at.saturating_duration_since(now));
-        let timeout = left.map_or(options.timeout, |left| left.min(options.timeout));
-        let budget = time.patience.map_or(timeout, |most| most.min(timeout));
+        let left = deadline.map(|at| at.saturating_duration_since(now));
+        let budget = left.map_or(options.timeout, |left| left.min(options.timeout));
         if budget.is_zero() {
             return Err(ScrapeError {
                 phase: Phase::Queue,
@@ -177,11 +163,7 @@ impl ScrapeClient {
         if let Some(authorization) = &authorization {
             headers.push((header::AUTHORIZATION, value(Some(authorization), "")?));
         }
-        let time = Time {
-            start: now,
-            timeout,
-            budget,
-        };
+        let time = Time { start: now, budget };
         let response = get::get(access, options.address.ip(), &headers, time)?;
         let status = response.status().as_u16();
         // A pod that was not sent the token did not refuse it.

@@ -22,10 +22,7 @@ static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Time {
     pub(super) start: Instant,
-    /// What the pod is told: one that responds otherwise when there is less time, as an exporter that probes others
-    /// does, is not to know of our patience.
-    pub(super) timeout: Duration,
-    /// When the scrape ends, counted from its start.
+    /// When the scrape ends, counted from its start. The pod is told what is left of it.
     pub(super) budget: Duration,
 }
 
@@ -105,8 +102,7 @@ fn send(
     time: Time,
     needs_new: bool,
 ) -> Result<Response<ureq::Body>, ureq::Error> {
-    let spent = time.start.elapsed();
-    let left = time.timeout.saturating_sub(spent);
+    let left = time.budget.saturating_sub(time.start.elapsed());
     let mut request = agent
         .get(url)
         .header(&TIMEOUT_HEADER, format!("{:.3}", left.as_secs_f64()))
@@ -114,8 +110,7 @@ fn send(
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let budget = time.budget.saturating_sub(spent);
-    let mut config = request.config().timeout_global(Some(budget));
+    let mut config = request.config().timeout_global(Some(left));
     if needs_new {
         config = config.max_idle_age(Duration::ZERO);
     }

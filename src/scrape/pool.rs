@@ -23,7 +23,7 @@ use threadpool::ThreadPool;
 use super::batch::{Batch, batch};
 pub use super::batch::{Health, Results, ScrapeResult};
 use super::body::BodyBuffer;
-use super::client::{PodAnswer, ProbeWants, ScrapeClient, ScrapeTime};
+use super::client::{PodAnswer, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::IdentityLabels;
@@ -286,15 +286,12 @@ impl Worker {
 
     fn scrape(&self, batch: &Batch, index: usize, buffer: &mut BodyBuffer) -> ScrapeResult {
         let target = batch.target(index);
-        let time = ScrapeTime {
-            deadline: batch.scrapes_end(),
-            patience: None,
-        };
+        let deadline = batch.scrapes_end();
         let start = Instant::now();
         let mut body_bytes = 0;
         let labels = identity_labels(target, self.style);
         let outcome = caught(&self.telemetry, || {
-            let format = self.client.scrape(target, time, buffer)?;
+            let format = self.client.scrape(target, deadline, buffer)?;
             body_bytes = buffer.body().len();
             let parsed = batch.layouts.parse(format, buffer, &labels);
             parsed.map_err(|error| ScrapeError {
