@@ -3,7 +3,6 @@
 //! Only what a cluster would provide is played here. The aggregator itself takes the same way as in a cluster: it
 //! lists pods by HTTP, selects by label, scrapes by IP and port.
 
-use std::fmt::Write;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
@@ -11,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tiny_http::{Header, Request, Response, Server};
+
+use Exporter::{Cache, Down, Queue, SlowWeb, Web};
 
 /// Where the aggregator listens unless `LISTEN_ADDRESS` says otherwise.
 const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
@@ -30,28 +31,18 @@ enum Exporter {
 
 /// Namespace, job and name of each pod, and what it serves.
 const PODS: [(&str, &str, &str, Exporter); 12] = [
-    ("shop", "web", "web-6d4b75cb6d-2xkvq", Exporter::Web),
-    ("shop", "web", "web-6d4b75cb6d-7hzpn", Exporter::Web),
-    ("shop", "web", "web-6d4b75cb6d-k9wtm", Exporter::Web),
-    ("shop", "web", "web-6d4b75cb6d-r5fcd", Exporter::Web),
-    ("shop", "web", "web-6d4b75cb6d-zs8lg", Exporter::SlowWeb),
-    ("shop", "memcached", "memcached-db-0", Exporter::Cache),
-    ("shop", "memcached", "memcached-db-1", Exporter::Cache),
-    (
-        "accounts",
-        "memcached",
-        "memcached-session-0",
-        Exporter::Cache,
-    ),
-    (
-        "accounts",
-        "memcached",
-        "memcached-session-1",
-        Exporter::Cache,
-    ),
-    ("accounts", "queue", "queue-worker-0", Exporter::Queue),
-    ("accounts", "queue", "queue-worker-1", Exporter::Queue),
-    ("accounts", "queue", "queue-worker-2", Exporter::Down),
+    ("shop", "web", "web-6d4b75cb6d-2xkvq", Web),
+    ("shop", "web", "web-6d4b75cb6d-7hzpn", Web),
+    ("shop", "web", "web-6d4b75cb6d-k9wtm", Web),
+    ("shop", "web", "web-6d4b75cb6d-r5fcd", Web),
+    ("shop", "web", "web-6d4b75cb6d-zs8lg", SlowWeb),
+    ("shop", "memcached", "memcached-db-0", Cache),
+    ("shop", "memcached", "memcached-db-1", Cache),
+    ("accounts", "memcached", "memcached-session-0", Cache),
+    ("accounts", "memcached", "memcached-session-1", Cache),
+    ("accounts", "queue", "queue-worker-0", Queue),
+    ("accounts", "queue", "queue-worker-1", Queue),
+    ("accounts", "queue", "queue-worker-2", Down),
 ];
 
 /// The running demo. Its threads end with the process.
@@ -75,13 +66,15 @@ impl Demo {
             pods.push(pod_object(number, pod, address));
             let (_, _, name, exporter) = pod;
             match exporter {
-                Exporter::Down => drop(listener),
+                Down => drop(listener),
                 _ => serve(name, listener, move |_| {
                     exporter.page(number, start.elapsed())
                 })?,
             }
         }
-        let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": pods});
+        let metadata = json!({"resourceVersion": "1"});
+        let list =
+            json!({"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": pods});
         let list = list.to_string();
         let listener = loopback(0)?;
         let api = listener.local_addr()?;
@@ -153,7 +146,7 @@ fn free_listen_address() -> String {
 
 fn pod_object(
     number: u8,
-    (namespace, job, name, exporter): (&str, &str, &str, Exporter),
+    (namespace, job, name, _): (&str, &str, &str, Exporter),
     address: SocketAddr,
 ) -> Value {
     let ip: IpAddr = address.ip();
@@ -166,7 +159,6 @@ fn pod_object(
                 "metrics-aggregator.apawel.me/job-name": job,
                 "metrics-aggregator.apawel.me/endpoint": "metrics",
                 "metrics-aggregator.apawel.me/port": address.port().to_string(),
-                "metrics-aggregator.apawel.me/scrape-timeout-seconds": exporter.timeout_seconds(),
             },
         },
         "spec": {"containers": [], "nodeName": "demo-node"},
@@ -200,26 +192,19 @@ fn serve(
 }
 
 impl Exporter {
-    fn timeout_seconds(self) -> &'static str {
-        match self {
-            Exporter::Down => "1",
-            _ => "5",
-        }
-    }
-
     /// An exposition whose values move with the time since the start.
     fn page(self, number: u8, up: Duration) -> String {
         let seconds = up.as_secs();
         let rate = u64::from(number) + 3;
         let page = match self {
-            Exporter::Web => web_page(seconds * rate, rate),
-            Exporter::SlowWeb => {
+            Web => web_page(seconds * rate, rate),
+            SlowWeb => {
                 thread::sleep(SLOW);
                 web_page(seconds, 40)
             }
-            Exporter::Cache => cache_page(seconds * rate * 7, number),
-            Exporter::Queue => queue_page(seconds * rate, seconds % 17),
-            Exporter::Down => String::new(),
+            Cache => cache_page(seconds * rate * 7, number),
+            Queue => queue_page(seconds * rate, seconds % 17),
+            Down => String::new(),
         };
         format!(
             "{page}# HELP process_uptime_seconds Time since the start.\n\
@@ -230,49 +215,43 @@ impl Exporter {
 }
 
 fn web_page(requests: u64, slowness: u64) -> String {
-    let mut page = "# HELP http_request_duration_seconds Time to answer a request.\n\
-         # TYPE http_request_duration_seconds histogram\n"
-        .to_owned();
-    for (bound, hundredths) in [("0.05", 60), ("0.25", 90), ("1", 99), ("+Inf", 100)] {
-        // Writing into a String does not fail, here and below.
-        let _ = writeln!(
-            page,
-            "http_request_duration_seconds_bucket{{handler=\"/cart\",le=\"{bound}\"}} {}",
-            requests * hundredths / 100
-        );
-    }
-    let _ = writeln!(
-        page,
-        "http_request_duration_seconds_sum{{handler=\"/cart\"}} {}.5",
-        requests * slowness / 100
-    );
-    let _ = writeln!(
-        page,
-        "http_request_duration_seconds_count{{handler=\"/cart\"}} {requests}"
-    );
-    page.push_str(
-        "# HELP http_requests_total Requests answered.\n# TYPE http_requests_total counter\n",
-    );
-    for (code, share) in [("200", 98), ("404", 1), ("500", 1)] {
-        let _ = writeln!(
-            page,
-            "http_requests_total{{code=\"{code}\"}} {}",
-            requests * share / 100
-        );
-    }
-    page
+    let percent = |share| requests * share / 100;
+    format!(
+        r#"# HELP http_request_duration_seconds Time to answer a request.
+# TYPE http_request_duration_seconds histogram
+http_request_duration_seconds_bucket{{handler="/cart",le="0.05"}} {}
+http_request_duration_seconds_bucket{{handler="/cart",le="0.25"}} {}
+http_request_duration_seconds_bucket{{handler="/cart",le="1"}} {}
+http_request_duration_seconds_bucket{{handler="/cart",le="+Inf"}} {requests}
+http_request_duration_seconds_sum{{handler="/cart"}} {}.5
+http_request_duration_seconds_count{{handler="/cart"}} {requests}
+# HELP http_requests_total Requests answered.
+# TYPE http_requests_total counter
+http_requests_total{{code="200"}} {}
+http_requests_total{{code="404"}} {}
+http_requests_total{{code="500"}} {}
+"#,
+        percent(60),
+        percent(90),
+        percent(99),
+        percent(slowness),
+        percent(98),
+        percent(1),
+        percent(1),
+    )
 }
 
 fn cache_page(commands: u64, number: u8) -> String {
     format!(
-        "# HELP memcached_commands_total Commands by name and result.\n\
-         # TYPE memcached_commands_total counter\n\
-         memcached_commands_total{{command=\"get\",status=\"hit\"}} {}\n\
-         memcached_commands_total{{command=\"get\",status=\"miss\"}} {}\n\
-         memcached_commands_total{{command=\"set\",status=\"hit\"}} {}\n\
-         # HELP memcached_current_bytes Bytes in use.\n\
-         # TYPE memcached_current_bytes gauge\n\
-         memcached_current_bytes {}\n",
+        r#"# HELP memcached_commands_total Commands by name and result.
+# TYPE memcached_commands_total counter
+memcached_commands_total{{command="get",status="hit"}} {}
+memcached_commands_total{{command="get",status="miss"}} {}
+memcached_commands_total{{command="set",status="hit"}} {}
+# HELP memcached_current_bytes Bytes in use.
+# TYPE memcached_current_bytes gauge
+memcached_current_bytes {}
+"#,
         commands * 9 / 10,
         commands / 10,
         commands / 3,
@@ -282,13 +261,14 @@ fn cache_page(commands: u64, number: u8) -> String {
 
 fn queue_page(jobs: u64, waiting: u64) -> String {
     format!(
-        "# HELP queue_jobs_total Jobs done, by the queue they came from.\n\
-         # TYPE queue_jobs_total counter\n\
-         queue_jobs_total{{job=\"mail\"}} {jobs}\n\
-         queue_jobs_total{{job=\"invoice\"}} {}\n\
-         # HELP queue_waiting Jobs that wait.\n\
-         # TYPE queue_waiting gauge\n\
-         queue_waiting {waiting}\n",
+        r#"# HELP queue_jobs_total Jobs done, by the queue they came from.
+# TYPE queue_jobs_total counter
+queue_jobs_total{{job="mail"}} {jobs}
+queue_jobs_total{{job="invoice"}} {}
+# HELP queue_waiting Jobs that wait.
+# TYPE queue_waiting gauge
+queue_waiting {waiting}
+"#,
         jobs / 4,
     )
 }

@@ -3,19 +3,19 @@
 mod logging;
 mod signals;
 
+use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::{env, fmt, fs};
+use std::{env, fs};
 
 use crossbeam_channel::{Receiver, select};
 use kubernetes_metrics_aggregator::aggregate::Aggregator;
 use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help};
 use kubernetes_metrics_aggregator::demo::Demo;
 use kubernetes_metrics_aggregator::discovery::{
-    Discovery, DiscoveryError, DiscoverySettings, NotInCluster, Source, TargetCache, WatchTimes,
+    Discovery, DiscoverySettings, Source, TargetCache, WatchTimes,
 };
 use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
 use kubernetes_metrics_aggregator::scrape::TokenSettings;
@@ -42,73 +42,42 @@ usage: kubernetes-metrics-aggregator [OPTION]
 Settings are environment variables; unset and empty mean the default.
 ";
 
-/// Why the program ends with a status other than 0.
+/// Why the program ends with a status other than 0, for the person who started it.
 #[derive(Debug)]
 enum MainError {
-    /// Exit code 2.
+    /// Exit code 2: an option, a setting or a file has to be changed.
     Usage(String),
-    /// Exit code 2.
-    Config(Vec<ConfigError>),
-    /// Exit code 2: nothing says where pods come from.
-    NoSource(NotInCluster),
-    /// Exit code 1.
-    Discovery(DiscoveryError),
-    /// Exit code 2 when a file is not right, else 1.
-    Listener(ListenerError),
-    /// Exit code 1.
-    Listen(SocketAddr, io::Error),
-    /// Exit code 1: what was being done, and what failed.
-    Io(&'static str, io::Error),
     /// Exit code 1.
     Failed(String),
 }
 
-impl fmt::Display for MainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MainError::Usage(argument) => {
-                write!(f, "unknown option {argument:?}; --help lists them")
-            }
-            MainError::Config(errors) => {
-                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                f.write_str(&lines.join("\n"))
-            }
-            MainError::NoSource(error) => error.fmt(f),
-            MainError::Discovery(error) => error.fmt(f),
-            MainError::Listener(error) => error.fmt(f),
-            MainError::Listen(address, error) => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {error}; LISTEN_ADDRESS sets another address"
-                )
-            }
-            MainError::Io(doing, error) => write!(f, "{doing}: {error}"),
-            MainError::Failed(text) => f.write_str(text),
-        }
-    }
+fn usage(error: impl Display) -> MainError {
+    MainError::Usage(error.to_string())
 }
 
-impl MainError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            MainError::Usage(_)
-            | MainError::Config(_)
-            | MainError::NoSource(_)
-            | MainError::Listener(ListenerError::File(_)) => ExitCode::from(2),
-            _ => ExitCode::from(1),
-        }
-    }
+/// What was being done, and why it failed.
+fn failed(doing: &str, error: impl Display) -> MainError {
+    MainError::Failed(format!("{doing}: {error}"))
+}
+
+fn config_error(errors: &[ConfigError]) -> MainError {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    usage(lines.join("\n"))
 }
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            for line in error.to_string().lines() {
+            let (code, text) = match error {
+                MainError::Usage(text) => (2, text),
+                MainError::Failed(text) => (1, text),
+            };
+            for line in text.lines() {
                 // Nothing is left to do when stderr is gone.
                 let _ = writeln!(io::stderr(), "kubernetes-metrics-aggregator: {line}");
             }
-            error.exit_code()
+            ExitCode::from(code)
         }
     }
 }
@@ -117,7 +86,7 @@ fn run() -> Result<(), MainError> {
     let mut arguments = env::args().skip(1);
     let argument = arguments.next();
     if let Some(surplus) = arguments.next() {
-        return Err(MainError::Usage(surplus));
+        return Err(unknown_option(&surplus));
     }
     match argument.as_deref() {
         None => serve(&read_config()?),
@@ -129,18 +98,22 @@ fn run() -> Result<(), MainError> {
             env!("CARGO_PKG_VERSION"),
             "\n"
         )),
-        Some(unknown) => Err(MainError::Usage(unknown.to_owned())),
+        Some(unknown) => Err(unknown_option(unknown)),
     }
+}
+
+fn unknown_option(argument: &str) -> MainError {
+    MainError::Usage(format!("unknown option {argument:?}; --help lists them"))
 }
 
 fn print(text: &str) -> Result<(), MainError> {
     io::stdout()
         .write_all(text.as_bytes())
-        .map_err(|error| MainError::Io("writing to stdout", error))
+        .map_err(|error| failed("writing to stdout", error))
 }
 
 fn read_config() -> Result<Config, MainError> {
-    Config::from_lookup(|name| env::var(name).ok()).map_err(MainError::Config)
+    Config::from_lookup(|name| env::var(name).ok()).map_err(|errors| config_error(&errors))
 }
 
 fn check_config() -> Result<(), MainError> {
@@ -152,12 +125,9 @@ fn check_config() -> Result<(), MainError> {
         .chain(&config.scrape_ca_file)
         .chain(&config.scrape_token_file)
     {
-        fs::read(file)
-            .map_err(|error| MainError::Failed(format!("{}: {error}", file.display())))?;
+        fs::read(file).map_err(|error| failed(&file.display().to_string(), error))?;
     }
-    listener_settings(&config)
-        .check()
-        .map_err(|error| MainError::Listener(ListenerError::File(error)))?;
+    listener_settings(&config).check().map_err(usage)?;
     print(&format!(
         "{}\nthe settings can be used\n",
         config.effective("\n")
@@ -176,15 +146,13 @@ fn source(config: &Config) -> Result<Source, MainError> {
         });
     }
     let (host, port) = config.kubernetes_service.clone().unzip();
-    Source::in_cluster(host, port.map(|port| port.to_string()), service_account_dir)
-        .map_err(MainError::NoSource)
+    Source::in_cluster(host, port.map(|port| port.to_string()), service_account_dir).map_err(usage)
 }
 
 fn serve_demo() -> Result<(), MainError> {
-    let demo =
-        Demo::start().map_err(|error| MainError::Io("starting the demo's exporters", error))?;
+    let demo = Demo::start().map_err(|error| failed("starting the demo's exporters", error))?;
     let config = Config::from_lookup(|name| demo.setting(name).or_else(|| env::var(name).ok()))
-        .map_err(MainError::Config)?;
+        .map_err(|errors| config_error(&errors))?;
     let running = Running::start(&config)?;
     print(&demo.introduction(running.server.address()))?;
     running.wait()
@@ -212,16 +180,18 @@ struct Running {
 impl Running {
     fn start(config: &Config) -> Result<Running, MainError> {
         let source = source(config)?;
-        logging::start(config.log_level)
-            .map_err(|error| MainError::Failed(format!("starting the log: {error}")))?;
+        logging::start(config.log_level).map_err(|error| failed("starting the log", error))?;
         log::info!(
             "version {} {}",
             env!("CARGO_PKG_VERSION"),
             config.effective(" ")
         );
-        let signals = signals::watch().map_err(|error| MainError::Io("handling signals", error))?;
-        let listener = listener::bind(config.listen_address)
-            .map_err(|error| MainError::Listen(config.listen_address, error))?;
+        let signals = signals::watch().map_err(|error| failed("handling signals", error))?;
+        let listener = listener::bind(config.listen_address).map_err(|error| {
+            let address = config.listen_address;
+            let remedy = "LISTEN_ADDRESS sets another address";
+            MainError::Failed(format!("cannot listen on {address}: {error}; {remedy}"))
+        })?;
         let telemetry = Arc::new(Telemetry::default());
         let cache = TargetCache::new();
         let discovery_settings = DiscoverySettings {
@@ -233,7 +203,7 @@ impl Running {
         };
         let discovery =
             Discovery::start(&discovery_settings, cache.clone(), Arc::clone(&telemetry))
-                .map_err(MainError::Discovery)?;
+                .map_err(|error| MainError::Failed(error.to_string()))?;
         let sources = Sources {
             cache,
             aggregator: aggregator(config, &telemetry),
@@ -245,7 +215,7 @@ impl Running {
             server_settings(config),
             sources,
         )
-        .map_err(MainError::Listener)?;
+        .map_err(listener_error)?;
         log::info!("listening on {}", server.address());
         Ok(Running {
             server,
@@ -273,6 +243,13 @@ impl Running {
             End::Failed(reason) => return Err(MainError::Failed(reason.to_owned())),
         }
         Ok(())
+    }
+}
+
+fn listener_error(error: ListenerError) -> MainError {
+    match error {
+        ListenerError::File(error) => usage(error),
+        other => MainError::Failed(other.to_string()),
     }
 }
 
