@@ -154,75 +154,52 @@ fn every_family_moves() {
     check_values(&read(&program));
 }
 
+/// Path and status that a refused request counts under, its request line, and a header beside those that all have.
+const REFUSED: [(&str, u16, &str, &str); 10] = [
+    ("/metrics", 405, "POST /metrics?job=a HTTP/1.1", ""),
+    ("/metrics", 400, "GET /metrics?job=a HTTP/1.1", BAD_TIMEOUT),
+    ("/probe", 400, "GET /probe?target=%zz HTTP/1.1", ""),
+    ("/sd/jobs", 400, "GET /sd/jobs?shards=0 HTTP/1.1", ""),
+    ("/sd/pods", 401, "GET /sd/pods HTTP/1.1", ""),
+    ("/", 405, "DELETE / HTTP/1.1", ""),
+    ("other", 404, "GET /nowhere HTTP/1.1", ""),
+    ("other", 400, "GET /metrics?job=a", ""),
+    (
+        "other",
+        413,
+        "GET /metrics HTTP/1.1",
+        "Content-Length: 1\r\n",
+    ),
+    ("other", 505, "GET /metrics HTTP/3.0", ""),
+];
+const BAD_TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds: soon\r\n";
+
 /// Who refuses a request and why makes no difference to the path that it counts under.
 #[test]
 fn refused_requests_count_under_their_path_and_status() {
     let token = TempFile::new(b"right");
     let settings = [("AUTH_TOKEN_FILE", token.0.to_str().unwrap())];
     let program = Program::with_pods(&TempFile::pods(&[]), &settings);
-    let ask = |request: &str| {
+    let ask = |line: &str, headers: &str| {
         let mut stream = TcpStream::connect(program.address).unwrap();
+        let request = format!("{line}\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    let right = "Host: h\r\nConnection: close\r\nAuthorization: Bearer right\r\n";
-    let bad_timeout = "X-Prometheus-Scrape-Timeout-Seconds: soon\r\n";
-    let rows = [
-        (
-            "/metrics",
-            405,
-            format!("POST /metrics?job=a HTTP/1.1\r\n{right}\r\n"),
-        ),
-        (
-            "/metrics",
-            400,
-            format!("GET /metrics?job=a HTTP/1.1\r\n{right}{bad_timeout}\r\n"),
-        ),
-        (
-            "/probe",
-            400,
-            format!("GET /probe?target=%zz HTTP/1.1\r\n{right}\r\n"),
-        ),
-        (
-            "/sd/jobs",
-            400,
-            format!("GET /sd/jobs?shards=0 HTTP/1.1\r\n{right}\r\n"),
-        ),
-        (
-            "/sd/pods",
-            401,
-            "GET /sd/pods HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
-        ),
-        ("/", 405, format!("DELETE / HTTP/1.1\r\n{right}\r\n")),
-        (
-            "other",
-            404,
-            format!("GET /nowhere HTTP/1.1\r\n{right}\r\n"),
-        ),
-        ("other", 400, "GET /metrics?job=a\r\n\r\n".to_owned()),
-        (
-            "other",
-            413,
-            format!("GET /metrics HTTP/1.1\r\n{right}Content-Length: 1\r\n\r\n"),
-        ),
-        (
-            "other",
-            505,
-            "GET /metrics HTTP/3.0\r\nHost: h\r\n\r\n".to_owned(),
-        ),
-    ];
-    for (_, status, request) in &rows {
-        let answer = ask(request);
+    let right = "Authorization: Bearer right\r\n";
+    for (_, status, line, header) in REFUSED {
+        let token = if status == 401 { "" } else { right };
+        let answer = ask(line, &format!("{token}{header}"));
         let expected = format!("HTTP/1.1 {status} ");
-        assert!(answer.starts_with(&expected), "{request}: {answer}");
+        assert!(answer.starts_with(&expected), "{line}: {answer}");
     }
-    let own = ask(&format!("GET /-/metrics HTTP/1.1\r\n{right}\r\n"));
-    for (path, status, request) in &rows {
-        let line =
+    let own = ask("GET /-/metrics HTTP/1.1", right);
+    for (path, status, line, _) in REFUSED {
+        let sample =
             format!("metrics_aggregator_requests_total{{path=\"{path}\",code=\"{status}\"}} 1\n");
-        assert!(own.contains(&line), "{request}: {line}{own}");
+        assert!(own.contains(&sample), "{line}: {sample}{own}");
     }
 }
 

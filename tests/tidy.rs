@@ -63,7 +63,6 @@ const KNOWN_LONG_LINES: &[&str] = &[
     "src/exposition/parse.rs",
     "src/scrape/batch/mod.rs",
     "src/scrape/client.rs",
-    "src/scrape/connect.rs",
     "src/scrape/encoding.rs",
     "src/scrape/error.rs",
     "src/scrape/mod.rs",
