@@ -318,6 +318,14 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
 }
 
 #[test]
+fn a_bad_request_after_a_head_request_is_told_why() {
+    let listener = TestListener::start(|_| {});
+    let answer = listener.ask(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b\r\n\r\n");
+    assert!(answer.contains("\r\n\r\nHTTP/1.1 400 "), "{answer}");
+    assert!(answer.ends_with("/metrics?job=NAME HTTP/1.1\n"), "{answer}");
+}
+
+#[test]
 fn a_client_that_closes_its_side_is_answered() {
     let listener = TestListener::start(|_| {});
     let mut client = listener.client();

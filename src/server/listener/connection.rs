@@ -98,7 +98,7 @@ impl Connection<'_> {
     fn run(&mut self) -> Result<Never, End> {
         self.handshake()?;
         loop {
-            self.path = Path::Other;
+            (self.head_only, self.path) = (false, Path::Other);
             let head = self.read_head()?;
             self.fresh = false;
             self.head_only = head.method == "HEAD";

@@ -93,7 +93,6 @@ pub(super) struct Slot {
 }
 
 /// What becomes of a whole request.
-#[derive(Debug)]
 pub(super) enum Begin {
     /// It gets a response, which comes out of this; its end comes if nobody responds.
     Respond(Receiver<Response>),
@@ -388,12 +387,14 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.connections.table().entries.remove(&self.id);
-        self.connections.changed.notify_all();
-        let telemetry = &self.connections.telemetry;
-        telemetry.count_event(ListenerEvent::Ended);
+        let connections = &self.connections;
+        let mut table = connections.table();
+        table.entries.remove(&self.id);
+        // Counted before anybody can see that it has left.
+        connections.telemetry.count_event(ListenerEvent::Ended);
+        connections.changed.notify_all();
         if std::thread::panicking() {
-            telemetry.count_panic();
+            connections.telemetry.count_panic();
         }
     }
 }
