@@ -13,9 +13,9 @@ use kubernetes_metrics_aggregator::exposition::{
 };
 use std::time::Duration;
 
-mod layout;
 mod lines;
 mod openmetrics;
+mod series_cache;
 
 fn parse_as(format: Format, body: &[u8]) -> Result<Exposition, LineError> {
     parse(format, body, &IdentityLabels::new([("i", "1")]))

@@ -1,7 +1,7 @@
 //! What holds for every body, on generated ones. `PROPTEST_CASES` sets how many; the default keeps the suite quick.
 //!
 //! * `properties/model.rs`: generated bodies as models, and how they are written
-//! * `properties/alike.rs`: bodies that are read with the layout of another body
+//! * `properties/cache.rs`: bodies whose lines are known from other bodies
 //! * `properties/reference.rs`: the slow and obvious merge of such models, and a reader of merged text
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use reference::Block;
 use std::time::Duration;
 
-mod alike;
+mod cache;
 mod model;
 mod reference;
 

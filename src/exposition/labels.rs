@@ -1,5 +1,6 @@
 //! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
 
+use super::line::Label;
 use std::borrow::Cow;
 
 /// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
@@ -11,6 +12,7 @@ pub struct IdentityLabels {
     alone: Vec<u8>,
     /// What takes the place of the closing brace of a sample with labels: `,instance="a",job="b"} `.
     behind: Vec<u8>,
+    /// The bits of all names, see [`name_bit`].
     name_bits: u64,
 }
 
@@ -58,12 +60,7 @@ impl IdentityLabels {
     }
 
     pub(super) fn contains(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|identity| identity == name)
-    }
-
-    /// The bits of all names, see [`name_bit`].
-    pub(super) fn name_bits(&self) -> u64 {
-        self.name_bits
+        self.name_bits & name_bit(name) != 0 && self.names.iter().any(|identity| identity == name)
     }
 }
 
@@ -84,28 +81,28 @@ pub(super) fn name_bit(name: &[u8]) -> u64 {
     1 << (mixed & 63)
 }
 
-/// A name and value of a sample, unescaped.
-pub(super) type Label = (Vec<u8>, Vec<u8>);
-
 /// Renames the labels of a sample that are named like an identity label: `exported_` is put in front until the name
 /// is free among the sample's own and the identity labels, shorter names first.
 ///
 /// As `resolveConflictingExposedLabels` in Prometheus' `scrape/target.go` does for `honor_labels: false`. Labels with
 /// empty values must be gone by now: they do not count.
-pub(super) fn rename_clashing(labels: &mut [Label], identity: &IdentityLabels) {
+pub(super) fn rename_clashing(labels: &mut [Label<'_>], identity: &IdentityLabels) {
     let mut clashing: Vec<usize> = (0..labels.len())
         .filter(|&n| identity.contains(&labels[n].0))
         .collect();
+    if clashing.is_empty() {
+        return;
+    }
     clashing.sort_by(|&a, &b| {
         let (a, b) = (&labels[a].0, &labels[b].0);
         (a.len(), a).cmp(&(b.len(), b))
     });
     for n in clashing {
-        let mut name = [b"exported_", labels[n].0.as_slice()].concat();
-        while identity.contains(&name) || labels.iter().any(|(taken, _)| *taken == name) {
+        let mut name = [b"exported_", &*labels[n].0].concat();
+        while identity.contains(&name) || labels.iter().any(|(taken, _)| **taken == *name) {
             name = [b"exported_", name.as_slice()].concat();
         }
-        labels[n].0 = name;
+        labels[n].0 = Cow::Owned(name);
     }
 }
 
@@ -123,6 +120,11 @@ pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// Writes a name or value in quotes, escaped.
 pub(super) fn push_quoted(out: &mut Vec<u8>, unescaped: &[u8]) {
     out.push(b'"');
+    if memchr::memchr3(b'\\', b'"', b'\n', unescaped).is_none() {
+        out.extend_from_slice(unescaped);
+        out.push(b'"');
+        return;
+    }
     for &byte in unescaped {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),

@@ -1,44 +1,120 @@
 //! What the bodies of a job have in common: a body without its values.
-//!
-//! Pods of a job run the same program, so most of them send the same lines in the same order, and only values differ,
-//! or some lines do. Whoever knows one such body need not take the next one apart: see `alike.rs`.
 
-use super::series_table::SeriesTable;
-use super::{Family, IdentityLabels, Run};
+use super::MetricType;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Families and series of a body, and where its values stand.
-///
-/// It keeps the body itself, and about forty bytes for each sample.
+/// Families and series of a body, in its order. Bodies that have the same share it.
 #[derive(Debug, Default)]
-pub struct Layout {
-    /// The body, and behind it the sample lines whose series could not stay as they stand in it.
-    pub(super) text: Vec<u8>,
-    /// The body's part of the text.
-    pub(super) body_bytes: usize,
-    /// The samples that are kept, in the order of the body.
-    pub(super) lines: Vec<Line>,
-    /// Names and HELP texts of the families.
-    pub(super) heads: Vec<u8>,
-    /// In the order of the body, of what names them first.
-    pub(super) families: Vec<Family>,
-    /// Where the samples stand, family by family, within a family in the order of the body.
+pub(super) struct Layout {
+    /// What its lines were written into. Other layouts have some of these texts too.
+    pub(super) texts: Vec<Arc<[u8]>>,
+    /// One for each sample that is kept, in the order of the body.
+    pub(super) series: Vec<TextRef>,
+    /// The number of a sample, and the series as Prometheus stores it, where that is another text: because the TYPE
+    /// line of a histogram or summary stands over it. In the order of the samples.
+    pub(super) stored: Vec<(u32, TextRef)>,
+    /// What is said of each name that has samples, a HELP or a TYPE, in the order in which they came.
+    pub(super) names: Vec<NameInBody>,
+    /// Samples of one name that stand together, name by name, within one in the order of the body.
     pub(super) runs: Vec<Run>,
     pub(super) lengths: Lengths,
-    pub(super) samples: u64,
-    pub(super) duplicates_dropped: u64,
-    /// `None` if it cannot serve to read other bodies.
-    pub(super) reuse: Option<Reuse>,
 }
 
-/// Where a sample stands in a text. The bound of a body's size is checked where this is made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+/// A range of the samples of a body.
+pub(super) type Run = Range<u32>;
+
+/// Bytes in one of the texts of a [`Layout`]: of a series those up to the place for identity labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TextRef {
+    /// Index of the text.
+    pub(super) text: u32,
     pub(super) start: u32,
-    /// Where the identity labels go: the closing brace stands here, or the blank behind a name without labels.
-    pub(super) split: u32,
-    /// Value and timestamp, without the line end. In the body, unless there is a timestamp that is written anew.
-    pub(super) value: u32,
-    pub(super) end: u32,
+    /// Twice the length, and one more if it is a series with labels, which needs a closing brace.
+    length_and_brace: u32,
+}
+
+impl TextRef {
+    /// Nothing.
+    pub(super) const EMPTY: TextRef = TextRef {
+        text: 0,
+        start: 0,
+        length_and_brace: 0,
+    };
+
+    /// `None` if it is too long or starts too far behind.
+    pub(super) fn new(
+        text: u32,
+        start: usize,
+        length: usize,
+        needs_brace: bool,
+    ) -> Option<TextRef> {
+        let length = u32::try_from(length)
+            .ok()
+            .filter(|length| *length <= u32::MAX >> 1)?;
+        Some(TextRef {
+            text,
+            start: u32::try_from(start).ok()?,
+            length_and_brace: length << 1 | u32::from(needs_brace),
+        })
+    }
+
+    pub(super) fn len(self) -> usize {
+        (self.length_and_brace >> 1) as usize
+    }
+
+    /// Whether identity labels follow a comma, and a closing brace follows them.
+    pub(super) fn needs_brace(self) -> bool {
+        self.length_and_brace & 1 == 1
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len()
+    }
+}
+
+/// What a body says of one name.
+#[derive(Debug, Clone)]
+pub(super) struct NameInBody {
+    /// Unescaped.
+    pub(super) name: TextRef,
+    /// Of its last HELP line, escaped as in the text format; never empty.
+    pub(super) help: Option<TextRef>,
+    /// Of its last TYPE line; `Untyped` for a histogram or summary that cannot be one.
+    pub(super) metric_type: Option<MetricType>,
+    pub(super) standing: Standing,
+    /// Indexes of the runs of its samples.
+    pub(super) runs: Range<u32>,
+}
+
+impl NameInBody {
+    /// Not, where HELP and TYPE have gone to the name with a suffix.
+    pub(super) fn says_something(&self) -> bool {
+        self.help.is_some() || self.metric_type.is_some() || !self.runs.is_empty()
+    }
+}
+
+/// The TYPE line under which all samples of one name stand.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    #[default]
+    WithoutSamples,
+    /// The index of the name that it types.
+    Under(u32, MetricType),
+    /// Under none, under one for a name that no sample can have, or under several that differ.
+    Elsewhere,
+}
+
+impl Standing {
+    /// That of all samples, if some more stand there.
+    pub(super) fn and(self, more: Standing) -> Standing {
+        match (self, more) {
+            (Standing::WithoutSamples, standing) | (standing, Standing::WithoutSamples) => standing,
+            (before, more) if before == more => before,
+            _ => Standing::Elsewhere,
+        }
+    }
 }
 
 /// What is needed for the length of all lines with whatever identity labels.
@@ -48,50 +124,27 @@ pub(super) struct Lengths {
     pub(super) series: usize,
     /// Lines that have labels.
     pub(super) braces: usize,
-    /// Values and timestamps.
-    pub(super) values: usize,
-}
-
-impl Lengths {
-    pub(super) fn add(&mut self, line: Line, has_brace: bool) {
-        self.series += (line.split - line.start) as usize;
-        self.braces += usize::from(has_brace);
-        self.values += (line.end - line.value) as usize;
-    }
-}
-
-/// What is needed to read other bodies.
-#[derive(Debug)]
-pub(super) struct Reuse {
-    /// The series of the lines.
-    pub(super) series: SeriesTable,
-    /// Names of the identity labels of the target: they decide which labels of its own are renamed.
-    pub(super) identity_names: Vec<Vec<u8>>,
 }
 
 impl Layout {
-    /// Whether it can serve to read other bodies for targets whose identity labels have these names: not if what its
-    /// own body means hangs on more than its series, such as timestamps.
-    #[must_use]
-    pub fn is_reusable(&self, labels: &IdentityLabels) -> bool {
-        let reuse = self.reuse.as_ref();
-        reuse.is_some_and(|reuse| labels.names() == reuse.identity_names)
+    pub(super) fn text(&self, at: TextRef) -> &[u8] {
+        &self.texts[at.text as usize][at.range()]
     }
 
-    pub(super) fn body(&self) -> &[u8] {
-        &self.text[..self.body_bytes]
+    /// Those of these samples whose series Prometheus stores with another text.
+    pub(super) fn stored_of(&self, samples: &Range<usize>) -> &[(u32, TextRef)] {
+        let position = |sample: usize| {
+            self.stored
+                .partition_point(|(number, _)| (*number as usize) < sample)
+        };
+        &self.stored[position(samples.start)..position(samples.end)]
     }
 
-    pub(super) fn name(&self, family: &Family) -> &[u8] {
-        &self.heads[family.name.range()]
-    }
-
-    pub(super) fn help(&self, family: &Family) -> Option<&[u8]> {
-        family.help.map(|help| &self.heads[help.range()])
-    }
-
-    /// Bytes of memory that it takes, about.
+    /// Bytes of memory that it takes beside its texts, about.
     pub(super) fn held_bytes(&self) -> usize {
-        self.text.len() + 2 * size_of_val(self.lines.as_slice()) + self.heads.len()
+        size_of_val(self.series.as_slice())
+            + size_of_val(self.stored.as_slice())
+            + size_of_val(self.names.as_slice())
+            + size_of_val(self.runs.as_slice())
     }
 }

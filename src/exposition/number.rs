@@ -23,6 +23,53 @@ pub(super) fn is_value(bytes: &[u8]) -> bool {
     }
 }
 
+/// The length of the number that starts here and ends before a blank, a line end or a `{`, if there is one.
+pub(super) fn value_length(rest: &[u8]) -> Option<usize> {
+    if let Some(length) = plain_length(rest) {
+        return Some(length);
+    }
+    let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'{');
+    let length = rest.iter().position(is_end).unwrap_or(rest.len());
+    is_value(&rest[..length]).then_some(length)
+}
+
+/// The same for a few dozen digits with at most one point among them, which are no number that is too large. Eight
+/// bytes are looked at together.
+fn plain_length(rest: &[u8]) -> Option<usize> {
+    let mut points = 0;
+    let mut length = 0;
+    while let Some(word) = rest.get(length..).and_then(<[u8]>::first_chunk)
+        && length < PLAIN_BYTES_MAX
+    {
+        let others = bytes_but_digits(u64::from_le_bytes(*word));
+        if others == 0 {
+            length += 8;
+            continue;
+        }
+        length += others.trailing_zeros() as usize / 8;
+        match rest[length] {
+            b'.' => {
+                points += 1;
+                length += 1;
+            }
+            b' ' | b'\n' => return (points <= 1 && length > points).then_some(length),
+            _ => return None,
+        }
+    }
+    None
+}
+
+const PLAIN_BYTES_MAX: usize = 64;
+
+/// The highest bit of each byte of the word that is no digit.
+fn bytes_but_digits(word: u64) -> u64 {
+    const LOW_BITS: u64 = u64::from_le_bytes([0x7f; 8]);
+    let digits = word ^ u64::from_le_bytes([b'0'; 8]);
+    // Beyond 9, the sum of the seven low bits reaches the highest one.
+    let beyond = (digits & LOW_BITS) + u64::from_le_bytes([0x76; 8]);
+    (beyond | digits) & !LOW_BITS
+}
+
 /// No number with fewer digits before the point and without an exponent is too large for a float.
 const SAFE_DIGITS: usize = 300;
 /// The same with an exponent of two digits.

@@ -10,134 +10,65 @@
 use super::MetricType;
 use super::error::{Fault, LineErrorKind};
 use super::labels::{
-    Label, is_metric_byte, is_metric_start, is_name_byte, is_name_start, push_help, unescape,
+    is_metric_byte, is_metric_start, is_name_byte, is_name_start, push_help, unescape,
 };
+use super::line::{HeadLine, Label, Line, SampleLine, Says, Text, Timestamp};
 use super::number;
-use super::parse::{Parser, fault};
-use super::sample_line::{SampleLine, quoted_name, quoted_value, valid_labels};
+use super::text::possible_name;
+use super::text::sample_line::{quoted_name, quoted_value, valid_labels};
+use std::borrow::Cow;
 use std::ops::Range;
 
-impl Parser<'_, '_> {
-    /// Reads all lines, up to `# EOF`. A body without any bytes is valid, as it is in Prometheus.
-    pub(super) fn open_metrics_lines(&mut self) -> Result<(), Fault> {
-        while let Some(&byte) = self.body.get(self.at) {
-            match byte {
-                b'#' => {
-                    if self.open_metrics_comment()? {
-                        return Ok(());
-                    }
-                }
-                b'{' => self.open_metrics_sample()?,
-                byte if is_metric_start(byte) => {
-                    self.open_metrics_named_sample()?;
-                }
-                _ => return Err(fault(LineErrorKind::OpenMetricsLine, self.at)),
-            }
-        }
-        if self.body.is_empty() {
-            return Ok(());
-        }
-        Err(fault(LineErrorKind::EndMark, self.body.len()))
-    }
+/// Reads the line that starts at `at`, before the end of the body; and gives the start of the next one.
+///
+/// # Errors
+/// What the OpenMetrics parser of Prometheus 3 would not take.
+pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fault> {
+    let mut reader = Reader { body, at };
+    let line = match body[at] {
+        b'#' => reader.comment()?,
+        byte if byte == b'{' || is_metric_start(byte) => Line::Sample(reader.sample()?),
+        _ => return Err(fault(LineErrorKind::OpenMetricsLine, at)),
+    };
+    Ok((line, reader.at))
+}
 
-    /// A line that starts with `#`. Says whether it is the end mark.
-    fn open_metrics_comment(&mut self) -> Result<bool, Fault> {
-        let start = self.at;
-        let mut reader = Reader {
-            body: self.body,
-            at: start + 1,
-        };
-        if !reader.take(b' ') {
-            return Err(fault(LineErrorKind::OpenMetricsLine, start));
-        }
-        if reader.word(b"EOF") {
-            reader.take(b'\n');
-            reader.skip_nul();
-            if reader.at < self.body.len() {
-                return Err(fault(LineErrorKind::AfterEndMark, reader.at));
-            }
-            return Ok(true);
-        }
-        let keywords: [&[u8]; 3] = [b"HELP ", b"TYPE ", b"UNIT "];
-        let keyword = keywords
-            .into_iter()
-            .find(|keyword| reader.word(keyword))
-            .ok_or_else(|| fault(LineErrorKind::OpenMetricsLine, start))?;
-        let name = reader.head_name()?;
-        let text = reader.head_text()?;
-        self.at = reader.at;
-        self.open_metrics_head(keyword[0], name, text)?;
-        Ok(false)
-    }
+/// Reads what follows the value of a sample, the line end included; gives the timestamp and the start of the next line.
+///
+/// # Errors
+/// As for [`read_line`].
+pub(super) fn read_rest(
+    body: &[u8],
+    value_end: usize,
+) -> Result<(Option<Timestamp<'_>>, usize), Fault> {
+    let mut reader = Reader {
+        body,
+        at: value_end,
+    };
+    let milliseconds = reader.rest()?;
+    Ok((milliseconds.map(timestamp), reader.at))
+}
 
-    fn open_metrics_head(
-        &mut self,
-        keyword: u8,
-        name_range: Range<usize>,
-        text_range: Range<usize>,
-    ) -> Result<(), Fault> {
-        let (name, text) = (
-            &self.body[name_range.clone()],
-            &self.body[text_range.clone()],
-        );
-        let plain_name = unescape(name);
-        let is_possible = !plain_name.is_empty() && std::str::from_utf8(&plain_name).is_ok();
-        match keyword {
-            b'T' => {
-                let (metric_type, suffix) = text_type(text)
-                    .ok_or_else(|| fault(LineErrorKind::OpenMetricsType, text_range.start))?;
-                if is_possible {
-                    self.builder.type_line(&plain_name, metric_type, suffix);
-                } else {
-                    self.builder.nameless_type_line(metric_type);
-                }
-            }
-            b'U' => {
-                let has_unit = name
-                    .strip_suffix(text)
-                    .is_some_and(|base| text.is_empty() || base.ends_with(b"_"));
-                if !has_unit {
-                    return Err(fault(LineErrorKind::Unit, text_range.start));
-                }
-            }
-            _ => {
-                if std::str::from_utf8(text).is_err() {
-                    return Err(fault(LineErrorKind::Utf8, text_range.start));
-                }
-                if is_possible {
-                    let mut help = Vec::new();
-                    push_help(&mut help, &unescape(text));
-                    self.builder.help_line(&plain_name, &help);
-                }
-            }
-        }
-        Ok(())
+/// What is wrong where a body ends without the end mark. A body without any bytes is valid, as it is in Prometheus.
+pub(super) fn end(body: &[u8]) -> Result<(), Fault> {
+    if body.is_empty() {
+        return Ok(());
     }
+    Err(fault(LineErrorKind::EndMark, body.len()))
+}
 
-    /// Ordinary lines have the same form in both formats, timestamps and CRLF aside.
-    fn open_metrics_named_sample(&mut self) -> Result<(), Fault> {
-        match self.ordinary_line() {
-            Some(line)
-                if line.timestamp.is_none() && self.body[line.value.end..line.next] == *b"\n" =>
-            {
-                self.take(&line);
-                Ok(())
-            }
-            _ => self.open_metrics_sample(),
-        }
+fn fault(kind: LineErrorKind, at: usize) -> Fault {
+    Fault {
+        kind,
+        at,
+        counted: false,
     }
+}
 
-    fn open_metrics_sample(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        let mut reader = Reader {
-            body: self.body,
-            at: start,
-        };
-        let sample = reader.sample()?;
-        self.at = reader.at;
-        self.builder
-            .push_sample(sample)
-            .map_err(|kind| fault(kind, start))
+fn timestamp<'b>(milliseconds: i64) -> Timestamp<'b> {
+    Timestamp {
+        text: Cow::Owned(milliseconds.to_string().into_bytes()),
+        milliseconds,
     }
 }
 
@@ -162,7 +93,68 @@ struct Reader<'b> {
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'b> Reader<'b> {
+    /// A line that starts with `#`.
+    fn comment(&mut self) -> Result<Line<'b>, Fault> {
+        let start = self.at;
+        self.at += 1;
+        if !self.take(b' ') {
+            return Err(fault(LineErrorKind::OpenMetricsLine, start));
+        }
+        if self.word(b"EOF") {
+            self.take(b'\n');
+            self.skip_nul();
+            if self.at < self.body.len() {
+                return Err(self.fault(LineErrorKind::AfterEndMark));
+            }
+            return Ok(Line::End);
+        }
+        let keywords: [&[u8]; 3] = [b"HELP ", b"TYPE ", b"UNIT "];
+        let keyword = keywords
+            .into_iter()
+            .find(|keyword| self.word(keyword))
+            .ok_or_else(|| fault(LineErrorKind::OpenMetricsLine, start))?;
+        let name = self.head_name()?;
+        let text = self.head_text()?;
+        self.head(keyword[0], &self.body[name], text)
+    }
+
+    fn head(
+        &self,
+        keyword: u8,
+        name: &'b [u8],
+        text_range: Range<usize>,
+    ) -> Result<Line<'b>, Fault> {
+        let text = &self.body[text_range.clone()];
+        let says = match keyword {
+            b'T' => {
+                let (metric_type, suffix) = text_type(text)
+                    .ok_or_else(|| fault(LineErrorKind::OpenMetricsType, text_range.start))?;
+                Says::Type {
+                    metric_type,
+                    suffix,
+                }
+            }
+            b'U' => {
+                let base = name.strip_suffix(text);
+                let has_unit = base.is_some_and(|base| text.is_empty() || base.ends_with(b"_"));
+                return has_unit
+                    .then_some(Line::Nothing)
+                    .ok_or_else(|| fault(LineErrorKind::Unit, text_range.start));
+            }
+            _ if std::str::from_utf8(text).is_err() => {
+                return Err(fault(LineErrorKind::Utf8, text_range.start));
+            }
+            _ => {
+                let mut help = Vec::new();
+                push_help(&mut help, &unescape(text));
+                Says::Help(Cow::Owned(help))
+            }
+        };
+        let name = possible_name(name);
+        Ok(Line::Head(HeadLine { name, says }))
+    }
+
     fn byte(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
@@ -229,12 +221,12 @@ impl Reader<'_> {
         Ok(start..start + length)
     }
 
-    fn sample(&mut self) -> Result<SampleLine, Fault> {
+    fn sample(&mut self) -> Result<SampleLine<'b>, Fault> {
         let start = self.at;
         let mut name = None;
         let name_range = self.skip_while(is_metric_byte);
         if !name_range.is_empty() {
-            name = Some(self.body[name_range].to_vec());
+            name = Some(Cow::Borrowed(&self.body[name_range]));
         }
         let mut labels = Vec::new();
         if self.take(b'{') {
@@ -243,20 +235,16 @@ impl Reader<'_> {
         let name = name.ok_or_else(|| fault(LineErrorKind::MetricName, start))?;
         let value = self.number(LineErrorKind::Value)?;
         let milliseconds = self.rest()?;
-        let labels_before = labels.len();
-        let labels = valid_labels(&name, labels, start)?;
         Ok(SampleLine {
+            labels: valid_labels(&name, labels, start)?,
             name,
-            has_empty_label: labels.len() < labels_before,
-            labels,
             value,
-            timestamp: milliseconds.map(|time| (time.to_string().into_bytes(), time)),
-            end: self.at,
+            timestamp: milliseconds.map(timestamp),
         })
     }
 
     /// All from behind the opening brace, and the closing one. A metric name may stand there only if `name` is given.
-    fn labels(&mut self, mut name: Option<&mut Option<Vec<u8>>>) -> Result<Vec<Label>, Fault> {
+    fn labels(&mut self, mut name: Option<&mut Option<Text<'b>>>) -> Result<Vec<Label<'b>>, Fault> {
         let in_exemplar = name.is_none();
         let mut labels = Vec::new();
         while !self.take(b'}') {
@@ -285,7 +273,7 @@ impl Reader<'_> {
     }
 
     /// A label name or quoted metric name, unescaped, and whether it is quoted.
-    fn label_name(&mut self, in_exemplar: bool) -> Result<(Vec<u8>, bool), Fault> {
+    fn label_name(&mut self, in_exemplar: bool) -> Result<(Text<'b>, bool), Fault> {
         let expected = self.fault(LineErrorKind::LabelName);
         match self.byte() {
             Some(b'"') => {
@@ -295,11 +283,11 @@ impl Reader<'_> {
                 if in_exemplar && text.contains(&b'\n') {
                     return Err(expected);
                 }
-                Ok((unescape(text).into_owned(), true))
+                Ok((unescape(text), true))
             }
             Some(byte) if is_name_start(byte) => {
                 let name = self.skip_while(is_name_byte);
-                Ok((self.body[name].to_vec(), false))
+                Ok((Cow::Borrowed(&self.body[name]), false))
             }
             _ => Err(expected),
         }

@@ -1,51 +1,73 @@
 //! Which histograms and summaries are written as `untyped`.
 //!
-//! Under the TYPE line of a histogram, Prometheus stores `le="1"` as `le="1.0"`. Under that of a summary it does the
-//! same with `quantile`, and under any other TYPE line it leaves both as they are. In the merged text a family has one
-//! TYPE line. So it can be a histogram or summary only if every sample of it, of every target, stood under the same
-//! TYPE line in its body. Otherwise the family is `untyped`, and the values are written as Prometheus would store them.
+//! While a TYPE line of a histogram stands, Prometheus stores `le="1"` as `le="1.0"`; under one of a summary it does
+//! the same with `quantile`, and under any other TYPE line it leaves both as they are. In the merged text a family has
+//! one TYPE line, so it can be a histogram or summary only if every sample of it, of every target, stood under just
+//! this TYPE line in its body. Otherwise the family is `untyped`, and the values that Prometheus would have stored are
+//! written.
 
-use super::{MetricType, split_suffix};
+use super::layout::Standing;
+use super::metric_type::{MetricType, split_suffix};
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 
-/// Names of families, unescaped.
-pub(super) type UntypedNames = HashSet<Vec<u8>>;
+/// A name, with what decides whether it can be a histogram or summary.
+#[derive(Debug)]
+pub(super) struct Typed<'n> {
+    pub(super) name: &'n [u8],
+    pub(super) metric_type: Option<MetricType>,
+    /// Counts names as they stand in the same list.
+    pub(super) standing: Standing,
+}
 
-/// Name and type in the TYPE line under which samples stood, where both can matter; else `None`.
-pub(super) type Stood<'n> = Option<(&'n [u8], MetricType)>;
+impl Typed<'_> {
+    pub(super) fn has_children(&self) -> bool {
+        self.metric_type.is_some_and(MetricType::has_children)
+    }
+}
 
-/// The histograms and summaries among `types` that have a sample that did not stand under their TYPE line.
-///
-/// `samples` has the names of samples in any order; a name may come several times. A family that is no longer a
-/// histogram can be a part of another histogram, whose name is shorter. Long names come first, so each name is looked
-/// at only once.
-pub(super) fn misplaced<'n>(
-    mut types: HashMap<&'n [u8], MetricType>,
-    mut samples: Vec<(&'n [u8], Stood<'n>)>,
-) -> UntypedNames {
-    let mut untyped = UntypedNames::new();
-    samples.sort_unstable_by_key(|(name, _)| (Reverse(name.len()), *name));
-    for same_name in samples.chunk_by(|a, b| a.0 == b.0) {
-        let name = same_name[0].0;
-        let base = split_suffix(name).map(|(base, suffix)| (base, Some(suffix)));
-        for (family, suffix) in [Some((name, None)), base].into_iter().flatten() {
-            let Some(&metric_type) = types.get(family) else {
-                continue;
-            };
-            if !suffix.map_or_else(
-                || metric_type.has_children(),
-                |suffix| metric_type.takes(suffix),
-            ) {
-                continue;
+/// Makes each histogram or summary `untyped` that has a sample elsewhere than under its TYPE line. `find` gives the
+/// index of a name.
+pub(super) fn settle<'n>(names: &mut [Typed<'n>], find: impl Fn(&[u8]) -> Option<usize>) {
+    let is_misplaced = |names: &[Typed<'n>], name: usize| {
+        let block = block(names, name, &find);
+        let Typed { metric_type, .. } = names[block];
+        let stands = match (names[name].standing, metric_type) {
+            (Standing::WithoutSamples, _) => true,
+            (standing, Some(metric_type)) if metric_type.has_children() => {
+                standing == Standing::Under(super::offset(block), metric_type)
             }
-            let own = Some((family, metric_type));
-            if same_name.iter().all(|(_, stood)| *stood == own) {
-                break;
-            }
-            types.remove(family);
-            untyped.insert(family.to_vec());
+            _ => true,
+        };
+        (!stands).then_some(block)
+    };
+    if (0..names.len()).all(|name| is_misplaced(names, name).is_none()) {
+        return;
+    }
+    // What is no histogram any more can be a part of another one, whose name is shorter. Long names come first, so that
+    // each name is looked at only once.
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_unstable_by_key(|&name| Reverse(names[name].name.len()));
+    for name in order {
+        while let Some(block) = is_misplaced(names, name) {
+            names[block].metric_type = Some(MetricType::Untyped);
         }
     }
-    untyped
+}
+
+/// The name of the family in whose block the samples of a name stand: mostly itself. What is a histogram or summary
+/// itself is no part of another.
+pub(super) fn block(
+    names: &[Typed<'_>],
+    name: usize,
+    find: impl Fn(&[u8]) -> Option<usize>,
+) -> usize {
+    if names[name].has_children() {
+        return name;
+    }
+    let base = split_suffix(names[name].name).and_then(|(base, suffix)| {
+        let base = find(base)?;
+        let metric_type = names[base].metric_type?;
+        metric_type.takes(suffix).then_some(base)
+    });
+    base.unwrap_or(name)
 }

@@ -7,44 +7,64 @@ use std::ops::Range;
 ///
 /// They are read in another order than they are written in, those of one family of all targets after those of another,
 /// so each byte that they take may have to come from far away: hence no offset for each.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Values {
     text: Vec<u8>,
+    /// [`LONG`] for those that are as long as that or longer.
     lengths: Vec<u8>,
+    /// Number and length of these, in order.
+    long: Vec<(u32, u32)>,
     /// Where every [`STEP`]th value starts.
     starts: Vec<u32>,
 }
 
 const STEP: usize = 16;
+const LONG: u8 = u8::MAX;
 
 impl Values {
     pub(super) fn with_capacity(values: usize, bytes: usize) -> Values {
         Values {
             text: Vec::with_capacity(bytes + SHORT),
             lengths: Vec::with_capacity(values),
-            starts: Vec::new(),
+            long: Vec::new(),
+            starts: Vec::with_capacity(values.div_ceil(STEP)),
         }
     }
 
-    /// Appends the value that stands here in a body; `None` if it has over 255 bytes, as hardly any has. It is most of
-    /// what is done for a sample, and the compiler would leave it a function of its own.
+    /// Appends the value that stands here in a body. It is most of what is done for a sample, and the compiler would
+    /// leave it a function of its own.
     #[inline(always)]
-    pub(super) fn push(&mut self, body: &[u8], value: Range<usize>) -> Option<()> {
-        let length = u8::try_from(value.len()).ok()?;
+    pub(super) fn push(&mut self, body: &[u8], value: Range<usize>) {
+        self.push_length(value.len());
         push_short(&mut self.text, body, value);
-        self.lengths.push(length);
-        Some(())
     }
 
-    /// All values are there: lets them be found.
-    pub(super) fn finish(&mut self) {
-        let mut start = 0;
-        let starts = self.lengths.chunks(STEP).map(|lengths| {
-            let known = start;
-            start += sum(lengths);
-            offset(known)
-        });
-        self.starts = starts.collect();
+    /// Appends a value with a timestamp that does not stand right behind it.
+    pub(super) fn push_with_timestamp(&mut self, value: &[u8], timestamp: &[u8]) {
+        self.push_length(value.len() + 1 + timestamp.len());
+        self.text.extend_from_slice(value);
+        self.text.push(b' ');
+        self.text.extend_from_slice(timestamp);
+    }
+
+    #[inline(always)]
+    fn push_length(&mut self, length: usize) {
+        let number = self.lengths.len();
+        if number.is_multiple_of(STEP) {
+            self.starts.push(offset(self.text.len()));
+        }
+        match u8::try_from(length) {
+            Ok(short) if short < LONG => self.lengths.push(short),
+            _ => {
+                self.long.push((offset(number), offset(length)));
+                self.lengths.push(LONG);
+            }
+        }
+    }
+
+    /// Number of values.
+    pub(super) fn count(&self) -> usize {
+        self.lengths.len()
     }
 
     /// Bytes of all values.
@@ -53,33 +73,55 @@ impl Values {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.text.capacity() + self.lengths.capacity() + size_of::<u32>() * self.starts.capacity()
+        self.text.capacity()
+            + self.lengths.capacity()
+            + size_of_val(self.starts.as_slice())
+            + size_of_val(self.long.as_slice())
+    }
+
+    /// Where the values of these samples stand in the text.
+    pub(super) fn ranges(&self, samples: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut start = self.start(samples.start);
+        samples.map(move |sample| {
+            let range = start..start + self.length(sample);
+            start = range.end;
+            range
+        })
     }
 
     /// Where the value of this sample starts in the text.
     pub(super) fn start(&self, sample: usize) -> usize {
         let known = sample / STEP;
         let start = self.starts.get(known).map_or(0, |start| *start as usize);
-        start + sum(&self.lengths[known * STEP..sample])
+        let between = known * STEP..sample;
+        start + between.map(|sample| self.length(sample)).sum::<usize>()
     }
 
-    /// Where the values of these samples stand in the text.
-    pub(super) fn ranges(&self, samples: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let mut start = self.start(samples.start);
-        self.lengths[samples].iter().map(move |length| {
-            let range = start..start + usize::from(*length);
-            start = range.end;
-            range
-        })
+    #[inline(always)]
+    fn length(&self, sample: usize) -> usize {
+        match self.lengths[sample] {
+            LONG => self.long_length(sample),
+            length => usize::from(length),
+        }
+    }
+
+    #[cold]
+    fn long_length(&self, sample: usize) -> usize {
+        let found = self
+            .long
+            .binary_search_by_key(&offset(sample), |(number, _)| *number);
+        found.map_or(0, |at| self.long[at].1 as usize)
+    }
+
+    /// The value of this sample, with its timestamp.
+    pub(super) fn get(&self, sample: usize) -> &[u8] {
+        let start = self.start(sample);
+        &self.text[start..start + self.length(sample)]
     }
 
     pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
-}
-
-fn sum(lengths: &[u8]) -> usize {
-    lengths.iter().map(|length| usize::from(*length)).sum()
 }
 
 /// As many bytes as nearly every value has at most.

@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::deadline::ScrapeDeadline;
-use super::layouts::Layouts;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Exposition, IdentityLabels};
+use crate::exposition::{Exposition, IdentityLabels, SeriesCache};
 use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
@@ -71,8 +70,8 @@ pub(super) struct Batch {
     targets: Vec<(Health, Arc<Target>)>,
     progress: Arc<Progress>,
     deadline: Option<ScrapeDeadline>,
-    /// Of the bodies so far.
-    pub(super) layouts: Layouts,
+    /// What is known of lines from the bodies so far.
+    pub(super) series: SeriesCache,
     results: Sender<ScrapeResult>,
 }
 
@@ -99,7 +98,7 @@ pub(super) fn batch(
         targets,
         progress: Arc::clone(&progress),
         deadline,
-        layouts: Layouts::default(),
+        series: SeriesCache::default(),
         results: sender,
     };
     let results = Results {

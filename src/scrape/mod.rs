@@ -13,7 +13,6 @@ mod encoding;
 mod error;
 mod get;
 mod head;
-mod layouts;
 pub mod pool;
 mod redirect;
 mod roots;

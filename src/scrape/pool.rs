@@ -293,7 +293,7 @@ impl Worker {
         let outcome = caught(&self.telemetry, || {
             let format = self.client.scrape(target, deadline, buffer)?;
             body_bytes = buffer.body().len();
-            let parsed = batch.layouts.parse(format, buffer, &labels);
+            let parsed = batch.series.parse(format, buffer.body(), &labels);
             parsed.map_err(|error| ScrapeError {
                 phase: Phase::Parse,
                 reason: Reason::Line(error),

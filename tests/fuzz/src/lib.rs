@@ -10,7 +10,7 @@ pub use request::check_request;
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::exposition::{
-    Exposition, Format, IdentityLabels, LineError, Part, Report, merge,
+    Exposition, Format, IdentityLabels, LineError, Part, Report, SeriesCache, merge,
 };
 
 /// Between the bodies of several targets in one input: a line that hardly any valid body has.
@@ -47,11 +47,11 @@ pub fn check_parse(format: Format, body: &[u8]) {
     }
 }
 
-/// A body that is read with the layout of the one before it means what it means by itself.
+/// Bodies that are read one after the other with what is known of lines mean what they mean by themselves.
 ///
 /// # Panics
-/// Where it does not.
-pub fn check_alike(bodies: &[u8]) {
+/// Where one does not.
+pub fn check_cache(format: Format, bodies: &[u8]) {
     let labels = identity(0);
     let seen = |read: Result<Exposition, LineError>| {
         read.map(|exposition| {
@@ -59,14 +59,10 @@ pub fn check_alike(bodies: &[u8]) {
             (text(vec![part(identity(0), Some(exposition))]), counts)
         })
     };
-    let bodies: Vec<&[u8]> = targets(bodies).collect();
-    for pair in bodies.windows(2) {
-        let Ok(first) = parse(Format::Text, pair[0], &labels) else {
-            continue;
-        };
-        if let Some(read) = first.layout().read(pair[1], &labels) {
-            assert_eq!(seen(Ok(read)), seen(parse(Format::Text, pair[1], &labels)));
-        }
+    let cache = SeriesCache::default();
+    for body in targets(bodies) {
+        let known = cache.parse(format, body, &labels);
+        assert_eq!(seen(known), seen(parse(format, body, &labels)));
     }
 }
 

@@ -1,9 +1,11 @@
 //! The merged text, which never exists in one place: it is put together from the bodies and identity labels of its
 //! parts as it is read.
 
-use super::labels::IdentityLabels;
-use super::values::{Values, push_short};
-use super::{Exposition, Part, Run};
+use super::Part;
+use crate::exposition::Exposition;
+use crate::exposition::labels::IdentityLabels;
+use crate::exposition::layout::{Layout, Run, TextRef};
+use crate::exposition::values::push_short;
 use std::collections::HashSet;
 use std::fmt;
 use std::hint::black_box;
@@ -36,77 +38,53 @@ impl From<Part> for Source {
 }
 
 impl Source {
-    /// Length of all its sample lines.
+    /// Length of all its sample lines, with series as they are written.
     fn len(&self) -> usize {
-        let Exposition {
-            layout,
-            own,
-            values,
-        } = &self.exposition;
-        let lengths = own.as_ref().map_or(layout.lengths, |own| own.lengths);
-        let lines = self.exposition.lines().len();
-        let braces = lengths.braces * self.labels.behind().len();
-        let others = (lines - lengths.braces) * self.labels.alone().len();
-        let values = values.as_ref().map_or(lengths.values, Values::len);
-        lengths.series + braces + others + values + lines
-    }
-
-    /// Bytes of memory beside the layout, about.
-    fn held_bytes(&self) -> usize {
-        let own = self.exposition.own.as_ref();
-        let own = own.map_or(0, |own| own.text.len() + size_of_val(own.lines.as_slice()));
-        own + self
-            .exposition
-            .values
-            .as_ref()
-            .map_or(0, Values::held_bytes)
+        let Exposition { layout, values, .. } = &self.exposition;
+        let lines = layout.series.len();
+        let braces = layout.lengths.braces * self.labels.behind().len();
+        let others = (lines - layout.lengths.braces) * self.labels.alone().len();
+        layout.lengths.series + braces + others + values.len() + lines
     }
 
     /// Appends the lines of these samples until `out` has `limit` bytes; says which one is next.
     fn append(&self, samples: Range<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
-        match &self.exposition.values {
-            Some(values) => {
-                let ranges = values.ranges(samples.clone());
-                self.append_lines(samples, values.text(), ranges, out, limit)
-            }
-            None => {
-                let lines = self.exposition.lines()[samples.clone()].iter();
-                let ranges = lines.map(|line| line.value as usize..line.end as usize);
-                self.append_lines(samples, &self.exposition.layout.text, ranges, out, limit)
-            }
-        }
+        let series = &self.exposition.layout.series[samples.clone()];
+        self.append_lines(samples, series.iter().copied(), out, limit)
     }
 
-    /// The values stand in these ranges of `values`.
+    /// The same, with each series as Prometheus stores it.
+    fn append_stored(&self, samples: Range<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
+        let layout = &self.exposition.layout;
+        let mut stored = layout.stored_of(&samples).iter().peekable();
+        let series = samples.clone().map(|sample| {
+            let stored = stored.next_if(|(number, _)| *number as usize == sample);
+            stored.map_or(layout.series[sample], |(_, text)| *text)
+        });
+        self.append_lines(samples, series, out, limit)
+    }
+
+    #[inline(always)]
     fn append_lines(
         &self,
         samples: Range<usize>,
-        values: &[u8],
-        ranges: impl Iterator<Item = Range<usize>>,
+        series: impl Iterator<Item = TextRef>,
         out: &mut Vec<u8>,
         limit: usize,
     ) -> usize {
-        let Exposition { layout, own, .. } = &self.exposition;
+        let Exposition { layout, values, .. } = &self.exposition;
         let end = samples.end;
-        let lines = self.exposition.lines()[samples.clone()].iter();
-        for ((number, line), value) in samples.zip(lines).zip(ranges) {
+        for ((number, series), value) in samples.clone().zip(series).zip(values.ranges(samples)) {
             if out.len() >= limit {
                 return number;
             }
-            let (start, split) = (line.start as usize, line.split as usize);
-            let behind_layout = start.checked_sub(layout.text.len());
-            let (text, start, split) = match (behind_layout, own) {
-                (Some(own_start), Some(own)) => (&own.text, own_start, own_start + split - start),
-                _ => (&layout.text, start, split),
-            };
-            out.extend_from_slice(&text[start..split]);
-            // A closing brace is a part of what is put in.
-            out.extend_from_slice(if text.get(split) == Some(&b'}') {
+            out.extend_from_slice(layout.text(series));
+            out.extend_from_slice(if series.needs_brace() {
                 self.labels.behind()
             } else {
                 self.labels.alone()
             });
-            push_short(out, values, value);
+            push_short(out, values.text(), value);
             out.push(b'\n');
         }
         end
@@ -121,6 +99,8 @@ enum Piece {
     Samples {
         source: u32,
         run: Run,
+        /// Whether series are written as Prometheus stores them, because the TYPE line makes it rewrite none.
+        is_stored: bool,
     },
 }
 
@@ -129,12 +109,34 @@ enum Piece {
 pub(super) struct Pieces {
     beside: Vec<u8>,
     list: Vec<Piece>,
+    /// How much longer series are that are written as Prometheus stores them, and how much shorter.
+    longer: usize,
+    shorter: usize,
 }
 
 impl Pieces {
     /// Appends the samples of a run of a part.
     pub(super) fn push_run(&mut self, part: u32, run: Run) {
-        self.list.push(Piece::Samples { source: part, run });
+        self.list.push(Piece::Samples {
+            source: part,
+            run,
+            is_stored: false,
+        });
+    }
+
+    /// The same, with each series as Prometheus stores it.
+    pub(super) fn push_stored_run(&mut self, part: u32, run: Run, layout: &Layout) {
+        let samples = run.start as usize..run.end as usize;
+        let stored = layout.stored_of(&samples);
+        for (sample, text) in stored {
+            self.longer += text.len();
+            self.shorter += layout.series[*sample as usize].len();
+        }
+        self.list.push(Piece::Samples {
+            source: part,
+            run,
+            is_stored: !stored.is_empty(),
+        });
     }
 
     /// Appends what `write` appends to its buffer.
@@ -171,7 +173,7 @@ impl MergedText {
     ) -> MergedText {
         let samples: usize = sources.iter().map(Source::len).sum();
         MergedText {
-            len: pieces.beside.len() + samples,
+            len: pieces.beside.len() + samples + pieces.longer - pieces.shorter,
             sources,
             pieces,
             help_conflicts,
@@ -191,18 +193,21 @@ impl MergedText {
         self.len == 0
     }
 
-    /// Bytes of memory that the text is put together from. Mostly less than its length, but the bodies have comments
-    /// and duplicates too.
+    /// Bytes of memory that the text is put together from. Mostly less than its length.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        let mut layouts = HashSet::new();
-        let of_source = |source: &Source| {
-            let layout = &source.exposition.layout;
-            let is_new = layouts.insert(Arc::as_ptr(layout));
-            source.held_bytes() + if is_new { layout.held_bytes() } else { 0 }
-        };
-        let sources: usize = self.sources.iter().map(of_source).sum();
-        sources + self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice())
+        let (mut layouts, mut texts) = (HashSet::new(), HashSet::new());
+        let mut held = self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice());
+        for Source { exposition, .. } in &self.sources {
+            held += exposition.values.held_bytes();
+            if layouts.insert(Arc::as_ptr(&exposition.layout)) {
+                held += exposition.layout.held_bytes();
+                let new = exposition.layout.texts.iter();
+                let new = new.filter(|text| texts.insert(Arc::as_ptr(text)));
+                held += new.map(|text| text.len()).sum::<usize>();
+            }
+        }
+        held
     }
 
     /// Number of families whose HELP texts differ between targets.
@@ -258,14 +263,14 @@ impl MergedText {
     }
 
     /// Reads a little of the values of the next pieces. Each of them stands somewhere else in memory, and to wait for
-    /// several at once takes less time than for one after the other: so first it is read where all of them are, and then
-    /// from each as many bytes, whatever it has, or else the processor would have to wait before it knows how to go on.
+    /// several at once takes less time than for one after the other: so first it is read where all of them are, and
+    /// then from each as many bytes, whatever it has, or else the processor would have to wait before it knows how to
+    /// go on.
     fn touch(&self, piece: usize) {
         let mut next: [&[u8]; AHEAD] = Default::default();
         for (piece, next) in self.pieces.list[piece..].iter().zip(&mut next) {
-            if let Piece::Samples { source, run } = piece
-                && let Some(values) = &self.sources[*source as usize].exposition.values
-            {
+            if let Piece::Samples { source, run, .. } = piece {
+                let values = &self.sources[*source as usize].exposition.values;
                 *next = &values.text()[values.start(run.start as usize)..];
             }
         }
@@ -290,16 +295,21 @@ impl MergedText {
                     buffer.extend_from_slice(&self.pieces.beside[range.clone()]);
                     true
                 }
-                Piece::Samples { source, run } => {
+                Piece::Samples {
+                    source,
+                    run,
+                    is_stored,
+                } => {
                     let source = &self.sources[*source as usize];
-                    let samples = run.range();
-                    let next = source.append(
-                        samples.start + position.lines..samples.end,
-                        buffer,
-                        BUFFER_BYTES,
-                    );
-                    position.lines = next - samples.start;
-                    next == samples.end
+                    let (start, end) = (run.start as usize, run.end as usize);
+                    let left = start + position.lines..end;
+                    let next = if *is_stored {
+                        source.append_stored(left, buffer, BUFFER_BYTES)
+                    } else {
+                        source.append(left, buffer, BUFFER_BYTES)
+                    };
+                    position.lines = next - start;
+                    next == end
                 }
             };
             if is_done {

@@ -1,40 +1,32 @@
-//! Reads any sample line, token by token, exactly as the text parser of Prometheus 3 does.
+//! Reads any sample line, token by token, exactly as the text parser of Prometheus 3 does: quoted names, escapes,
+//! blanks anywhere, labels without commas between them, values over several lines, NUL bytes.
 //!
-//! This is the slow and complete way: quoted names, escapes, blanks anywhere, labels without commas between them,
-//! values over several lines, NUL bytes. Ordinary lines take the fast way in `ordinary.rs`, which must agree with this.
+//! ```text
+//! line    = [name] [ "{" { label | quoted name } "}" ] value [ digits ] line end
+//! label   = ( label name | quoted name ) "=" quoted value [ "," ]
+//! ```
 
-use super::error::{Fault, LineErrorKind};
-use super::labels::{
-    Label, is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit, unescape,
+use crate::exposition::error::{Fault, LineErrorKind};
+use crate::exposition::labels::{
+    is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit, unescape,
 };
-use super::number;
+use crate::exposition::line::{Label, SampleLine, Text, Timestamp};
+use crate::exposition::number;
+use std::borrow::Cow;
 use std::ops::Range;
 
-/// The parts of one sample line.
-#[derive(Debug)]
-pub(super) struct SampleLine {
-    /// Unescaped, not empty, UTF-8.
-    pub(super) name: Vec<u8>,
-    /// In the order of the line, without those that have no value; every name once.
-    pub(super) labels: Vec<Label>,
-    /// Whether there were some without.
-    pub(super) has_empty_label: bool,
-    /// Where in the body the value stands.
-    pub(super) value: Range<usize>,
-    /// The timestamp as it is to be written, and its milliseconds.
-    pub(super) timestamp: Option<(Vec<u8>, i64)>,
-    /// Where in the body the next line starts.
-    pub(super) end: usize,
-}
-
-/// Reads the sample line that starts at `start`, where a name, a `{`, or blanks before one of them stand.
-pub(super) fn read(body: &[u8], start: usize) -> Result<SampleLine, Fault> {
+/// Reads the sample line that starts at `start`, where a name, a `{`, or blanks before one of them stand; and gives the
+/// start of the next line.
+pub(in crate::exposition) fn read(
+    body: &[u8],
+    start: usize,
+) -> Result<(SampleLine<'_>, usize), Fault> {
     let mut reader = Reader {
         body,
         start,
         at: start,
         name: None,
-        labels: Vec::new(),
+        labels: Vec::with_capacity(LABELS_AT_FIRST),
     };
     reader.series()?;
     let name = reader
@@ -43,41 +35,27 @@ pub(super) fn read(body: &[u8], start: usize) -> Result<SampleLine, Fault> {
         .ok_or_else(|| reader.fault(LineErrorKind::MetricName, start))?;
     let value = reader.value()?;
     let timestamp = reader.timestamp()?;
-    let labels_before = reader.labels.len();
-    let labels = valid_labels(&name, reader.labels, start)?;
-    Ok(SampleLine {
+    let sample = SampleLine {
+        labels: valid_labels(&name, reader.labels, start)?,
         name,
-        has_empty_label: labels.len() < labels_before,
-        labels,
         value,
         timestamp,
-        end: reader.at,
-    })
+    };
+    Ok((sample, reader.at))
 }
 
-/// Whether two sample lines have the same name, labels and timestamp. The lines start the slices.
-pub(super) fn same_series(before: &[u8], new: &[u8]) -> bool {
-    let (Ok(before), Ok(new)) = (read(before, 0), read(new, 0)) else {
-        return false;
-    };
-    let sorted = |mut labels: Vec<Label>| {
-        labels.sort_unstable();
-        labels
-    };
-    before.name == new.name
-        && before.timestamp.map(|t| t.1) == new.timestamp.map(|t| t.1)
-        && sorted(before.labels) == sorted(new.labels)
-}
+/// Few samples have more.
+const LABELS_AT_FIRST: usize = 8;
 
 struct Reader<'b> {
     body: &'b [u8],
     start: usize,
     at: usize,
-    name: Option<Vec<u8>>,
-    labels: Vec<Label>,
+    name: Option<Text<'b>>,
+    labels: Vec<Label<'b>>,
 }
 
-impl Reader<'_> {
+impl<'b> Reader<'b> {
     /// The byte at the current position; the body ends as if with a line end.
     fn byte(&self) -> u8 {
         self.body.get(self.at).copied().unwrap_or(b'\n')
@@ -111,7 +89,7 @@ impl Reader<'_> {
         if is_metric_start(self.byte()) {
             self.skip_while(is_metric_byte);
             // Prometheus takes blanks before the name as part of it; so does this.
-            self.name = Some(self.body[self.start..self.at].to_vec());
+            self.name = Some(Cow::Borrowed(&self.body[self.start..self.at]));
             self.skip_blanks();
         }
         if self.byte() == b'{' {
@@ -159,23 +137,23 @@ impl Reader<'_> {
         }
     }
 
-    fn label_name(&mut self) -> Result<Vec<u8>, Fault> {
+    fn label_name(&mut self) -> Result<Text<'b>, Fault> {
         let start = self.at;
         if is_name_start(self.byte()) {
             let name = self.skip_while(is_name_byte);
-            return Ok(self.body[name].to_vec());
+            return Ok(Cow::Borrowed(&self.body[name]));
         }
         if self.byte() == b'"'
             && let Some(name) = quoted_name(self.body, start)
         {
             self.at = name.end + 1;
-            return Ok(unescape(&self.body[name]).into_owned());
+            return Ok(unescape(&self.body[name]));
         }
         Err(self.fault(LineErrorKind::LabelName, start))
     }
 
     /// A quoted value, behind blanks. Prometheus skips NUL bytes behind each of these; so does this.
-    fn label_value(&mut self) -> Result<Vec<u8>, Fault> {
+    fn label_value(&mut self) -> Result<Text<'b>, Fault> {
         while matches!(self.byte(), b' ' | b'\t') {
             self.at += 1;
             self.skip_while(|byte| byte == 0);
@@ -201,7 +179,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn timestamp(&mut self) -> Result<Option<(Vec<u8>, i64)>, Fault> {
+    fn timestamp(&mut self) -> Result<Option<Timestamp<'b>>, Fault> {
         self.skip_blanks();
         let digits = self.skip_while(|byte| byte.is_ascii_digit());
         if digits.is_empty() {
@@ -211,7 +189,10 @@ impl Reader<'_> {
             .ok_or_else(|| self.fault(LineErrorKind::Timestamp, digits.start))?;
         self.skip_blanks();
         self.line_end(LineErrorKind::LineEnd)?;
-        Ok(Some((self.body[digits].to_vec(), milliseconds)))
+        Ok(Some(Timestamp {
+            text: Cow::Borrowed(&self.body[digits]),
+            milliseconds,
+        }))
     }
 
     fn line_end(&mut self, otherwise: LineErrorKind) -> Result<(), Fault> {
@@ -227,18 +208,18 @@ impl Reader<'_> {
 
 /// The labels as Prometheus stores them: a name that has an empty value anywhere does not exist, and every other name
 /// stands once. The metric name is the label `__name__` in this.
-pub(super) fn valid_labels(
+pub(in crate::exposition) fn valid_labels<'b>(
     name: &[u8],
-    mut labels: Vec<Label>,
+    mut labels: Vec<Label<'b>>,
     start: usize,
-) -> Result<Vec<Label>, Fault> {
+) -> Result<Vec<Label<'b>>, Fault> {
     let fault = |kind| Fault {
         kind,
         at: start,
         counted: true,
     };
     drop_absent(&mut labels);
-    let is_name_absent = |label: &Label| label.0 == b"__name__" && label.1.is_empty();
+    let is_name_absent = |label: &Label<'_>| *label.0 == *b"__name__" && label.1.is_empty();
     if name.is_empty() || labels.iter().any(is_name_absent) {
         return Err(fault(LineErrorKind::MetricName));
     }
@@ -256,31 +237,32 @@ pub(super) fn valid_labels(
 }
 
 /// Removes every label whose name has an empty value anywhere; `__name__` keeps an empty value, as a mark.
-fn drop_absent(labels: &mut Vec<Label>) {
-    let absent: Vec<Vec<u8>> = labels
+fn drop_absent(labels: &mut Vec<Label<'_>>) {
+    let absent: Vec<Text<'_>> = labels
         .iter()
         .filter(|(_, value)| value.is_empty())
         .map(|(name, _)| name.clone())
         .collect();
     if !absent.is_empty() {
         labels.retain(|(name, value)| {
-            !absent.contains(name) || (name == b"__name__" && value.is_empty())
+            !absent.contains(name) || (**name == *b"__name__" && value.is_empty())
         });
     }
 }
 
-fn has_name_twice(labels: &[Label]) -> bool {
+fn has_name_twice(labels: &[Label<'_>]) -> bool {
     let mut seen = 0;
     labels.iter().enumerate().any(|(n, (name, _))| {
         let bit = name_bit(name);
-        let maybe = seen & bit != 0 || name == b"__name__";
+        let is_name = **name == *b"__name__";
+        let maybe = seen & bit != 0 || is_name;
         seen |= bit;
-        maybe && (name == b"__name__" || labels[..n].iter().any(|(before, _)| before == name))
+        maybe && (is_name || labels[..n].iter().any(|(before, _)| before == name))
     })
 }
 
 /// Where the text of the quoted name stands whose opening quote is at `start`. NUL bytes end it unfinished.
-pub(super) fn quoted_name(body: &[u8], start: usize) -> Option<Range<usize>> {
+pub(in crate::exposition) fn quoted_name(body: &[u8], start: usize) -> Option<Range<usize>> {
     let mut at = start + 1;
     loop {
         match body.get(at)? {
@@ -298,11 +280,11 @@ pub(super) fn quoted_name(body: &[u8], start: usize) -> Option<Range<usize>> {
 ///
 /// Prometheus skips NUL bytes behind a quote or backslash but keeps them in the value, and with them the quote; so does
 /// this, unless they are refused.
-pub(super) fn quoted_value(
-    body: &[u8],
+pub(in crate::exposition) fn quoted_value<'b>(
+    body: &'b [u8],
     start: usize,
     refused: &[u8],
-) -> Result<(Vec<u8>, usize), Fault> {
+) -> Result<(Text<'b>, usize), Fault> {
     let fault = |kind| Fault {
         kind,
         at: start,
@@ -337,11 +319,11 @@ pub(super) fn quoted_value(
     if std::str::from_utf8(value).is_err() {
         return Err(fault(LineErrorKind::Utf8));
     }
-    Ok((unescape(value).into_owned(), at))
+    Ok((unescape(value), at))
 }
 
 /// The start of the next line, if a line end stands here: `\n`, `\r\n`, or the end of the body.
-pub(super) fn skip_line_end(body: &[u8], at: usize) -> Option<usize> {
+pub(in crate::exposition) fn skip_line_end(body: &[u8], at: usize) -> Option<usize> {
     match &body[at.min(body.len())..] {
         [] => Some(body.len()),
         [b'\n', ..] => Some(at + 1),

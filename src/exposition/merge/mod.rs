@@ -1,15 +1,20 @@
 //! Many expositions become one text: families in name order, each in one block, and the series that report on the
 //! targets themselves.
 //!
-//! Only byte ranges are put in order here; no sample is read or copied.
+//! Only ranges of samples are put in order here; no sample is read or copied.
+
+mod merged_text;
 
 use super::labels::{IdentityLabels, is_metric_name, push_quoted};
-use super::merged_text::{MergedText, Pieces, Source};
-use super::reparse::{untyped_over_targets, with_untyped};
+use super::layout::{Layout, NameInBody, Run, Standing};
+use super::metric_type::MetricType;
 use super::report::{REPORTED, REPORTED_HELP, Report};
-use super::untyped::UntypedNames;
-use super::{Exposition, Family, Layout, MetricType, Span, offset, split_suffix};
+use super::untyped::{Typed, block, settle};
+use super::{Exposition, offset};
+pub use merged_text::{MergedText, MergedTextReader, Position};
+use merged_text::{Pieces, Source};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The share of one target in a merged text.
@@ -30,7 +35,7 @@ pub struct Part {
 /// values of `le` and `quantile` are then those that Prometheus would have stored. A family that has only HELP or TYPE
 /// is written without samples: Prometheus keeps its metadata.
 #[must_use]
-pub fn merge(mut parts: Vec<Part>) -> MergedText {
+pub fn merge(parts: Vec<Part>) -> MergedText {
     let merger = Merger::new(&parts);
     let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
         let families = merger.families.iter();
@@ -38,19 +43,7 @@ pub fn merge(mut parts: Vec<Part>) -> MergedText {
     };
     let help_conflicts = conflicts(|family| family.helps_differ);
     let type_conflicts = conflicts(|family| family.types_differ);
-    let untyped = merger.untyped();
-    let pieces = if untyped.is_empty() {
-        merger.write()
-    } else {
-        for part in &mut parts {
-            let exposition = part.exposition.as_ref();
-            if let Some(anew) = exposition.and_then(|old| with_untyped(old, &part.labels, &untyped))
-            {
-                part.exposition = Some(anew);
-            }
-        }
-        Merger::new(&parts).write()
-    };
+    let pieces = merger.write();
     let sources = parts.into_iter().map(Source::from).collect();
     MergedText::new(pieces, sources, help_conflicts, type_conflicts)
 }
@@ -64,36 +57,35 @@ struct MergedFamily<'p> {
     metric_type: Option<MetricType>,
     helps_differ: bool,
     types_differ: bool,
-    /// Whether one of the types that differ is histogram or summary.
-    is_contested: bool,
-    /// Whether a target has samples of it that it does not say to be of a histogram or summary.
-    has_plain_samples: bool,
+    /// Of the samples of all parts; counts families.
+    standing: Standing,
     /// The family that came after this one in the last part that has it: the first guess for the next.
     follower: FamilyId,
 }
 
-impl MergedFamily<'_> {
-    fn add_type(&mut self, metric_type: MetricType) {
-        let Some(known) = self.metric_type else {
-            self.metric_type = Some(metric_type);
-            return;
-        };
-        if known == metric_type {
-            return;
+impl<'p> MergedFamily<'p> {
+    fn add(&mut self, layout: &'p Layout, said: &NameInBody, standing: Standing) {
+        if let Some(help) = said.help {
+            let help = layout.text(help);
+            let first = *self.help.get_or_insert(help);
+            self.helps_differ |= first != help;
         }
-        self.types_differ = true;
-        self.is_contested |= known.has_children() || metric_type.has_children();
-        self.metric_type = Some(MetricType::Untyped);
+        if let Some(metric_type) = said.metric_type {
+            let known = *self.metric_type.get_or_insert(metric_type);
+            if known != metric_type {
+                self.types_differ = true;
+                self.metric_type = Some(MetricType::Untyped);
+            }
+        }
+        self.standing = self.standing.and(standing);
     }
 }
 
-/// One family of one layout.
+/// The samples of one family in one layout.
 struct Entry<'p> {
     family: FamilyId,
     number: LayoutId,
-    layout: &'p Layout,
-    /// Numbers of runs.
-    runs: Span,
+    runs: &'p [Run],
 }
 
 /// Number of a layout among those that the parts have, in the order of parts.
@@ -101,8 +93,8 @@ type LayoutId = usize;
 
 struct Merger<'p> {
     parts: &'p [Part],
-    /// For each part that is up its layout: pods that send much the same share one.
-    layouts: Vec<Option<(&'p Exposition, LayoutId)>>,
+    /// For each part that is up its layout: pods that send the same series share one.
+    layouts: Vec<Option<(&'p Layout, LayoutId)>>,
     families: Vec<MergedFamily<'p>>,
     by_name: HashMap<&'p [u8], FamilyId>,
     /// In the order of layouts.
@@ -128,7 +120,7 @@ impl<'p> Merger<'p> {
         merger
     }
 
-    /// Finds the family of every family of every layout, and settles their HELPs and TYPEs.
+    /// Finds the family of every name of every layout, and gathers what is said of it.
     fn collect(&mut self) {
         let mut known = HashMap::new();
         for part in self.parts {
@@ -139,7 +131,7 @@ impl<'p> Merger<'p> {
                 if id == new {
                     self.collect_layout(id, layout);
                 }
-                (exposition, id)
+                (&**layout, id)
             });
             self.layouts.push(layout);
         }
@@ -147,11 +139,36 @@ impl<'p> Merger<'p> {
 
     fn collect_layout(&mut self, number: LayoutId, layout: &'p Layout) {
         let mut last = 0;
-        for family in &layout.families {
-            let id = self.family(layout.name(family), last);
+        let mut ids = Vec::with_capacity(layout.names.len());
+        for said in &layout.names {
+            if !said.says_something() {
+                ids.push(FamilyId::MAX);
+                continue;
+            }
+            let id = self.family(layout.text(said.name), last);
             self.families[last as usize].follower = id;
             last = id;
-            self.add(id, number, layout, family);
+            ids.push(id);
+        }
+        for (said, &family) in layout.names.iter().zip(&ids) {
+            if !said.says_something() {
+                continue;
+            }
+            let standing = match said.standing {
+                Standing::Under(name, metric_type) => {
+                    Standing::Under(ids[name as usize], metric_type)
+                }
+                standing => standing,
+            };
+            self.families[family as usize].add(layout, said, standing);
+            let runs = &layout.runs[said.runs.start as usize..said.runs.end as usize];
+            if !runs.is_empty() {
+                self.entries.push(Entry {
+                    family,
+                    number,
+                    runs,
+                });
+            }
         }
     }
 
@@ -171,98 +188,49 @@ impl<'p> Merger<'p> {
                 metric_type: None,
                 helps_differ: false,
                 types_differ: false,
-                is_contested: false,
-                has_plain_samples: false,
+                standing: Standing::WithoutSamples,
                 follower: id,
             });
             id
         })
     }
 
-    fn add(&mut self, id: FamilyId, number: LayoutId, layout: &'p Layout, family: &Family) {
-        let merged = &mut self.families[id as usize];
-        if let Some(help) = layout.help(family) {
-            let first = *merged.help.get_or_insert(help);
-            merged.helps_differ |= first != help;
-        }
-        if let Some(metric_type) = family.metric_type {
-            merged.add_type(metric_type);
-        }
-        if !family.runs.range().is_empty() {
-            merged.has_plain_samples |= !family.metric_type.is_some_and(MetricType::has_children);
-            self.entries.push(Entry {
-                family: id,
-                number,
-                layout,
-                runs: family.runs,
-            });
-        }
+    /// For each family its type in the merged text, and the family in whose block its samples stand: mostly itself.
+    fn settled(&self) -> (Vec<Option<MetricType>>, Vec<usize>) {
+        let typed = self.families.iter().map(|family| Typed {
+            name: family.name,
+            metric_type: family.metric_type,
+            standing: family.standing,
+        });
+        let mut typed: Vec<Typed<'_>> = typed.collect();
+        let find = |name: &[u8]| self.by_name.get(name).map(|id| *id as usize);
+        settle(&mut typed, find);
+        let blocks = (0..typed.len()).map(|family| block(&typed, family, find));
+        let blocks = blocks.collect();
+        let types = typed.iter().map(|typed| typed.metric_type);
+        (types.collect(), blocks)
     }
 
-    /// For each family the histogram or summary in whose block its samples stand: mostly itself.
-    fn blocks(&self) -> Vec<FamilyId> {
-        let block = |(id, family): (FamilyId, &MergedFamily<'p>)| {
-            if family.metric_type.is_some_and(MetricType::has_children) {
-                return id;
-            }
-            self.base(family).unwrap_or(id)
-        };
-        (0..).zip(&self.families).map(block).collect()
-    }
-
-    /// The histogram or summary that has parts of this name.
-    fn base(&self, family: &MergedFamily<'p>) -> Option<FamilyId> {
-        let (base, suffix) = split_suffix(family.name)?;
-        let base = *self.by_name.get(base)?;
-        let metric_type = self.families[base as usize].metric_type?;
-        metric_type.takes(suffix).then_some(base)
-    }
-
-    /// The families that some part has as a histogram or summary, and that must not be one in the merged text.
-    fn untyped(&self) -> UntypedNames {
-        let is_doubtful = |family: &MergedFamily<'p>| {
-            let has_children = family.metric_type.is_some_and(MetricType::has_children);
-            let has_base = || self.base(family).is_some();
-            family.is_contested
-                || has_children && (family.has_plain_samples || has_base())
-                || family.has_plain_samples && has_base()
-        };
-        if !self.families.iter().any(is_doubtful) {
-            return UntypedNames::new();
-        }
-        let types = self.families.iter();
-        let types = types.filter_map(|family| Some((family.name, family.metric_type?)));
-        let expositions = self
-            .parts
-            .iter()
-            .filter_map(|part| part.exposition.as_ref());
-        let mut untyped = untyped_over_targets(expositions, types.collect());
-        let contested = self.families.iter().filter(|family| family.is_contested);
-        untyped.extend(contested.map(|family| family.name.to_vec()));
-        untyped
-    }
-
-    /// The whole text as pieces of the parts' texts and of what is written beside them.
+    /// The whole text as ranges of the parts' samples and of what is written beside them.
     fn write(&self) -> Pieces {
-        let blocks = self.blocks();
-        let mut by_block: Vec<Vec<&Entry<'_>>> = vec![Vec::new(); self.families.len()];
-        for entry in &self.entries {
-            by_block[blocks[entry.family as usize] as usize].push(entry);
-        }
-        let mut order: Vec<FamilyId> = (0..offset(self.families.len()))
-            .filter(|&id| blocks[id as usize] == id)
-            .collect();
-        order.sort_unstable_by_key(|&id| self.families[id as usize].name);
         let mut pieces = Pieces::default();
         if self.parts.is_empty() {
             return pieces;
         }
+        let (types, blocks) = self.settled();
+        let mut by_block: Vec<Vec<&Entry<'_>>> = vec![Vec::new(); self.families.len()];
+        for entry in &self.entries {
+            by_block[blocks[entry.family as usize]].push(entry);
+        }
+        let mut order: Vec<usize> = (0..blocks.len()).filter(|&id| blocks[id] == id).collect();
+        order.sort_unstable_by_key(|&id| self.families[id].name);
         let all: Vec<u32> = (0..offset(self.parts.len())).collect();
         let mut block = Block::new(self.parts_of_layouts());
         for id in order {
-            let family = &self.families[id as usize];
-            write_head(&mut pieces, family);
-            block.set(&by_block[id as usize]);
+            let family = &self.families[id];
+            let metric_type = types[id].unwrap_or(MetricType::Untyped);
+            write_head(&mut pieces, family, metric_type);
+            block.set(&by_block[id]);
             let reported = REPORTED.iter().position(|name| *name == family.name);
             let parts = reported.map_or(&block.parts, |_| &all);
             for &number in parts {
@@ -270,11 +238,15 @@ impl<'p> Merger<'p> {
                 if let Some(reported) = reported {
                     write_reported(&mut pieces, reported, &self.parts[part]);
                 }
-                let Some((exposition, layout)) = self.layouts[part] else {
+                let Some((layout, layout_id)) = self.layouts[part] else {
                     continue;
                 };
-                for &run in block.runs_of(layout) {
-                    pieces.push_run(number, exposition.runs()[run as usize]);
+                for run in block.runs_of(layout_id) {
+                    if metric_type.has_children() {
+                        pieces.push_run(number, run.clone());
+                    } else {
+                        pieces.push_stored_run(number, run.clone(), layout);
+                    }
                 }
             }
         }
@@ -301,18 +273,15 @@ struct Block {
     /// Those of the block, in order.
     parts: Vec<u32>,
     layouts: Vec<LayoutId>,
-    /// Numbers of runs.
-    runs: Vec<u32>,
+    runs: Vec<Run>,
     /// For each layout where in `runs` its own stand; nowhere unless it is one of the block.
-    by_layout: Vec<Span>,
+    by_layout: Vec<Range<usize>>,
 }
-
-const NOWHERE: Span = Span { start: 0, end: 0 };
 
 impl Block {
     fn new(parts_of: Vec<Vec<u32>>) -> Block {
         Block {
-            by_layout: vec![NOWHERE; parts_of.len()],
+            by_layout: vec![0..0; parts_of.len()],
             parts_of,
             parts: Vec::new(),
             layouts: Vec::new(),
@@ -320,33 +289,33 @@ impl Block {
         }
     }
 
-    /// Forgets the block before. The entries are in the order of layouts; those of the same layout, which are families
-    /// of their own there, are woven together in the order of its body.
+    /// Forgets the block before. The entries are in the order of layouts; those of the same layout, which have names of
+    /// their own there, are put in the order of its body.
     fn set(&mut self, entries: &[&Entry<'_>]) {
         for layout in self.layouts.drain(..) {
-            self.by_layout[layout] = NOWHERE;
+            self.by_layout[layout] = 0..0;
         }
         self.runs.clear();
         self.parts.clear();
         for of_layout in entries.chunk_by(|a, b| a.number == b.number) {
-            let Entry { number, layout, .. } = of_layout[0];
+            let number = of_layout[0].number;
             let start = self.runs.len();
-            let runs = of_layout.iter().map(|entry| entry.runs);
-            self.runs.extend(runs.flat_map(|runs| runs.start..runs.end));
+            let runs = of_layout.iter().flat_map(|entry| entry.runs);
+            self.runs.extend(runs.cloned());
             if of_layout.len() > 1 {
-                self.runs[start..].sort_unstable_by_key(|run| layout.runs[*run as usize].start);
+                self.runs[start..].sort_unstable_by_key(|run| run.start);
             }
-            self.by_layout[*number] = Span::new(start, self.runs.len());
-            self.layouts.push(*number);
-            self.parts.extend_from_slice(&self.parts_of[*number]);
+            self.by_layout[number] = start..self.runs.len();
+            self.layouts.push(number);
+            self.parts.extend_from_slice(&self.parts_of[number]);
         }
         if self.layouts.len() > 1 {
             self.parts.sort_unstable();
         }
     }
 
-    fn runs_of(&self, layout: LayoutId) -> &[u32] {
-        &self.runs[self.by_layout[layout].range()]
+    fn runs_of(&self, layout: LayoutId) -> &[Run] {
+        &self.runs[self.by_layout[layout].clone()]
     }
 }
 
@@ -360,7 +329,7 @@ fn write_reported(pieces: &mut Pieces, reported: usize, part: &Part) {
     });
 }
 
-fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>) {
+fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>, metric_type: MetricType) {
     let name = |out: &mut Vec<u8>| {
         if is_metric_name(family.name) {
             out.extend_from_slice(family.name);
@@ -368,7 +337,6 @@ fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>) {
             push_quoted(out, family.name);
         }
     };
-    let metric_type = family.metric_type.unwrap_or(MetricType::Untyped);
     pieces.write(|out| {
         if let Some(help) = family.help {
             out.extend_from_slice(b"# HELP ");
