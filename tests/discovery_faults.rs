@@ -90,12 +90,12 @@ fn answers_that_are_no_pod_list_keep_the_last_list() {
     let check_body = |body, expected| {
         check_failure(&Fault::Body(body), RefreshResult::Malformed, expected);
     };
-    check_body("<html>", "malformed answer: expected value");
-    check_body("{}", "malformed answer: expected kind PodList");
-    check_body(r#"{"kind":"PodList","items":["#, "malformed answer: EOF");
+    check_body("<html>", "malformed response: expected value");
+    check_body("{}", "malformed response: expected kind PodList");
+    check_body(r#"{"kind":"PodList","items":["#, "malformed response: EOF");
     check_body(
         r#"{"kind":"PodList","items":[]}{"#,
-        "malformed answer: trailing",
+        "malformed response: trailing",
     );
 }
 

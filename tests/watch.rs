@@ -278,10 +278,10 @@ fn versions_that_are_always_too_old_are_no_storm_of_lists() {
 fn a_line_that_is_no_event_is_listed_again() {
     let large = "x".repeat(9 * 1024 * 1024);
     for (line, expected) in [
-        ("]", "watch: malformed answer: expected value"),
+        ("]", "watch: malformed response: expected value"),
         (
             r#"{"type":"ADDED","object":[]}"#,
-            "watch: malformed answer: invalid type",
+            "watch: malformed response: invalid type",
         ),
         (
             r#"{"type":"ADDED","object":{"kind":"Pod","metadata":{"labels":7}}}"#,

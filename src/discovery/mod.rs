@@ -167,7 +167,7 @@ impl Discovery {
         &self.ended
     }
 
-    /// Ends the threads, also in the middle of a slow answer, and joins them.
+    /// Ends the threads, also in the middle of a slow response, and joins them.
     ///
     /// Takes two seconds at most: a thread that is still connecting then is left to its connect timeout.
     pub fn stop(self) {

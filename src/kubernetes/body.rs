@@ -1,5 +1,5 @@
-//! The body of an answer of the API server, decompressed and within a limit. ureq is built without decompression:
-//! other answers have to be handed on as they are.
+//! The body of a response of the API server, decompressed and within a limit. ureq is built without decompression:
+//! responses of pods have to be handed on as they are.
 
 use std::io::{self, Read};
 

@@ -42,7 +42,7 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(300);
 /// Size of one page after decompression: 50,000 matching pods of 20 kB, should they come as one page.
 const PAGE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// How much is read of an answer that is not a pod list.
+/// How much is read of a response that is not a pod list.
 const STATUS_BYTES_MAX: u64 = 64 * 1024;
 
 /// How often one list is begun again because its pages became too old.
@@ -177,8 +177,8 @@ impl ApiClient {
         })
     }
 
-    /// One answer; after a 401 once more, with the token read again. `watch`: bounds the whole answer and each silence
-    /// in it, in place of what bounds a page.
+    /// One response; after a 401 that of a second request, with the token read again. `watch`: bounds the whole
+    /// response and each silence in it, in place of what bounds a page.
     pub(super) fn get_authorized(
         &mut self,
         url: &str,
@@ -361,7 +361,7 @@ pub(super) fn client_error(error: ureq::Error) -> ClientError {
             phase: "event or bookmark",
         },
         ureq::Error::Timeout(_) => ClientError::Timeout {
-            phase: "whole answer",
+            phase: "whole response",
         },
         ureq::Error::BodyExceedsLimit(_) => ClientError::TooLarge { limit: "1 GiB" },
         error => ClientError::Connection(error.into_io()),

@@ -34,11 +34,11 @@ impl fmt::Display for Verb {
 pub enum ClientError {
     /// The service account cannot be used.
     Credentials(FileError),
-    /// An answer without pods, or an ERROR event.
+    /// A response without pods, or an ERROR event.
     Status {
         /// The HTTP status, any but 200, or the code of the event.
         status: u16,
-        /// What it is the answer to.
+        /// What it is the response to.
         verb: Verb,
         /// The namespace that was asked for; `None`: all.
         namespace: Option<String>,
@@ -47,14 +47,14 @@ pub enum ClientError {
         /// The header `Retry-After`, if it holds seconds.
         retry_after: Option<Duration>,
     },
-    /// No complete answer in time.
+    /// No complete response in time.
     Timeout {
         /// What was being waited for.
         phase: &'static str,
     },
     /// No connection, or one that broke off.
     Connection(io::Error),
-    /// The answer is not a pod list, or a line of a watch not an event.
+    /// The response is not a pod list, or a line of a watch not an event.
     Malformed(serde_json::Error),
     /// The list is larger than this program takes.
     TooLarge {
@@ -64,7 +64,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The status of the answer, if there was one other than 200.
+    /// The status of the response, if there was one other than 200.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -110,7 +110,7 @@ impl fmt::Display for ClientError {
             }
             ClientError::Timeout { phase } => write!(f, "timeout: {phase}"),
             ClientError::Connection(error) => write!(f, "connection: {error}"),
-            ClientError::Malformed(error) => write!(f, "malformed answer: {error}"),
+            ClientError::Malformed(error) => write!(f, "malformed response: {error}"),
             ClientError::TooLarge { limit } => write!(f, "larger than {limit}"),
         }
     }

@@ -7,6 +7,7 @@ mod body;
 pub mod client;
 pub mod credentials;
 pub mod error;
+mod fields;
 mod options;
 pub mod pod;
 pub mod pod_list;

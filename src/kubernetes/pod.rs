@@ -3,15 +3,14 @@
 //! Which pods are skipped is the rule of the pod role in Prometheus (`discovery/kubernetes/pod.go`, `buildPod`) and of
 //! vmagent: those without an IP, those that are done. Pods that are not Ready are targets.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess};
 
+use super::fields::{Fields, ReadField, object, value};
 use super::options::{Endpoint, PodOptions};
 use crate::target::{OptionError, PodLabels, PodMeta, ScrapeOptions, Target};
 
@@ -33,21 +32,29 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     };
     let job = job.and_then(|job| named(metadata).map(|()| job));
     let ip = parse_pod_ip(pod_ip);
-    let target = Identity {
-        job: job.as_ref().map_or("", |job| job).to_owned(),
-        namespace: namespace(metadata).to_owned(),
-        pod: metadata.name.clone().unwrap_or_default(),
-        uid: pod_uid(pod),
-        pod_ip: ip
-            .as_ref()
+    let (job_name, shown_ip) = (
+        job.clone().unwrap_or_default(),
+        ip.as_ref()
             .map_or_else(|_| pod_ip.to_owned(), ToString::to_string),
-        terminating: metadata.deletion_timestamp.is_some(),
-        meta: Arc::new(meta(pod)),
+    );
+    let meta = Arc::new(meta(pod));
+    let target = |pod_port, options| {
+        Arc::new(Target {
+            job: job_name.to_owned(),
+            namespace: namespace(metadata).to_owned(),
+            pod: metadata.name.clone().unwrap_or_default(),
+            uid: pod_uid(pod),
+            pod_ip: shown_ip.clone(),
+            pod_port,
+            terminating: metadata.deletion_timestamp.is_some(),
+            meta: Arc::clone(&meta),
+            options,
+        })
     };
     let endpoints = job.and(ip).and_then(|ip| Ok((ip, options.endpoints()?)));
     let (ip, endpoints) = match endpoints {
         Ok(endpoints) => endpoints,
-        Err(error) => return vec![target.with(None, Err(error))],
+        Err(error) => return vec![target(None, Err(error))],
     };
     let common = options.common();
     let with_options = |endpoint: Endpoint| {
@@ -57,7 +64,7 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
             timeout,
             tls,
         });
-        target.with(endpoint.pod_port, options)
+        target(endpoint.pod_port, options)
     };
     endpoints.into_iter().map(with_options).collect()
 }
@@ -91,37 +98,6 @@ fn field_error(path: &str, value: &str, expected: &'static str) -> OptionError {
         key: path.to_owned(),
         value: value.to_owned(),
         expected,
-    }
-}
-
-/// What all targets of a pod share.
-struct Identity {
-    job: String,
-    namespace: String,
-    pod: String,
-    uid: String,
-    pod_ip: String,
-    terminating: bool,
-    meta: Arc<PodMeta>,
-}
-
-impl Identity {
-    fn with(
-        &self,
-        pod_port: Option<u16>,
-        options: Result<ScrapeOptions, OptionError>,
-    ) -> Arc<Target> {
-        Arc::new(Target {
-            job: self.job.clone(),
-            namespace: self.namespace.clone(),
-            pod: self.pod.clone(),
-            uid: self.uid.clone(),
-            pod_ip: self.pod_ip.clone(),
-            pod_port,
-            terminating: self.terminating,
-            meta: Arc::clone(&self.meta),
-            options,
-        })
     }
 }
 
@@ -181,53 +157,6 @@ impl<'de> Deserialize<'de> for Item {
         let Fields(read) = Fields::<PodFields>::deserialize(deserializer)?;
         Ok(Item((!read.is_other).then_some(read.pod)))
     }
-}
-
-/// An object of which some fields are read. The others are skipped: they are most of a list's bytes.
-struct Fields<T>(T);
-
-/// What can be read so.
-trait ReadField: Default {
-    /// What is expected where it stands.
-    const WHAT: &'static str;
-
-    /// Reads the value of a field that is used; says that another one is to be skipped.
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
-}
-
-impl<'de, T: ReadField> Deserialize<'de> for Fields<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<T>, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor(PhantomData))
-    }
-}
-
-struct FieldsVisitor<T>(PhantomData<T>);
-
-impl<'de, T: ReadField> Visitor<'de> for FieldsVisitor<T> {
-    type Value = Fields<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WHAT)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<T>, A::Error> {
-        let mut read = T::default();
-        while let Some(key) = map.next_key::<String>()? {
-            if !read.read(&key, &mut map)? {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(Fields(read))
-    }
-}
-
-/// The value of a field, where null is as good as none.
-fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
-    map.next_value()
-}
-
-fn object<'de, T: ReadField, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
-    Ok(value::<Fields<T>, A>(map)?.map(|Fields(object)| object))
 }
 
 #[derive(Default)]

@@ -8,17 +8,17 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::debug;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess};
 use serde_json::Value;
 use ureq::BodyReader;
 
 use super::client::{ApiClient, client_error, status_error};
 use super::error::{ClientError, Verb};
+use super::fields::{Fields, ReadField, value};
 use super::pod::{Item, pod_uid, targets_from_pod};
 use super::url::watch_url;
 use crate::target::Target;
@@ -47,7 +47,7 @@ pub enum PodEvent {
     Alive,
 }
 
-/// A watch that the API server has begun to answer.
+/// A watch that the API server has accepted.
 pub struct PodWatch {
     reader: BufReader<BodyReader<'static>>,
     line: Vec<u8>,
@@ -185,10 +185,10 @@ impl PodWatch {
 }
 
 /// Type and object of an event.
-fn decode<'de, T: Deserialize<'de>>(line: &'de [u8]) -> Result<(String, Option<T>), ClientError> {
-    serde_json::from_slice(line)
-        .map(|Event { kind, object }| (kind, object))
-        .map_err(ClientError::Malformed)
+fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<(String, Option<T>), ClientError> {
+    let Fields(Event { kind, object }) =
+        serde_json::from_slice(line).map_err(ClientError::Malformed)?;
+    Ok((kind, object))
 }
 
 struct Event<T> {
@@ -196,35 +196,24 @@ struct Event<T> {
     object: Option<T>,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Event<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Event<T>, D::Error> {
-        deserializer.deserialize_map(EventVisitor(PhantomData))
+impl<T> Default for Event<T> {
+    fn default() -> Event<T> {
+        Event {
+            kind: String::new(),
+            object: None,
+        }
     }
 }
 
-struct EventVisitor<T>(PhantomData<T>);
+impl<T: DeserializeOwned> ReadField for Event<T> {
+    const WHAT: &'static str = "a watch event";
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for EventVisitor<T> {
-    type Value = Event<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a watch event")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event<T>, A::Error> {
-        let mut event = Event {
-            kind: String::new(),
-            object: None,
-        };
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "type" => event.kind = map.next_value::<Option<String>>()?.unwrap_or_default(),
-                "object" => event.object = map.next_value()?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "type" => self.kind = value(map)?.unwrap_or_default(),
+            "object" => self.object = value(map)?,
+            _ => return Ok(false),
         }
-        Ok(event)
+        Ok(true)
     }
 }

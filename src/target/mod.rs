@@ -33,8 +33,8 @@ pub struct Target {
     pub pod_ip: String,
     /// Value of the label `pod_port`, which only targets of the annotation `scrape-targets` carry.
     pub pod_port: Option<u16>,
-    /// The pod has a `deletionTimestamp`: while it answers it is a target like any other, when it does not it is
-    /// left out of the answer instead of being `up 0`.
+    /// The pod has a `deletionTimestamp`: while it responds it is a target like any other, when it does not it is
+    /// left out of the response instead of being `up 0`.
     pub terminating: bool,
     /// What else Kubernetes tells about the pod.
     pub meta: Arc<PodMeta>,
@@ -153,7 +153,7 @@ impl Target {
     }
 }
 
-/// The name of a target in logs, answers and `/probe?target=`: `namespace/pod:port`, without `:port` where it is not
+/// The name of a target in logs, responses and `/probe?target=`: `namespace/pod:port`, without `:port` where it is not
 /// known. No other target has it at the same time.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,7 +165,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// All targets of the cluster at one moment, by job, each job's in the order in which answers have them: namespace,
+/// All targets of the cluster at one moment, by job, each job's in the order in which responses have them: namespace,
 /// pod name, port. Beside them the pods that belong to no job because they lack a usable job name.
 #[derive(Debug, Default)]
 pub struct TargetSet {
@@ -198,13 +198,13 @@ impl TargetSet {
         (!is_same).then_some(updated)
     }
 
-    /// The targets of a job in the order of answers, or `None` for a job that no pod has.
+    /// The targets of a job in the order of responses, or `None` for a job that no pod has.
     #[must_use]
     pub fn job(&self, name: &str) -> Option<&[Arc<Target>]> {
         self.jobs.get(name).map(Vec::as_slice)
     }
 
-    /// The targets of several jobs together in the order of answers, or `None` if no pod has any of the jobs.
+    /// The targets of several jobs together in the order of responses, or `None` if no pod has any of the jobs.
     #[must_use]
     pub fn select(&self, names: &[String]) -> Option<Vec<Arc<Target>>> {
         let jobs: Vec<_> = names.iter().filter_map(|name| self.job(name)).collect();
