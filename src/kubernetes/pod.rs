@@ -32,11 +32,10 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     };
     let job = job.and_then(|job| named(metadata).map(|()| job));
     let ip = parse_pod_ip(pod_ip);
-    let (job_name, shown_ip) = (
-        job.clone().unwrap_or_default(),
-        ip.as_ref()
-            .map_or_else(|_| pod_ip.to_owned(), ToString::to_string),
-    );
+    let job_name = job.clone().unwrap_or_default();
+    let shown_ip = ip
+        .as_ref()
+        .map_or_else(|_| pod_ip.to_owned(), IpAddr::to_string);
     let meta = Arc::new(meta(pod));
     let target = |pod_port, options| {
         Arc::new(Target {
