@@ -11,6 +11,7 @@ mod fields;
 mod options;
 pub mod pod;
 pub mod pod_list;
+mod pod_stream;
 pub mod url;
 pub mod watch;
 

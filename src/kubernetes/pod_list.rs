@@ -1,22 +1,20 @@
-//! A pod list in JSON → the targets of its pods. The list is read as a stream and pods are decoded one at a time, so
-//! memory use depends on the largest pod, not on the list.
+//! A pod list in JSON → the targets of its pods. Pods are decoded one at a time as the list arrives (`pod_stream.rs`),
+//! so memory use depends on the largest pod, not on the list.
 //!
 //! Only the fields that a target is made from are decoded. All others are skipped, whatever they hold, so a field that
 //! this program does not use cannot spoil a list. Takes the response of the API server and the output of
 //! `kubectl get pods -o json`. A list that breaks off, or is followed by anything, is an error.
 
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::pod::{Item, targets_from_pod};
+use super::pod_stream::take_pods;
 use crate::target::Target;
-
-/// `serde_json` takes single bytes; the reader below it decompresses this many at once.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What stands beside the pods of a list.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -27,7 +25,7 @@ pub struct PodListEnd {
     pub resource_version: String,
 }
 
-/// Appends the targets of each pod of the list, or of one page of it, to `targets`, in the order of the list.
+/// Appends the targets of each pod of the list, or of one page of it, to `targets`.
 ///
 /// Fields of a pod may be missing or null. When this fails, `targets` holds those of a part of the list, and the caller
 /// must drop it.
@@ -40,8 +38,8 @@ pub fn read_pod_list(
     reader: impl Read,
     targets: &mut Vec<Arc<Target>>,
 ) -> Result<PodListEnd, serde_json::Error> {
-    let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
-    let mut json = serde_json::Deserializer::from_reader(reader);
+    let rest = take_pods(reader, |pod| targets.extend(targets_from_pod(pod)))?;
+    let mut json = serde_json::Deserializer::from_slice(&rest);
     let end = json.deserialize_map(PodListVisitor(targets))?;
     json.end()?;
     Ok(end)
@@ -86,7 +84,8 @@ impl<'de> Visitor<'de> for PodListVisitor<'_> {
     }
 }
 
-/// The array `items`, or null for an empty one, as a server in Go writes it.
+/// The array `items`, or null for an empty one, as a server in Go writes it. Pods that were taken out are empty
+/// objects, which become no target.
 struct Items<'t>(&'t mut Vec<Arc<Target>>);
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
