@@ -69,6 +69,15 @@ fn lists_in_any_layout() {
         &pretty.replace('\n', "\r\n"),
         &pretty.replace("    },", "    }\n\t ,"),
         &compact.replace("PodList", "List"),
+        &compact.replace("\"items\":", "\"items\" :\n "),
+        // The same key, as no server spells it.
+        &compact.replace("\"items\":", "\"\\u0069tems\":"),
+        // What looks like the key in a text, and in another object.
+        &compact.replacen(
+            '{',
+            r#"{"a":"\"items\":[","b":{"items":[{}]},"c":["\\"],"#,
+            1,
+        ),
     ] {
         check(list, &["1", "2", "3"]);
     }
@@ -95,6 +104,17 @@ fn pods_larger_than_what_is_read_at_once() {
         let list = list_of(&[pod("1"), large, pod("2")]);
         check(&list, &["1", "large", "2"]);
     }
+}
+
+#[test]
+fn what_takes_too_much_memory_is_no_list() {
+    let mut large = pod("large");
+    large["a"] = json!("x".repeat(9 * 1024 * 1024));
+    let error = read(list_of(&[pod("1"), large])).unwrap_err();
+    assert_eq!(error.to_string(), "a pod is larger than 8 MiB");
+    let beside = "x".repeat(9 * 1024 * 1024);
+    let error = read(format!("<html>{beside}")).unwrap_err();
+    assert_eq!(error.to_string(), "more than 8 MiB beside the pods");
 }
 
 #[test]
