@@ -5,6 +5,7 @@
 //! member need not know of it.
 
 use std::io;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
@@ -23,6 +24,7 @@ const DEFLATED_MAX: usize = 2 * HELPERS_MAX;
 
 /// Compresses texts, with the help of threads named `gzip`. They end when it is dropped.
 pub(super) struct Gzip {
+    level: Compression,
     pieces: Option<Sender<Handed>>,
     helpers: Vec<JoinHandle<()>>,
 }
@@ -32,7 +34,6 @@ struct Piece {
     number: usize,
     bytes: Vec<u8>,
     is_last: bool,
-    level: Compression,
 }
 
 /// A piece for a helper, and where it is waited for.
@@ -42,24 +43,28 @@ struct Deflated {
     number: usize,
     bytes: Vec<u8>,
     crc: Crc,
+    /// Of the piece, for another one: each is too large to be asked of the system for every quarter of a MiB.
+    room: Vec<u8>,
 }
 
 impl Gzip {
-    /// With a helper for each core but the one of whom they help, and one at least.
-    pub(super) fn start() -> io::Result<Gzip> {
+    /// At this level, with a helper for each core but the one of whom they help, and one at least.
+    pub(super) fn start(level: u32) -> io::Result<Gzip> {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // Without room: a piece is taken by a thread that waits for one, or not at all.
         let (sender, pieces) = bounded(0);
         let mut gzip = Gzip {
+            level: Compression::new(level),
             pieces: Some(sender),
             helpers: Vec::new(),
         };
         for _ in 0..(cores - 1).clamp(1, HELPERS_MAX) {
             let pieces = pieces.clone();
             let thread = thread::Builder::new().name("gzip".to_owned());
-            let help = |(piece, done): Handed| {
+            let mut deflater = Deflater::new(gzip.level);
+            let help = move |(piece, done): Handed| {
                 // The request may be gone by now.
-                let _ = done.send(piece.deflate());
+                let _ = done.send(deflater.deflate(piece));
             };
             gzip.helpers
                 .push(thread.spawn(move || pieces.into_iter().for_each(help))?);
@@ -67,27 +72,30 @@ impl Gzip {
         Ok(gzip)
     }
 
-    /// The text, gzipped at this level by the calling thread and the helpers that are idle: nothing waits for one, so
-    /// a response takes no longer because others are made.
-    pub(super) fn compress(&self, text: &MergedText, level: u32) -> Vec<u8> {
+    /// The text, gzipped by the calling thread and the helpers that are idle: nothing waits for one, so a
+    /// response takes no longer because others are made.
+    pub(super) fn compress(&self, text: &MergedText) -> Vec<u8> {
+        let mut deflater = Deflater::new(self.level);
         let (done, helped) = bounded(DEFLATED_MAX);
-        let mut deflated = Vec::new();
+        let (mut deflated, mut rooms) = (Vec::new(), Vec::new());
         let mut position = Position::default();
         let mut pieces = 0;
         loop {
-            let mut bytes = text.buffer();
+            let mut bytes = rooms.pop().unwrap_or_else(|| text.buffer());
             text.append(&mut position, &mut bytes);
             let is_last = text.is_end(&position);
             let piece = Piece {
                 number: pieces,
                 bytes,
                 is_last,
-                level: Compression::new(level),
             };
+            let first_new = deflated.len();
             deflated.extend(helped.try_iter());
             if let Err(piece) = self.try_help(piece, &done) {
-                deflated.push(piece.deflate());
+                deflated.push(deflater.deflate(piece));
             }
+            let new = deflated[first_new..].iter_mut();
+            rooms.extend(new.map(|new| mem::take(&mut new.room)));
             pieces += 1;
             if is_last {
                 break;
@@ -122,18 +130,6 @@ impl Drop for Gzip {
     }
 }
 
-impl Piece {
-    fn deflate(self) -> Deflated {
-        let mut crc = Crc::new();
-        crc.update(&self.bytes);
-        Deflated {
-            number: self.number,
-            bytes: deflate(&self.bytes, self.level, self.is_last),
-            crc,
-        }
-    }
-}
-
 /// One gzip member.
 fn joined(pieces: &[Deflated]) -> Vec<u8> {
     let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
@@ -149,33 +145,61 @@ fn joined(pieces: &[Deflated]) -> Vec<u8> {
     gzip
 }
 
-/// The piece as a part of a deflate stream, or the end of one.
-fn deflate(piece: &[u8], level: Compression, is_last: bool) -> Vec<u8> {
-    let mut compress = Compress::new(level, false);
-    let mut out = Vec::with_capacity(piece.len() / 4 + 64);
-    let flush = if is_last {
-        FlushCompress::Finish
-    } else {
-        FlushCompress::Sync
-    };
-    let mut read = 0;
-    loop {
-        let before = compress.total_in();
-        let status = compress
-            .compress_vec(&piece[read..], &mut out, flush)
-            .expect("from memory into memory");
-        read += usize::try_from(compress.total_in() - before).unwrap_or_default();
-        // All of it is written when there is room left.
-        let is_done = match status {
-            Status::StreamEnd => true,
-            _ => !is_last && read == piece.len() && out.len() < out.capacity(),
-        };
-        if is_done {
-            // All pieces are kept until the last one.
-            out.shrink_to_fit();
-            return out;
+/// Deflates one piece after the other, in memory that it keeps.
+struct Deflater {
+    compress: Compress,
+    out: Vec<u8>,
+}
+
+impl Deflater {
+    fn new(level: Compression) -> Deflater {
+        Deflater {
+            compress: Compress::new(level, false),
+            out: Vec::new(),
         }
-        out.reserve(piece.len() / 4 + 64);
+    }
+
+    fn deflate(&mut self, piece: Piece) -> Deflated {
+        let mut crc = Crc::new();
+        crc.update(&piece.bytes);
+        let bytes = self.part(&piece.bytes, piece.is_last).to_vec();
+        let mut room = piece.bytes;
+        room.clear();
+        Deflated {
+            number: piece.number,
+            bytes,
+            crc,
+            room,
+        }
+    }
+
+    /// The piece as a part of a deflate stream, or the end of one.
+    fn part(&mut self, piece: &[u8], is_last: bool) -> &[u8] {
+        self.compress.reset();
+        self.out.clear();
+        let flush = if is_last {
+            FlushCompress::Finish
+        } else {
+            FlushCompress::Sync
+        };
+        let mut read = 0;
+        loop {
+            self.out.reserve(piece.len() / 4 + 64);
+            let before = self.compress.total_in();
+            let status = self
+                .compress
+                .compress_vec(&piece[read..], &mut self.out, flush)
+                .expect("from memory into memory");
+            read += usize::try_from(self.compress.total_in() - before).unwrap_or_default();
+            // All of it is written when there is room left.
+            let is_done = match status {
+                Status::StreamEnd => true,
+                _ => !is_last && read == piece.len() && self.out.len() < self.out.capacity(),
+            };
+            if is_done {
+                return &self.out;
+            }
+        }
     }
 }
 
@@ -209,12 +233,12 @@ mod tests {
 
     #[test]
     fn one_member_whatever_the_size_and_the_level() {
-        let gzip = Gzip::start().unwrap();
+        let gzips = [1, 6, 9].map(|level| Gzip::start(level).unwrap());
         for samples in [0, 1, 10_000, 100_000] {
             let mut plain = Vec::new();
             text(samples).write_to(&mut plain).unwrap();
-            for level in [1, 6, 9] {
-                let gzipped = gzip.compress(&text(samples), level);
+            for gzip in &gzips {
+                let gzipped = gzip.compress(&text(samples));
                 let mut read = Vec::new();
                 let mut decoder = GzDecoder::new(&gzipped[..]);
                 decoder.read_to_end(&mut read).unwrap();
@@ -233,11 +257,9 @@ mod tests {
                 state.to_be_bytes()[0]
             })
             .collect();
-        let whole = [
-            deflate(&random, Compression::new(1), false),
-            deflate(&random, Compression::new(1), true),
-        ]
-        .concat();
+        let mut deflater = Deflater::new(Compression::new(1));
+        let whole = [false, true].map(|is_last| deflater.part(&random, is_last).to_vec());
+        let whole = whole.concat();
         let mut read = Vec::new();
         let mut decoder = flate2::bufread::DeflateDecoder::new(&whole[..]);
         decoder.read_to_end(&mut read).unwrap();

@@ -114,8 +114,7 @@ impl Handlers {
         }
         let set = snapshot(&self.sources.cache)?;
         let targets = selected(&set, &asked.selection)?;
-        let gzip_level = self.gzip_level(&asked.request);
-        let is_gzipped = gzip_level > 0;
+        let is_gzipped = self.gzip_level(&asked.request) > 0;
         let aggregator = &self.sources.aggregator;
         let merged = aggregator
             .scrape(&set, &targets, asked.deadline, is_gzipped, &is_wanted)
@@ -128,7 +127,10 @@ impl Handlers {
             shown(&asked.selection.jobs.join(",")),
             merged.summary
         );
-        Ok(reply::metrics(merged.text, gzip_level, &self.gzip))
+        Ok(reply::metrics(
+            merged.text,
+            is_gzipped.then_some(&self.gzip),
+        ))
     }
 
     fn page(&self, request: &Request, route: &Route) -> Result<Response, HttpError> {

@@ -106,7 +106,7 @@ impl Server {
         sources: Sources,
     ) -> Result<Server, ListenerError> {
         let address = socket.local_addr().map_err(ListenerError::Start)?;
-        let gzip = Gzip::start().map_err(ListenerError::Start)?;
+        let gzip = Gzip::start(settings.gzip_level).map_err(ListenerError::Start)?;
         let telemetry = Arc::clone(&sources.telemetry);
         let (listener, requests) = Listener::start(socket, listener, telemetry)?;
         let (scrapes, waiting) = bounded(settings.waiting_requests_max);

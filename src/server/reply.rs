@@ -15,21 +15,21 @@ const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A page that fits into one packet is not made smaller.
 const GZIP_BYTES_MIN: usize = 1400;
 
-/// 200 with a merged text, gzipped at this level if it is not 0. The merged text is not copied as a whole, unless that
-/// spares memory.
-pub(super) fn metrics(text: MergedText, gzip_level: u32, gzip: &Gzip) -> Response {
+/// 200 with a merged text, gzipped if there is something to do it. The merged text is not copied as a whole, unless
+/// that spares memory.
+pub(super) fn metrics(text: MergedText, gzip: Option<&Gzip>) -> Response {
     let mut headers = vec![
         ("Content-Type", EXPOSITION_TYPE.to_owned()),
         ("Vary", "Accept-Encoding".to_owned()),
     ];
-    if gzip_level == 0 {
+    let Some(gzip) = gzip else {
         return Response {
             length: text.len(),
             body: body(text),
             ..Response::bytes(headers, Vec::new())
         };
-    }
-    let gzipped = gzip.compress(&text, gzip_level);
+    };
+    let gzipped = gzip.compress(&text);
     headers.push(("Content-Encoding", "gzip".to_owned()));
     Response::bytes(headers, gzipped)
 }
