@@ -18,6 +18,8 @@ const ROUNDS_MIN: usize = 11;
 const ROUNDS_TIME: Duration = Duration::from_secs(4);
 /// …or until there are so many.
 const ROUNDS_MAX: usize = 501;
+/// Responses of which at least the last has all pods that do not hang.
+const LEARNING_RESPONSES_MAX: usize = 5;
 /// Rounds with pods that hang: each takes as long as the scraper allows.
 const HANGING_ROUNDS: usize = 20;
 
@@ -27,8 +29,8 @@ pub(crate) struct Figures {
     pub(crate) workload: Workload,
     pub(crate) rounds: usize,
     pub(crate) fetched_bytes: usize,
-    /// Pods that are up in the first answer of all, for which the server knew of none that it hangs.
-    pub(crate) first_up: usize,
+    /// Pods that are up in the very first responses, until it is known which hang: then all others are.
+    pub(crate) first_up: Vec<usize>,
     /// Fetch, relay, server; where the answer is gzipped, a server that gzips it comes last.
     pub(crate) subjects: Vec<SubjectFigures>,
 }
@@ -134,13 +136,13 @@ fn run_rounds(
 }
 
 impl Subject {
-    /// Fetch, relay, and one or two servers, each started and ready; and how many pods are up in the first answer.
+    /// Fetch, relay, and one or two servers, each started and ready; and how many pods are up in the first responses.
     fn all(
         workload: &Workload,
         farm_port: u16,
         pod_list: &PodListFile,
         client: &mut Client,
-    ) -> io::Result<(Vec<Subject>, usize)> {
+    ) -> io::Result<(Vec<Subject>, Vec<usize>)> {
         let port = farm_port.to_string();
         let mut servers = Vec::new();
         for gzip in [false, true] {
@@ -156,7 +158,13 @@ impl Subject {
             }
         }
         let first = servers[0].ask(client, true)?;
-        let first_up = client.pods_up_and_samples(&first)?.0;
+        let mut first_up = vec![client.pods_up_and_samples(&first)?.0];
+        while first_up.len() < LEARNING_RESPONSES_MAX
+            && first_up.last() < Some(&(workload.pods - workload.hanging))
+        {
+            let next = servers[0].ask(client, true)?;
+            first_up.push(client.pods_up_and_samples(&next)?.0);
+        }
         let relay = || role(&["relay", workload.name, &port]);
         let fetch_request = "GET /fetch HTTP/1.1\r\nHost: bench\r\n\r\n";
         let mut subjects = vec![

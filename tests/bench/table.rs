@@ -89,12 +89,12 @@ pub(crate) fn note(figures: &Figures) -> Option<String> {
         let longest = *figures.subjects.last()?.walls.last()?;
         write!(
             note,
-            "{name}: {} pods hang, all others are in each answer, the latest after {:.2} s; \
-             {} of {} were in the very first",
+            "{name}: {} pods hang; of the {} others there were {:?} in the first responses, and all in each one after \
+             that, the latest after {:.2} s",
             figures.workload.hanging,
-            longest.as_secs_f64(),
-            figures.first_up,
             figures.workload.pods - figures.workload.hanging,
+            figures.first_up,
+            longest.as_secs_f64(),
         )
         .ok()?;
     }
