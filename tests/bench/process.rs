@@ -36,12 +36,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The server of the release build with these settings, on a free port.
+    /// The server of the release build with these settings, on a free port, in the environment of the image.
     pub(crate) fn server(settings: &[(&str, &str)]) -> io::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubernetes-metrics-aggregator"));
         command
             .env_clear()
             .env("LISTEN_ADDRESS", "127.0.0.1:0")
+            .envs(image_environment())
             .envs(settings.iter().copied());
         Process::start(command)
     }
@@ -81,6 +82,12 @@ impl Process {
             .and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok())
             .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
     }
+}
+
+/// What the image sets: of its allocator.
+fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("../../Containerfile").lines();
+    lines.filter_map(|line| line.strip_prefix("ENV ")?.split_once('='))
 }
 
 impl Drop for Process {

@@ -34,6 +34,7 @@ unpack_image() {
     tar -xzf "$layout/$(blob_path "$layer")" -C "$root"
   done
   entrypoint=$(jq -r '.config.Entrypoint[0]' "$config")
+  mapfile -t image_environment < <(jq -r '.config.Env[]' "$config")
   check "the image's user" "$user:$user" "$(jq -r .config.User "$config")"
 }
 
@@ -52,7 +53,7 @@ as_container() {
       --inh-caps=-all "$entrypoint"
   fi
   # shellcheck disable=SC2016 # expanded by the inner shell
-  exec env -i "$@" setpriv --no-new-privs unshare --mount --propagation=private sh -euc '
+  exec env -i "${image_environment[@]}" "$@" setpriv --no-new-privs unshare --mount --propagation=private sh -euc '
     mount --bind "$1" "$1"
     mount -t proc -o nosuid,nodev,noexec proc "$1/proc"
     mount -o remount,bind,ro "$1"
