@@ -315,17 +315,17 @@ fn the_report_on_every_target() {
     assert_eq!(
         text(&merged),
         "# HELP scrape_duration_seconds How long the last scrape of the target took.\n\
-         # TYPE scrape_duration_seconds gauge\n\
+         # TYPE scrape_duration_seconds untyped\n\
          scrape_duration_seconds{i=\"0\"} 1.5\n\
          scrape_duration_seconds{i=\"1\"} 1.5\n\
          scrape_duration_seconds{i=\"2\"} 1.5\n\
          # HELP scrape_samples_scraped Number of samples in the last scrape of the target.\n\
-         # TYPE scrape_samples_scraped gauge\n\
+         # TYPE scrape_samples_scraped untyped\n\
          scrape_samples_scraped{i=\"0\"} 2\n\
          scrape_samples_scraped{i=\"1\"} 0\n\
          scrape_samples_scraped{i=\"2\"} 1\n\
          # HELP up Whether the last scrape of the target succeeded (1) or failed (0).\n\
-         # TYPE up gauge\n\
+         # TYPE up untyped\n\
          up{i=\"0\"} 1\n\
          up{a=\"b\",i=\"0\"} 5\n\
          up{i=\"1\"} 0\n\

@@ -139,7 +139,7 @@ fn heads(targets: &[Option<Body>]) -> (BTreeSet<&'static str>, Said, Said) {
         .collect();
     let mut types: Said = REPORTED
         .iter()
-        .map(|(name, _)| (*name, vec!["gauge"]))
+        .map(|(name, _)| (*name, vec!["untyped"]))
         .collect();
     for body in targets.iter().flatten() {
         for (name, help) in helps_of(body) {

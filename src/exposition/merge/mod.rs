@@ -114,7 +114,9 @@ impl<'p> Merger<'p> {
             let id = merger.family(name, 0);
             let family = &mut merger.families[id as usize];
             family.help = Some(help.as_bytes());
-            family.metric_type = Some(MetricType::Gauge);
+            // For its own series of these names Prometheus knows no type: with its feature `type-and-unit-labels`, any
+            // other word would give ours a label `__type__` that those have not.
+            family.metric_type = Some(MetricType::Untyped);
         }
         merger.collect();
         merger
