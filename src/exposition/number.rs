@@ -127,10 +127,7 @@ pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
 /// The shortest digits that give the same float, with an exponent below 1e-4 and from 1e6 on, and `.0` after a
 /// number that would look like an integer: as `formatOpenMetricsFloat` in Prometheus' `model/textparse`.
 pub(super) fn canonical_float(value: &[u8]) -> Option<String> {
-    if !is_value(value) {
-        return None;
-    }
-    let float = to_float(value)?;
+    let float = parse_float(value)?;
     if float.is_nan() {
         return Some("NaN".to_owned());
     }
@@ -141,6 +138,87 @@ pub(super) fn canonical_float(value: &[u8]) -> Option<String> {
         return Some("0.0".to_owned());
     }
     Some(format_general(float))
+}
+
+/// The float that Go's `strconv.ParseFloat` makes of this text. It takes more than [`is_value`]: hexadecimal floats,
+/// and underscores between digits.
+fn parse_float(value: &[u8]) -> Option<f64> {
+    if !has_good_underscores(value) {
+        return None;
+    }
+    let plain: Vec<u8> = value.iter().copied().filter(|byte| *byte != b'_').collect();
+    let (is_negative, unsigned) = match plain.as_slice() {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    match unsigned {
+        [b'0', b'x' | b'X', rest @ ..] => {
+            let float = hexadecimal_float(rest).filter(|float| float.is_finite())?;
+            Some(if is_negative { -float } else { float })
+        }
+        _ if is_value(&plain) => to_float(&plain),
+        _ => None,
+    }
+}
+
+/// Whether each underscore stands between two digits, or between the prefix `0x` and a digit.
+fn has_good_underscores(value: &[u8]) -> bool {
+    let unsigned = value
+        .strip_prefix(b"-")
+        .or_else(|| value.strip_prefix(b"+"));
+    let unsigned = unsigned.unwrap_or(value);
+    let is_hexadecimal = matches!(unsigned, [b'0', b'x' | b'X', ..]);
+    let is_digit = |at: usize| {
+        unsigned.get(at).is_some_and(|byte| {
+            byte.is_ascii_digit() || is_hexadecimal && (byte.is_ascii_hexdigit() || at == 1)
+        })
+    };
+    let mut underscores = (0..unsigned.len()).filter(|at| unsigned[*at] == b'_');
+    underscores.all(|at| at > 0 && is_digit(at - 1) && is_digit(at + 1))
+}
+
+/// The float of what follows `0x`, such as `1.8p-2`; infinite if it is too large. The exponent must not be missing.
+fn hexadecimal_float(text: &[u8]) -> Option<f64> {
+    let p = text.iter().position(|byte| matches!(byte, b'p' | b'P'))?;
+    let (digits, exponent) = (&text[..p], &text[p + 1..]);
+    let exponent = std::str::from_utf8(exponent).ok()?;
+    let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // As in Go, what is beyond this is as good as infinite.
+    let power = unsigned.parse().unwrap_or(i32::MAX).min(10_000);
+    let mut power = if exponent.starts_with('-') {
+        -power
+    } else {
+        power
+    };
+    let (mut mantissa, mut count, mut is_fraction) = (0_u64, 0, false);
+    for byte in digits {
+        let Some(digit) = char::from(*byte).to_digit(16) else {
+            if *byte != b'.' || is_fraction {
+                return None;
+            }
+            is_fraction = true;
+            continue;
+        };
+        count += 1;
+        if mantissa >> 60 == 0 {
+            mantissa = mantissa * 16 + u64::from(digit);
+            power -= if is_fraction { 4 } else { 0 };
+        } else {
+            // It only matters whether anything follows.
+            mantissa |= u64::from(digit != 0);
+            power += if is_fraction { 0 } else { 4 };
+        }
+    }
+    if mantissa == 0 {
+        return (count > 0).then_some(0.0);
+    }
+    // In two steps: one alone could be too small or too large for a float.
+    let half = power / 2;
+    Some(mantissa as f64 * 2_f64.powi(half) * 2_f64.powi(power - half))
 }
 
 fn format_general(float: f64) -> String {
@@ -188,11 +266,25 @@ mod tests {
         check("0.0001", "0.0001");
         check("0.00001", "1e-05");
         check("123456789012345678901234", "1.2345678901234569e+23");
+        check("1_000", "1000.0");
+        check("0x1p-2", "0.25");
+        check("-0x_1.8P+1", "-3.0");
+        check("0X10P0", "16.0");
+        check("0x0p9999", "0.0");
+        check("0x1p-9999", "0.0");
+        check("0x1.00000000000008p0", "1.0");
+        check("0x1.000000000000081p0", "1.0000000000000002");
     }
 
     #[test]
     fn what_is_no_number_stays() {
         assert_eq!(canonical_float(b"many"), None);
         assert_eq!(canonical_float(b"1e400"), None);
+        for value in [
+            "", "_1", "1_", "1__0", "1_.5", "1e_5", "+nan", "in_f", "0x1", "0xp1", "0x1p",
+            "0x1.1.p1", "0x1p9999", "0x1p-", "x1p1", "0b1", "0x1_p1",
+        ] {
+            assert_eq!(canonical_float(value.as_bytes()), None, "{value}");
+        }
     }
 }

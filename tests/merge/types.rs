@@ -310,6 +310,9 @@ fn all_spellings_of_numbers() {
         ("NaN", "NaN"),
         ("nan", "NaN"),
         ("1e400", "1e400"),
+        ("1_000", "1000.0"),
+        ("0x1p-2", "0.25"),
+        ("+nan", "+nan"),
         ("many", "many"),
         (" 1", " 1"),
         ("1,5", "1,5"),
@@ -350,15 +353,19 @@ fn spellings_that_become_the_same() {
             "h_bucket{le=\"1.0\",a=\"b\",i=\"0\"} 3 7",
         ],
     );
-    // In one body the same text may be two series.
+}
+
+/// The same labels may be two series, if they stand under two TYPE lines.
+#[test]
+fn the_same_labels_under_two_types() {
     check(
-        &["# TYPE h histogram\nh_bucket{le=\"1\"} 1\n# TYPE g gauge\nh_bucket{le=\"1\"} 2\n"],
+        &["# TYPE h histogram\nx{le=\"1\"} 1\n# TYPE g gauge\nx{le=\"1\",} 2\n"],
         &[
             "# TYPE g gauge",
-            "# TYPE h untyped",
-            "# TYPE h_bucket untyped",
-            "h_bucket{le=\"1.0\",i=\"0\"} 1",
-            "h_bucket{le=\"1\",i=\"0\"} 2",
+            "# TYPE h histogram",
+            "# TYPE x untyped",
+            "x{le=\"1.0\",i=\"0\"} 1",
+            "x{le=\"1\",i=\"0\"} 2",
         ],
     );
 }

@@ -104,6 +104,23 @@ ONE_POD = {
     "summary": "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"1\"} 2\ns_sum 4.5\ns_count 3\n",
     "histogram-untyped": "h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5\nh_count 3\n",
     "le-of-a-counter": "# TYPE c counter\nc{le=\"1\"} 2\n",
+    "le-under-all-types-first": "# TYPE c counter\n# TYPE h histogram\n# TYPE z counter\nc 1\nh_bucket{le=\"0.100\"} 1\n"
+                                "h_bucket{le=\"1\"} 2\nh_sum 3\nh_count 2\nz 1\n",
+    "le-under-all-types-first-histogram-last": "# TYPE h histogram\n# TYPE z histogram\nh_bucket{le=\"0.100\"} 1\n"
+                                               "h_bucket{le=\"1\"} 2\nz_bucket{le=\"1\"} 1\n",
+    "le-of-a-family-typed-twice": "# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\n# TYPE h gauge\n"
+                                  "h_bucket{a=\"2\",le=\"1\"} 2\n# TYPE h histogram\nh_bucket{a=\"3\",le=\"1\"} 3\n",
+    "quantile-of-a-family-typed-twice": "# TYPE s untyped\ns{a=\"1\",quantile=\"0.50\"} 1\n# TYPE s summary\n"
+                                        "s{a=\"2\",quantile=\"0.50\"} 2\n",
+    "le-before-its-type": "h_bucket{le=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"2\"} 2\n",
+    # Not in the same words: Prometheus' scrape cache takes those for the series that they were first.
+    "le-twice-under-two-types": "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n# TYPE g gauge\nh_bucket{le=\"1\",} 2\n",
+    "le-twice-under-two-types-histogram-last": "# TYPE g gauge\nx{le=\"1\"} 1\n# TYPE h histogram\nx{ le=\"1\"} 3\n",
+    "le-in-all-spellings": "# TYPE h histogram\n" + "".join(
+        f"h_bucket{{le=\"{le}\"}} {n}\n# TYPE g gauge\nh_bucket{{a=\"b\",le=\"{le}\"}} {n}\n# TYPE h histogram\n"
+        for n, le in enumerate([
+            "1", "1e3", "1e6", "0.50", ".25", "5.", "+2", "-0", "0.00001", "+Inf", "-inf", "nan", "+nan", "many", "1e400",
+            "1_0", "0x1p-4", "0x_1.8p+9", "0x1", "1__1", " 1", "3,5"])),
     "le-under-another-histogram": "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nother{le=\"1\"} 2\n",
     "interleaved-families": "# TYPE a counter\n# TYPE b counter\na{x=\"1\"} 1\nb{x=\"1\"} 1\na{x=\"2\"} 2\nb{x=\"2\"} 2\n",
     # Names of Prometheus' own
@@ -118,6 +135,10 @@ OPENMETRICS_POD = {
     "om-timestamp": "# TYPE a gauge\na 1 SECONDS.123\n# EOF\n",
     "om-histogram": "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5\nh_count 3\n# EOF\n",
     "om-info-and-stateset": "# TYPE i info\ni_info{v=\"1\"} 1\n# TYPE s stateset\ns{s=\"on\"} 1\ns{s=\"off\"} 0\n# EOF\n",
+    "om-le-under-all-types-first": "# TYPE h histogram\n# TYPE g gauge\nh_bucket{le=\"0.100\"} 1\nh_bucket{le=\"1\"} 2\ng 1\n"
+                                   "# EOF\n",
+    "om-le-of-a-family-typed-twice": "# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\n# TYPE h gaugehistogram\n"
+                                     "h_bucket{a=\"2\",le=\"1\"} 2\n# EOF\n",
     "om-unknown": "# TYPE u unknown\nu 1\n# EOF\n",
     "om-without-eof": "# TYPE a gauge\na 1\n",
     "om-after-eof": "a 1\n# EOF\nb 2\n",
@@ -147,6 +168,29 @@ SEVERAL_PODS = {
         "y": "# TYPE h histogram\nh_bucket{le=\"2\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\n",
     },
 }
+
+HISTOGRAM = "# TYPE l histogram\nl_bucket{le=\"1\"} 1\nl_bucket{le=\"1e3\"} 1\nl_bucket{le=\"+Inf\"} 2\nl_sum 3\nl_count 2\n"
+SUMMARY = "# TYPE l summary\nl{quantile=\"0.50\"} 1\nl{quantile=\"1\"} 2\nl_sum 3\nl_count 2\n"
+BARE = "l_bucket{le=\"1\"} 4\nl_bucket{le=\"many\"} 4\nl{quantile=\"0.50\"} 5\nl_sum 6\n"
+
+SEVERAL_PODS |= {
+    "histogram-beside-summary": {"x": HISTOGRAM, "y": SUMMARY},
+    "histogram-beside-summary-and-untyped": {"x": BARE, "y": SUMMARY, "z": HISTOGRAM},
+    "histogram-beside-gauge": {"x": HISTOGRAM, "y": "# TYPE l gauge\n" + BARE},
+    "histogram-beside-type-alone": {"x": HISTOGRAM, "y": "# TYPE l gauge\n"},
+    "histogram-beside-untyped": {"x": "# TYPE l untyped\n" + BARE, "y": HISTOGRAM},
+    "histogram-beside-no-type": {"x": HISTOGRAM, "y": BARE},
+    "histogram-beside-another-type": {"x": HISTOGRAM, "y": "# TYPE z histogram\n" + BARE},
+    "summary-beside-counter": {"x": "# TYPE l counter\n" + BARE, "y": SUMMARY},
+    "summary-beside-no-type": {"x": SUMMARY, "y": BARE},
+    "histogram-named-like-a-part": {"x": HISTOGRAM, "y": "# TYPE l_sum histogram\nl_sum_bucket{le=\"1\"} 1\n"
+                                                         "l_sum{le=\"1\"} 2\n"},
+}
+
+# Jobs that are compared once more with the feature that stores TYPE and UNIT as labels. Where targets disagree on a
+# TYPE it cannot be the same.
+TYPE_LABELS = ["help-and-type", "histogram", "summary", "quoted-type", "om-counter", "own-up", "same-family",
+               "histogram-in-both", "one-fails", "one-malformed"]
 
 # job → (body, body in the second half of the run)
 CHANGING = {
