@@ -106,6 +106,15 @@ fn pods_larger_than_what_is_read_at_once() {
     }
 }
 
+/// As `kubectl` writes them: hundreds of lines for each pod, thousands of pods.
+#[test]
+fn lines_of_pods_do_not_count_as_what_stands_beside_them() {
+    let lines = "\n".repeat(5 * 1024 * 1024);
+    let list = list_of(&pods(&["1", "2"])).replace("\"spec\":", &format!("\"spec\":{lines}"));
+    let targets = read(list).unwrap();
+    assert_eq!(targets.len(), 2);
+}
+
 #[test]
 fn what_takes_too_much_memory_is_no_list() {
     let mut large = pod("large");

@@ -20,7 +20,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// The largest pod: etcd takes objects of 1.5 MiB, which JSON makes somewhat larger.
 const POD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What may stand beside the pods, which are two bytes each here.
+/// What may stand beside the pods.
 const REST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Hands on each pod of the list and returns the rest: the list with `{}` in place of each of them, and as many lines.
@@ -40,6 +40,7 @@ pub(super) fn take_pods(
         place: Place::default(),
         rest: Vec::new(),
     };
+    let mut bytes_beside = 0;
     while stream.next < stream.end || stream.fill()? {
         let byte = stream.buffer[stream.next];
         if byte == b'{' && stream.place.is_between_items() {
@@ -50,8 +51,9 @@ pub(super) fn take_pods(
             stream.place.pass(byte, &stream.rest);
             stream.rest.push(byte);
             stream.next += 1;
+            bytes_beside += 1;
         }
-        if stream.rest.len() > REST_BYTES_MAX {
+        if bytes_beside > REST_BYTES_MAX {
             return Err(Error::custom("more than 8 MiB beside the pods"));
         }
     }
