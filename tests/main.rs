@@ -1,6 +1,7 @@
 //! The one test binary. What belongs where:
 //!
 //! * `support`: fakes with real sockets and the built program, the only shared helpers
+//! * `accept`: what scrapers accept, what pods are asked
 //! * `attacks`: the built program and clients that mean it no good
 //! * `config`: settings, by value and by the program's exit code
 //! * `demo`: what the README promises of `--demo`
@@ -29,6 +30,7 @@
 //! * `watch_model`: random histories of pods, held against a simple model
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod accept;
 mod attacks;
 mod config;
 mod demo;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use last_scrapes::LastScrape;
 
-use crate::exposition::{MergedText, Part, Report, merge};
+use crate::exposition::{Accept, MergedText, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
@@ -121,7 +121,8 @@ impl Aggregator {
         }
     }
 
-    /// Scrapes the targets, which have to be in the order of answers, and merges what they send.
+    /// Scrapes the targets, which have to be in the order of responses, and merges what they send. They are asked for
+    /// what the scraper accepts.
     ///
     /// Ends when all have answered or failed, or else so long before `deadline` that the response, gzipped or not, can
     /// be sent by then; a target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that
@@ -130,13 +131,14 @@ impl Aggregator {
         &self,
         set: &TargetSet,
         targets: &[Arc<Target>],
+        accept: Accept,
         deadline: Option<Instant>,
         is_gzipped: bool,
         is_wanted: &dyn Fn() -> bool,
     ) -> Option<Answer> {
         let start = Instant::now();
         let deadline = deadline.map(|due| ScrapeDeadline::new(due, is_gzipped));
-        let mut results = self.collect(targets, deadline, is_wanted);
+        let mut results = self.collect(targets, accept, deadline, is_wanted);
         if !is_wanted() {
             return None;
         }
@@ -225,6 +227,7 @@ impl Aggregator {
     fn collect(
         &self,
         targets: &[Arc<Target>],
+        accept: Accept,
         deadline: Option<ScrapeDeadline>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Vec<ScrapeResult> {
@@ -232,7 +235,7 @@ impl Aggregator {
         let queued = order
             .iter()
             .map(|(health, index)| (*health, Arc::clone(&targets[*index])));
-        let mut incoming = self.pool.scrape(queued.collect(), deadline);
+        let mut incoming = self.pool.scrape(queued.collect(), accept, deadline);
         let mut results: Vec<Option<ScrapeResult>> = targets.iter().map(|_| None).collect();
         for _ in targets {
             let Some(result) = incoming.next(is_wanted) else {

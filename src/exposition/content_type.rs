@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Format {
     /// `text/plain`: the Prometheus text format.
     Text,
-    /// `application/openmetrics-text`.
+    /// `application/openmetrics-text`, version 0.0.1 or 1.0.0.
     OpenMetrics,
 }
 
@@ -18,19 +18,24 @@ pub enum ContentTypeError {
     Malformed(String),
     /// A readable one of another format: HTML, JSON, protobuf.
     Unsupported(String),
+    /// OpenMetrics of a version with other rules.
+    Version(String),
 }
 
 impl fmt::Display for ContentTypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (problem, value) = match self {
-            ContentTypeError::Malformed(value) => ("malformed", value),
-            ContentTypeError::Unsupported(value) => ("unsupported", value),
+        let formats = "text/plain or application/openmetrics-text";
+        let (problem, value, expected) = match self {
+            ContentTypeError::Malformed(value) => ("malformed", value, formats),
+            ContentTypeError::Unsupported(value) => ("unsupported", value, formats),
+            ContentTypeError::Version(value) => (
+                "unknown version in",
+                value,
+                "version 1.0.0 or 0.0.1, as the pod was asked; its client library ignores the Accept header",
+            ),
         };
         let shown: String = value.chars().take(80).collect();
-        write!(
-            f,
-            "{problem} Content-Type {shown:?}, expected text/plain or application/openmetrics-text"
-        )
+        write!(f, "{problem} Content-Type {shown:?}, expected {expected}")
     }
 }
 
@@ -53,12 +58,18 @@ impl Format {
             None => (value, ""),
         };
         let media_type = media_type.trim().to_lowercase();
-        if !is_media_type(&media_type) || !are_parameters(parameters) {
+        let parameters = read_parameters(parameters).filter(|_| is_media_type(&media_type));
+        let Some(parameters) = parameters else {
             return Err(ContentTypeError::Malformed(value.to_owned()));
-        }
+        };
+        let version = parameters.iter().find(|(name, _)| name == "version");
+        let version = version.map_or("", |(_, version)| version);
         match media_type.as_str() {
             "text/plain" => Ok(Format::Text),
-            "application/openmetrics-text" => Ok(Format::OpenMetrics),
+            "application/openmetrics-text" if OPENMETRICS_VERSIONS.contains(&version) => {
+                Ok(Format::OpenMetrics)
+            }
+            "application/openmetrics-text" => Err(ContentTypeError::Version(value.to_owned())),
             _ => Err(ContentTypeError::Unsupported(value.to_owned())),
         }
     }
@@ -81,22 +92,25 @@ fn token(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// Whether the text is a list of `; name=value`, no name with two values; a lone `;` may end it.
-fn are_parameters(text: &str) -> bool {
+/// The versions of OpenMetrics that can be merged, and none, which counts as 1.0.0. Version 2.0.0 has other rules.
+pub(super) const OPENMETRICS_VERSIONS: [&str; 3] = ["", "0.0.1", "1.0.0"];
+
+/// Names, in small letters, and values of a list of `; name=value`, no name with two values; a lone `;` may end it.
+fn read_parameters(text: &str) -> Option<Vec<(String, String)>> {
     let mut rest = text.trim_start();
     let mut seen: Vec<(String, String)> = Vec::new();
     while !rest.is_empty() {
         let Some((name, value, after)) = parameter(rest) else {
-            return rest.trim() == ";";
+            return (rest.trim() == ";").then_some(seen);
         };
         let name = name.to_lowercase();
         if seen.iter().any(|(n, v)| *n == name && *v != value) {
-            return false;
+            return None;
         }
         seen.push((name, value));
         rest = after.trim_start();
     }
-    true
+    Some(seen)
 }
 
 fn parameter(text: &str) -> Option<(&str, String, &str)> {

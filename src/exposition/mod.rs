@@ -10,6 +10,8 @@
 //! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. Bodies are read in the client
 //! workers, `merge` runs in the thread of the request.
 //!
+//! * `accept.rs`, `content_type.rs`: which formats a scraper accepts, and which one a body has
+//! * `escaping.rs`: names as the scraper can read them
 //! * `text/`, `openmetrics.rs`: what the lines of each format say; `line.rs`: what a line can say
 //! * `series_cache/`: what is known of lines, and bodies read with it
 //! * `layout.rs`, `values.rs`: a body without its values, and values without a body
@@ -19,8 +21,10 @@
 //! * `report.rs`: the series that report on the targets themselves
 //! * `number.rs`: what counts as a number
 
+mod accept;
 mod content_type;
 mod error;
+mod escaping;
 mod labels;
 mod layout;
 mod line;
@@ -34,8 +38,10 @@ mod text;
 mod untyped;
 mod values;
 
+pub use accept::Accept;
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
+pub use escaping::Escaping;
 pub use labels::IdentityLabels;
 pub use merge::{MergedText, MergedTextReader, Part, Position, merge};
 pub use report::Report;

@@ -22,7 +22,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Exposition, IdentityLabels, SeriesCache};
+use crate::exposition::{Accept, Exposition, IdentityLabels, SeriesCache};
 use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
@@ -72,6 +72,8 @@ pub(super) struct Batch {
     deadline: Option<ScrapeDeadline>,
     /// What is known of lines from the bodies so far.
     pub(super) series: SeriesCache,
+    /// What the pods are asked for.
+    pub(super) accept: String,
     results: Sender<ScrapeResult>,
 }
 
@@ -89,6 +91,7 @@ struct Progress {
 /// A batch whose targets are scraped in this order until the deadline, and where its results come out.
 pub(super) fn batch(
     targets: Vec<(Health, Arc<Target>)>,
+    accept: Accept,
     deadline: Option<ScrapeDeadline>,
 ) -> (Batch, Results) {
     // There is room for all results, so no worker waits here.
@@ -98,7 +101,8 @@ pub(super) fn batch(
         targets,
         progress: Arc::clone(&progress),
         deadline,
-        series: SeriesCache::default(),
+        accept: accept.for_pods(),
+        series: SeriesCache::new(accept),
         results: sender,
     };
     let results = Results {
@@ -233,7 +237,7 @@ pub(super) mod tests {
     fn three(deadline: Option<ScrapeDeadline>) -> (Batch, Results) {
         let healths = [Health::Quick, Health::Unknown, Health::Slow];
         let targets = healths.map(|health| (health, target()));
-        batch(Vec::from(targets), deadline)
+        batch(Vec::from(targets), Accept::default(), deadline)
     }
 
     #[test]

@@ -37,8 +37,6 @@ pub struct ScrapeClient {
     token: Option<Token>,
 }
 
-/// What pods are asked for. Only the text format without `escaping`: clients then escape UTF-8 names themselves.
-static ACCEPT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4;q=1,*/*;q=0.1");
 static GZIP: HeaderValue = HeaderValue::from_static("gzip");
 static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -64,6 +62,7 @@ impl ScrapeClient {
     pub(super) fn scrape(
         &self,
         target: &Target,
+        accept: &str,
         deadline: Option<Instant>,
         body: &mut BodyBuffer,
     ) -> Result<Format, ScrapeError> {
@@ -72,7 +71,7 @@ impl ScrapeClient {
         let asks_gzip = access.times.is_gzip_next();
         let encoding = if asks_gzip { &GZIP } else { &IDENTITY };
         let wants = [
-            (header::ACCEPT, ACCEPT.clone()),
+            (header::ACCEPT, value(Some(accept), "")?),
             (header::ACCEPT_ENCODING, encoding.clone()),
         ];
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;

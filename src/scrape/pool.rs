@@ -26,7 +26,7 @@ use super::body::BodyBuffer;
 use super::client::{PodAnswer, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::IdentityLabels;
+use crate::exposition::{Accept, IdentityLabels};
 use crate::target::{PodLabelStyle, Target};
 use crate::telemetry::Telemetry;
 
@@ -139,9 +139,10 @@ impl ScrapePool {
     pub fn scrape(
         &self,
         targets: Vec<(Health, Arc<Target>)>,
+        accept: Accept,
         deadline: Option<ScrapeDeadline>,
     ) -> Results {
-        let (batch, results) = batch(targets, deadline);
+        let (batch, results) = batch(targets, accept, deadline);
         let Some(health) = batch.next_health() else {
             return results;
         };
@@ -291,7 +292,9 @@ impl Worker {
         let mut body_bytes = 0;
         let labels = identity_labels(target, self.style);
         let outcome = caught(&self.telemetry, || {
-            let format = self.client.scrape(target, deadline, buffer)?;
+            let format = self
+                .client
+                .scrape(target, &batch.accept, deadline, buffer)?;
             body_bytes = buffer.body().len();
             let parsed = batch.series.parse(format, buffer.body(), &labels);
             parsed.map_err(|error| ScrapeError {

@@ -16,6 +16,7 @@ use super::route::{Route, Selection, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
 use crate::aggregate::{PodResponse, ProbeError};
 use crate::discovery::TargetCache;
+use crate::exposition::{Accept, Format};
 
 use crate::target::{Target, TargetSet};
 use crate::telemetry::Gauges;
@@ -116,8 +117,17 @@ impl Handlers {
         let targets = selected(&set, &asked.selection)?;
         let is_gzipped = self.gzip_level(&asked.request) > 0;
         let aggregator = &self.sources.aggregator;
+        let accept = Accept::parse(asked.request.header("Accept").unwrap_or_default());
+        let content_type = accept.content_type(Format::Text);
         let merged = aggregator
-            .scrape(&set, &targets, asked.deadline, is_gzipped, &is_wanted)
+            .scrape(
+                &set,
+                &targets,
+                accept,
+                asked.deadline,
+                is_gzipped,
+                &is_wanted,
+            )
             .ok_or_else(abandoned)?;
         let shard = asked.selection.shard;
         let shard = shard.map_or_else(String::new, |shard| format!(" shard={shard}"));
@@ -129,6 +139,7 @@ impl Handlers {
         );
         Ok(reply::metrics(
             merged.text,
+            content_type,
             is_gzipped.then_some(&self.gzip),
         ))
     }

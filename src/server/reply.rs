@@ -15,12 +15,12 @@ const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A page that fits into one packet is not made smaller.
 const GZIP_BYTES_MIN: usize = 1400;
 
-/// 200 with a merged text, gzipped if there is something to do it. The merged text is not copied as a whole, unless
-/// that spares memory.
-pub(super) fn metrics(text: MergedText, gzip: Option<&Gzip>) -> Response {
+/// 200 with a merged text of this type, gzipped if there is something to do it. The merged text is not copied as a
+/// whole, unless that spares memory.
+pub(super) fn metrics(text: MergedText, content_type: String, gzip: Option<&Gzip>) -> Response {
     let mut headers = vec![
-        ("Content-Type", EXPOSITION_TYPE.to_owned()),
-        ("Vary", "Accept-Encoding".to_owned()),
+        ("Content-Type", content_type),
+        ("Vary", "Accept, Accept-Encoding".to_owned()),
     ];
     let Some(gzip) = gzip else {
         return Response {

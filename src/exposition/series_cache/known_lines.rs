@@ -3,6 +3,7 @@
 use super::series::{rewritten, same_series};
 use super::texts::Texts;
 use crate::exposition::error::LineErrorKind;
+use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::{IdentityLabels, rename_clashing};
 use crate::exposition::layout::{Layout, TextRef};
 use crate::exposition::line::{HeadLine, Label, SampleLine, Says};
@@ -27,6 +28,7 @@ pub(super) const NONE: EntryId = u32::MAX;
 #[derive(Debug)]
 pub(super) struct KnownLines {
     pub(super) format: Format,
+    escaping: Escaping,
     identity_names: Vec<Vec<u8>>,
     pub(super) texts: Texts,
     pub(super) entries: Vec<Entry>,
@@ -114,9 +116,10 @@ impl Entry {
 }
 
 impl KnownLines {
-    pub(super) fn new(format: Format, labels: &IdentityLabels) -> KnownLines {
+    pub(super) fn new(format: Format, labels: &IdentityLabels, escaping: Escaping) -> KnownLines {
         KnownLines {
             format,
+            escaping,
             identity_names: labels.names().to_vec(),
             texts: Texts::default(),
             entries: Vec::new(),
@@ -178,7 +181,7 @@ impl KnownLines {
         head: HeadLine<'_>,
     ) -> Result<Option<EntryId>, LineErrorKind> {
         let name = match &head.name {
-            Some(name) => Some(self.name(name)?),
+            Some(name) => Some(self.name(&self.escaping.metric_name(name))?),
             None => None,
         };
         let means = match (name, head.says) {
@@ -217,6 +220,8 @@ impl KnownLines {
         let SampleLine {
             name, mut labels, ..
         } = sample;
+        let name = self.escaping.metric_name(&name);
+        self.escaping.label_names(&mut labels)?;
         let name_id = self.name(&name)?;
         let has_float = labels
             .iter()

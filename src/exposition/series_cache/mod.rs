@@ -18,7 +18,7 @@ mod series;
 mod texts;
 
 use super::error::{Fault, LineError, LineErrorKind};
-use super::{Exposition, Format, IdentityLabels};
+use super::{Accept, Exposition, Format, IdentityLabels};
 use known_lines::KnownLines;
 use std::sync::{Mutex, MutexGuard};
 
@@ -27,13 +27,25 @@ use std::sync::{Mutex, MutexGuard};
 /// Each body is read by one thread with known lines that no other thread has meanwhile, so no thread waits for another.
 /// There are as many of these as bodies have been read at the same time.
 #[derive(Debug, Default)]
-pub struct SeriesCache(Mutex<Vec<KnownLines>>);
+pub struct SeriesCache {
+    accept: Accept,
+    idle: Mutex<Vec<KnownLines>>,
+}
 
 /// Bytes of memory of all known lines of a request that nobody uses. Those that would exceed it are forgotten, and the
 /// body after them is parsed as a whole.
 const KNOWN_BYTES_MAX: usize = 32 << 20;
 
 impl SeriesCache {
+    /// Nothing is known yet. Names are written as the scraper can read them.
+    #[must_use]
+    pub fn new(accept: Accept) -> SeriesCache {
+        SeriesCache {
+            accept,
+            idle: Mutex::default(),
+        }
+    }
+
     /// Reads one complete body for a target with these labels: the same as [`parse`] makes of it, in less time if
     /// bodies before had some of its lines.
     ///
@@ -66,7 +78,7 @@ impl SeriesCache {
         let fitting = idle.iter().rposition(|lines| lines.are_of(format, labels));
         match fitting {
             Some(at) => idle.remove(at),
-            None => KnownLines::new(format, labels),
+            None => KnownLines::new(format, labels, self.accept.escaping(format)),
         }
     }
 
@@ -79,7 +91,7 @@ impl SeriesCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<KnownLines>> {
-        self.0.lock().expect("no holder of this lock panics")
+        self.idle.lock().expect("no holder of this lock panics")
     }
 }
 
