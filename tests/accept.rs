@@ -169,7 +169,7 @@ fn merged(labels: &IdentityLabels, exposition: Exposition) -> String {
         exposition: Some(exposition),
     };
     let mut text = Vec::new();
-    merge(vec![part]).write_to(&mut text).unwrap();
+    merge(vec![part], Format::Text).write_to(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     let (own, _) = text.split_once("# HELP scrape_duration_seconds").unwrap();
     own.to_owned()

@@ -37,7 +37,7 @@ fn merged_text(exposition: Exposition) -> String {
         },
     };
     let mut text = Vec::new();
-    merge(vec![part]).write_to(&mut text).unwrap();
+    merge(vec![part], Format::Text).write_to(&mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 

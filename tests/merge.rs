@@ -1,5 +1,6 @@
 //! Many bodies in one text.
 //!
+//! * `merge/open_metrics.rs`: bodies of both formats in one text of either
 //! * `merge/types.rs`: histograms and summaries that are something else for a part of their samples
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -10,13 +11,18 @@ use kubernetes_metrics_aggregator::exposition::{
 use std::io::Read;
 use std::time::Duration;
 
+mod open_metrics;
 mod types;
 
 /// A part whose identity labels are `i="<number>"`; `None` for a scrape that failed.
 fn part(number: usize, body: Option<&str>) -> Part {
+    part_as(Format::Text, number, body)
+}
+
+fn part_as(format: Format, number: usize, body: Option<&str>) -> Part {
     let number = number.to_string();
     let labels = IdentityLabels::new([("i", number.as_str())]);
-    let exposition = body.map(|body| parse(Format::Text, body.as_bytes(), &labels).unwrap());
+    let exposition = body.map(|body| parse(format, body.as_bytes(), &labels).unwrap());
     let report = Report {
         up: exposition.is_some(),
         duration: Duration::from_millis(1500),
@@ -38,6 +44,7 @@ fn merge_bodies(bodies: &[&str]) -> MergedText {
             .enumerate()
             .map(|(n, body)| part(n, Some(body)))
             .collect(),
+        Format::Text,
     )
 }
 
@@ -54,7 +61,7 @@ fn own_blocks(text: &str) -> String {
     let mut own = String::new();
     for line in text.split_inclusive('\n') {
         if let Some(head) = line.strip_prefix("# ") {
-            let name = head.split(' ').nth(1).unwrap();
+            let name = head.split(' ').nth(1).unwrap_or_default();
             block_is_own =
                 !["up", "scrape_duration_seconds", "scrape_samples_scraped"].contains(&name);
         }
@@ -269,7 +276,10 @@ fn identity_labels() {
             exposition,
             ..part(0, None)
         };
-        assert_eq!(own_blocks(&text(&merge(vec![part]))), expected);
+        assert_eq!(
+            own_blocks(&text(&merge(vec![part], Format::Text))),
+            expected
+        );
     }
     check_labels(
         &[("instance", "p"), ("pod-ip", "::1")],
@@ -299,7 +309,7 @@ fn clashes_with_several_identity_labels() {
         ..part(0, None)
     };
     assert_eq!(
-        own_blocks(&text(&merge(vec![part]))),
+        own_blocks(&text(&merge(vec![part], Format::Text))),
         "# TYPE a untyped\na{exported_exported_exported_job=\"x\",exported_exported_job=\"y\",\
          \"exported_pod-ip\"=\"z\",job=\"j\",exported_job=\"k\",\"pod-ip\"=\"1\"} 1\n"
     );
@@ -307,11 +317,14 @@ fn clashes_with_several_identity_labels() {
 
 #[test]
 fn the_report_on_every_target() {
-    let merged = merge(vec![
-        part(0, Some("up{a=\"b\"} 5\nup 6\n# HELP up mine\n")),
-        part(1, None),
-        part(2, Some("up{c=\"d\"} 7\n")),
-    ]);
+    let merged = merge(
+        vec![
+            part(0, Some("up{a=\"b\"} 5\nup 6\n# HELP up mine\n")),
+            part(1, None),
+            part(2, Some("up{c=\"d\"} 7\n")),
+        ],
+        Format::Text,
+    );
     assert_eq!(
         text(&merged),
         "# HELP scrape_duration_seconds How long the last scrape of the target took.\n\
@@ -341,7 +354,7 @@ fn durations_are_plain_decimal_numbers() {
     fn check_duration(duration: Duration, expected: &str) {
         let mut part = part(0, None);
         part.report.duration = duration;
-        let text = text(&merge(vec![part]));
+        let text = text(&merge(vec![part], Format::Text));
         let line = text
             .lines()
             .find(|line| line.starts_with("scrape_duration_seconds{"))
@@ -359,7 +372,7 @@ fn durations_are_plain_decimal_numbers() {
 
 #[test]
 fn nothing_of_nothing() {
-    let merged = merge(Vec::new());
+    let merged = merge(Vec::new(), Format::Text);
     assert!(merged.is_empty());
     assert!(text(&merged).is_empty());
 }

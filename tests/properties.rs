@@ -48,7 +48,7 @@ fn merge_bodies(bodies: &[Option<&[u8]>], left_out: Option<usize>) -> MergedText
         let exposition = body.map(|body| parse(Format::Text, body, &identity(number)).unwrap());
         (left_out != Some(number)).then(|| part(identity(number), exposition))
     });
-    merge(parts.collect())
+    merge(parts.collect(), Format::Text)
 }
 
 fn text(merged: &MergedText) -> String {
@@ -62,7 +62,7 @@ fn merge_again(text: &str) -> String {
     let labels = IdentityLabels::default();
     let exposition = parse(Format::Text, text.as_bytes(), &labels).unwrap();
     assert_eq!(exposition.duplicates_dropped(), 0);
-    let again = self::text(&merge(vec![part(labels, Some(exposition))]));
+    let again = self::text(&merge(vec![part(labels, Some(exposition))], Format::Text));
     let is_bare_report = |line: &str| {
         ["up ", "scrape_duration_seconds ", "scrape_samples_scraped "]
             .iter()
@@ -106,7 +106,7 @@ proptest! {
         let exposition = parse(Format::Text, model.write(), &identity(0)).unwrap();
         let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());
         prop_assert_eq!(samples, model.samples().count() as u64);
-        let merged = text(&merge(vec![part(identity(0), Some(exposition))]));
+        let merged = text(&merge(vec![part(identity(0), Some(exposition))], Format::Text));
         let reported = 3;
         prop_assert_eq!(samples, sample_lines(&merged).len() as u64 - reported + dropped);
     }
@@ -155,7 +155,7 @@ proptest! {
         let model = model.common();
         let read = |format, body: &[u8]| {
             let exposition = parse(format, body, &identity(0)).unwrap();
-            text(&merge(vec![part(identity(0), Some(exposition))]))
+            text(&merge(vec![part(identity(0), Some(exposition))], Format::Text))
         };
         let expected = read(Format::Text, &model.write());
         let found = read(Format::OpenMetrics, &model.write_open_metrics());
@@ -223,7 +223,7 @@ fn check_format(format: Format, body: &[u8]) -> Result<(), TestCaseError> {
         return Ok(());
     };
     let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());
-    let once = text(&merge(vec![part(labels, Some(exposition))]));
+    let once = text(&merge(vec![part(labels, Some(exposition))], Format::Text));
     let reported = 3;
     let out = sample_lines(&once).len() as u64 - reported;
     prop_assert_eq!(samples, out + dropped, "{}", once);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use last_scrapes::LastScrape;
 
-use crate::exposition::{Accept, MergedText, Part, Report, merge};
+use crate::exposition::{Accept, Format, MergedText, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
@@ -155,7 +155,7 @@ impl Aggregator {
                 parts.push(self.part(target, result));
             }
         }
-        let text = merge(parts);
+        let text = merge(parts, Format::Text);
         self.telemetry
             .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();

@@ -3,9 +3,10 @@
 use std::fmt;
 
 /// The formats that can be merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `text/plain`: the Prometheus text format.
+    #[default]
     Text,
     /// `application/openmetrics-text`, version 0.0.1 or 1.0.0.
     OpenMetrics,

@@ -147,6 +147,22 @@ pub(super) fn push_help(out: &mut Vec<u8>, unescaped: &[u8]) {
     }
 }
 
+/// What a help text means that is escaped as in the text format.
+pub(super) fn unescape_help(escaped: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
+    loop {
+        let (byte, after) = match rest {
+            [b'\\', b'\\', after @ ..] => (b'\\', after),
+            [b'\\', b'n', after @ ..] => (b'\n', after),
+            [byte, after @ ..] => (*byte, after),
+            [] => return plain,
+        };
+        plain.push(byte);
+        rest = after;
+    }
+}
+
 /// What an escaped name or label value means. A backslash before anything but `\`, `"` and `n` stands for itself.
 pub(super) fn unescape(escaped: &[u8]) -> Cow<'_, [u8]> {
     if !escaped.contains(&b'\\') {

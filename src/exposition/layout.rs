@@ -83,13 +83,17 @@ pub(super) struct NameInBody {
     pub(super) help: Option<TextRef>,
     /// Of its last TYPE line; `Untyped` for a histogram or summary that cannot be one.
     pub(super) metric_type: Option<MetricType>,
+    /// Of its last UNIT line, as it is written there; never empty.
+    pub(super) unit: Option<TextRef>,
+    /// Whether any of its samples has a label `le` or `quantile`.
+    pub(super) has_float_labels: bool,
     pub(super) standing: Standing,
     /// Indexes of the runs of its samples.
     pub(super) runs: Range<u32>,
 }
 
 impl NameInBody {
-    /// Not, where HELP and TYPE have gone to the name with a suffix.
+    /// Not, where HELP and TYPE have gone to the name with a suffix, or where there is a UNIT alone.
     pub(super) fn says_something(&self) -> bool {
         self.help.is_some() || self.metric_type.is_some() || !self.runs.is_empty()
     }

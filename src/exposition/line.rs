@@ -9,7 +9,7 @@ use std::ops::Range;
 pub(super) enum Line<'b> {
     Sample(SampleLine<'b>),
     Head(HeadLine<'b>),
-    /// A comment, a blank line, a `# UNIT` line.
+    /// A comment or a blank line.
     Nothing,
     /// Nothing behind this line counts.
     End,
@@ -28,7 +28,7 @@ pub(super) struct SampleLine<'b> {
     pub(super) name: Text<'b>,
     /// In the order of the line, without those that have no value; every name once.
     pub(super) labels: Vec<Label<'b>>,
-    /// Where in the body the value stands.
+    /// Where in the body the value stands; in OpenMetrics with all that follows it.
     pub(super) value: Range<usize>,
     pub(super) timestamp: Option<Timestamp<'b>>,
 }
@@ -36,12 +36,12 @@ pub(super) struct SampleLine<'b> {
 /// When a sample was taken.
 #[derive(Debug)]
 pub(super) struct Timestamp<'b> {
-    /// In milliseconds.
-    pub(super) text: Text<'b>,
+    /// As it is written, unless it is a part of the value already.
+    pub(super) apart: Option<&'b [u8]>,
     pub(super) milliseconds: i64,
 }
 
-/// A HELP or TYPE line.
+/// A HELP, TYPE or UNIT line.
 #[derive(Debug)]
 pub(super) struct HeadLine<'b> {
     /// Unescaped; `None` if no sample can have this name.
@@ -49,11 +49,13 @@ pub(super) struct HeadLine<'b> {
     pub(super) says: Says<'b>,
 }
 
-/// What a HELP or TYPE line says of its name.
+/// What a HELP, TYPE or UNIT line says of its name.
 #[derive(Debug)]
 pub(super) enum Says<'b> {
     /// Escaped as in the text format.
     Help(Text<'b>),
+    /// The end of the name, or nothing.
+    Unit(&'b [u8]),
     Type {
         metric_type: MetricType,
         /// What the text format has behind the name, and OpenMetrics has not.

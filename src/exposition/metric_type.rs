@@ -1,5 +1,7 @@
 //! The types of metric families, and which samples belong to a histogram or summary by their names.
 
+use super::Format;
+
 /// What the word in a TYPE line can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricType {
@@ -7,10 +9,16 @@ pub(super) enum MetricType {
     Gauge,
     Histogram,
     Summary,
+    /// `unknown` in OpenMetrics.
     Untyped,
+    /// OpenMetrics alone has this one and those below.
+    Info,
+    StateSet,
+    GaugeHistogram,
 }
 
 impl MetricType {
+    /// The type that this word means in the text format.
     pub(super) fn from_word(word: &[u8]) -> Option<MetricType> {
         match word {
             b"counter" => Some(MetricType::Counter),
@@ -22,13 +30,51 @@ impl MetricType {
         }
     }
 
-    pub(super) fn word(self) -> &'static str {
+    /// The type that this word means in OpenMetrics.
+    pub(super) fn from_open_metrics(word: &[u8]) -> Option<MetricType> {
+        match word {
+            b"unknown" => Some(MetricType::Untyped),
+            b"info" => Some(MetricType::Info),
+            b"stateset" => Some(MetricType::StateSet),
+            b"gaugehistogram" => Some(MetricType::GaugeHistogram),
+            b"untyped" => None,
+            _ => MetricType::from_word(word),
+        }
+    }
+
+    /// The word of a TYPE line in this format, or the nearest one that it has.
+    pub(super) fn word(self, format: Format) -> &'static str {
+        match (self, format) {
+            (MetricType::Counter, _) => "counter",
+            (MetricType::Gauge, _) => "gauge",
+            (MetricType::Histogram, _) => "histogram",
+            (MetricType::Summary, _) => "summary",
+            (MetricType::Untyped, Format::Text) => "untyped",
+            (MetricType::Untyped, Format::OpenMetrics) => "unknown",
+            (MetricType::Info, Format::OpenMetrics) => "info",
+            (MetricType::StateSet, Format::OpenMetrics) => "stateset",
+            (MetricType::GaugeHistogram, Format::OpenMetrics) => "gaugehistogram",
+            (_, Format::Text) => self.in_text().word(format),
+        }
+    }
+
+    /// The nearest type that the text format has. Under `histogram`, Prometheus would rewrite `le` values, which it
+    /// does not do under `gaugehistogram`.
+    pub(super) fn in_text(self) -> MetricType {
         match self {
-            MetricType::Counter => "counter",
-            MetricType::Gauge => "gauge",
-            MetricType::Histogram => "histogram",
-            MetricType::Summary => "summary",
-            MetricType::Untyped => "untyped",
+            MetricType::Info | MetricType::StateSet => MetricType::Gauge,
+            MetricType::GaugeHistogram => MetricType::Untyped,
+            other => other,
+        }
+    }
+
+    /// What samples of this type have behind the name of their family in OpenMetrics; in the text format it is a part
+    /// of that name.
+    pub(super) fn open_metrics_suffix(self) -> &'static [u8] {
+        match self {
+            MetricType::Counter => b"_total",
+            MetricType::Info => b"_info",
+            _ => b"",
         }
     }
 

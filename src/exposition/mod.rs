@@ -15,7 +15,8 @@
 //! * `text/`, `openmetrics.rs`: what the lines of each format say; `line.rs`: what a line can say
 //! * `series_cache/`: what is known of lines, and bodies read with it
 //! * `layout.rs`, `values.rs`: a body without its values, and values without a body
-//! * `merge/`: many expositions in one text
+//! * `timestamp.rs`: what follows a value, in either format
+//! * `merge/`: many expositions in one text, of either format
 //! * `labels.rs`: identity labels, escapes, the `exported_` rule
 //! * `metric_type.rs`, `untyped.rs`: types of families, and which of them cannot be histograms or summaries
 //! * `report.rs`: the series that report on the targets themselves
@@ -35,6 +36,7 @@ mod openmetrics;
 mod report;
 mod series_cache;
 mod text;
+mod timestamp;
 mod untyped;
 mod values;
 
@@ -55,14 +57,21 @@ use values::Values;
 /// One complete, valid body: of every sample it is known where the labels of its target are put in.
 #[derive(Debug, Default)]
 pub struct Exposition {
+    format: Format,
     layout: Arc<Layout>,
-    /// Of each sample that is kept, in the order of the body.
+    /// Of each sample that is kept, in the order of the body and in its format.
     values: Values,
     samples: u64,
     duplicates_dropped: u64,
 }
 
 impl Exposition {
+    /// The format of the body.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included.
     #[must_use]
     pub fn samples(&self) -> u64 {

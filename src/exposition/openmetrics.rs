@@ -1,9 +1,8 @@
-//! OpenMetrics bodies, from pods that answer so although they were asked for the text format.
+//! OpenMetrics: what its lines say, read as strictly as the OpenMetrics parser of Prometheus 3 reads them.
 //!
-//! Read as strictly as the OpenMetrics parser of Prometheus 3 reads them, and turned into the text format: exemplars,
-//! `# UNIT` and `# EOF` go, seconds become milliseconds, names and types of families become those of the text format.
-//! Samples of the `_created` kind stay, as Prometheus stores them. One departure: Prometheus takes an unquoted name
-//! within braces for a metric name and cuts off its ends (and breaks down over `{a}`); here it is refused.
+//! What follows a value (a timestamp in seconds, an exemplar) is checked and kept as it stands. One departure:
+//! Prometheus takes an unquoted name within braces for a metric name and cuts off its ends (and breaks down over
+//! `{a}`); here it is refused.
 //!
 //! The format: <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
@@ -16,6 +15,7 @@ use super::line::{HeadLine, Label, Line, SampleLine, Says, Text, Timestamp};
 use super::number;
 use super::text::possible_name;
 use super::text::sample_line::{quoted_name, quoted_value, valid_labels};
+use super::timestamp::milliseconds_of;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -33,20 +33,18 @@ pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fau
     Ok((line, reader.at))
 }
 
-/// Reads what follows the value of a sample, the line end included; gives the timestamp and the start of the next line.
+/// Reads what follows the value of a sample, the line end included; gives the milliseconds of the timestamp and the
+/// start of the next line.
 ///
 /// # Errors
 /// As for [`read_line`].
-pub(super) fn read_rest(
-    body: &[u8],
-    value_end: usize,
-) -> Result<(Option<Timestamp<'_>>, usize), Fault> {
+pub(super) fn read_rest(body: &[u8], value_end: usize) -> Result<(Option<i64>, usize), Fault> {
     let mut reader = Reader {
         body,
         at: value_end,
     };
     let milliseconds = reader.rest()?;
-    Ok((milliseconds.map(timestamp), reader.at))
+    Ok((milliseconds, reader.at))
 }
 
 /// What is wrong where a body ends without the end mark. A body without any bytes is valid, as it is in Prometheus.
@@ -63,29 +61,6 @@ fn fault(kind: LineErrorKind, at: usize) -> Fault {
         at,
         counted: false,
     }
-}
-
-fn timestamp<'b>(milliseconds: i64) -> Timestamp<'b> {
-    Timestamp {
-        text: Cow::Owned(milliseconds.to_string().into_bytes()),
-        milliseconds,
-    }
-}
-
-/// The type of the text format for a type of OpenMetrics, and what the text format has behind the family's name.
-///
-/// In the text format a `histogram` would have its `le` values rewritten, which Prometheus does not do for a
-/// `gaugehistogram`.
-fn text_type(word: &[u8]) -> Option<(MetricType, &'static [u8])> {
-    Some(match word {
-        b"counter" => (MetricType::Counter, b"_total"),
-        b"gauge" | b"stateset" => (MetricType::Gauge, b""),
-        b"histogram" => (MetricType::Histogram, b""),
-        b"summary" => (MetricType::Summary, b""),
-        b"info" => (MetricType::Gauge, b"_info"),
-        b"unknown" | b"gaugehistogram" => (MetricType::Untyped, b""),
-        _ => return None,
-    })
 }
 
 struct Reader<'b> {
@@ -128,19 +103,20 @@ impl<'b> Reader<'b> {
         let text = &self.body[text_range.clone()];
         let says = match keyword {
             b'T' => {
-                let (metric_type, suffix) = text_type(text)
+                let metric_type = MetricType::from_open_metrics(text)
                     .ok_or_else(|| fault(LineErrorKind::OpenMetricsType, text_range.start))?;
                 Says::Type {
                     metric_type,
-                    suffix,
+                    suffix: metric_type.open_metrics_suffix(),
                 }
             }
             b'U' => {
                 let base = name.strip_suffix(text);
                 let has_unit = base.is_some_and(|base| text.is_empty() || base.ends_with(b"_"));
-                return has_unit
-                    .then_some(Line::Nothing)
-                    .ok_or_else(|| fault(LineErrorKind::Unit, text_range.start));
+                if !has_unit {
+                    return Err(fault(LineErrorKind::Unit, text_range.start));
+                }
+                Says::Unit(text)
             }
             _ if std::str::from_utf8(text).is_err() => {
                 return Err(fault(LineErrorKind::Utf8, text_range.start));
@@ -238,8 +214,11 @@ impl<'b> Reader<'b> {
         Ok(SampleLine {
             labels: valid_labels(&name, labels, start)?,
             name,
-            value,
-            timestamp: milliseconds.map(timestamp),
+            value: value.start..self.at - 1,
+            timestamp: milliseconds.map(|milliseconds| Timestamp {
+                apart: None,
+                milliseconds,
+            }),
         })
     }
 
@@ -334,7 +313,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The labels, the value and the timestamp of an exemplar, from behind the opening brace on. Nothing of it is kept.
+    /// The labels, the value and the timestamp of an exemplar, from behind the opening brace on.
     fn exemplar(&mut self) -> Result<(), Fault> {
         self.labels(None)?;
         self.number(LineErrorKind::Value)?;
@@ -344,14 +323,10 @@ impl<'b> Reader<'b> {
         Ok(())
     }
 
-    /// One blank and a timestamp, as milliseconds. Those before 1970, which the text format cannot say, become 0: too
-    /// old for Prometheus one and all.
-    #[expect(clippy::cast_possible_truncation, reason = "as Prometheus does")]
+    /// One blank and a timestamp, as milliseconds.
     fn seconds(&mut self) -> Result<i64, Fault> {
         let number = self.number(LineErrorKind::Seconds)?;
-        number::to_float(&self.body[number.clone()])
-            .filter(|seconds| seconds.is_finite())
-            .map(|seconds| ((seconds * 1000.0) as i64).max(0))
+        milliseconds_of(&self.body[number.clone()])
             .ok_or_else(|| fault(LineErrorKind::Seconds, number.start))
     }
 

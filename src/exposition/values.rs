@@ -49,9 +49,14 @@ impl Values {
 
     #[inline(always)]
     fn push_length(&mut self, length: usize) {
+        self.push_start_and_length(self.text.len(), length);
+    }
+
+    #[inline(always)]
+    fn push_start_and_length(&mut self, start: usize, length: usize) {
         let number = self.lengths.len();
         if number.is_multiple_of(STEP) {
-            self.starts.push(offset(self.text.len()));
+            self.starts.push(offset(start));
         }
         match u8::try_from(length) {
             Ok(short) if short < LONG => self.lengths.push(short),
@@ -60,6 +65,17 @@ impl Values {
                 self.lengths.push(LONG);
             }
         }
+    }
+
+    /// The same values, each as `write` appends it.
+    pub(super) fn each(&self, write: impl Fn(&[u8], &mut Vec<u8>)) -> Values {
+        let mut values = Values::with_capacity(self.count(), self.len());
+        for range in self.ranges(0..self.count()) {
+            let start = values.text.len();
+            write(&self.text[range], &mut values.text);
+            values.push_start_and_length(start, values.text.len() - start);
+        }
+        values
     }
 
     /// Number of values.

@@ -224,11 +224,14 @@ mod tests {
             duration: Duration::ZERO,
             samples_scraped: exposition.samples(),
         };
-        merge(vec![Part {
-            labels,
-            exposition: Some(exposition),
-            report,
-        }])
+        merge(
+            vec![Part {
+                labels,
+                exposition: Some(exposition),
+                report,
+            }],
+            Format::Text,
+        )
     }
 
     #[test]

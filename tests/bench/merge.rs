@@ -102,7 +102,7 @@ fn parts(bodies: &[String]) -> impl Iterator<Item = Part> {
 }
 
 fn merged(bodies: &[String]) -> MergedText {
-    merge(parts(bodies).collect())
+    merge(parts(bodies).collect(), Format::Text)
 }
 
 fn parsing(name: &str, bodies: &[String]) {
@@ -216,7 +216,7 @@ fn merging(targets: usize) {
             });
         }
         let start = Instant::now();
-        let text = merge(parts);
+        let text = merge(parts, Format::Text);
         ordering.push(start.elapsed().as_secs_f64());
         output.clear();
         output.reserve(text.len());
@@ -249,7 +249,7 @@ fn ordering_many_families(targets: usize) -> f64 {
         let others = (1..targets).map(|number| part(number, "one 1\n"));
         let parts: Vec<Part> = [part(0, &many)].into_iter().chain(others).collect();
         let start = Instant::now();
-        black_box(merge(parts));
+        black_box(merge(parts, Format::Text));
         start.elapsed().as_secs_f64()
     };
     shortest((0..ROUNDS).map(ordering).collect())

@@ -466,19 +466,22 @@ fn open_metrics_beside_text() {
             },
         }
     };
-    let merged = merge(vec![
-        part(
-            "0",
-            Format::OpenMetrics,
-            "# TYPE h histogram\nh_bucket{le=\"1\"} 1 2.5 # {a=\"b\"} 1\n# TYPE c counter\nc_total 1\n# EOF\n",
-        ),
-        part("1", Format::Text, "# TYPE h summary\nh{quantile=\"1\"} 2\n"),
-        part(
-            "2",
-            Format::OpenMetrics,
-            "# TYPE h gaugehistogram\nh_bucket{le=\"1\"} 3\n# EOF\n",
-        ),
-    ]);
+    let merged = merge(
+        vec![
+            part(
+                "0",
+                Format::OpenMetrics,
+                "# TYPE h histogram\nh_bucket{le=\"1\"} 1 2.5 # {a=\"b\"} 1\n# TYPE c counter\nc_total 1\n# EOF\n",
+            ),
+            part("1", Format::Text, "# TYPE h summary\nh{quantile=\"1\"} 2\n"),
+            part(
+                "2",
+                Format::OpenMetrics,
+                "# TYPE h gaugehistogram\nh_bucket{le=\"1\"} 3\n# EOF\n",
+            ),
+        ],
+        Format::Text,
+    );
     assert_eq!(
         own_blocks(&text(&merged)).lines().collect::<Vec<_>>(),
         [

@@ -100,6 +100,7 @@ fn merged(
         parts
             .map(|(number, read)| part(identity(number), read.ok()))
             .collect(),
+        Format::Text,
     );
     let mut text = Vec::new();
     merged.write_to(&mut text).unwrap();

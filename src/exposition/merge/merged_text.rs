@@ -2,10 +2,11 @@
 //! parts as it is read.
 
 use super::Part;
-use crate::exposition::Exposition;
 use crate::exposition::labels::IdentityLabels;
 use crate::exposition::layout::{Layout, Run, TextRef};
+use crate::exposition::timestamp::push_converted;
 use crate::exposition::values::push_short;
+use crate::exposition::{Exposition, Format};
 use std::collections::HashSet;
 use std::fmt;
 use std::hint::black_box;
@@ -28,16 +29,21 @@ pub(super) struct Source {
     exposition: Exposition,
 }
 
-impl From<Part> for Source {
-    fn from(part: Part) -> Source {
+impl Source {
+    /// With the values as this format has them. Only what follows a number is said in another way.
+    pub(super) fn new(part: Part, format: Format) -> Source {
+        let mut exposition = part.exposition.unwrap_or_default();
+        let from = exposition.format;
+        if from != format && memchr::memchr(b' ', exposition.values.text()).is_some() {
+            let convert = |value: &[u8], out: &mut Vec<u8>| push_converted(out, value, from);
+            exposition.values = exposition.values.each(convert);
+        }
         Source {
             labels: part.labels,
-            exposition: part.exposition.unwrap_or_default(),
+            exposition,
         }
     }
-}
 
-impl Source {
     /// Length of all its sample lines, with series as they are written.
     fn len(&self) -> usize {
         let Exposition { layout, values, .. } = &self.exposition;
@@ -153,8 +159,8 @@ impl Pieces {
 
 /// The answer to one request: the merged text of all its targets.
 ///
-/// It owns the bodies of the expositions; beside them it holds only HELP and TYPE lines, the reported samples, and
-/// the order.
+/// It owns the bodies of the expositions; beside them it holds only HELP, TYPE and UNIT lines, the reported samples,
+/// and the order.
 pub struct MergedText {
     sources: Vec<Source>,
     pieces: Pieces,
@@ -187,7 +193,7 @@ impl MergedText {
         self.len
     }
 
-    /// Whether there is no text, which is so only without parts.
+    /// Whether there is no text, which is so only without parts and in the text format.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -3,14 +3,16 @@
 //!
 //! Only ranges of samples are put in order here; no sample is read or copied.
 
+mod families;
 mod merged_text;
 
-use super::labels::{IdentityLabels, is_metric_name, push_quoted};
-use super::layout::{Layout, NameInBody, Run, Standing};
+use super::labels::IdentityLabels;
+use super::layout::{Layout, Run, Standing};
 use super::metric_type::MetricType;
 use super::report::{REPORTED, REPORTED_HELP, Report};
 use super::untyped::{Typed, block, settle};
-use super::{Exposition, offset};
+use super::{Exposition, Format, offset};
+use families::{MergedFamily, Written};
 pub use merged_text::{MergedText, MergedTextReader, Position};
 use merged_text::{Pieces, Source};
 use std::collections::HashMap;
@@ -28,14 +30,18 @@ pub struct Part {
     pub report: Report,
 }
 
-/// Merges the parts; within a family their samples stand in the order of `parts`.
+/// Merges the parts into a text of this format; within a family their samples stand in the order of `parts`. Bodies of
+/// the other format are converted: series, values and timestamps stay, exemplars and units are lost in the text format.
 ///
 /// HELP is that of the first part that has one. Where TYPEs differ, `untyped` is written, as for a family without a
 /// TYPE; also for a histogram or summary of which any part has samples that did not stand under its TYPE line: the
 /// values of `le` and `quantile` are then those that Prometheus would have stored. A family that has only HELP or TYPE
 /// is written without samples: Prometheus keeps its metadata.
+///
+/// In OpenMetrics a family has the name that it has there (counters without `_total`), and its `_created` samples stand
+/// in its block. Counters whose samples lack `_total` are `unknown`.
 #[must_use]
-pub fn merge(parts: Vec<Part>) -> MergedText {
+pub fn merge(parts: Vec<Part>, format: Format) -> MergedText {
     let merger = Merger::new(&parts);
     let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
         let families = merger.families.iter();
@@ -43,43 +49,12 @@ pub fn merge(parts: Vec<Part>) -> MergedText {
     };
     let help_conflicts = conflicts(|family| family.helps_differ);
     let type_conflicts = conflicts(|family| family.types_differ);
-    let pieces = merger.write();
-    let sources = parts.into_iter().map(Source::from).collect();
-    MergedText::new(pieces, sources, help_conflicts, type_conflicts)
+    let pieces = merger.write(format);
+    let sources = parts.into_iter().map(|part| Source::new(part, format));
+    MergedText::new(pieces, sources.collect(), help_conflicts, type_conflicts)
 }
 
 type FamilyId = u32;
-
-/// A family of the merged text.
-struct MergedFamily<'p> {
-    name: &'p [u8],
-    help: Option<&'p [u8]>,
-    metric_type: Option<MetricType>,
-    helps_differ: bool,
-    types_differ: bool,
-    /// Of the samples of all parts; counts families.
-    standing: Standing,
-    /// The family that came after this one in the last part that has it: the first guess for the next.
-    follower: FamilyId,
-}
-
-impl<'p> MergedFamily<'p> {
-    fn add(&mut self, layout: &'p Layout, said: &NameInBody, standing: Standing) {
-        if let Some(help) = said.help {
-            let help = layout.text(help);
-            let first = *self.help.get_or_insert(help);
-            self.helps_differ |= first != help;
-        }
-        if let Some(metric_type) = said.metric_type {
-            let known = *self.metric_type.get_or_insert(metric_type);
-            if known != metric_type {
-                self.types_differ = true;
-                self.metric_type = Some(MetricType::Untyped);
-            }
-        }
-        self.standing = self.standing.and(standing);
-    }
-}
 
 /// The samples of one family in one layout.
 struct Entry<'p> {
@@ -184,21 +159,13 @@ impl<'p> Merger<'p> {
         }
         *self.by_name.entry(name).or_insert_with(|| {
             let id = offset(self.families.len());
-            self.families.push(MergedFamily {
-                name,
-                help: None,
-                metric_type: None,
-                helps_differ: false,
-                types_differ: false,
-                standing: Standing::WithoutSamples,
-                follower: id,
-            });
+            self.families.push(MergedFamily::new(name, id));
             id
         })
     }
 
-    /// For each family its type in the merged text, and the family in whose block its samples stand: mostly itself.
-    fn settled(&self) -> (Vec<Option<MetricType>>, Vec<usize>) {
+    /// How each family stands in the merged text.
+    fn settled(&self, format: Format) -> Vec<Written<'p>> {
         let typed = self.families.iter().map(|family| Typed {
             name: family.name,
             metric_type: family.metric_type,
@@ -207,38 +174,58 @@ impl<'p> Merger<'p> {
         let mut typed: Vec<Typed<'_>> = typed.collect();
         let find = |name: &[u8]| self.by_name.get(name).map(|id| *id as usize);
         settle(&mut typed, find);
-        let blocks = (0..typed.len()).map(|family| block(&typed, family, find));
-        let blocks = blocks.collect();
-        let types = typed.iter().map(|typed| typed.metric_type);
-        (types.collect(), blocks)
+        let written = (0..typed.len()).map(|family| Written {
+            name: self.families[family].name,
+            metric_type: typed[family].metric_type.unwrap_or(MetricType::Untyped),
+            block: block(&typed, family, find),
+        });
+        let mut written: Vec<Written<'_>> = written.collect();
+        if format == Format::OpenMetrics {
+            families::arrange_open_metrics(&mut written, &self.families, find);
+        }
+        written
     }
 
     /// The whole text as ranges of the parts' samples and of what is written beside them.
-    fn write(&self) -> Pieces {
+    fn write(&self, format: Format) -> Pieces {
         let mut pieces = Pieces::default();
-        if self.parts.is_empty() {
-            return pieces;
+        if !self.parts.is_empty() {
+            self.write_families(&mut pieces, format);
         }
-        let (types, blocks) = self.settled();
+        if format == Format::OpenMetrics {
+            pieces.write(|out| out.extend_from_slice(b"# EOF\n"));
+        }
+        pieces
+    }
+
+    fn write_families(&self, pieces: &mut Pieces, format: Format) {
+        let written = self.settled(format);
         let mut by_block: Vec<Vec<&Entry<'_>>> = vec![Vec::new(); self.families.len()];
         for entry in &self.entries {
-            by_block[blocks[entry.family as usize]].push(entry);
+            by_block[written[entry.family as usize].block].push(entry);
         }
-        let mut order: Vec<usize> = (0..blocks.len()).filter(|&id| blocks[id] == id).collect();
-        order.sort_unstable_by_key(|&id| self.families[id].name);
+        let is_block = |id: &usize| written[*id].block == *id;
+        let mut order: Vec<usize> = (0..written.len()).filter(is_block).collect();
+        order.sort_unstable_by_key(|&id| written[id].name);
         let all: Vec<u32> = (0..offset(self.parts.len())).collect();
         let mut block = Block::new(self.parts_of_layouts());
+        let mut unit_stands = false;
         for id in order {
             let family = &self.families[id];
-            let metric_type = types[id].unwrap_or(MetricType::Untyped);
-            write_head(&mut pieces, family, metric_type);
+            let metric_type = written[id].metric_type;
+            pieces.write(|out| {
+                written[id].push_head(out, family, format);
+                if format == Format::OpenMetrics {
+                    written[id].push_unit(out, family, &mut unit_stands);
+                }
+            });
             block.set(&by_block[id]);
             let reported = REPORTED.iter().position(|name| *name == family.name);
             let parts = reported.map_or(&block.parts, |_| &all);
             for &number in parts {
                 let part = number as usize;
                 if let Some(reported) = reported {
-                    write_reported(&mut pieces, reported, &self.parts[part]);
+                    write_reported(pieces, reported, &self.parts[part]);
                 }
                 let Some((layout, layout_id)) = self.layouts[part] else {
                     continue;
@@ -252,7 +239,6 @@ impl<'p> Merger<'p> {
                 }
             }
         }
-        pieces
     }
 
     /// For each layout the parts that have it.
@@ -327,30 +313,6 @@ fn write_reported(pieces: &mut Pieces, reported: usize, part: &Part) {
         out.extend_from_slice(REPORTED[reported]);
         out.extend_from_slice(part.labels.alone());
         out.extend_from_slice(part.report.value(reported).as_bytes());
-        out.push(b'\n');
-    });
-}
-
-fn write_head(pieces: &mut Pieces, family: &MergedFamily<'_>, metric_type: MetricType) {
-    let name = |out: &mut Vec<u8>| {
-        if is_metric_name(family.name) {
-            out.extend_from_slice(family.name);
-        } else {
-            push_quoted(out, family.name);
-        }
-    };
-    pieces.write(|out| {
-        if let Some(help) = family.help {
-            out.extend_from_slice(b"# HELP ");
-            name(out);
-            out.push(b' ');
-            out.extend_from_slice(help);
-            out.push(b'\n');
-        }
-        out.extend_from_slice(b"# TYPE ");
-        name(out);
-        out.push(b' ');
-        out.extend_from_slice(metric_type.word().as_bytes());
         out.push(b'\n');
     });
 }

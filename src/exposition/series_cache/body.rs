@@ -7,7 +7,7 @@ use crate::exposition::line::{Line, SampleLine, Timestamp};
 use crate::exposition::metric_type::FloatLabel;
 use crate::exposition::text::{self, sample_line::skip_line_end};
 use crate::exposition::values::Values;
-use crate::exposition::{Exposition, Format, number, offset, openmetrics};
+use crate::exposition::{Exposition, Format, number, offset, openmetrics, timestamp};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -51,6 +51,7 @@ impl KnownLines {
         self.texts.seal();
         match read {
             Ok(()) => Ok(Exposition {
+                format: self.format,
                 layout: self.layout(),
                 values,
                 samples,
@@ -81,7 +82,7 @@ struct Reader<'r, 'b> {
 /// Where in the body a value stands, and a timestamp that does not stand right behind it.
 struct Value<'b> {
     range: Range<usize>,
-    apart: Option<Timestamp<'b>>,
+    apart: Option<&'b [u8]>,
     milliseconds: i64,
 }
 
@@ -118,7 +119,7 @@ impl<'b> Reader<'_, 'b> {
         let series = match entry.means {
             Means::Sample { series, .. } => series,
             Means::Reported => NONE,
-            Means::Help(..) | Means::Type(..) => {
+            Means::Help(..) | Means::Type(..) | Means::Unit(..) => {
                 self.at = key_end;
                 self.take_head(id);
                 return Some(());
@@ -137,7 +138,8 @@ impl<'b> Reader<'_, 'b> {
         let rest = &self.body[self.at..];
         let mut line = &rest[..memchr::memchr(b'\n', rest)?];
         if line.first() == Some(&b'#') {
-            let is_head = line.starts_with(b"# HELP ") || line.starts_with(b"# TYPE ");
+            let starts: [&[u8]; 3] = [b"# HELP ", b"# TYPE ", b"# UNIT "];
+            let is_head = starts.iter().any(|start| line.starts_with(start));
             return is_head.then(|| &rest[..=line.len()]);
         }
         if self.lines.format == Format::OpenMetrics
@@ -169,8 +171,13 @@ impl<'b> Reader<'_, 'b> {
 
     fn value_and_more(&self, start: usize, end: usize) -> Option<(Value<'b>, usize)> {
         if self.lines.format == Format::OpenMetrics {
-            let (timestamp, next) = openmetrics::read_rest(self.body, end).ok()?;
-            return Some((Value::new(start..end, timestamp), next));
+            let (milliseconds, next) = openmetrics::read_rest(self.body, end).ok()?;
+            let value = Value {
+                range: start..next - 1,
+                apart: None,
+                milliseconds: milliseconds.unwrap_or(NO_TIMESTAMP),
+            };
+            return Some((value, next));
         }
         let rest = &self.body[end..];
         let mut value = Value::new(start..end, None);
@@ -313,16 +320,15 @@ impl<'b> Reader<'_, 'b> {
             None => self.values.push(self.body, value.range),
             Some(timestamp) => self
                 .values
-                .push_with_timestamp(&self.body[value.range], &timestamp.text),
+                .push_with_timestamp(&self.body[value.range], timestamp),
         }
     }
 
     /// Whether a series that the body has already is there with another timestamp.
     #[cold]
     fn is_new_timestamp(&mut self, series: EntryId, first: u32, milliseconds: i64) -> bool {
-        let value = self.values.get(first as usize);
-        let digits = value.splitn(2, |byte| *byte == b' ').nth(1);
-        let of_first = digits.and_then(number::timestamp).unwrap_or(NO_TIMESTAMP);
+        let first = self.values.get(first as usize);
+        let of_first = timestamp::milliseconds(first, self.lines.format).unwrap_or(NO_TIMESTAMP);
         self.repeated.insert((series, of_first));
         self.repeated.insert((series, milliseconds))
     }
@@ -335,7 +341,7 @@ impl<'b> Value<'b> {
             milliseconds: timestamp
                 .as_ref()
                 .map_or(NO_TIMESTAMP, |timestamp| timestamp.milliseconds),
-            apart: timestamp,
+            apart: timestamp.and_then(|timestamp| timestamp.apart),
         }
     }
 }

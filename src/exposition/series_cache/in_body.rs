@@ -65,8 +65,14 @@ impl InBody {
 
     fn add(&mut self, lines: &KnownLines, id: EntryId) {
         match lines.entries[id as usize].means {
-            Means::Sample { name, written, .. } => {
+            Means::Sample {
+                name,
+                written,
+                under,
+                ..
+            } => {
                 let name = self.name(lines, name);
+                self.names[name as usize].has_float_labels |= under.is_some();
                 let number = offset(self.series.len());
                 match self.runs.last_mut() {
                     Some((last, run)) if *last == name => run.end += 1,
@@ -85,6 +91,10 @@ impl InBody {
             Means::Help(name, text) => {
                 let name = self.name(lines, name);
                 self.names[name as usize].help = text;
+            }
+            Means::Unit(name, text) => {
+                let name = self.name(lines, name);
+                self.names[name as usize].unit = text;
             }
             Means::Type(name, metric_type, suffix) => {
                 self.set_type(lines, name, metric_type, suffix)
@@ -141,6 +151,8 @@ impl InBody {
                 name: lines.names[known],
                 help: None,
                 metric_type: None,
+                unit: None,
+                has_float_labels: false,
                 standing: Standing::WithoutSamples,
                 runs: 0..0,
             });
@@ -148,7 +160,7 @@ impl InBody {
         self.index[known]
     }
 
-    /// Gives HELP and TYPE of each name that has a suffix to the name with the suffix.
+    /// Gives HELP, TYPE and UNIT of each name that has a suffix to the name with the suffix.
     fn append_suffixes(&mut self, lines: &mut KnownLines) {
         for (from, suffix) in std::mem::take(&mut self.suffixes) {
             let name = lines.texts.at(self.names[from as usize].name);
@@ -162,10 +174,12 @@ impl InBody {
             };
             let to = self.name(lines, whole);
             let from = &mut self.names[from as usize];
-            let (help, metric_type) = (from.help.take(), from.metric_type.take());
+            let (help, metric_type, unit) =
+                (from.help.take(), from.metric_type.take(), from.unit.take());
             let to = &mut self.names[to as usize];
             to.help = to.help.or(help);
             to.metric_type = to.metric_type.or(metric_type);
+            to.unit = to.unit.or(unit);
         }
     }
 
@@ -215,6 +229,7 @@ impl InBody {
         for name in &mut self.names {
             shared.localize(&mut name.name);
             name.help.iter_mut().for_each(|help| shared.localize(help));
+            name.unit.iter_mut().for_each(|unit| shared.localize(unit));
         }
         let mut lengths = Lengths::default();
         for series in &mut self.series {

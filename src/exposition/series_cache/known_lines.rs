@@ -51,7 +51,7 @@ pub(super) struct KnownLines {
     pub(super) ids: Vec<EntryId>,
 }
 
-/// A line up to its value, or a whole HELP or TYPE line.
+/// A line up to its value, or a whole HELP, TYPE or UNIT line.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The text that has all of it.
@@ -81,6 +81,8 @@ pub(super) enum Means {
     Reported,
     /// `None`: says nothing.
     Help(NameId, Option<TextRef>),
+    /// `None`: without a unit.
+    Unit(NameId, Option<TextRef>),
     /// Without a name if no sample can have it.
     Type(Option<NameId>, MetricType, &'static [u8]),
 }
@@ -97,7 +99,7 @@ pub(super) struct Seen {
 /// What the body with these lines has.
 #[derive(Debug)]
 pub(super) struct KnownLayout {
-    /// Its HELP and TYPE lines and the samples that were kept.
+    /// Its HELP, TYPE and UNIT lines and the samples that were kept.
     pub(super) ids: Vec<EntryId>,
     pub(super) layout: Arc<Layout>,
 }
@@ -174,7 +176,7 @@ impl KnownLines {
         self.by_key.find(self.hasher.hash_one(key), is_it).copied()
     }
 
-    /// Adds a HELP or TYPE line; `None` if it says nothing.
+    /// Adds a HELP, TYPE or UNIT line; `None` if it says nothing.
     pub(super) fn add_head(
         &mut self,
         key: &[u8],
@@ -186,7 +188,12 @@ impl KnownLines {
         };
         let means = match (name, head.says) {
             (Some(name), Says::Help(text)) => Means::Help(name, self.help(&text)?),
-            (None, Says::Help(_)) => return Ok(None),
+            (Some(name), Says::Unit(b"")) => Means::Unit(name, None),
+            (Some(name), Says::Unit(unit)) => {
+                let unit = self.texts.push(unit).ok_or(LineErrorKind::Size)?;
+                Means::Unit(name, Some(unit))
+            }
+            (None, Says::Help(_) | Says::Unit(_)) => return Ok(None),
             (
                 name,
                 Says::Type {

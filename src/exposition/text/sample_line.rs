@@ -190,7 +190,7 @@ impl<'b> Reader<'b> {
         self.skip_blanks();
         self.line_end(LineErrorKind::LineEnd)?;
         Ok(Some(Timestamp {
-            text: Cow::Borrowed(&self.body[digits]),
+            apart: Some(&self.body[digits]),
             milliseconds,
         }))
     }

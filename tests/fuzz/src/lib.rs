@@ -125,7 +125,7 @@ fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
 }
 
 fn text(parts: Vec<Part>) -> String {
-    let merged = merge(parts);
+    let merged = merge(parts, Format::Text);
     let mut text = Vec::new();
     merged.write_to(&mut text).expect("a Vec takes everything");
     assert_eq!(text.len(), merged.len());

@@ -1,0 +1,219 @@
+//! The families of a merged text: what is said of them, and how they are named and typed in each format.
+//!
+//! They are known by the names that the text format has for them, which are those of their samples. In OpenMetrics the
+//! family of `a_total` is `a`, and more endings of samples belong to a family. A strict parser there does not take two
+//! families that could have samples of one name.
+
+use super::FamilyId;
+use crate::exposition::Format;
+use crate::exposition::labels::{is_metric_name, push_help, push_quoted, unescape_help};
+use crate::exposition::layout::{Layout, NameInBody, Standing};
+use crate::exposition::metric_type::MetricType;
+use crate::exposition::offset;
+
+/// A family of the merged text.
+pub(super) struct MergedFamily<'p> {
+    pub(super) name: &'p [u8],
+    pub(super) help: Option<&'p [u8]>,
+    pub(super) metric_type: Option<MetricType>,
+    unit: Option<&'p [u8]>,
+    /// Whether any of its samples has a label `le` or `quantile`.
+    has_float_labels: bool,
+    pub(super) helps_differ: bool,
+    pub(super) types_differ: bool,
+    /// Of the samples of all parts; counts families.
+    pub(super) standing: Standing,
+    /// The family that came after this one in the last part that has it: the first guess for the next.
+    pub(super) follower: FamilyId,
+}
+
+impl<'p> MergedFamily<'p> {
+    /// Of which nothing is known yet.
+    pub(super) fn new(name: &'p [u8], id: FamilyId) -> MergedFamily<'p> {
+        MergedFamily {
+            name,
+            help: None,
+            metric_type: None,
+            unit: None,
+            has_float_labels: false,
+            helps_differ: false,
+            types_differ: false,
+            standing: Standing::WithoutSamples,
+            follower: id,
+        }
+    }
+
+    /// Adds what one layout says of it.
+    pub(super) fn add(&mut self, layout: &'p Layout, said: &NameInBody, standing: Standing) {
+        if let Some(help) = said.help {
+            let help = layout.text(help);
+            let first = *self.help.get_or_insert(help);
+            self.helps_differ |= first != help;
+        }
+        if let Some(metric_type) = said.metric_type {
+            let known = *self.metric_type.get_or_insert(metric_type);
+            if known.in_text() != metric_type.in_text() {
+                self.types_differ = true;
+                self.metric_type = Some(MetricType::Untyped);
+            } else if known != metric_type {
+                // Pods that say the same in two formats.
+                self.metric_type = Some(known.in_text());
+            }
+        }
+        self.unit = self.unit.or(said.unit.map(|unit| layout.text(unit)));
+        self.has_float_labels |= said.has_float_labels;
+        self.standing = self.standing.and(standing);
+    }
+}
+
+/// How a family stands in the merged text.
+#[derive(Debug)]
+pub(super) struct Written<'p> {
+    pub(super) name: &'p [u8],
+    pub(super) metric_type: MetricType,
+    /// The family in whose block its samples stand: mostly itself.
+    pub(super) block: usize,
+}
+
+impl Written<'_> {
+    /// Writes HELP and TYPE.
+    pub(super) fn push_head(&self, out: &mut Vec<u8>, family: &MergedFamily<'_>, format: Format) {
+        if let Some(help) = family.help {
+            self.push_keyword(out, b"# HELP ");
+            match format {
+                Format::Text => out.extend_from_slice(help),
+                Format::OpenMetrics => push_open_metrics_help(out, &unescape_help(help)),
+            }
+            out.push(b'\n');
+        }
+        self.push_keyword(out, b"# TYPE ");
+        out.extend_from_slice(self.metric_type.word(format).as_bytes());
+        out.push(b'\n');
+    }
+
+    /// Writes the UNIT of OpenMetrics; for a family without one, only if that of a family before still stands.
+    pub(super) fn push_unit(
+        &self,
+        out: &mut Vec<u8>,
+        family: &MergedFamily<'_>,
+        unit_stands: &mut bool,
+    ) {
+        let is_end = |unit: &&[u8]| {
+            let before = self.name.strip_suffix(*unit);
+            before.is_some_and(|before| before.ends_with(b"_")) && is_metric_name(self.name)
+        };
+        let unit = family.unit.filter(is_end);
+        if unit.is_some() || *unit_stands {
+            self.push_keyword(out, b"# UNIT ");
+            out.extend_from_slice(unit.unwrap_or_default());
+            out.push(b'\n');
+        }
+        *unit_stands = unit.is_some();
+    }
+
+    fn push_keyword(&self, out: &mut Vec<u8>, keyword: &[u8]) {
+        out.extend_from_slice(keyword);
+        if is_metric_name(self.name) {
+            out.extend_from_slice(self.name);
+        } else {
+            push_quoted(out, self.name);
+        }
+        out.push(b' ');
+    }
+}
+
+/// Gives the families the names and types that they have in OpenMetrics, and puts samples into the blocks that they
+/// belong to there. `find` gives the index of a name.
+pub(super) fn arrange_open_metrics(
+    written: &mut [Written<'_>],
+    families: &[MergedFamily<'_>],
+    find: impl Fn(&[u8]) -> Option<usize>,
+) {
+    // Counters come first: `a_total` and `a_info` cannot both be in a family `a`.
+    for (metric_type, otherwise) in [
+        (MetricType::Counter, MetricType::Untyped),
+        (MetricType::Info, MetricType::Gauge),
+    ] {
+        for id in 0..written.len() {
+            if written[id].metric_type == metric_type {
+                match free_base(written, id, &find) {
+                    Some(base) => written[id].name = base,
+                    None => written[id].metric_type = otherwise,
+                }
+            }
+        }
+    }
+    for id in 0..written.len() {
+        if written[id].block == id
+            && let Some(block) = joined_block(written, id, &find)
+            && may_join(&families[id], block, written[block].metric_type)
+        {
+            written[id].block = block;
+        }
+    }
+}
+
+/// The name of a counter or info without its suffix, unless that is the name of another family.
+fn free_base<'p>(
+    written: &[Written<'p>],
+    id: usize,
+    find: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<&'p [u8]> {
+    let Written {
+        name, metric_type, ..
+    } = written[id];
+    let base = name.strip_suffix(metric_type.open_metrics_suffix())?;
+    let is_taken =
+        find(base).is_some() || counter_of(written, base, find).is_some_and(|it| it != id);
+    (!base.is_empty() && !is_taken).then_some(base)
+}
+
+/// The counter whose samples have this name and `_total`.
+fn counter_of(
+    written: &[Written<'_>],
+    base: &[u8],
+    find: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    let suffix = MetricType::Counter.open_metrics_suffix();
+    find(&[base, suffix].concat()).filter(|id| written[*id].metric_type == MetricType::Counter)
+}
+
+/// The family to which the samples of this name belong in OpenMetrics, though not in the text format.
+fn joined_block(
+    written: &[Written<'_>],
+    id: usize,
+    find: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    let takes_created = |id: &usize| {
+        let metric_type = written[*id].metric_type;
+        metric_type.has_children() || metric_type == MetricType::GaugeHistogram
+    };
+    let name = written[id].name;
+    if takes_created(&id) {
+        return None;
+    }
+    if let Some(base) = name.strip_suffix(b"_created") {
+        let with_children = find(base).filter(takes_created);
+        return with_children.or_else(|| counter_of(written, base, find));
+    }
+    let suffixes: [&[u8]; 3] = [b"_bucket", b"_gcount", b"_gsum"];
+    let base = suffixes.iter().find_map(|end| name.strip_suffix(*end))?;
+    find(base).filter(|base| written[*base].metric_type == MetricType::GaugeHistogram)
+}
+
+/// Not, if Prometheus would rewrite there a label value that it does not rewrite where the sample stood.
+fn may_join(family: &MergedFamily<'_>, block: usize, metric_type: MetricType) -> bool {
+    let stood = Standing::Under(offset(block), metric_type);
+    !metric_type.has_children() || !family.has_float_labels || family.standing == stood
+}
+
+/// Writes a help text as in OpenMetrics, where quotes are escaped too.
+fn push_open_metrics_help(out: &mut Vec<u8>, unescaped: &[u8]) {
+    let parts = unescaped.split(|byte| *byte == b'"').enumerate();
+    for (number, part) in parts {
+        if number > 0 {
+            out.extend_from_slice(b"\\\"");
+        }
+        push_help(out, part);
+    }
+}
