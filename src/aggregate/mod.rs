@@ -1,6 +1,6 @@
 //! One request's work: its targets are scraped until the deadline, what they sent becomes one merged text.
 //!
-//! Runs on the server worker that answers the request. Every target always yields a result: its samples and `up 1`,
+//! Runs on the server worker that responds to the request. Every target always yields a result: its samples and `up 1`,
 //! or `up 0` and a reason.
 
 mod last_scrapes;
@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use crate::scrape::client::PodResponse;
 pub use last_scrapes::LastScrape;
 
 use crate::exposition::{Accept, Format, MergedText, Part, Report, merge};
@@ -29,24 +30,13 @@ pub struct Aggregator {
     telemetry: Arc<Telemetry>,
 }
 
-/// The answer to one request.
+/// The response to one request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct MergedResponse {
     /// Ready to be sent.
     pub text: MergedText,
     /// For the log.
     pub summary: Summary,
-}
-
-/// What one target sent, as it sent it.
-#[derive(Debug)]
-pub struct PodResponse {
-    /// Its header `Content-Type`.
-    pub content_type: Option<String>,
-    /// Its header `Content-Encoding`.
-    pub content_encoding: Option<String>,
-    /// The body, compressed where the encoding says so.
-    pub body: Vec<u8>,
 }
 
 /// Why one target that somebody asked for sent nothing: the phase and the reason, on one line.
@@ -124,7 +114,7 @@ impl Aggregator {
     /// Scrapes the targets, which have to be in the order of responses, and merges what they send. They are asked for
     /// what the scraper accepts.
     ///
-    /// Ends when all have answered or failed, or else so long before `deadline` that the response, gzipped or not, can
+    /// Ends when all have responded or failed, or else so long before `deadline` that the response, gzipped or not, can
     /// be sent by then; a target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that
     /// have not been scraped by then are not scraped.
     pub fn scrape(
@@ -135,7 +125,7 @@ impl Aggregator {
         deadline: Option<Instant>,
         is_gzipped: bool,
         is_wanted: &dyn Fn() -> bool,
-    ) -> Option<Answer> {
+    ) -> Option<MergedResponse> {
         let start = Instant::now();
         let deadline = deadline.map(|due| ScrapeDeadline::new(due, is_gzipped));
         let mut results = self.collect(targets, accept, deadline, is_wanted);
@@ -159,7 +149,7 @@ impl Aggregator {
         self.telemetry
             .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();
-        Some(Answer { text, summary })
+        Some(MergedResponse { text, summary })
     }
 
     /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
@@ -179,17 +169,10 @@ impl Aggregator {
         let done = move |result: ProbeResult| {
             last_scrapes.remember_probe(&probed, &result);
             match &result.outcome {
-                Ok(answer) => {
-                    telemetry.count_scrape(&probed.job, result.duration, answer.body.len())
-                }
+                Ok(pod) => telemetry.count_scrape(&probed.job, result.duration, pod.body.len()),
                 Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
             }
-            let pod = result.outcome.map(|pod| PodResponse {
-                content_type: pod.content_type,
-                content_encoding: pod.content_encoding,
-                body: pod.body,
-            });
-            done(pod.map_err(ProbeError::from), result.duration);
+            done(result.outcome.map_err(ProbeError::from), result.duration);
         };
         let wants = ProbeWants {
             accept,

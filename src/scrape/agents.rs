@@ -89,13 +89,9 @@ impl Agents {
     ///
     /// # Errors
     /// There is no such URL.
-    pub(super) fn access(
-        &self,
-        address: SocketAddr,
-        options: &ScrapeOptions,
-    ) -> Result<Access, ureq::Error> {
+    pub(super) fn access(&self, options: &ScrapeOptions) -> Result<Access, ureq::Error> {
         let pod = Pod {
-            address,
+            address: options.address,
             tls: options.tls.clone(),
         };
         let path = &options.path_and_query;
@@ -210,7 +206,7 @@ mod tests {
             now += CA_FILES_AGE_MAX;
             agents.roots.refresh(now);
             // Kept for as long as the agent.
-            agents.access(options.address, &options).unwrap().times
+            agents.access(&options).unwrap().times
         };
         let first = scrape();
         // One of two files is gone for a moment.

@@ -193,7 +193,7 @@ impl Results {
         ScrapeResult {
             index,
             labels: None,
-            outcome: Err(ScrapeError { phase, reason }),
+            outcome: Err(ScrapeError::new(phase, reason)),
             duration,
             body_bytes: 0,
         }

@@ -3,7 +3,6 @@
 //! ureq is built without decompression: `/probe` hands the bytes of the pod on as they are. What is to be read here
 //! is decompressed here.
 
-use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::mem;
 use std::time::Duration;
@@ -11,8 +10,7 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use ureq::Body;
 
-use super::error::brief;
-use super::{Phase, Reason, ScrapeError};
+use super::{Phase, ScrapeError};
 
 /// A declared Content-Length is believed up to here; a longer body grows the buffer as it arrives.
 const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
@@ -108,13 +106,7 @@ pub(super) fn read(
     } else {
         into.fill(reader, expected, limit)
     };
-    read.map_err(|error| match error.downcast::<CorruptGzip>() {
-        Ok(corrupt) => ScrapeError {
-            phase: Phase::Body,
-            reason: Reason::Gzip(brief(&corrupt.0)),
-        },
-        Err(error) => ScrapeError::of_ureq(Phase::Body, error.into(), budget),
-    })
+    read.map_err(|error| ScrapeError::of_ureq(Phase::Body, error.into(), budget))
 }
 
 /// Tells errors of gzip from those of the connection below.
@@ -131,24 +123,13 @@ impl<R: Read> Read for Gunzip<R> {
                 ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
                     if !is_below =>
                 {
-                    io::Error::other(CorruptGzip(error))
+                    io::Error::other(format!("gzip that cannot be decompressed: {error}"))
                 }
                 _ => error,
             }
         })
     }
 }
-
-#[derive(Debug)]
-struct CorruptGzip(io::Error);
-
-impl fmt::Display for CorruptGzip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for CorruptGzip {}
 
 #[cfg(test)]
 mod tests {

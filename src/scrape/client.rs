@@ -37,9 +37,6 @@ pub struct ScrapeClient {
     token: Option<Token>,
 }
 
-static GZIP: HeaderValue = HeaderValue::from_static("gzip");
-static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
-
 impl ScrapeClient {
     /// A client without connections. Reads the CA files and the token.
     #[must_use]
@@ -69,10 +66,10 @@ impl ScrapeClient {
         let start = Instant::now();
         let (access, options) = self.access(target)?;
         let asks_gzip = access.times.is_gzip_next();
-        let encoding = if asks_gzip { &GZIP } else { &IDENTITY };
+        let encoding = if asks_gzip { "gzip" } else { "identity" };
         let wants = [
-            (header::ACCEPT, value(Some(accept), "")?),
-            (header::ACCEPT_ENCODING, encoding.clone()),
+            (header::ACCEPT, value(accept)?),
+            (header::ACCEPT_ENCODING, value(encoding)?),
         ];
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
         // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types and
@@ -87,14 +84,12 @@ impl ScrapeClient {
         if body.body().is_empty() {
             return Ok(Format::Text);
         }
-        Format::from_content_type(content_type.as_deref()).map_err(|error| ScrapeError {
-            phase: Phase::Body,
-            reason: Reason::ContentType(error),
-        })
+        Format::from_content_type(content_type.as_deref())
+            .map_err(|error| ScrapeError::new(Phase::Body, Reason::ContentType(error)))
     }
 
-    /// Asks the target for what somebody else wants, and hands the answer on as it is. Bounded as
-    /// a scrape is; the limit of size is one of bytes as they are sent.
+    /// Asks the target for what somebody else wants, and hands the response on as it is. Bounded as a scrape is; the
+    /// limit of size is one of bytes as they are sent.
     ///
     /// # Errors
     /// Anything but a complete body with status 200.
@@ -103,13 +98,12 @@ impl ScrapeClient {
         target: &Target,
         wants: &ProbeWants,
         deadline: Option<Instant>,
-    ) -> Result<PodAnswer, ScrapeError> {
+    ) -> Result<PodResponse, ScrapeError> {
+        let accept = wants.accept.as_deref().unwrap_or("*/*");
+        let encoding = wants.accept_encoding.as_deref().unwrap_or("identity");
         let wants = [
-            (header::ACCEPT, value(wants.accept.as_deref(), "*/*")?),
-            (
-                header::ACCEPT_ENCODING,
-                value(wants.accept_encoding.as_deref(), "identity")?,
-            ),
+            (header::ACCEPT, value(accept)?),
+            (header::ACCEPT_ENCODING, value(encoding)?),
         ];
         let (access, options) = self.access(target)?;
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
@@ -118,7 +112,7 @@ impl ScrapeClient {
         let mut body = BodyBuffer::default();
         let limit = self.body_bytes_max;
         body::read(response.into_body(), false, limit, budget, &mut body)?;
-        Ok(PodAnswer {
+        Ok(PodResponse {
             content_type,
             content_encoding,
             body: body.take(),
@@ -127,17 +121,18 @@ impl ScrapeClient {
 
     /// What is needed to ask the target.
     fn access<'t>(&self, target: &'t Target) -> Result<(Access, &'t ScrapeOptions), ScrapeError> {
-        let options = target.options.as_ref().map_err(|error| ScrapeError {
-            phase: Phase::Options,
-            reason: Reason::Option(error.clone()),
-        })?;
-        let access = self.agents.access(options.address, options);
-        let access =
-            access.map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))?;
+        let options = target
+            .options
+            .as_ref()
+            .map_err(|error| ScrapeError::new(Phase::Options, Reason::Option(error.clone())))?;
+        let access = self
+            .agents
+            .access(options)
+            .map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))?;
         Ok((access, options))
     }
 
-    /// The head of an answer with status 200, and the time that the whole scrape has.
+    /// The head of a response with status 200, and the time that the whole scrape has.
     fn get(
         &self,
         target: &Target,
@@ -149,10 +144,7 @@ impl ScrapeClient {
         let left = deadline.map(|at| at.saturating_duration_since(now));
         let budget = left.map_or(options.timeout, |left| left.min(options.timeout));
         if budget.is_zero() {
-            return Err(ScrapeError {
-                phase: Phase::Queue,
-                reason: Reason::Deadline,
-            });
+            return Err(ScrapeError::new(Phase::Queue, Reason::Deadline));
         }
         let authorization = self
             .token
@@ -160,7 +152,7 @@ impl ScrapeClient {
             .and_then(|token| token.header_for(target, options));
         let mut headers = Vec::from(wants);
         if let Some(authorization) = &authorization {
-            headers.push((header::AUTHORIZATION, value(Some(authorization), "")?));
+            headers.push((header::AUTHORIZATION, value(authorization)?));
         }
         let time = Time { start: now, budget };
         let response = get::get(access, options.address.ip(), &headers, time)?;
@@ -170,10 +162,8 @@ impl ScrapeClient {
             token.expire();
         }
         if status != 200 {
-            return Err(ScrapeError {
-                phase: Phase::Wait,
-                reason: Reason::Status(status),
-            });
+            let text = format!("expected status 200, found {status}");
+            return Err(ScrapeError::new(Phase::Wait, Reason::Failed(text)));
         }
         Ok((response, budget))
     }
@@ -190,7 +180,7 @@ pub struct ProbeWants {
 
 /// What a pod sent, as it sent it.
 #[derive(Debug)]
-pub struct PodAnswer {
+pub struct PodResponse {
     /// Its header `Content-Type`.
     pub content_type: Option<String>,
     /// Its header `Content-Encoding`.
@@ -200,12 +190,9 @@ pub struct PodAnswer {
 }
 
 /// The value of a header of a request.
-fn value(wanted: Option<&str>, otherwise: &'static str) -> Result<HeaderValue, ScrapeError> {
-    let value = HeaderValue::from_str(wanted.unwrap_or(otherwise));
-    value.map_err(|error| ScrapeError {
-        phase: Phase::Wait,
-        reason: Reason::Http(brief(&error)),
-    })
+fn value(text: &str) -> Result<HeaderValue, ScrapeError> {
+    HeaderValue::from_str(text)
+        .map_err(|error| ScrapeError::new(Phase::Wait, Reason::Failed(brief(&error))))
 }
 
 fn response_header(response: &Response<ureq::Body>, name: &str) -> Option<String> {

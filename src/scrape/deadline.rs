@@ -58,29 +58,3 @@ impl ScrapeDeadline {
         self.of_results(body_bytes) - HAND_IN_TIME.min(self.spare_max / 2)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn larger_responses_end_earlier_but_never_by_more_than_a_quarter() {
-        let due = Instant::now() + Duration::from_secs(8);
-        let [plain, gzip] = [false, true].map(|is_gzipped| ScrapeDeadline::new(due, is_gzipped));
-        let spared =
-            |deadline: &ScrapeDeadline, bytes| (due - deadline.of_results(bytes)).as_millis();
-        // 80 ms is a hundredth; `new` looks at the clock. 50 MiB take 8 ns a byte, and 32.
-        for (bytes, least, most) in [
-            (0, 78, 80),
-            (50 << 20, 497, 500),
-            (1 << 40, 1950, 2000),
-            (usize::MAX, 1950, 2000),
-        ] {
-            let spared = spared(&plain, bytes);
-            assert!((least..=most).contains(&spared), "{bytes}: {spared}");
-        }
-        let spared = spared(&gzip, 50 << 20);
-        assert!((1755..=1758).contains(&spared), "{spared}");
-        assert!(plain.of_scrapes(0) < plain.of_results(0));
-    }
-}

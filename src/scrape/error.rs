@@ -5,7 +5,6 @@ use std::io;
 use std::time::Duration;
 
 use super::head::HeadError;
-use super::redirect::NotFollowed;
 use crate::exposition::{ContentTypeError, LineError};
 use crate::target::OptionError;
 pub use crate::telemetry::Phase;
@@ -30,30 +29,8 @@ pub enum Reason {
     QueueFull,
     /// The target's own timeout, or what the request's deadline left of it, was over.
     Timeout(Duration),
-    /// No connection, or it broke off.
-    Io(io::ErrorKind, String),
-    /// The handshake failed.
-    Tls(String),
-    /// The answer breaks the rules of HTTP, or is over a limit of its head.
-    Http(String),
-    /// The status is not 200, and not that of a redirect that leads somewhere.
-    Status(u16),
-    /// A redirect that is not followed.
-    Redirect {
-        /// Its status.
-        status: u16,
-        /// Where it leads, without user name and query.
-        place: String,
-        /// Why it is not followed.
-        why: NotFollowed,
-    },
-    /// The body is declared as gzip and cannot be decompressed.
-    Gzip(String),
-    /// The body is over `MAX_BODY_BYTES`.
-    BodyTooLarge {
-        /// The limit, in bytes after decompression.
-        limit_bytes: u64,
-    },
+    /// The connection, TLS, HTTP, the status or the bytes of the body, in words.
+    Failed(String),
     /// The body is declared as something that Prometheus would not read as text.
     ContentType(ContentTypeError),
     /// A line of the body is malformed.
@@ -63,6 +40,10 @@ pub enum Reason {
 }
 
 impl ScrapeError {
+    pub(super) fn new(phase: Phase, reason: Reason) -> ScrapeError {
+        ScrapeError { phase, reason }
+    }
+
     /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before a malformed line, else 0.
     #[must_use]
     pub fn samples_before(&self) -> u64 {
@@ -71,48 +52,36 @@ impl ScrapeError {
             _ => 0,
         }
     }
-}
 
-impl ScrapeError {
     /// What an error of ureq means that came up in this phase of a scrape that had so much time. One of the connection
     /// itself knows its phase better.
     pub(super) fn of_ureq(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeError {
-        let reason = match error {
+        let text = match error {
+            ureq::Error::Timeout(_) => return ScrapeError::new(phase, Reason::Timeout(budget)),
             ureq::Error::Other(other) => match other.downcast::<ConnectionError>() {
                 Ok(error) => match *error {
                     ConnectionError::Setup(phase, error) => {
                         return ScrapeError::of_ureq(phase, error, budget);
                     }
-                    ConnectionError::KeptClosed(error) => Reason::Io(error.kind(), brief(&error)),
-                    error => Reason::Http(brief(&error)),
+                    error => brief(&error),
                 },
-                Err(other) => Reason::Http(brief(&other)),
+                Err(other) => brief(&other),
             },
-            ureq::Error::Timeout(_) => Reason::Timeout(budget),
-            ureq::Error::BodyExceedsLimit(limit_bytes) => Reason::BodyTooLarge { limit_bytes },
-            ureq::Error::Io(error)
-                if phase == Phase::Tls && error.kind() == io::ErrorKind::InvalidData =>
-            {
-                Reason::Tls(tls_reason(&error))
+            ureq::Error::BodyExceedsLimit(bytes) => {
+                format!("body over the limit of {bytes} bytes (MAX_BODY_BYTES)")
             }
-            ureq::Error::Io(error) => Reason::Io(error.kind(), brief(&error)),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Reason::Tls(tls_reason(&error)),
-            other => Reason::Http(brief(&other)),
+            ureq::Error::Io(error) => brief(&error),
+            other => brief(&other),
         };
-        ScrapeError { phase, reason }
+        // rustls has only a name for a certificate of a CA that a server shows as its own (RFC 5280, section 4.2.1.9),
+        // which `openssl req -x509` makes and Go takes.
+        if phase == Phase::Tls && text.contains("CaUsedAsEndEntity") {
+            let text = "the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; \
+                        give it one with CA:FALSE, or set the option tls-verify to false";
+            return ScrapeError::new(phase, Reason::Failed(text.to_owned()));
+        }
+        ScrapeError::new(phase, Reason::Failed(text))
     }
-}
-
-/// What stands in the way of TLS. rustls has only a name for a certificate of a CA that a server shows as its own
-/// (RFC 5280, section 4.2.1.9), which `openssl req -x509` makes and Go takes.
-fn tls_reason(error: &dyn fmt::Display) -> String {
-    let text = brief(error);
-    if text.contains("CaUsedAsEndEntity") {
-        return "the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; give it one with CA:FALSE, \
-                or set the option tls-verify to false"
-            .to_owned();
-    }
-    text
 }
 
 /// What a connection to a pod knows of an error, on its way through ureq.
@@ -171,21 +140,7 @@ impl fmt::Display for ScrapeError {
                 "too many scrapes are waiting for a client worker; more CLIENT_WORKERS may help",
             ),
             Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
-            Reason::Io(_, text) | Reason::Tls(text) | Reason::Http(text) => f.write_str(text),
-            Reason::Status(status) => write!(f, "expected status 200, found {status}"),
-            Reason::Redirect { status, place, why } => {
-                write!(
-                    f,
-                    "expected status 200, found {status} to \"{place}\", {why}"
-                )
-            }
-            Reason::Gzip(text) => write!(f, "gzip that cannot be decompressed: {text}"),
-            Reason::BodyTooLarge { limit_bytes } => {
-                write!(
-                    f,
-                    "body over the limit of {limit_bytes} bytes (MAX_BODY_BYTES)"
-                )
-            }
+            Reason::Failed(text) => f.write_str(text),
             Reason::ContentType(error) => error.fmt(f),
             Reason::Line(error) => error.fmt(f),
             Reason::Panic => {

@@ -50,13 +50,11 @@ pub(super) fn get(
             Err(NotFollowed::TooMany)
         };
         // The body of the redirect is not read: its connection ends with it.
-        url = next.map_err(|why| ScrapeError {
-            phase: Phase::Wait,
-            reason: Reason::Redirect {
-                status: response.status().as_u16(),
-                place: brief(&redirect::shown(location)),
-                why,
-            },
+        url = next.map_err(|why| {
+            let status = response.status().as_u16();
+            let place = brief(&redirect::shown(location));
+            let text = format!("expected status 200, found {status} to \"{place}\", {why}");
+            ScrapeError::new(Phase::Wait, Reason::Failed(text))
         })?;
         followed += 1;
     }

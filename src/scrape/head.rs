@@ -155,38 +155,3 @@ fn unreadable(error: httparse::Error, input: &[u8]) -> Option<HeadError> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-    #[test]
-    fn a_head_is_waited_for() {
-        for length in 0..CHUNKED.len() {
-            assert_eq!(end_of_body(&CHUNKED.as_bytes()[..length]), Ok(None));
-        }
-        assert_eq!(end_of_body(CHUNKED.as_bytes()), Ok(Some(End::LastChunk)));
-    }
-
-    #[test]
-    fn a_head_before_the_head_is_skipped() {
-        let continues = "HTTP/1.1 100 Continue\r\n\r\n";
-        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-        assert_eq!(end_of_body(hints.as_bytes()), Ok(None));
-        let all = [continues, hints, CHUNKED, "0\r\n\r\n"].concat();
-        assert_eq!(end_of_body(all.as_bytes()), Ok(Some(End::LastChunk)));
-    }
-
-    #[test]
-    fn a_length_has_63_bits_as_in_go() {
-        for (length, is_read) in [
-            ("9223372036854775807", true),
-            ("9223372036854775808", false),
-        ] {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-            assert_eq!(end_of_body(head.as_bytes()).is_ok(), is_read, "{length}");
-        }
-    }
-}

@@ -20,5 +20,4 @@ mod token;
 mod transport;
 
 pub use error::{Phase, Reason, ScrapeError};
-pub use redirect::NotFollowed;
 pub use token::TokenSettings;

@@ -23,7 +23,7 @@ use threadpool::ThreadPool;
 use super::batch::{Batch, batch};
 pub use super::batch::{Health, Results, ScrapeResult};
 use super::body::BodyBuffer;
-use super::client::{PodAnswer, ProbeWants, ScrapeClient};
+use super::client::{PodResponse, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::{Accept, IdentityLabels};
@@ -39,7 +39,7 @@ const RESERVED_PART: usize = 4;
 #[derive(Debug)]
 pub struct ProbeResult {
     /// What the pod sent, or why there is nothing.
-    pub outcome: Result<PodAnswer, ScrapeError>,
+    pub outcome: Result<PodResponse, ScrapeError>,
     /// From the start of the scrape until the last byte is read, or until it failed.
     pub duration: Duration,
 }
@@ -167,10 +167,7 @@ impl ScrapePool {
             && let QueueItem::Probe(probe) = refused.into_inner()
         {
             (probe.done)(ProbeResult {
-                outcome: Err(ScrapeError {
-                    phase: Phase::Queue,
-                    reason: Reason::QueueFull,
-                }),
+                outcome: Err(ScrapeError::new(Phase::Queue, Reason::QueueFull)),
                 duration: Duration::ZERO,
             });
         }
@@ -297,10 +294,7 @@ impl Worker {
                 .scrape(target, &batch.accept, deadline, buffer)?;
             body_bytes = buffer.body().len();
             let parsed = batch.series.parse(format, buffer.body(), &labels);
-            parsed.map_err(|error| ScrapeError {
-                phase: Phase::Parse,
-                reason: Reason::Line(error),
-            })
+            parsed.map_err(|error| ScrapeError::new(Phase::Parse, Reason::Line(error)))
         });
         ScrapeResult {
             index,
@@ -327,10 +321,7 @@ fn caught<T>(
     // Unwind safe: what the closure holds is either shared and locked or written anew by the next scrape.
     catch_unwind(AssertUnwindSafe(scrape)).unwrap_or_else(|_| {
         telemetry.count_panic();
-        Err(ScrapeError {
-            phase: Phase::Parse,
-            reason: Reason::Panic,
-        })
+        Err(ScrapeError::new(Phase::Parse, Reason::Panic))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Where a response ends, and heads that are not read. Prometheus 3.5.3 judges those in the same way that have no note:
 //! `tests/real/bodies/responses.py`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::{check_raw, check_taken};
 use crate::support::certificates::Authority;
 use crate::support::fake_pod::SMALL_BODY;
-use crate::support::program::{Program, TempFile, pod};
+use crate::support::program::{Program, TempFile, pod, pod_at};
 
 /// A response with these header lines and bytes behind its head.
 fn response(headers: &str, rest: &str) -> Vec<u8> {
@@ -38,6 +38,7 @@ fn bodies_that_end_as_they_should_are_taken() {
     let whole = chunks("0\r\n\r\n");
     let extension = whole.replacen("\r\n", ";a=b\r\n", 1);
     let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_vec();
+    let proceed = b"HTTP/1.1 100 Continue\r\n\r\n";
     let without_cr = String::from_utf8(sized("Content-Length: LENGTH\r\n")).unwrap();
     check_taken(&[
         response(CHUNKED, &whole),
@@ -45,7 +46,8 @@ fn bodies_that_end_as_they_should_are_taken() {
         response(&format!("{CHUNKED}Content-Length: 5\r\n"), &whole),
         response(CHUNKED, &extension),
         response(CHUNKED, &chunks("0\r\nX-Sum: 1\r\n\r\n")),
-        [hints, response(CHUNKED, &whole)].concat(),
+        [&hints[..], &response(CHUNKED, &whole)].concat(),
+        [&proceed[..], &hints, &response(CHUNKED, &whole)].concat(),
         sized("Content-Length: LENGTH\r\n"),
         sized("Content-Length: 00LENGTH\r\n"),
         sized("Content-Length: LENGTH\r\nContent-Length:LENGTH \r\n"),
@@ -57,6 +59,32 @@ fn bodies_that_end_as_they_should_are_taken() {
             .replace("HTTP/1.1", "HTTP/1.0")
             .into_bytes(),
     ]);
+}
+
+/// A pod whose head comes byte by byte.
+#[test]
+fn a_head_is_waited_for() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_nodelay(true).unwrap();
+        let whole = response(CHUNKED, &chunks("0\r\n\r\n"));
+        whole
+            .chunks(1)
+            .for_each(|byte| stream.write_all(byte).unwrap());
+        // With its request unread, closing would take the response back (RST).
+        let _ = io::copy(&mut stream, &mut io::sink());
+    });
+    let program = Program::with_pods(&TempFile::pods(&[pod_at("n", "p", "web", address)]), &[]);
+    assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
+}
+
+/// 63 bits, as in Go: that one is read, and its end waited for.
+#[test]
+fn the_largest_length_is_read() {
+    let length = "Content-Length: 9223372036854775807\r\n";
+    check_raw(response(length, SMALL_BODY), "body: ");
 }
 
 const NO_LAST_CHUNK: &str =

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
+use kubernetes_metrics_aggregator::scrape::deadline::ScrapeDeadline;
 
 use crate::support::attack::alone;
 use crate::support::eventually;
@@ -190,4 +191,24 @@ fn ask_for(program: &Program, url: &str, patience: Duration) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+#[test]
+fn larger_responses_end_earlier_but_never_by_more_than_a_quarter() {
+    let due = Instant::now() + Duration::from_secs(8);
+    let [plain, gzip] = [false, true].map(|is_gzipped| ScrapeDeadline::new(due, is_gzipped));
+    let spared = |deadline: &ScrapeDeadline, bytes| (due - deadline.of_results(bytes)).as_millis();
+    // 80 ms is a hundredth; `new` looks at the clock. 50 MiB take 8 ns a byte, and 32.
+    for (bytes, least, most) in [
+        (0, 78, 80),
+        (50 << 20, 497, 500),
+        (1 << 40, 1950, 2000),
+        (usize::MAX, 1950, 2000),
+    ] {
+        let spared = spared(&plain, bytes);
+        assert!((least..=most).contains(&spared), "{bytes}: {spared}");
+    }
+    let spared = spared(&gzip, 50 << 20);
+    assert!((1755..=1758).contains(&spared), "{spared}");
+    assert!(plain.of_scrapes(0) < plain.of_results(0));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{check, check_raw};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{Program, TempFile, pod_at};
+use crate::support::program::{Program, TempFile, pod, pod_at};
 
 fn redirect(status: u16, location: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status} Elsewhere\r\nContent-Length: 0\r\nLocation: ");
@@ -62,6 +62,155 @@ fn places_in_the_pod_are_followed() {
     }));
 }
 
+/// What pods at `/a/metrics?x=1` send as `Location`, and what they are asked for then (RFC 3986, section 5.2). A real
+/// Prometheus follows those before the blank in the same way.
+const REFERENCES: [(&str, &str); 26] = [
+    ("/metrics/", "/metrics/"),
+    ("http://HOST/b", "/b"),
+    ("HTTP://HOST/b", "/b"),
+    ("//HOST/b?c=d", "/b?c=d"),
+    ("http://HOST", "/"),
+    ("http://HOST?c=d", "/?c=d"),
+    ("b", "/a/b"),
+    ("metrics/", "/a/metrics/"),
+    ("./b", "/a/b"),
+    ("../b", "/b"),
+    ("../../../b", "/b"),
+    ("..", "/"),
+    (".", "/a/"),
+    ("/b/../c/./d/..", "/c/"),
+    ("/b//c", "/b//c"),
+    ("/b/%2e%2e/c", "/b/%2e%2e/c"),
+    ("?y=2", "/a/metrics?y=2"),
+    ("/b?y=/../2", "/b?y=/../2"),
+    ("/b?y=2?3", "/b?y=2?3"),
+    ("#y", "/a/metrics?x=1"),
+    ("/b#y?z", "/b"),
+    ("/b:c", "/b:c"),
+    ("/b c", "/b%20c"),
+    ("/é?ü", "/%C3%A9?%C3%BC"),
+    ("/BYTE", "/%E9"),
+    (r#"/"<>\^`{|}"#, "/%22%3C%3E%5C%5E%60%7B%7C%7D"),
+];
+
+/// With the pod's address for `HOST`, its port for `PORT`, and a byte that is no UTF-8 for `BYTE`.
+fn place_of(host: SocketAddr, place: &str) -> Vec<u8> {
+    let port = host.port().to_string();
+    let place = place
+        .replace("HOST", &host.to_string())
+        .replace("PORT", &port);
+    let pieces: Vec<&[u8]> = place.split("BYTE").map(str::as_bytes).collect();
+    pieces.join(&b"\xe9"[..])
+}
+
+/// Scrapes a pod for each of the places, which it sends at `/a/metrics?x=1`; returns the pods and the status page.
+fn redirected(places: &[&str]) -> (Vec<FakePod>, String) {
+    let fakes: Vec<FakePod> = places
+        .iter()
+        .map(|place| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let place = place_of(listener.local_addr().unwrap(), place);
+            FakePod::on(listener, Behaviour::Raw(redirect(302, &place)))
+        })
+        .collect();
+    let pods: Vec<_> = (fakes.iter().enumerate())
+        .map(|(number, fake)| {
+            let port = fake.address.port().to_string();
+            let labels = [
+                ("job-name", "web"),
+                ("port", port.as_str()),
+                ("endpoint", "/a/metrics?x=1"),
+            ];
+            pod("n", &format!("{number:02}"), fake.address.ip(), &labels)
+        })
+        .collect();
+    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    program.get("/metrics?job=web");
+    (fakes, program.get("/").text().to_owned())
+}
+
+#[test]
+fn references_are_resolved() {
+    let (fakes, _) = redirected(&REFERENCES.map(|(place, _)| place));
+    for (fake, (place, path)) in fakes.iter().zip(REFERENCES) {
+        let asked = asked(fake);
+        assert_eq!(asked[0], "GET /a/metrics?x=1 HTTP/1.1");
+        assert_eq!(asked[1], format!("GET {path} HTTP/1.1"), "{place}");
+    }
+}
+
+const SCHEME: &str = "another scheme, which is not followed; set the options tls-enabled and port";
+const HOST: &str = "another host, which is not followed; \
+                    set the option endpoint to a path where the pod itself serves its metrics";
+const PORT: &str = "another port, which is not followed; set the option port";
+const USER: &str = "with a user name, which is not followed; set the option endpoint";
+const UNREADABLE: &str = "which is not a URL that can be asked for; set the option endpoint";
+
+/// What pods send as `Location`, what is shown of it, and why it is not followed.
+const NOT_FOLLOWED: [(&str, &str, &str); 22] = [
+    ("https://HOST/", "https://HOST/", SCHEME),
+    ("ftp://HOST/", "ftp://HOST/", SCHEME),
+    ("http://127.0.0.2:PORT/", "http://127.0.0.2:PORT/", HOST),
+    ("//metrics", "//metrics", HOST),
+    ("http://127.0.0.1.:PORT/", "http://127.0.0.1.:PORT/", HOST),
+    ("http:///b", "http:///b", HOST),
+    ("http://0127.0.0.1:PORT/", "http://0127.0.0.1:PORT/", HOST),
+    (
+        "http://[::ffff:127.0.0.1]:PORT/",
+        "http://[::ffff:127.0.0.1]:PORT/",
+        HOST,
+    ),
+    (
+        "http://169.254.169.254/latest/meta-data",
+        "http://169.254.169.254/latest/meta-data",
+        HOST,
+    ),
+    ("http://BYTE:PORT/", "http://\u{fffd}:PORT/", HOST),
+    ("http://127.0.0.1:1/", "http://127.0.0.1:1/", PORT),
+    ("http://127.0.0.1/", "http://127.0.0.1/", PORT),
+    ("http://user:secret@HOST/", "http://HOST/", USER),
+    ("http://HOST@127.0.0.2/", "http://127.0.0.2/", USER),
+    ("//a@b@other/c?token=secret#d", "//other/c?…", USER),
+    ("http:/b", "http:/b", UNREADABLE),
+    ("http:b", "http:b", UNREADABLE),
+    (
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:99999/",
+        UNREADABLE,
+    ),
+    (
+        "http://127.0.0.1:+PORT/",
+        "http://127.0.0.1:+PORT/",
+        UNREADABLE,
+    ),
+    ("/b\tc", "/b\\tc", UNREADABLE),
+    ("/%zz", "/%zz", UNREADABLE),
+    ("/%2", "/%2", UNREADABLE),
+];
+
+#[test]
+fn places_that_cannot_be_followed_say_what_to_set() {
+    let (fakes, page) = redirected(&NOT_FOLLOWED.map(|(place, ..)| place));
+    for (fake, (place, shown, reason)) in fakes.iter().zip(NOT_FOLLOWED) {
+        assert_eq!(asked(fake), ["GET /a/metrics?x=1 HTTP/1.1"], "{place}");
+        let shown = place_of(fake.address, shown);
+        let shown = String::from_utf8(shown).unwrap();
+        let line = format!(":{}", fake.address.port());
+        let line = page.lines().find(|text| text.contains(&line)).unwrap();
+        let reason = format!("wait: expected status 200, found 302 to \"{shown}\", {reason}");
+        assert!(line.ends_with(&reason), "no {reason:?} in: {line}");
+    }
+}
+
+#[test]
+fn a_place_that_is_too_long_is_not_asked_for() {
+    let longest = format!("/{}", "b".repeat(2047));
+    let (fakes, page) = redirected(&[&longest, &format!("{longest}b")]);
+    assert_eq!(asked(&fakes[0])[1], format!("GET {longest} HTTP/1.1"));
+    assert_eq!(asked(&fakes[1]).len(), 1, "{page}");
+    assert!(page.contains(UNREADABLE), "{page}");
+}
+
 #[test]
 fn redirects_of_every_kind_are_followed() {
     check_followed(
@@ -112,32 +261,6 @@ fn another_port_of_the_pod_is_not_asked() {
         "another port, which is not followed; set the option port",
     );
     assert_eq!(elsewhere.connections(), 0);
-}
-
-#[test]
-fn places_that_cannot_be_followed_say_what_to_set() {
-    let unreadable = "which is not a URL that can be asked for; set the option endpoint";
-    for (place, reason) in [
-        (
-            "https://HOST/found",
-            "another scheme, which is not followed; set the options tls-enabled and port",
-        ),
-        (
-            "http://name:fixture-7f3a@HOST/found",
-            "with a user name, which is not followed; set the option endpoint",
-        ),
-        ("/a\tb", unreadable),
-        ("/%zz", unreadable),
-        ("http:/found", unreadable),
-        ("http:found", unreadable),
-    ] {
-        let fake =
-            pod_with(|host| redirect(302, place.replace("HOST", &host.to_string()).as_bytes()));
-        super::check_address(fake.address, reason);
-        assert_eq!(asked(&fake), ["GET /metrics HTTP/1.1"]);
-    }
-    let reason = "found 302 to \"http://\u{fffd}/\", another host";
-    check_raw(redirect(302, b"http://\xff/"), reason);
 }
 
 #[test]
