@@ -42,6 +42,10 @@ usage: kubernetes-metrics-aggregator [OPTION]
 Settings are environment variables; unset and empty mean the default.
 ";
 
+const NOT_IN_CLUSTER: &str = "\
+    not inside a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): \
+    set KUBERNETES_API_URL (with kubectl proxy: http://127.0.0.1:8001) or POD_LIST_FILE, or try --demo";
+
 /// Why the program ends with a status other than 0, for the person who started it.
 #[derive(Debug)]
 enum MainError {
@@ -145,8 +149,10 @@ fn source(config: &Config) -> Result<Source, MainError> {
             service_account_dir,
         });
     }
-    let (host, port) = config.kubernetes_service.clone().unzip();
-    Source::in_cluster(host, port.map(|port| port.to_string()), service_account_dir).map_err(usage)
+    match &config.kubernetes_service {
+        Some((host, port)) => Ok(Source::in_cluster(host, *port, service_account_dir)),
+        None => Err(usage(NOT_IN_CLUSTER)),
+    }
 }
 
 fn serve_demo() -> Result<(), MainError> {

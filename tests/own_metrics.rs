@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
-use kubernetes_metrics_aggregator::telemetry::FAMILIES;
+use kubernetes_metrics_aggregator::telemetry::{COUNTED_JOBS_MAX, FAMILIES, Gauges, Telemetry};
 
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod};
@@ -244,4 +245,57 @@ fn check_values(samples: &BTreeMap<String, f64>) {
     assert!(value("front_refusals_total{code=\"413\"}") >= Some(1.0));
     assert_eq!(value("scraped_max_bytes{job=\"web\"}"), Some(35.0));
     assert!(value("cache_refreshes_total{result=\"ok\"}") >= Some(1.0));
+}
+
+#[track_caller]
+fn check_has(text: &str, samples: &[&str]) {
+    for sample in samples {
+        let line = format!("\nmetrics_aggregator_{sample}\n");
+        assert!(text.contains(&line), "no {sample} in: {text}");
+    }
+}
+
+#[test]
+fn a_duration_counts_in_its_bucket_and_all_above() {
+    let telemetry = Telemetry::default();
+    for milliseconds in [5, 6, 400_000] {
+        telemetry.count_request_wait(Duration::from_millis(milliseconds));
+    }
+    check_has(
+        &telemetry.text(&Gauges::default()),
+        &[
+            "request_wait_seconds_bucket{le=\"0.001\"} 0",
+            "request_wait_seconds_bucket{le=\"0.005\"} 1",
+            "request_wait_seconds_bucket{le=\"0.01\"} 2",
+            "request_wait_seconds_bucket{le=\"300\"} 2",
+            "request_wait_seconds_bucket{le=\"+Inf\"} 3",
+            "request_wait_seconds_sum 400.011",
+            "request_wait_seconds_count 3",
+        ],
+    );
+}
+
+/// Jobs are named by whoever labels pods.
+#[test]
+fn surplus_jobs_share_one_count() {
+    let telemetry = Telemetry::default();
+    for number in 0..COUNTED_JOBS_MAX + 50 {
+        telemetry.count_scrape(&format!("job-{number:04}"), Duration::ZERO, 10);
+    }
+    let text = telemetry.text(&Gauges {
+        targets: vec![("job-0000", 3), ("job-0249", 4)],
+        ..Gauges::default()
+    });
+    check_has(
+        &text,
+        &[
+            "targets{job=\"job-0000\"} 3",
+            "targets{job=\"other\"} 4",
+            "scraped_bytes_total{job=\"job-0000\"} 10",
+            "scraped_bytes_total{job=\"other\"} 500",
+            "scraped_max_bytes{job=\"other\"} 10",
+        ],
+    );
+    let jobs = text.matches("metrics_aggregator_targets{").count();
+    assert_eq!(jobs, COUNTED_JOBS_MAX + 1);
 }

@@ -273,15 +273,15 @@ fn token_and_ca_of_the_service_account_are_kept_each_by_itself() {
     );
     fs::write(&ca_file, Authority::new().pem()).unwrap();
     account.expire();
-    let first = account.credentials(now).unwrap();
-    assert_eq!(first.token.header_value(), "Bearer one");
+    let (token, first_ca) = account.credentials(now).unwrap();
+    assert_eq!(token.header_value(), "Bearer one");
     fs::write(&token_file, "two").unwrap();
     fs::remove_file(&ca_file).unwrap();
-    let later = account.credentials(now + REREAD_INTERVAL).unwrap();
-    assert_eq!(later.token.header_value(), "Bearer two");
-    assert!(Arc::ptr_eq(&first.ca, &later.ca));
+    let (later_token, later_ca) = account.credentials(now + REREAD_INTERVAL).unwrap();
+    assert_eq!(later_token.header_value(), "Bearer two");
+    assert!(Arc::ptr_eq(&first_ca, &later_ca));
     fs::remove_dir_all(&dir.0).unwrap();
     account.expire();
-    let last = account.credentials(now + REREAD_INTERVAL).unwrap();
-    assert!(Arc::ptr_eq(&later.token, &last.token));
+    let (last_token, _) = account.credentials(now + REREAD_INTERVAL).unwrap();
+    assert!(Arc::ptr_eq(&later_token, &last_token));
 }

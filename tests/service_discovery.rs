@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use kubernetes_metrics_aggregator::target::Shard;
 use serde_json::{Value, json};
 
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
@@ -218,4 +219,21 @@ fn shards_together_are_the_whole_without_overlap() {
     assert_eq!(empty.status, 200);
     assert_eq!(program.get("/metrics?job=gone&shard=1/3").status, 404);
     assert_eq!(program.get("/metrics?job=web&shard=4/3").status, 400);
+}
+
+/// Replicas have to agree, whatever their version. The hashes are from the list of test vectors of FNV-1a, 64 bits.
+#[test]
+fn a_pod_is_in_the_shard_that_its_hash_names() {
+    for (uid, hash) in [
+        ("", 0xcbf2_9ce4_8422_2325_u64),
+        ("a", 0xaf63_dc4c_8601_ec8c),
+        ("foobar", 0x8594_4171_f739_67e8),
+    ] {
+        for count in [997, 1000] {
+            let shards = (1..=count).filter_map(|index| Shard::new(index, count));
+            let found: Vec<_> = shards.filter(|shard| shard.contains(uid)).collect();
+            let index = u16::try_from(hash % u64::from(count)).unwrap() + 1;
+            assert_eq!(found, [Shard::new(index, count).unwrap()], "{uid}");
+        }
+    }
 }

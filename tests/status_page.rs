@@ -107,7 +107,12 @@ fn a_browser_loads_and_runs_nothing_of_strangers() {
         ("job-name", "<img src=x onerror=alert(1)>"),
         ("port", "\"><script>alert(2)</script>"),
     ];
-    let file = TempFile::pods(&[pod("shop", "<b>'\"&", fake.address.ip(), &labels)]);
+    let file = TempFile::pods(&[pod(
+        "shop",
+        "<b>'\"&\u{202e}\u{7}",
+        fake.address.ip(),
+        &labels,
+    )]);
     let program = Program::with_pods(&file, &[]);
     let page = html(&program, "/?job=%22%3E%3Cscript%3E");
     let all = [page.text(), html(&program, "/").text()].concat();
@@ -116,7 +121,7 @@ fn a_browser_loads_and_runs_nothing_of_strangers() {
     }
     for text in [
         "&lt;img src=x onerror=alert(1)&gt;",
-        "&lt;b&gt;&#39;&quot;&amp;",
+        "&lt;b&gt;&#39;&quot;&amp;\u{fffd}\u{fffd}",
     ] {
         assert!(all.contains(text), "no {text} in:\n{all}");
     }

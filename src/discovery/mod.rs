@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, error};
 
 pub use cache::TargetCache;
-pub use source::{NotInCluster, Source};
+pub use source::Source;
 
 use crate::kubernetes::client::Interrupter;
 use crate::kubernetes::error::BadUrl;

@@ -20,60 +20,30 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Where the pods are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The API server of the cluster that this program runs in, over https.
-    InCluster {
-        /// `KUBERNETES_SERVICE_HOST`: a name, an IPv4 or an IPv6 address without brackets.
-        host: String,
-        /// `KUBERNETES_SERVICE_PORT`.
-        port: String,
-        /// The directory with the files `token` and `ca.crt`.
-        service_account_dir: PathBuf,
-    },
     /// An API server by its URL: `http` without credentials (`kubectl proxy`), `https` with the service account's.
     Url {
         /// With or without a path.
         url: String,
-        /// As above; used for `https` only.
+        /// The directory with the files `token` and `ca.crt`; used for `https` only.
         service_account_dir: PathBuf,
     },
     /// A file with a pod list in JSON, as `kubectl get pods -A -o json` writes it.
     File(PathBuf),
 }
 
-/// This program does not run in a cluster, and nothing says what to use instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotInCluster;
-
-impl fmt::Display for NotInCluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not inside a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): \
-             set KUBERNETES_API_URL (with kubectl proxy: http://127.0.0.1:8001) or POD_LIST_FILE, or try --demo",
-        )
-    }
-}
-
-impl std::error::Error for NotInCluster {}
-
 impl Source {
-    /// The API server of this cluster from the values of `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
-    ///
-    /// # Errors
-    ///
-    /// When one of them is missing or empty.
-    pub fn in_cluster(
-        host: Option<String>,
-        port: Option<String>,
-        service_account_dir: PathBuf,
-    ) -> Result<Source, NotInCluster> {
-        let is_set = |value: &String| !value.is_empty();
-        match (host.filter(is_set), port.filter(is_set)) {
-            (Some(host), Some(port)) => Ok(Source::InCluster {
-                host,
-                port,
-                service_account_dir,
-            }),
-            _ => Err(NotInCluster),
+    /// The API server of the cluster, over https: its host (a name, an IPv4 address, or an IPv6 address without
+    /// brackets) and port as Kubernetes tells every container.
+    #[must_use]
+    pub fn in_cluster(host: &str, port: u16, service_account_dir: PathBuf) -> Source {
+        let url = if host.contains(':') {
+            format!("https://[{host}]:{port}")
+        } else {
+            format!("https://{host}:{port}")
+        };
+        Source::Url {
+            url,
+            service_account_dir,
         }
     }
 }
@@ -122,14 +92,9 @@ impl Lister {
             Source::Url {
                 url,
                 service_account_dir,
-            } => (url.clone(), service_account_dir),
-            Source::InCluster {
-                host,
-                port,
-                service_account_dir,
-            } => (in_cluster_url(host, port), service_account_dir),
+            } => (url, service_account_dir),
         };
-        let client = ApiClient::new(&url, service_account_dir)?;
+        let client = ApiClient::new(url, service_account_dir)?;
         Ok(Lister::Api(Box::new(client)))
     }
 
@@ -158,14 +123,6 @@ impl Lister {
                 })
             }
         }
-    }
-}
-
-fn in_cluster_url(host: &str, port: &str) -> String {
-    if host.contains(':') {
-        format!("https://[{host}]:{port}")
-    } else {
-        format!("https://{host}:{port}")
     }
 }
 

@@ -219,8 +219,7 @@ impl ApiClient {
         let now = Instant::now();
         let account = self.service_account.as_ref();
         let credentials = account.map(|account| account.credentials(now)).transpose();
-        let credentials = credentials.map_err(ClientError::Credentials)?;
-        let (token, ca) = credentials.map(|both| (both.token, both.ca)).unzip();
+        let (token, ca) = credentials.map_err(ClientError::Credentials)?.unzip();
         if let Some((agent, made_for)) = &self.agent
             && made_for.as_ref().map(Arc::as_ptr) == ca.as_ref().map(Arc::as_ptr)
         {

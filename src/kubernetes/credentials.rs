@@ -19,15 +19,6 @@ pub const REREAD_INTERVAL: Duration = Duration::from_secs(60);
 /// What stands before the path in errors and in the log.
 const FILE_NAME: &str = "service account file";
 
-/// What a connection to the API server needs.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// Sent with every request.
-    pub token: Arc<BearerToken>,
-    /// The certificates that the server's has to come from; the same `Arc` as long as the file does not change.
-    pub ca: Arc<Certificates>,
-}
-
 /// The files of a service account, and what was last read from them.
 #[derive(Debug)]
 pub struct ServiceAccount {
@@ -53,17 +44,18 @@ impl ServiceAccount {
         }
     }
 
-    /// Token and CA, read again if they were last read [`REREAD_INTERVAL`] before `now` or have expired.
+    /// The token, and the certificates that the server's has to come from: read again if they were last read
+    /// [`REREAD_INTERVAL`] before `now` or have expired. Each is the same `Arc` as long as its file does not change.
     ///
     /// # Errors
     /// A file could never be used.
-    pub fn credentials(&self, now: Instant) -> Result<Credentials, FileError> {
+    pub fn credentials(
+        &self,
+        now: Instant,
+    ) -> Result<(Arc<BearerToken>, Arc<Certificates>), FileError> {
         // Poisoned or not: it guards nothing but the order.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Credentials {
-            token: self.token.current(now)?,
-            ca: self.ca.current(now)?,
-        })
+        Ok((self.token.current(now)?, self.ca.current(now)?))
     }
 
     /// Has the files read again at the next use: the API server did not take what they held.

@@ -54,8 +54,8 @@ impl ScrapeClient {
     /// and the last byte of the body.
     ///
     /// # Errors
-    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text. Of `Content-Encoding`
-    /// only `gzip` means anything.
+    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text. Of
+    /// `Content-Encoding` only `gzip` means anything.
     pub(super) fn scrape(
         &self,
         target: &Target,
@@ -72,8 +72,8 @@ impl ScrapeClient {
             (header::ACCEPT_ENCODING, value(encoding)?),
         ];
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
-        // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types and
-        // `none` there; what is compressed in another way is no text, and its first line says so.
+        // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types
+        // and `none` there; what is compressed in another way is no text, and its first line says so.
         let encoding = response.headers().get(header::CONTENT_ENCODING);
         let is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");
         let content_type = response_header(&response, "content-type");

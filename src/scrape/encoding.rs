@@ -1,5 +1,5 @@
-//! Whether a pod is asked for gzip. That costs the pod and us processor time, and spares the network some: it pays where
-//! the network is slow, and what is slow is what takes long.
+//! Whether a pod is asked for gzip. That costs the pod and us processor time, and spares the network some: it pays
+//! where the network is slow, and what is slow is what takes long.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

@@ -44,7 +44,7 @@ impl ScrapeError {
         ScrapeError { phase, reason }
     }
 
-    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before a malformed line, else 0.
+    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before a malformed line, or 0.
     #[must_use]
     pub fn samples_before(&self) -> u64 {
         match &self.reason {

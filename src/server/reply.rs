@@ -49,14 +49,12 @@ pub(super) fn probe(pod: PodResponse) -> Response {
 
 /// 200 with the aggregator's own metrics.
 pub(super) fn own_metrics(text: String) -> Response {
-    let headers = vec![("Content-Type", EXPOSITION_TYPE.to_owned())];
-    Response::bytes(headers, text.into_bytes())
+    Response::typed(EXPOSITION_TYPE, text)
 }
 
 /// 200 with JSON. Prometheus insists on exactly this content type.
 pub(super) fn json(text: String) -> Response {
-    let headers = vec![("Content-Type", "application/json".to_owned())];
-    Response::bytes(headers, text.into_bytes())
+    Response::typed("application/json", text)
 }
 
 /// The response gzipped at this level, if it is not 0 and the response not small.

@@ -42,13 +42,19 @@ impl Response {
         }
     }
 
+    /// 200 with this, of this type.
+    #[must_use]
+    pub(super) fn typed(content_type: &str, body: impl Into<Vec<u8>>) -> Response {
+        let headers = vec![("Content-Type", content_type.to_owned())];
+        Response::bytes(headers, body.into())
+    }
+
     /// A response with one line or more of text.
     #[must_use]
     pub fn text(status: u16, text: impl Into<String>) -> Response {
-        let headers = vec![("Content-Type", "text/plain; charset=utf-8".to_owned())];
         Response {
             status,
-            ..Response::bytes(headers, text.into().into_bytes())
+            ..Response::typed("text/plain; charset=utf-8", text.into())
         }
     }
 

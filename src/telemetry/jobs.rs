@@ -54,26 +54,3 @@ fn counts<'j>(jobs: &'j mut BTreeMap<String, JobCounts>, job: &str) -> &'j mut J
     jobs.get_mut(name)
         .expect("it was put in where it was not there")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn surplus_jobs_share_one_count() {
-        let jobs = Jobs::default();
-        for number in 0..COUNTED_JOBS_MAX + 50 {
-            jobs.count_body(&format!("job-{number:04}"), 10);
-        }
-        let counted = jobs.with_targets([("job-0000", 3), ("job-0249", 4)].into_iter());
-        assert_eq!(counted.len(), COUNTED_JOBS_MAX + 1);
-        assert_eq!(
-            (counted["job-0000"].targets, counted[OTHER].targets),
-            (3, 4)
-        );
-        assert_eq!(
-            (counted[OTHER].body_bytes, counted[OTHER].body_bytes_max),
-            (500, 10)
-        );
-    }
-}

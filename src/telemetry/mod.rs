@@ -171,7 +171,7 @@ impl Telemetry {
         load(&self.panics)
     }
 
-    /// Counts one event of the front.
+    /// Counts one event of the listener.
     pub fn count_event(&self, event: ListenerEvent) {
         self.events.count(event);
     }

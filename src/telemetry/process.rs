@@ -26,15 +26,14 @@ pub(super) fn memory_bytes(name: &str) -> Option<f64> {
     number_after("/proc/self/status", name).map(|kilobytes: f64| kilobytes * 1024.0)
 }
 
-pub(super) fn open_fds() -> Option<f64> {
+pub(super) fn open_fds() -> Option<usize> {
     // One of them is the directory that is being read.
-    let count = fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)?;
-    u32::try_from(count).ok().map(f64::from)
+    fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
 }
 
 /// Descriptors that this process may open: its soft limit, or nothing where that is not known or there is none.
 #[must_use]
-pub fn open_files_max<T: FromStr>() -> Option<T> {
+pub fn open_files_max() -> Option<usize> {
     number_after("/proc/self/limits", "Max open files")
 }
 

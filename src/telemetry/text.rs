@@ -35,7 +35,7 @@ impl Samples {
     }
 
     /// The same, or without a value no family at all.
-    pub(super) fn optional(&mut self, value: Option<f64>) {
+    pub(super) fn optional(&mut self, value: Option<impl Display>) {
         match value {
             Some(value) => self.sample(value),
             None => self.text.truncate(self.start),

@@ -329,7 +329,7 @@ impl Shared {
 /// Connections at once: as set, but at most half of the descriptors that the process may open, so that scrapes and
 /// files have the others.
 fn slots(connections_max: usize) -> usize {
-    let half = open_files_max().map_or(usize::MAX, |limit: usize| limit / 2);
+    let half = open_files_max().map_or(usize::MAX, |limit| limit / 2);
     if half < connections_max {
         log::warn!(
             "MAX_CONNECTIONS is {connections_max}, but only {half} are used: half of the open files limit"
