@@ -1,6 +1,7 @@
 //! Many bodies in one text.
 //!
-//! * `merge/open_metrics.rs`: bodies of both formats in one text of either
+//! * `merge/open_metrics.rs`: families of bodies of both formats in one text of either
+//! * `merge/conversions.rs`: what the two formats say in another way
 //! * `merge/types.rs`: histograms and summaries that are something else for a part of their samples
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -11,6 +12,7 @@ use kubernetes_metrics_aggregator::exposition::{
 use std::io::Read;
 use std::time::Duration;
 
+mod conversions;
 mod open_metrics;
 mod types;
 

@@ -2,7 +2,9 @@
 //!
 //! * `properties/model.rs`: generated bodies as models, and how they are written
 //! * `properties/cache.rs`: bodies whose lines are known from other bodies
-//! * `properties/reference.rs`: the slow and obvious merge of such models, and a reader of merged text
+//! * `properties/open_metrics.rs`: the merge of and in OpenMetrics
+//! * `properties/reference.rs`: the slow and obvious merge of such models
+//! * `properties/read.rs`: a reader of merged text
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 mod cache;
 mod model;
+mod open_metrics;
+mod read;
 mod reference;
 
 fn config() -> ProptestConfig {
@@ -75,7 +79,7 @@ fn merge_again(text: &str) -> String {
 }
 
 fn sample_lines(text: &str) -> Vec<&str> {
-    reference::statements(text)
+    read::statements(text)
         .filter(|line| !line.starts_with("# "))
         .collect()
 }
@@ -94,7 +98,7 @@ proptest! {
         let merged = merge_bodies(&as_slices(&bodies), None);
         let expected = reference::merge(&models);
         let text = text(&merged);
-        let found: Vec<Block> = reference::read_blocks(&text);
+        let found: Vec<Block> = read::read_blocks(&text);
         prop_assert_eq!(&found, &expected.blocks, "{}", text);
         prop_assert_eq!(merged.help_conflicts(), expected.help_conflicts);
         prop_assert_eq!(merged.type_conflicts(), expected.type_conflicts);
@@ -159,7 +163,7 @@ proptest! {
         };
         let expected = read(Format::Text, &model.write());
         let found = read(Format::OpenMetrics, &model.write_open_metrics());
-        prop_assert_eq!(reference::read_blocks(&found), reference::read_blocks(&expected));
+        prop_assert_eq!(read::read_blocks(&found), read::read_blocks(&expected));
     }
 
     /// Whatever comes is refused or understood; what is understood is written so that it is understood again.
@@ -227,12 +231,28 @@ fn check_format(format: Format, body: &[u8]) -> Result<(), TestCaseError> {
     let reported = 3;
     let out = sample_lines(&once).len() as u64 - reported;
     prop_assert_eq!(samples, out + dropped, "{}", once);
-    check_means_itself(&once)
+    check_means_itself(&once)?;
+    let exposition = parse(format, body, &identity(0)).unwrap();
+    let mut converted = Vec::new();
+    let merged = merge(
+        vec![part(identity(0), Some(exposition))],
+        Format::OpenMetrics,
+    );
+    merged.write_to(&mut converted).unwrap();
+    prop_assert_eq!(merged.len(), converted.len());
+    // An exemplar's label names can be anything, as in Prometheus.
+    let converted = String::from_utf8_lossy(&converted);
+    let samples = sample_lines(&converted)
+        .iter()
+        .filter(|line| **line != "# EOF")
+        .count();
+    prop_assert_eq!(samples, sample_lines(&once).len(), "{}", converted);
+    open_metrics::check_means_itself(&converted)
 }
 
 /// The text is valid, and its merge says the same in the same order.
 fn check_means_itself(once: &str) -> Result<(), TestCaseError> {
     let again = merge_again(once);
-    prop_assert_eq!(reference::read_blocks(&again), reference::read_blocks(once));
+    prop_assert_eq!(read::read_blocks(&again), read::read_blocks(once));
     Ok(())
 }

@@ -51,6 +51,10 @@ struct Style {
 /// Names with their possible types; those that are likely to clash come with several.
 const NAMES: &[(&str, &[&str])] = &[
     ("a", &["counter", "gauge", "untyped"]),
+    ("c", &["gauge"]),
+    ("c_total", &["counter"]),
+    ("c_created", &["gauge"]),
+    ("h_created", &["gauge"]),
     ("b", &["counter", "summary", "histogram"]),
     (
         "h",
@@ -140,6 +144,9 @@ const TIMESTAMPS: &[&str] = &["0", "5", "05", "1700000000000", "9223372036854775
 
 /// Some of [`TIMESTAMPS`], in seconds.
 const SECONDS: &[(&str, &str)] = &[("0", "0"), ("5", "5e-3"), ("1700000000000", "1.7e9")];
+
+/// With the blank before it.
+pub(crate) const EXEMPLAR: &str = " # {a=\"b\"} 1 5.5";
 
 const HELPS: &[&str] = &[
     "",
@@ -248,7 +255,8 @@ impl Body {
 }
 
 impl Body {
-    /// What of this can be said alike in both formats; the same samples, in the strict form.
+    /// What of this can be said alike in both formats; the same samples, in the strict form. Counters are named
+    /// `_total`.
     pub(crate) fn common(&self) -> Body {
         let lines = self.lines.iter().filter_map(Line::common).collect();
         Body { lines, ends: true }
@@ -258,6 +266,9 @@ impl Body {
     pub(crate) fn write_open_metrics(&self) -> Vec<u8> {
         let lines = self.lines.iter().map(|line| match line {
             Line::Type(name, "untyped") => Line::Type(name, "unknown").write(),
+            Line::Type(name, "counter") => {
+                Line::Type(name.strip_suffix("_total").unwrap(), "counter").write()
+            }
             Line::Sample(sample) => sample.write_open_metrics(),
             line => line.write(),
         });
@@ -266,10 +277,11 @@ impl Body {
 }
 
 impl Line {
-    /// Counters change their names, and lone backslashes in help texts are escaped.
+    /// Lone backslashes in help texts are escaped; what OpenMetrics says of `c` is said of `c_total`.
     fn common(&self) -> Option<Line> {
         match self {
-            Line::Filler(_) | Line::Type(_, "counter") => None,
+            Line::Filler(_) | Line::Help("c", _) | Line::Type("c", _) => None,
+            Line::Type(name, "counter") if !name.ends_with("_total") => None,
             Line::Help(_, text) if text.ends_with('\\') => None,
             Line::Sample(sample) => Some(Line::Sample(sample.common())),
             line => Some(line.clone()),
@@ -311,12 +323,12 @@ impl Sample {
             timestamp: seconds,
             ..self.clone()
         };
-        sample.write()
-            + if self.style.quotes {
-                " # {a=\"b\"} 1 5.5"
-            } else {
-                ""
-            }
+        sample.write() + if self.has_exemplar() { EXEMPLAR } else { "" }
+    }
+
+    /// Whether an exemplar stands behind it in OpenMetrics.
+    pub(crate) fn has_exemplar(&self) -> bool {
+        self.style.quotes
     }
 
     fn write(&self) -> String {

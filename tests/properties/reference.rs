@@ -1,24 +1,29 @@
-//! The slow and obvious merge of models, from the contract alone; and a reader of merged text, to compare with it.
+//! The slow and obvious merge of models, from the contract alone.
 
-use super::model::{Body, Line, Sample};
+use super::model::{Body, EXEMPLAR, Line, Sample};
+use super::read::read_blocks;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One family of a merged text.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Block {
-    name: String,
-    help: Option<String>,
-    metric_type: String,
-    samples: Vec<PlainSample>,
+    pub(super) name: String,
+    pub(super) help: Option<String>,
+    pub(super) metric_type: String,
+    /// In OpenMetrics.
+    pub(super) unit: Option<String>,
+    pub(super) samples: Vec<PlainSample>,
 }
 
 /// A sample, unescaped, without labels that have no value.
 #[derive(Debug, Clone, PartialEq)]
-struct PlainSample {
-    name: String,
-    labels: Vec<(String, String)>,
-    value: String,
-    timestamp: Option<String>,
+pub(super) struct PlainSample {
+    pub(super) name: String,
+    pub(super) labels: Vec<(String, String)>,
+    pub(super) value: String,
+    pub(super) timestamp: Option<String>,
+    /// In OpenMetrics, with the blank before it.
+    pub(super) exemplar: Option<String>,
 }
 
 pub(crate) struct Merged {
@@ -43,6 +48,22 @@ const REPORTED: [(&str, &str); 3] = [
 ];
 
 pub(crate) fn merge(targets: &[Option<Body>]) -> Merged {
+    let mut merged = merge_with(targets, |_, _, _| None);
+    for sample in merged
+        .blocks
+        .iter_mut()
+        .flat_map(|block| &mut block.samples)
+    {
+        sample.exemplar = None;
+    }
+    merged
+}
+
+/// The same, with some names in the block of another one: as `joins` says, given the name, all names and all types.
+pub(super) fn merge_with(
+    targets: &[Option<Body>],
+    joins: impl Fn(&'static str, &BTreeSet<&'static str>, &Types) -> Option<&'static str>,
+) -> Merged {
     let (names, helps, types) = heads(targets);
     let mut joint = types
         .iter()
@@ -52,19 +73,24 @@ pub(crate) fn merge(targets: &[Option<Body>]) -> Merged {
         &mut joint,
         &targets.iter().flatten().flat_map(stood).collect::<Vec<_>>(),
     );
-    let is_block = |name: &&&'static str| block_of(name, &joint) == **name;
+    let block = |name: &'static str| match block_of(name, &joint) {
+        own if own == name => joins(name, &names, &joint).unwrap_or(name),
+        other => other,
+    };
+    let is_block = |name: &&&'static str| block(name) == **name;
     let blocks = names.iter().filter(is_block).map(|name| Block {
         name: (*name).to_owned(),
         help: helps.get(name).map(|helps| helps[0].to_owned()),
         metric_type: joint.get(name).copied().unwrap_or("untyped").to_owned(),
+        unit: None,
         samples: (0..)
             .zip(targets)
             .flat_map(|(number, body)| {
                 let mut samples = report(name, number, body.as_ref());
                 let own = body
                     .iter()
-                    .flat_map(|body| kept_samples(body, number, &joint));
-                let here = own.filter(|(own, _)| block_of(own, &joint) == *name);
+                    .flat_map(|body| kept_samples(body, number, &joint, block));
+                let here = own.filter(|(own, _)| block(own) == *name);
                 samples.extend(here.map(|(_, sample)| sample));
                 samples
             })
@@ -82,7 +108,7 @@ pub(crate) fn merge(targets: &[Option<Body>]) -> Merged {
 pub(crate) fn stored_directly(body: &Body, number: usize) -> Stored {
     let mut stored = Stored::new();
     // Without any types, all values are written as Prometheus stores them.
-    for (_, sample) in kept_samples(body, number, &BTreeMap::new()) {
+    for (_, sample) in kept_samples(body, number, &BTreeMap::new(), |name| name) {
         sample.store(&mut stored);
     }
     for (name, _) in REPORTED {
@@ -114,6 +140,17 @@ pub(crate) fn stored_of_merged(text: &str) -> Stored {
 pub(crate) type Stored = BTreeMap<(String, Vec<(String, String)>, Option<String>), String>;
 
 impl PlainSample {
+    /// The value of a label that it has.
+    pub(super) fn label(&self, name: &str) -> &str {
+        let label = self.labels.iter().find(|(own, _)| own == name);
+        &label.unwrap().1
+    }
+
+    /// Whether it reports on a target without identity labels.
+    pub(super) fn is_bare_report(&self) -> bool {
+        self.labels.is_empty() && REPORTED.iter().any(|(name, _)| *name == self.name)
+    }
+
     fn store(mut self, stored: &mut Stored) {
         self.labels.sort_unstable();
         stored
@@ -148,11 +185,16 @@ fn heads(targets: &[Option<Body>]) -> (BTreeSet<&'static str>, Said, Said) {
         for (name, word) in types_of(body) {
             types.entry(name).or_default().push(word);
         }
-        let kept = kept_samples(body, 0, &Types::new());
+        let kept = kept_samples(body, 0, &Types::new(), |name| name);
         names.extend(kept.iter().map(|(name, _)| *name));
     }
     names.extend(helps.keys().chain(types.keys()));
     (names, helps, types)
+}
+
+/// All names that any target has.
+pub(super) fn names(targets: &[Option<Body>]) -> BTreeSet<&'static str> {
+    heads(targets).0
 }
 
 /// The last HELP of each name; one without a text takes away those before it.
@@ -169,7 +211,7 @@ fn helps_of(body: &Body) -> BTreeMap<&'static str, &'static str> {
     helps
 }
 
-fn has_parts(word: &str) -> bool {
+pub(super) fn has_parts(word: &str) -> bool {
     word == "histogram" || word == "summary"
 }
 
@@ -197,12 +239,12 @@ fn types_of(body: &Body) -> Types {
     types
 }
 
-type Types = BTreeMap<&'static str, &'static str>;
+pub(super) type Types = BTreeMap<&'static str, &'static str>;
 /// Name and word of a TYPE line.
-type TypeLine = (&'static str, &'static str);
+pub(super) type TypeLine = (&'static str, &'static str);
 
 /// The names of the samples of a body, and the TYPE line that stands before each.
-fn stood(body: &Body) -> Vec<(&'static str, Option<TypeLine>)> {
+pub(super) fn stood(body: &Body) -> Vec<(&'static str, Option<TypeLine>)> {
     let mut last_type = None;
     let mut samples = Vec::new();
     for line in &body.lines {
@@ -267,12 +309,20 @@ fn block_of(name: &'static str, types: &Types) -> &'static str {
         .map_or(name, |(base, _)| base)
 }
 
-/// The samples of a body as they must come out, with the names of their series, given the types that are written.
-fn kept_samples(body: &Body, number: usize, written: &Types) -> Vec<(&'static str, PlainSample)> {
+/// The samples of a body as they must come out, with the names of their series, given the types that are written and in
+/// which block each name stands.
+fn kept_samples(
+    body: &Body,
+    number: usize,
+    written: &Types,
+    block: impl Fn(&'static str) -> &'static str,
+) -> Vec<(&'static str, PlainSample)> {
     let mut seen = BTreeSet::new();
     let mut kept = Vec::new();
     for (sample, (_, stood)) in body.samples().zip(stood(body)) {
-        let labels = own_labels(sample, stood, written);
+        let block = block(sample.name);
+        let will_stand = written.get(block).map(|word| (block, *word));
+        let labels = own_labels(sample, stood, will_stand);
         let mut series = labels.clone();
         series.sort_unstable();
         let milliseconds: Option<i64> = sample.timestamp.and_then(|text| text.parse().ok());
@@ -286,9 +336,11 @@ fn kept_samples(body: &Body, number: usize, written: &Types) -> Vec<(&'static st
 }
 
 /// What Prometheus rewrites only where the sample stood is written so; what it will rewrite again is left to it.
-fn own_labels(sample: &Sample, stood: Option<TypeLine>, written: &Types) -> Vec<(String, String)> {
-    let block = block_of(sample.name, written);
-    let will_stand = written.get(block).map(|word| (block, *word));
+fn own_labels(
+    sample: &Sample,
+    stood: Option<TypeLine>,
+    will_stand: Option<TypeLine>,
+) -> Vec<(String, String)> {
     let rewritten = stood
         .filter(|_| stood != will_stand)
         .and_then(|(_, word)| float_label(word));
@@ -348,6 +400,7 @@ fn with_identity(sample: &Sample, mut labels: Vec<(String, String)>, number: usi
         labels,
         value: sample.value.to_owned(),
         timestamp: sample.timestamp.map(str::to_owned),
+        exemplar: sample.has_exemplar().then(|| EXEMPLAR.to_owned()),
     }
 }
 
@@ -364,96 +417,6 @@ fn report(name: &str, number: usize, body: Option<&Body>) -> Vec<PlainSample> {
         labels: identity(number).to_vec(),
         value,
         timestamp: None,
+        exemplar: None,
     }]
-}
-
-/// The lines of a merged text. There, no line break stands within quotes.
-pub(crate) fn statements(text: &str) -> impl Iterator<Item = &str> {
-    text.split_terminator('\n')
-}
-
-/// Takes a merged text apart.
-pub(crate) fn read_blocks(text: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut help = None;
-    for line in statements(text) {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = Some(rest.to_owned());
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, metric_type) = rest.rsplit_once(' ').unwrap();
-            let head = format!("{name} ");
-            blocks.push(Block {
-                name: if name.starts_with('"') {
-                    unquote(name).0
-                } else {
-                    name.to_owned()
-                },
-                help: help
-                    .take()
-                    .map(|help| help.strip_prefix(&head).unwrap().to_owned()),
-                metric_type: metric_type.to_owned(),
-                samples: Vec::new(),
-            });
-        } else {
-            blocks.last_mut().unwrap().samples.push(read_sample(line));
-        }
-    }
-    blocks
-}
-
-fn read_sample(line: &str) -> PlainSample {
-    let end = line.find(['{', ' ']).unwrap();
-    let mut name = line[..end].to_owned();
-    let mut rest = &line[end..];
-    let mut labels = Vec::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        while !rest.starts_with('}') {
-            let label;
-            (label, rest) = word(rest);
-            if let Some(value) = rest.strip_prefix('=') {
-                let value_and_rest = unquote(value);
-                labels.push((label, value_and_rest.0));
-                rest = value_and_rest.1;
-            } else {
-                name = label;
-            }
-            rest = rest.strip_prefix(',').unwrap_or(rest);
-        }
-        rest = &rest[1..];
-    }
-    let mut numbers = rest[1..].split(' ');
-    labels.retain(|(_, value)| !value.is_empty());
-    PlainSample {
-        name,
-        labels,
-        value: numbers.next().unwrap().to_owned(),
-        timestamp: numbers.next().map(str::to_owned),
-    }
-}
-
-/// A bare or quoted name, and what follows it.
-fn word(text: &str) -> (String, &str) {
-    if text.starts_with('"') {
-        return unquote(text);
-    }
-    let end = text.find(['=', ',', '}']).unwrap();
-    (text[..end].to_owned(), &text[end..])
-}
-
-/// The quoted text at the start, unescaped, and what follows it.
-fn unquote(text: &str) -> (String, &str) {
-    let mut plain = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return (plain, &text[at + 1..]),
-            '\\' => plain.push(match chars.next().unwrap().1 {
-                'n' => '\n',
-                other => other,
-            }),
-            _ => plain.push(c),
-        }
-    }
-    (plain, "")
 }

@@ -60,7 +60,9 @@ impl<'p> MergedFamily<'p> {
                 self.metric_type = Some(known.in_text());
             }
         }
-        self.unit = self.unit.or(said.unit.map(|unit| layout.text(unit)));
+        self.unit = self
+            .unit
+            .or_else(|| said.unit.map(|unit| layout.text(unit)));
         self.has_float_labels |= said.has_float_labels;
         self.standing = self.standing.and(standing);
     }
