@@ -224,6 +224,92 @@ fn series_that_become_one_by_escaping_are_duplicates() {
 }
 
 #[test]
+fn the_response_has_the_format_that_the_scraper_likes_best_of_those_that_came() {
+    let (text, open_metrics) = (Format::Text, Format::OpenMetrics);
+    for (accept, came, best) in [
+        (PROMETHEUS_3, vec![text, open_metrics, text], open_metrics),
+        (PROMETHEUS_3, vec![text], text),
+        (PROMETHEUS_3, vec![], text),
+        ("", vec![text, open_metrics], text),
+        // Whoever takes anything gets what there is.
+        ("*/*", vec![open_metrics], open_metrics),
+        ("text/plain", vec![open_metrics], text),
+        (
+            "text/plain;q=0.5,application/openmetrics-text;q=0.5",
+            vec![open_metrics, text],
+            text,
+        ),
+        (
+            "application/openmetrics-text;q=0.5,text/plain;q=0.5",
+            vec![text, open_metrics],
+            open_metrics,
+        ),
+    ] {
+        assert_eq!(
+            Accept::parse(accept).best(came.clone()),
+            best,
+            "{accept} {came:?}"
+        );
+    }
+}
+
+fn open_metrics_pod(version: &str, body: &str) -> FakePod {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version={version}\r\n\
+        Content-Length: {length}\r\n\r\n"
+    );
+    FakePod::start(Behaviour::Raw(
+        [head, body.to_owned()].concat().into_bytes(),
+    ))
+}
+
+#[test]
+fn a_job_of_openmetrics_keeps_its_exemplars_and_one_of_both_formats_too() {
+    let exemplar = "a_total{x=\"1\"} 5 # {trace_id=\"t\"} 2.5 1700000000.5\n";
+    let open = open_metrics_pod("1.0.0", &format!("# TYPE a counter\n{exemplar}# EOF\n"));
+    let text = FakePod::start(Behaviour::Body(
+        "# TYPE a_total counter\na_total 7 1700000000001\n".to_owned(),
+    ));
+    let file = TempFile::pods(&[
+        pod_at("shop", "open", "both", open.address),
+        pod_at("shop", "text", "both", text.address),
+    ]);
+    let program = Program::with_pods(&file, &[]);
+    let response = program.get_with("/metrics?job=both", &[("Accept", PROMETHEUS_3)]);
+    let content_type =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
+    assert_eq!(response.header("content-type"), Some(content_type));
+    let lines: Vec<&str> = response
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("a_total"))
+        .collect();
+    let ip = |pod: &FakePod| {
+        format!(
+            "job=\"both\",pod_namespace=\"shop\",pod_ip=\"{}\"}}",
+            pod.address.ip()
+        )
+    };
+    assert_eq!(
+        lines,
+        [
+            format!(
+                "a_total{{x=\"1\",instance=\"open\",{} 5 # {{trace_id=\"t\"}} 2.5 1700000000.5",
+                ip(&open)
+            ),
+            format!("a_total{{instance=\"text\",{} 7 1700000000.001", ip(&text)),
+        ]
+    );
+    assert!(response.text().ends_with("\n# EOF\n"));
+    // Without OpenMetrics in its Accept a scraper gets text.
+    let response = program.get_with("/metrics?job=both", &[("Accept", "text/plain")]);
+    assert_eq!(response.header("content-type"), Some(TEXT_TYPE));
+    let value = format!("a_total{{x=\"1\",instance=\"open\",{}", ip(&open));
+    assert_eq!(response.sample(&value), Some("5"));
+}
+
+#[test]
 fn pods_are_asked_what_the_scraper_asked() {
     let pod = FakePod::start(Behaviour::Body("up 1\n".to_owned()));
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
@@ -246,15 +332,7 @@ fn pods_are_asked_what_the_scraper_asked() {
 
 #[test]
 fn another_version_of_openmetrics_fails_its_pod_and_says_why() {
-    let body = "a 1\n# EOF\n";
-    let length = body.len();
-    let pod = FakePod::start(Behaviour::Raw(
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=2.0.0\r\n\
-            Content-Length: {length}\r\n\r\n{body}"
-        )
-        .into_bytes(),
-    ));
+    let pod = open_metrics_pod("2.0.0", "a 1\n# EOF\n");
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
     let program = Program::with_pods(&file, &[]);
     assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(false));

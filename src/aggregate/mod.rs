@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 pub use crate::scrape::client::PodResponse;
 pub use last_scrapes::LastScrape;
 
-use crate::exposition::{Accept, Format, MergedText, Part, Report, merge};
+use crate::exposition::{Accept, Exposition, Format, MergedText, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
 use crate::scrape::{Reason, ScrapeError};
 use crate::target::{PodLabelStyle, Target, TargetSet};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{BodyFormat, Telemetry};
 use last_scrapes::LastScrapes;
 
 /// Scrapes and merges; shared by all server workers.
@@ -35,6 +35,8 @@ pub struct Aggregator {
 pub struct MergedResponse {
     /// Ready to be sent.
     pub text: MergedText,
+    /// Of the text.
+    pub format: Format,
     /// For the log.
     pub summary: Summary,
 }
@@ -112,7 +114,7 @@ impl Aggregator {
     }
 
     /// Scrapes the targets, which have to be in the order of responses, and merges what they send. They are asked for
-    /// what the scraper accepts.
+    /// what the scraper accepts, and the response has the format that it likes best of those that came.
     ///
     /// Ends when all have responded or failed, or else so long before `deadline` that the response, gzipped or not, can
     /// be sent by then; a target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that
@@ -121,14 +123,14 @@ impl Aggregator {
         &self,
         set: &TargetSet,
         targets: &[Arc<Target>],
-        accept: Accept,
+        accept: &Accept,
         deadline: Option<Instant>,
         is_gzipped: bool,
         is_wanted: &dyn Fn() -> bool,
     ) -> Option<MergedResponse> {
         let start = Instant::now();
         let deadline = deadline.map(|due| ScrapeDeadline::new(due, is_gzipped));
-        let mut results = self.collect(targets, accept, deadline, is_wanted);
+        let mut results = self.collect(targets, accept.clone(), deadline, is_wanted);
         if !is_wanted() {
             return None;
         }
@@ -145,11 +147,19 @@ impl Aggregator {
                 parts.push(self.part(target, result));
             }
         }
-        let text = merge(parts, Format::Text);
+        let bodies = parts.iter().filter_map(|part| part.exposition.as_ref());
+        let bodies = bodies.filter(|exposition| exposition.samples() > 0);
+        let format = accept.best(bodies.map(Exposition::format));
+        let text = merge(parts, format);
+        self.telemetry.count_merged_response(counted(format));
         self.telemetry
             .count_conflicts(text.help_conflicts(), text.type_conflicts());
         summary.duration = start.elapsed();
-        Some(MergedResponse { text, summary })
+        Some(MergedResponse {
+            text,
+            format,
+            summary,
+        })
     }
 
     /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
@@ -276,7 +286,16 @@ fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
         Ok(exposition) => {
             telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
             telemetry.count_samples(exposition.samples(), exposition.duplicates_dropped());
+            telemetry.count_body(counted(exposition.format()));
         }
         Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
+    }
+}
+
+/// The format as it is counted.
+fn counted(format: Format) -> BodyFormat {
+    match format {
+        Format::Text => BodyFormat::Text,
+        Format::OpenMetrics => BodyFormat::OpenMetrics,
     }
 }

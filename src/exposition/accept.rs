@@ -91,6 +91,18 @@ impl Accept {
         header
     }
 
+    /// Of the formats that bodies came in the one to respond with: the one that the scraper ranks highest, the first of
+    /// those that it ranks alike. Text if no body came, or none in a format that it accepts.
+    #[must_use]
+    pub fn best(&self, came: impl IntoIterator<Item = Format>) -> Format {
+        let rank = |format: &Format| {
+            let place = self.place(*format)?;
+            Some((self.ranges[place].weight, usize::MAX - place))
+        };
+        let accepted = came.into_iter().filter(|format| rank(format).is_some());
+        accepted.max_by_key(rank).unwrap_or(Format::Text)
+    }
+
     /// How the names of a body in this format are written, if its pod did not escape them as it was asked to.
     #[must_use]
     pub fn escaping(&self, format: Format) -> Escaping {
@@ -124,13 +136,17 @@ impl Accept {
         value
     }
 
-    /// The range that speaks for a format: of those for it the one with the highest weight, else `*/*`.
     fn range(&self, format: Format) -> Option<&AcceptedRange> {
+        self.place(format).map(|place| &self.ranges[place])
+    }
+
+    /// The place of the range that speaks for a format: of those for it the one with the highest weight, else `*/*`. Of
+    /// equals it is the first.
+    fn place(&self, format: Format) -> Option<usize> {
         let best = |wanted: Option<Format>| {
-            let ranges = self.ranges.iter().rev();
-            let matching = ranges.filter(move |range| range.format == wanted);
-            // Of equals the last one counts, which is the first of the header.
-            matching.max_by_key(|range| range.weight)
+            let places = (0..self.ranges.len()).rev();
+            let matching = places.filter(move |place| self.ranges[*place].format == wanted);
+            matching.max_by_key(|place| self.ranges[*place].weight)
         };
         best(Some(format)).or_else(|| best(None))
     }

@@ -16,7 +16,7 @@ use super::route::{Route, Selection, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
 use crate::aggregate::{PodResponse, ProbeError};
 use crate::discovery::TargetCache;
-use crate::exposition::{Accept, Format};
+use crate::exposition::Accept;
 
 use crate::target::{Target, TargetSet};
 use crate::telemetry::Gauges;
@@ -118,12 +118,11 @@ impl Handlers {
         let is_gzipped = self.gzip_level(&asked.request) > 0;
         let aggregator = &self.sources.aggregator;
         let accept = Accept::parse(asked.request.header("Accept").unwrap_or_default());
-        let content_type = accept.content_type(Format::Text);
         let merged = aggregator
             .scrape(
                 &set,
                 &targets,
-                accept,
+                &accept,
                 asked.deadline,
                 is_gzipped,
                 &is_wanted,
@@ -139,7 +138,7 @@ impl Handlers {
         );
         Ok(reply::metrics(
             merged.text,
-            content_type,
+            accept.content_type(merged.format),
             is_gzipped.then_some(&self.gzip),
         ))
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::jobs::JobCounts;
-use super::labels::{Path, Phase, RefreshResult};
+use super::labels::{BodyFormat, Path, Phase, RefreshResult};
 use super::text::{Samples, escaped};
 use super::{Gauges, ListenerEvent, Telemetry, load, process};
 
@@ -162,6 +162,19 @@ pub const FAMILIES: &[Family] = &[
         "metrics_aggregator_scraped_samples_total",
         "Samples in the bodies of targets, duplicates included.",
         |out, now| out.sample(load(&now.counts.samples)),
+    ),
+    counter(
+        "metrics_aggregator_bodies_total",
+        "Complete, valid bodies of targets, by format.",
+        |out, now| out.each("format", now.counts.bodies.with(BodyFormat::ALL)),
+    ),
+    counter(
+        "metrics_aggregator_merged_responses_total",
+        "Merged responses, by format.",
+        |out, now| {
+            let counts = &now.counts.merged_responses;
+            out.each("format", counts.with(BodyFormat::ALL));
+        },
     ),
     counter(
         "metrics_aggregator_duplicate_samples_total",

@@ -71,6 +71,17 @@ label! {
 }
 
 label! {
+    /// The format of a body or response: `format` in `metrics_aggregator_bodies_total` and
+    /// `metrics_aggregator_merged_responses_total`.
+    BodyFormat {
+        /// The Prometheus text format.
+        Text = "text",
+        /// OpenMetrics 1.0.0 or 0.0.1.
+        OpenMetrics = "openmetrics",
+    }
+}
+
+label! {
     /// How one refresh of the target cache ended: `result` in `metrics_aggregator_cache_refreshes_total`.
     RefreshResult {
         /// A complete pod list was published.

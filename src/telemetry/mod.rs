@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use families::{FAMILIES, Family};
 pub use jobs::COUNTED_JOBS_MAX;
-pub use labels::{Path, Phase, RefreshResult};
+pub use labels::{BodyFormat, Path, Phase, RefreshResult};
 pub use process::open_files_max;
 
 use families::Now;
@@ -116,6 +116,8 @@ pub struct Telemetry {
     scrape_failures: Counts<Phase>,
     scrape_duration: Durations,
     jobs: Jobs,
+    bodies: Counts<BodyFormat>,
+    merged_responses: Counts<BodyFormat>,
     samples: AtomicU64,
     duplicates: AtomicU64,
     help_conflicts: AtomicU64,
@@ -225,6 +227,16 @@ impl Telemetry {
         if !matches!(phase, Phase::Options | Phase::Queue) {
             self.scrape_duration.count(duration);
         }
+    }
+
+    /// Counts one valid body in this format.
+    pub fn count_body(&self, format: BodyFormat) {
+        self.bodies.count(format);
+    }
+
+    /// Counts a merged response in this format.
+    pub fn count_merged_response(&self, format: BodyFormat) {
+        self.merged_responses.count(format);
     }
 
     /// Counts the samples of one body, and those of them that were left out.

@@ -131,6 +131,10 @@ ONE_POD = {
 OPENMETRICS_POD = {
     "om-counter": "# HELP a Text.\n# TYPE a counter\n# UNIT a seconds\n# EOF\n".replace("# UNIT a seconds\n", "a_total 1\n"),
     "om-unit": "# TYPE a_seconds gauge\n# UNIT a_seconds seconds\na_seconds 1\n# EOF\n",
+    "om-exemplars-on-buckets": "# TYPE h histogram\nh_bucket{le=\"1.0\"} 1 # {trace_id=\"x\",span=\"a\\\"b\"} 0.5 SECONDS.5\n"
+    "h_bucket{le=\"+Inf\"} 2 # {trace_id=\"y\"} 3e0 SECONDS\nh_count 2\nh_sum 3.5\n# EOF\n",
+    "om-exemplar-with-timestamp": "# TYPE a counter\na_total 1 SECONDS # {trace_id=\"z\"} 0.25 SECONDS.250\n# EOF\n",
+    "om-quoted-names": "# TYPE \"http.requests\" counter\n{\"http.requests_total\",\"net.host\"=\"a\"} 1\n# EOF\n",
     "om-exemplar": "# TYPE a counter\na_total{b=\"c\"} 1 # {trace_id=\"x\"} 0.5 SECONDS\n# EOF\n",
     "om-timestamp": "# TYPE a gauge\na 1 SECONDS.123\n# EOF\n",
     "om-histogram": "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5\nh_count 3\n# EOF\n",
