@@ -319,6 +319,14 @@ fn units() {
         "# TYPE a_s counter\n# UNIT a_s s\na_s_total 1\n",
         &["# TYPE a_s counter", "# UNIT a_s s", "a_s_total{i=\"0\"} 1"],
     );
+    kept(
+        "# TYPE \"a.b_s\" gauge\n# UNIT \"a.b_s\" s\n{\"a.b_s\"} 1\n",
+        &[
+            "# TYPE \"a.b_s\" gauge",
+            "# UNIT \"a.b_s\" s",
+            "{\"a.b_s\",i=\"0\"} 1",
+        ],
+    );
     // In Prometheus' parser, a unit stands until the next one.
     check(
         OpenMetrics,
@@ -366,6 +374,11 @@ fn units_that_are_not_written() {
             "# TYPE a_s_total unknown",
             "a_s_total{i=\"0\"} 1",
         ],
+    );
+    // Its name is written with an escape, so that it would have to be compared with that.
+    kept(
+        "# TYPE \"a\\\\_s\" gauge\n# UNIT \"a\\\\_s\" s\n{\"a\\\\_s\"} 1\n",
+        &["# TYPE \"a\\\\_s\" gauge", "{\"a\\\\_s\",i=\"0\"} 1"],
     );
     // A unit alone says nothing of any series, and the text format has none.
     kept("# UNIT a_s s\nb 1\n", &["# TYPE b unknown", "b{i=\"0\"} 1"]);

@@ -100,13 +100,13 @@ fn stays_as_it_is(
 ) -> bool {
     let samples = || {
         let bodies = bodies.iter().flatten();
-        bodies.flat_map(|body| body.samples().zip(reference::stood(body)))
+        bodies.flat_map(reference::kept)
     };
     let of_name = || samples().filter(|(sample, _)| sample.name == name);
     let is_float =
         |(name, value): &(&str, &str)| ["le", "quantile"].contains(name) && !value.is_empty();
     of_name().all(|(sample, _)| !sample.labels.iter().any(is_float))
-        || of_name().all(|(_, (_, stood))| stood == Some(type_line))
+        || of_name().all(|(_, stood)| stood == Some(type_line))
 }
 
 /// In the text format a quote is not escaped.

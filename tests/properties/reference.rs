@@ -243,18 +243,34 @@ pub(super) type Types = BTreeMap<&'static str, &'static str>;
 /// Name and word of a TYPE line.
 pub(super) type TypeLine = (&'static str, &'static str);
 
-/// The names of the samples of a body, and the TYPE line that stands before each.
-pub(super) fn stood(body: &Body) -> Vec<(&'static str, Option<TypeLine>)> {
+/// The samples of a body that are kept, and the TYPE line that stands before each.
+pub(super) fn kept(body: &Body) -> Vec<(&Sample, Option<TypeLine>)> {
     let mut last_type = None;
-    let mut samples = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut kept = Vec::new();
     for line in &body.lines {
         match line {
             Line::Type(name, word) => last_type = Some((*name, *word)),
-            Line::Sample(sample) => samples.push((sample.name, last_type)),
+            Line::Sample(sample) => {
+                let mut series = own_labels(sample, last_type, None);
+                series.sort_unstable();
+                let is_reported =
+                    series.is_empty() && REPORTED.iter().any(|(name, _)| *name == sample.name);
+                let milliseconds: Option<i64> = sample.timestamp.and_then(|text| text.parse().ok());
+                if !is_reported && seen.insert((sample.name, series, milliseconds)) {
+                    kept.push((sample, last_type));
+                }
+            }
             _ => {}
         }
     }
-    samples
+    kept
+}
+
+/// The names of these samples.
+fn stood(body: &Body) -> Vec<(&'static str, Option<TypeLine>)> {
+    let kept = kept(body).into_iter();
+    kept.map(|(sample, stood)| (sample.name, stood)).collect()
 }
 
 /// A family with parts becomes untyped if it has a sample elsewhere than under its TYPE line.
@@ -317,22 +333,13 @@ fn kept_samples(
     written: &Types,
     block: impl Fn(&'static str) -> &'static str,
 ) -> Vec<(&'static str, PlainSample)> {
-    let mut seen = BTreeSet::new();
-    let mut kept = Vec::new();
-    for (sample, (_, stood)) in body.samples().zip(stood(body)) {
+    let kept = kept(body).into_iter().map(|(sample, stood)| {
         let block = block(sample.name);
         let will_stand = written.get(block).map(|word| (block, *word));
         let labels = own_labels(sample, stood, will_stand);
-        let mut series = labels.clone();
-        series.sort_unstable();
-        let milliseconds: Option<i64> = sample.timestamp.and_then(|text| text.parse().ok());
-        let is_reported =
-            labels.is_empty() && REPORTED.iter().any(|(name, _)| *name == sample.name);
-        if !is_reported && seen.insert((sample.name, series, milliseconds)) {
-            kept.push((sample.name, with_identity(sample, labels, number)));
-        }
-    }
-    kept
+        (sample.name, with_identity(sample, labels, number))
+    });
+    kept.collect()
 }
 
 /// What Prometheus rewrites only where the sample stood is written so; what it will rewrite again is left to it.

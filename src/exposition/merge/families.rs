@@ -100,9 +100,11 @@ impl Written<'_> {
         family: &MergedFamily<'_>,
         unit_stands: &mut bool,
     ) {
+        // Parsers compare it with the name as it is written: escaped.
+        let is_plain = memchr::memchr3(b'\\', b'"', b'\n', self.name).is_none();
         let is_end = |unit: &&[u8]| {
             let before = self.name.strip_suffix(*unit);
-            before.is_some_and(|before| before.ends_with(b"_")) && is_metric_name(self.name)
+            is_plain && before.is_some_and(|before| before.ends_with(b"_"))
         };
         let unit = family.unit.filter(is_end);
         if unit.is_some() || *unit_stands {
