@@ -178,7 +178,7 @@ fn merged(labels: &IdentityLabels, exposition: Exposition) -> String {
 /// What is stored of a body of a pod that escapes nothing, whatever it is asked.
 fn series(accept: &str, body: &str) -> Result<String, String> {
     let labels = IdentityLabels::new([("instance", "a")]);
-    let cache = SeriesCache::new(Accept::parse(accept));
+    let cache = SeriesCache::new(Accept::parse(accept), 1);
     // Twice: the second body is read with what is known from the first.
     let texts = [(); 2].map(|()| {
         let exposition = cache.parse(Format::Text, body.as_bytes(), &labels);

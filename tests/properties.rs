@@ -115,6 +115,17 @@ proptest! {
         prop_assert_eq!(samples, sample_lines(&merged).len() as u64 - reported + dropped);
     }
 
+    /// Samples in the plain form mean what the parser for any form makes of them.
+    #[test]
+    fn blanks_change_nothing(model in model::body()) {
+        let read = |body: Vec<u8>| {
+            let exposition = parse(Format::Text, body, &identity(0)).unwrap();
+            let dropped = exposition.duplicates_dropped();
+            (text(&merge(vec![part(identity(0), Some(exposition))], Format::Text)), dropped)
+        };
+        prop_assert_eq!(read(model.with_blanks().write()), read(model.write()));
+    }
+
     #[test]
     fn merged_text_means_itself(models in model::targets()) {
         let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();

@@ -97,7 +97,7 @@ fn is_decimal(unsigned: &[u8]) -> bool {
     }
 }
 
-fn leading_digits(bytes: &[u8]) -> usize {
+pub(super) fn leading_digits(bytes: &[u8]) -> usize {
     bytes
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
@@ -116,10 +116,37 @@ pub(super) fn to_float(decimal: &[u8]) -> Option<f64> {
 /// The milliseconds that these bytes mean as a timestamp, if Prometheus takes them as one: digits only, at most
 /// `i64::MAX`.
 pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let mut milliseconds = 0_i64;
+    for digit in digits {
+        let digit = i64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+        milliseconds = milliseconds.checked_mul(10)?.checked_add(digit)?;
+    }
+    Some(milliseconds)
+}
+
+/// Whether Prometheus stores this value of `le` or `quantile` as it is. Those that exporters write can be seen to be so
+/// without making a float of them: `0.005`, `2.5`, `100.0`, `+Inf`.
+pub(super) fn is_canonical_float(value: &[u8]) -> bool {
+    is_plainly_canonical(value)
+        || canonical_float(value).is_some_and(|canonical| canonical.as_bytes() == value)
+}
+
+fn is_plainly_canonical(value: &[u8]) -> bool {
+    let integer = leading_digits(value);
+    let [b'.', fraction @ ..] = &value[integer..] else {
+        return value == b"+Inf";
+    };
+    let is_short = (1..=6).contains(&integer) && (1..=8).contains(&fraction.len());
+    let has_no_needless_zeros =
+        (integer == 1 || value[0] != b'0') && (fraction.last() != Some(&b'0') || fraction == b"0");
+    is_short
+        && has_no_needless_zeros
+        && leading_digits(fraction) == fraction.len()
+        // Below 0.0001 there is an exponent.
+        && !(value.starts_with(b"0.0000") || value == b"0.0")
 }
 
 /// How Prometheus stores this value of `le` or `quantile`, or `None` if it is not a number and stays as it is.
@@ -274,6 +301,45 @@ mod tests {
         check("0x1p-9999", "0.0");
         check("0x1.00000000000008p0", "1.0");
         check("0x1.000000000000081p0", "1.0000000000000002");
+    }
+
+    #[test]
+    fn what_can_be_seen_to_be_canonical() {
+        for value in [
+            "0.005",
+            "0.0001",
+            "2.5",
+            "1.0",
+            "0.25",
+            "100.0",
+            "999999.0",
+            "123456.12345678",
+            "+Inf",
+        ] {
+            assert!(is_plainly_canonical(value.as_bytes()), "{value}");
+            check(value, value);
+        }
+        for value in [
+            "1",
+            "1.",
+            ".5",
+            "0.50",
+            "01.5",
+            "00.5",
+            "1.0000",
+            "0.00001",
+            "0.00009",
+            "1000000.0",
+            "0.000",
+            "1e5",
+            "-1.5",
+            "Inf",
+            "",
+            "1.5x",
+            "0.00000000001",
+        ] {
+            assert!(!is_plainly_canonical(value.as_bytes()), "{value}");
+        }
     }
 
     #[test]

@@ -88,11 +88,13 @@ struct Progress {
     is_closed: AtomicBool,
 }
 
-/// A batch whose targets are scraped in this order until the deadline, and where its results come out.
+/// A batch whose targets are scraped in this order until the deadline, on so many cores, and where its results come
+/// out.
 pub(super) fn batch(
     targets: Vec<(Health, Arc<Target>)>,
     accept: Accept,
     deadline: Option<ScrapeDeadline>,
+    cores: usize,
 ) -> (Batch, Results) {
     // There is room for all results, so no worker waits here.
     let (sender, results) = bounded(targets.len());
@@ -102,7 +104,7 @@ pub(super) fn batch(
         progress: Arc::clone(&progress),
         deadline,
         accept: accept.for_pods(),
-        series: SeriesCache::new(accept),
+        series: SeriesCache::new(accept, cores),
         results: sender,
     };
     let results = Results {
@@ -237,7 +239,7 @@ pub(super) mod tests {
     fn three(deadline: Option<ScrapeDeadline>) -> (Batch, Results) {
         let healths = [Health::Quick, Health::Unknown, Health::Slow];
         let targets = healths.map(|health| (health, target()));
-        batch(Vec::from(targets), Accept::default(), deadline)
+        batch(Vec::from(targets), Accept::default(), deadline, 1)
     }
 
     #[test]

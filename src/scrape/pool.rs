@@ -12,6 +12,7 @@
 //! once.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -84,6 +85,7 @@ impl Queues {
 pub struct ScrapePool {
     queues: Arc<Queues>,
     threads: ThreadPool,
+    cores: usize,
 }
 
 impl fmt::Debug for ScrapePool {
@@ -129,7 +131,11 @@ impl ScrapePool {
             };
             threads.execute(move || worker.run());
         }
-        ScrapePool { queues, threads }
+        ScrapePool {
+            queues,
+            threads,
+            cores: thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        }
     }
 
     /// Has the targets scraped, beginning in this order, and none after the deadline.
@@ -142,7 +148,7 @@ impl ScrapePool {
         accept: Accept,
         deadline: Option<ScrapeDeadline>,
     ) -> Results {
-        let (batch, results) = batch(targets, accept, deadline);
+        let (batch, results) = batch(targets, accept, deadline, self.cores);
         let Some(health) = batch.next_health() else {
             return results;
         };

@@ -255,6 +255,17 @@ impl Body {
 }
 
 impl Body {
+    /// The same with blanks wherever they are allowed: no sample is written in the plain form then.
+    pub(crate) fn with_blanks(&self) -> Body {
+        let mut body = self.clone();
+        for line in &mut body.lines {
+            if let Line::Sample(sample) = line {
+                sample.style.blanks = true;
+            }
+        }
+        body
+    }
+
     /// What of this can be said alike in both formats; the same samples, in the strict form. Counters are named
     /// `_total`.
     pub(crate) fn common(&self) -> Body {

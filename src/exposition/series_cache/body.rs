@@ -1,6 +1,7 @@
 //! Reads one body, line by line.
 
-use super::known_lines::{EntryId, KnownLines, Means, NONE, Seen};
+use super::known_lines::{Key, KnownLines, Means, NONE, Seen};
+use super::places::EntryId;
 use crate::exposition::error::{Fault, LineError, LineErrorKind};
 use crate::exposition::labels::IdentityLabels;
 use crate::exposition::line::{Line, SampleLine, Timestamp};
@@ -27,6 +28,9 @@ impl KnownLines {
         identity: &IdentityLabels,
     ) -> Result<Exposition, LineError> {
         let samples_about = self.ids.len().max(body.len() / BODY_BYTES_PER_SAMPLE);
+        if self.entries.is_empty() {
+            self.reserve(samples_about, body.len());
+        }
         self.ids.clear();
         self.body += 1;
         let mut reader = Reader {
@@ -39,6 +43,7 @@ impl KnownLines {
             values: Values::with_capacity(samples_about, samples_about * VALUE_BYTES),
             samples: 0,
             duplicates_dropped: 0,
+            unknown: None,
             repeated: HashSet::new(),
         };
         let read = reader.lines();
@@ -75,6 +80,8 @@ struct Reader<'r, 'b> {
     values: Values,
     samples: u64,
     duplicates_dropped: u64,
+    /// The key of the line that starts here, if it has been looked for in vain.
+    unknown: Option<Key<'b>>,
     /// Series that the body has several times, with their timestamps.
     repeated: HashSet<(EntryId, i64)>,
 }
@@ -92,6 +99,7 @@ impl<'b> Reader<'_, 'b> {
             if self.known_line().is_none() && self.other_line()? {
                 return Ok(());
             }
+            self.unknown = None;
         }
         match self.lines.format {
             Format::Text => Ok(()),
@@ -110,9 +118,14 @@ impl<'b> Reader<'_, 'b> {
         let id = if self.lines.starts(expected, rest, self.standing) {
             expected
         } else {
-            let id = self.lines.find(self.key()?, self.standing)?;
-            self.follow(id);
-            id
+            let key = self.lines.key_of(self.key()?);
+            let known = self.lines.find(key, self.standing);
+            let id = known.or_else(|| self.lines.add_plain(key, self.standing, self.identity));
+            if id.is_none() {
+                self.unknown = Some(key);
+            }
+            self.follow(id?);
+            id?
         };
         let entry = &self.lines.entries[id as usize];
         let key_end = self.at + entry.key_length as usize;
@@ -182,8 +195,7 @@ impl<'b> Reader<'_, 'b> {
         let rest = &self.body[end..];
         let mut value = Value::new(start..end, None);
         if let [b' ', digits @ ..] = rest {
-            let is_digit = |byte: &&u8| byte.is_ascii_digit();
-            let length = digits.iter().take_while(is_digit).count();
+            let length = number::leading_digits(digits);
             value.range.end = end + 1 + length;
             value.milliseconds = number::timestamp(&digits[..length])?;
         }
@@ -210,10 +222,9 @@ impl<'b> Reader<'_, 'b> {
                 let line = &self.body[start..next];
                 // Without a line end it would be found in a longer line.
                 let key = if line.ends_with(b"\n") { line } else { b"" };
-                let known = self.find(key);
-                let id = match known {
-                    Some(id) => Some(id),
-                    None => self.lines.add_head(key, head).map_err(size)?,
+                let id = match self.find(key) {
+                    Ok(id) => Some(id),
+                    Err(key) => self.lines.add_head(key, head).map_err(size)?,
                 };
                 if let Some(id) = id {
                     self.follow(id);
@@ -226,11 +237,17 @@ impl<'b> Reader<'_, 'b> {
         Ok(false)
     }
 
-    fn find(&self, key: &[u8]) -> Option<EntryId> {
-        if key.is_empty() {
-            return None;
+    /// The entry of a line with this key, or the key.
+    fn find(&mut self, bytes: &'b [u8]) -> Result<EntryId, Key<'b>> {
+        // Mostly just this key has been looked for.
+        if let Some(key) = self.unknown.take()
+            && key.bytes.len() == bytes.len()
+        {
+            return Err(key);
         }
-        self.lines.find(key, self.standing)
+        let key = self.lines.key_of(bytes);
+        let known = (!bytes.is_empty()).then(|| self.lines.find(key, self.standing));
+        known.flatten().ok_or(key)
     }
 
     fn other_sample(
@@ -248,8 +265,8 @@ impl<'b> Reader<'_, 'b> {
             b""
         };
         let id = match self.find(key) {
-            Some(id) => id,
-            None => self
+            Ok(id) => id,
+            Err(key) => self
                 .lines
                 .add_sample(key, sample, self.standing, self.identity)?,
         };

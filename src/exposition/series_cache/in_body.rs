@@ -1,7 +1,9 @@
 //! What a body says, its values aside: which names it has, what its HELP and TYPE lines say of them, and where their
 //! samples stand.
 
-use super::known_lines::{EntryId, KnownLayout, KnownLines, Means, NONE, NameId};
+use super::known_lines::{KnownLayout, KnownLines, Means, NONE};
+use super::names::NameId;
+use super::places::EntryId;
 use crate::exposition::layout::{Layout, Lengths, NameInBody, Run, Standing, TextRef};
 use crate::exposition::metric_type::MetricType;
 use crate::exposition::offset;
@@ -69,6 +71,7 @@ impl InBody {
                 name,
                 written,
                 under,
+                is_rewritten,
                 ..
             } => {
                 let name = self.name(lines, name);
@@ -82,7 +85,7 @@ impl InBody {
                         *before = before.and(self.standing);
                     }
                 }
-                if lines.is_stored_otherwise(id) {
+                if is_rewritten {
                     self.stored.push((number, lines.stored_text(id)));
                 }
                 self.series.push(written);
@@ -148,7 +151,7 @@ impl InBody {
             self.index[known] = offset(self.names.len());
             self.ids.push(id);
             self.names.push(NameInBody {
-                name: lines.names[known],
+                name: lines.names.text(id),
                 help: None,
                 metric_type: None,
                 unit: None,

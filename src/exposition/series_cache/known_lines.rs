@@ -1,25 +1,23 @@
 //! Lines that are known by their bytes, and what they mean.
 
+use super::names::{NameId, Names};
+use super::places::{EntryId, Places};
 use super::series::{rewritten, same_series};
 use super::texts::Texts;
 use crate::exposition::error::LineErrorKind;
 use crate::exposition::escaping::Escaping;
-use crate::exposition::labels::{IdentityLabels, rename_clashing};
+use crate::exposition::labels::{IdentityLabels, name_bit, rename_clashing};
 use crate::exposition::layout::{Layout, TextRef};
-use crate::exposition::line::{HeadLine, Label, SampleLine, Says};
+use crate::exposition::line::{HeadLine, SampleLine, Says};
 use crate::exposition::metric_type::FloatLabel;
+use crate::exposition::number;
 use crate::exposition::report::REPORTED;
+use crate::exposition::text::plain;
 use crate::exposition::{Format, MetricType, offset};
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
-
-/// Index of an [`Entry`].
-pub(super) type EntryId = u32;
-/// Index of a name.
-pub(super) type NameId = u32;
 
 /// No entry.
 pub(super) const NONE: EntryId = u32::MAX;
@@ -34,11 +32,9 @@ pub(super) struct KnownLines {
     pub(super) entries: Vec<Entry>,
     /// Series that Prometheus stores with another text than they are written with.
     stored: HashMap<EntryId, TextRef>,
-    by_key: HashTable<EntryId>,
-    /// With the upper half of the hash.
-    by_series: HashTable<(u32, EntryId)>,
-    pub(super) names: Vec<TextRef>,
-    by_name: HashTable<NameId>,
+    by_key: Places,
+    by_series: Places,
+    pub(super) names: Names,
     hasher: RandomState,
     /// The entry of the first line of the last body.
     pub(super) first: EntryId,
@@ -76,6 +72,8 @@ pub(super) enum Means {
         /// Which label the TYPE line that stands makes Prometheus rewrite, if the series has a label of such a name at
         /// all: then this is a part of what the line means.
         under: Option<Option<FloatLabel>>,
+        /// Whether Prometheus stores it with another text because of that.
+        is_rewritten: bool,
     },
     /// A sample that is reported for each target, and dropped.
     Reported,
@@ -94,6 +92,13 @@ pub(super) struct Seen {
     pub(super) body: u32,
     /// Number of the first sample of this series there.
     pub(super) sample: u32,
+}
+
+/// The bytes before the value of a line, or all of a HELP or TYPE line. Without any, a line cannot be found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'b> {
+    pub(super) bytes: &'b [u8],
+    hash: u64,
 }
 
 /// What the body with these lines has.
@@ -126,10 +131,9 @@ impl KnownLines {
             texts: Texts::default(),
             entries: Vec::new(),
             stored: HashMap::new(),
-            by_key: HashTable::new(),
-            by_series: HashTable::new(),
-            names: Vec::new(),
-            by_name: HashTable::new(),
+            by_key: Places::default(),
+            by_series: Places::default(),
+            names: Names::default(),
             hasher: RandomState::default(),
             first: NONE,
             seen: Vec::new(),
@@ -144,13 +148,22 @@ impl KnownLines {
         self.format == format && self.identity_names == labels.names()
     }
 
+    /// Makes room for a body of about so many lines and bytes of which none is known.
+    pub(super) fn reserve(&mut self, lines: usize, bytes: usize) {
+        self.entries.reserve(lines);
+        self.seen.reserve(lines);
+        self.by_key.reserve(lines);
+        self.by_series.reserve(lines);
+        self.texts.fresh.reserve(bytes);
+    }
+
     /// Bytes of memory, about.
     pub(super) fn held_bytes(&self) -> usize {
         let of_entry = size_of::<Entry>() + size_of::<Seen>();
         self.texts.held_bytes()
             + self.entries.capacity() * of_entry
-            + self.by_key.allocation_size()
-            + self.by_series.allocation_size()
+            + self.by_key.held_bytes()
+            + self.by_series.held_bytes()
     }
 
     #[inline(always)]
@@ -167,19 +180,26 @@ impl KnownLines {
             .is_some_and(|entry| rest.starts_with(self.key(entry)) && entry.fits(standing))
     }
 
-    /// The entry of a line with just these bytes before its value.
-    pub(super) fn find(&self, key: &[u8], standing: Option<FloatLabel>) -> Option<EntryId> {
-        let is_it = |id: &EntryId| {
-            let entry = &self.entries[*id as usize];
-            self.key(entry) == key && entry.fits(standing)
-        };
-        self.by_key.find(self.hasher.hash_one(key), is_it).copied()
+    /// What a line is found by: its bytes before the value.
+    pub(super) fn key_of<'b>(&self, bytes: &'b [u8]) -> Key<'b> {
+        Key {
+            bytes,
+            hash: self.hasher.hash_one(bytes),
+        }
+    }
+
+    /// The entry of a line with this key.
+    pub(super) fn find(&self, key: Key<'_>, standing: Option<FloatLabel>) -> Option<EntryId> {
+        self.by_key.find(key.hash, |id| {
+            let entry = &self.entries[id as usize];
+            self.key(entry) == key.bytes && entry.fits(standing)
+        })
     }
 
     /// Adds a HELP, TYPE or UNIT line; `None` if it says nothing.
     pub(super) fn add_head(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         head: HeadLine<'_>,
     ) -> Result<Option<EntryId>, LineErrorKind> {
         let name = match &head.name {
@@ -216,10 +236,54 @@ impl KnownLines {
         self.texts.push(text).map(Some).ok_or(LineErrorKind::Size)
     }
 
-    /// Adds a sample line that was not found. It can be found from here on if there are any bytes before its value.
+    /// Adds a sample line that was not found, if its series is written in the usual way, and stays as it is.
+    pub(super) fn add_plain(
+        &mut self,
+        key: Key<'_>,
+        standing: Option<FloatLabel>,
+        identity: &IdentityLabels,
+    ) -> Option<EntryId> {
+        let (mut hash, mut seen_bits, mut under, mut has_labels) = (0_u64, 0, None, false);
+        let name = plain::read(key.bytes, |label| {
+            let bit = name_bit(label.name);
+            let is_clear = seen_bits & bit == 0 && !identity.contains(label.name);
+            seen_bits |= bit;
+            has_labels = true;
+            hash = hash.wrapping_add(self.hasher.hash_one(label.whole));
+            let float_label = FloatLabel::of_name(label.name);
+            if float_label.is_some() {
+                under = Some(standing);
+            }
+            let is_rewritten = float_label.is_some()
+                && float_label == standing
+                && !number::is_canonical_float(label.value);
+            is_clear && !is_rewritten && label.name != b"__name__"
+        })?;
+        if !has_labels && REPORTED.contains(&name) {
+            return None;
+        }
+        let name_id = self.name(name).ok()?;
+        let hash = hash.wrapping_add(self.hasher.hash_one(name));
+        let id = offset(self.entries.len());
+        let start = self.texts.fresh.len();
+        self.texts.fresh.extend_from_slice(key.bytes);
+        // The closing brace and the blank are not written.
+        let length = key.bytes.len() - if has_labels { 2 } else { 1 };
+        let written = TextRef::new(self.texts.number(), start, length, has_labels)?;
+        let means = Means::Sample {
+            name: name_id,
+            written,
+            series: self.series(hash, written, id),
+            under,
+            is_rewritten: false,
+        };
+        self.insert(start, key, means).ok()
+    }
+
+    /// Adds any sample line that was not found. It can be found from here on if there are any bytes before its value.
     pub(super) fn add_sample(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         sample: SampleLine<'_>,
         standing: Option<FloatLabel>,
         identity: &IdentityLabels,
@@ -244,55 +308,41 @@ impl KnownLines {
             return self.add(key, Means::Reported);
         }
         let key_start = self.texts.fresh.len();
-        self.texts.fresh.extend_from_slice(key);
-        let written = self.texts.write_series(key_start, &name, &labels)?;
-        let text = match &stored {
+        self.texts.fresh.extend_from_slice(key.bytes);
+        let (written, hash) = self
+            .texts
+            .write_series(key_start, &name, &labels, &self.hasher)?;
+        let (text, hash) = match &stored {
             Some(labels) => {
-                let text = self
+                let start = self.texts.fresh.len();
+                let stored = self
                     .texts
-                    .write_series(self.texts.fresh.len(), &name, labels)?;
-                self.stored.insert(id, text);
-                text
+                    .write_series(start, &name, labels, &self.hasher)?;
+                self.stored.insert(id, stored.0);
+                stored
             }
-            None => written,
+            None => (written, hash),
         };
-        let hash = self.series_hash(name_id, stored.as_ref().unwrap_or(&labels));
         let series = self.series(hash, text, id);
         let means = Means::Sample {
             name: name_id,
             written,
             series,
             under,
+            is_rewritten: stored.is_some(),
         };
-        self.insert(key_start, key.len(), means)
-    }
-
-    /// The sum of the hashes of its parts, so that the order of labels does not matter.
-    fn series_hash(&self, name: NameId, labels: &[Label<'_>]) -> u64 {
-        let of_label = |(name, value): &Label<'_>| {
-            let mut hasher = self.hasher.build_hasher();
-            hasher.write(name);
-            hasher.write_u8(b'=');
-            hasher.write(value);
-            hasher.finish()
-        };
-        let labels = labels.iter().map(of_label);
-        labels.fold(self.hasher.hash_one(name), u64::wrapping_add)
+        self.insert(key_start, key, means)
     }
 
     /// The first entry of the series that is stored with this text; if there is none, this one.
     fn series(&mut self, hash: u64, text: TextRef, id: EntryId) -> EntryId {
-        let tag = upper(hash);
-        let is_same = |&(known, first): &(u32, EntryId)| {
-            known == tag && same_series(self.texts.at(self.stored_text(first)), self.texts.at(text))
+        let is_same = |first: EntryId| {
+            same_series(self.texts.at(self.stored_text(first)), self.texts.at(text))
         };
-        // Only the upper half is kept, so only that decides the place.
-        let place = |tag: u32| u64::from(tag) << 32 | u64::from(tag);
-        if let Some((_, first)) = self.by_series.find(place(tag), is_same) {
-            return *first;
+        if let Some(first) = self.by_series.find(hash, is_same) {
+            return first;
         }
-        self.by_series
-            .insert_unique(place(tag), (tag, id), |(tag, _)| place(*tag));
+        self.by_series.insert(hash, id);
         id
     }
 
@@ -305,74 +355,44 @@ impl KnownLines {
         }
     }
 
-    /// Whether Prometheus stores the series of this entry with another text.
-    pub(super) fn is_stored_otherwise(&self, id: EntryId) -> bool {
-        !self.stored.is_empty() && self.stored.contains_key(&id)
-    }
-
-    fn add(&mut self, key: &[u8], means: Means) -> Result<EntryId, LineErrorKind> {
+    fn add(&mut self, key: Key<'_>, means: Means) -> Result<EntryId, LineErrorKind> {
         let start = self.texts.fresh.len();
-        self.texts.fresh.extend_from_slice(key);
-        self.insert(start, key.len(), means)
+        self.texts.fresh.extend_from_slice(key.bytes);
+        self.insert(start, key, means)
     }
 
     /// The key has been appended to the text.
     fn insert(
         &mut self,
         key_start: usize,
-        key_length: usize,
+        key: Key<'_>,
         means: Means,
     ) -> Result<EntryId, LineErrorKind> {
         let text = self.texts.number();
-        let key = TextRef::new(text, key_start, key_length, false).ok_or(LineErrorKind::Size)?;
+        let place = TextRef::new(text, key_start, key.bytes.len(), false);
+        let place = place.ok_or(LineErrorKind::Size)?;
         let id = offset(self.entries.len());
         self.entries.push(Entry {
             text,
-            key_start: key.start,
-            key_length: offset(key_length),
+            key_start: place.start,
+            key_length: offset(place.len()),
             follower: NONE,
             means,
         });
         self.seen.push(Seen::default());
-        if key_length > 0 {
-            let hash = self.hasher.hash_one(self.texts.at(key));
-            let (hasher, texts, entries) = (&self.hasher, &self.texts, &self.entries);
-            self.by_key.insert_unique(hash, id, |id| {
-                let entry = &entries[*id as usize];
-                hasher.hash_one(texts.get(entry.text, entry.key_start, entry.key_length))
-            });
+        if !key.bytes.is_empty() {
+            self.by_key.insert(key.hash, id);
         }
         Ok(id)
     }
 
     /// The number of a name that may be new.
     pub(super) fn name(&mut self, name: &[u8]) -> Result<NameId, LineErrorKind> {
-        let hash = self.hasher.hash_one(name);
-        if let Some(id) = self.find_name(hash, name) {
-            return Ok(id);
-        }
-        let id = offset(self.names.len());
-        let text = self.texts.push(name).ok_or(LineErrorKind::Size)?;
-        self.names.push(text);
-        let (hasher, texts, names) = (&self.hasher, &self.texts, &self.names);
-        self.by_name.insert_unique(hash, id, |id| {
-            hasher.hash_one(texts.at(names[*id as usize]))
-        });
-        Ok(id)
-    }
-
-    fn find_name(&self, hash: u64, name: &[u8]) -> Option<NameId> {
-        let is_it = |id: &NameId| self.texts.at(self.names[*id as usize]) == name;
-        self.by_name.find(hash, is_it).copied()
+        self.names.number(name, &mut self.texts, &self.hasher)
     }
 
     /// The number of a name, if it is known.
     pub(super) fn known_name(&self, name: &[u8]) -> Option<NameId> {
-        self.find_name(self.hasher.hash_one(name), name)
+        self.names.find(name, &self.texts, &self.hasher)
     }
-}
-
-fn upper(hash: u64) -> u32 {
-    let [a, b, c, d, ..] = hash.to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
 }

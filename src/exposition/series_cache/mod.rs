@@ -9,40 +9,65 @@
 //! * `known_lines.rs`: the lines that are known, and how they are found
 //! * `body.rs`: reads one body
 //! * `in_body.rs`: what a body says, its values aside
+//! * `places.rs`, `names.rs`: where lines are, by hash, and the names of metrics
 //! * `series.rs`, `texts.rs`: how series are written, and the bytes of the lines
 
 mod body;
 mod in_body;
 mod known_lines;
+mod names;
+mod places;
 mod series;
 mod texts;
 
 use super::error::{Fault, LineError, LineErrorKind};
 use super::{Accept, Exposition, Format, IdentityLabels};
 use known_lines::KnownLines;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// The known lines of one request. Dropped with it: nothing of a request serves another one.
 ///
-/// Each body is read by one thread with known lines that no other thread has meanwhile, so no thread waits for another.
-/// There are as many of these as bodies have been read at the same time.
-#[derive(Debug, Default)]
+/// Each body is read by one thread with known lines that no other thread has meanwhile, so that no thread waits for
+/// another at each line. There are as many of these as bodies are read at the same time.
+#[derive(Debug)]
 pub struct SeriesCache {
     accept: Accept,
-    idle: Mutex<Vec<KnownLines>>,
+    state: Mutex<State>,
+    /// A body has been read.
+    ended: Condvar,
+    readers_max: usize,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<KnownLines>,
+    /// Bodies that are being read.
+    readers: usize,
+}
+
+/// A body waits no longer for others to be read: only one that is huge, or made to be slow, takes so long.
+const TURN_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Bytes of memory of all known lines of a request that nobody uses. Those that would exceed it are forgotten, and the
 /// body after them is parsed as a whole.
 const KNOWN_BYTES_MAX: usize = 32 << 20;
+/// So many lines are known at least before they are forgotten…
+const KNOWN_LINES_MIN: usize = 4096;
+/// …because they are so many times those of the last body: most of them do not come back, and large tables are slow.
+const KNOWN_LINES_PART: usize = 8;
 
 impl SeriesCache {
     /// Nothing is known yet. Names are written as the scraper can read them.
+    ///
+    /// No more than `readers_max` bodies are read at the same time, unless the others would wait long. There is no use
+    /// in more than there are cores: each of them has to learn what the lines mean.
     #[must_use]
-    pub fn new(accept: Accept) -> SeriesCache {
+    pub fn new(accept: Accept, readers_max: usize) -> SeriesCache {
         SeriesCache {
             accept,
-            idle: Mutex::default(),
+            state: Mutex::default(),
+            ended: Condvar::new(),
+            readers_max: readers_max.max(1),
         }
     }
 
@@ -65,33 +90,69 @@ impl SeriesCache {
             };
             return Err(fault.describe(body, 0));
         }
-        let mut lines = self.take(format, labels);
+        let turn = self.turn();
+        let mut lines = turn.take(format, labels);
         let exposition = lines.read(body, labels);
-        self.put_back(lines);
+        turn.put_back(lines);
         exposition
     }
 
-    /// Known lines that are known for this format, and for targets whose identity labels have the same names: they
-    /// decide which labels of a pod are renamed. The last that were used are the likeliest to be near the processor.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// Waits until fewer bodies are read than should be, but not for ever.
+    fn turn(&self) -> Turn<'_> {
+        let are_enough = |state: &mut State| state.readers >= self.readers_max;
+        let waited = self
+            .ended
+            .wait_timeout_while(self.state(), TURN_WAIT_MAX, are_enough);
+        let (mut state, _) = waited.expect("no holder of this lock panics");
+        state.readers += 1;
+        Turn(self)
+    }
+}
+
+/// For bodies that are read one after the other.
+impl Default for SeriesCache {
+    fn default() -> SeriesCache {
+        SeriesCache::new(Accept::default(), 1)
+    }
+}
+
+/// One body's turn, which ends when it is dropped.
+struct Turn<'c>(&'c SeriesCache);
+
+impl Turn<'_> {
+    /// Known lines of this format, for targets whose identity labels have the same names: they decide which labels of a
+    /// pod are renamed. The last that were used are the likeliest to be near the processor.
     fn take(&self, format: Format, labels: &IdentityLabels) -> KnownLines {
-        let mut idle = self.lock();
-        let fitting = idle.iter().rposition(|lines| lines.are_of(format, labels));
-        match fitting {
-            Some(at) => idle.remove(at),
-            None => KnownLines::new(format, labels, self.accept.escaping(format)),
+        let mut state = self.0.state();
+        let is_fitting = |lines: &KnownLines| lines.are_of(format, labels);
+        match state.idle.iter().rposition(is_fitting) {
+            Some(at) => state.idle.remove(at),
+            None => KnownLines::new(format, labels, self.0.accept.escaping(format)),
         }
     }
 
+    /// For the next body, unless they have become too many.
     fn put_back(&self, lines: KnownLines) {
-        let mut idle = self.lock();
-        let held: usize = idle.iter().map(KnownLines::held_bytes).sum();
+        let lines_max = KNOWN_LINES_MIN + KNOWN_LINES_PART * lines.ids.len();
+        if lines.entries.len() > lines_max {
+            return;
+        }
+        let mut state = self.0.state();
+        let held: usize = state.idle.iter().map(KnownLines::held_bytes).sum();
         if held + lines.held_bytes() <= KNOWN_BYTES_MAX {
-            idle.push(lines);
+            state.idle.push(lines);
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<KnownLines>> {
-        self.idle.lock().expect("no holder of this lock panics")
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state().readers -= 1;
+        self.0.ended.notify_one();
     }
 }
 

@@ -8,16 +8,20 @@ use crate::exposition::line::Label;
 use crate::exposition::metric_type::FloatLabel;
 use crate::exposition::number;
 use crate::exposition::text::sample_line;
+use foldhash::fast::RandomState;
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 
 impl Texts {
-    /// Writes name and labels without a closing brace, unless they stand at `known` already.
+    /// Writes name and labels without a closing brace, unless they stand at `known` already. Gives the sum of the
+    /// hashes of the parts too, so that the order of labels does not matter.
     pub(super) fn write_series(
         &mut self,
         known: usize,
         name: &[u8],
         labels: &[Label<'_>],
-    ) -> Result<TextRef, LineErrorKind> {
+        hasher: &RandomState,
+    ) -> Result<(TextRef, u64), LineErrorKind> {
         let number = self.number();
         let out = &mut self.fresh;
         let mut start = out.len();
@@ -32,11 +36,14 @@ impl Texts {
         if !is_bare {
             push_quoted(out, name);
         }
+        let mut hash = hasher.hash_one(name);
         for (n, (name, value)) in labels.iter().enumerate() {
             if n > 0 || !is_bare {
                 out.push(b',');
             }
+            let label = out.len();
             push_label(out, name, value);
+            hash = hash.wrapping_add(hasher.hash_one(&out[label..]));
         }
         let length = out.len() - start;
         let (before, written) = out.split_at(start);
@@ -44,7 +51,8 @@ impl Texts {
             out.truncate(start);
             start = known;
         }
-        TextRef::new(number, start, length, needs_brace).ok_or(LineErrorKind::Size)
+        let text = TextRef::new(number, start, length, needs_brace).ok_or(LineErrorKind::Size)?;
+        Ok((text, hash))
     }
 }
 
@@ -54,10 +62,10 @@ pub(super) fn rewritten<'b>(labels: &[Label<'b>], label: FloatLabel) -> Option<V
     let at = labels
         .iter()
         .position(|(name, _)| FloatLabel::of_name(name) == Some(label))?;
-    let canonical = number::canonical_float(&labels[at].1)?.into_bytes();
-    if *canonical == *labels[at].1 {
+    if number::is_canonical_float(&labels[at].1) {
         return None;
     }
+    let canonical = number::canonical_float(&labels[at].1)?.into_bytes();
     let mut labels = labels.to_vec();
     labels[at].1 = Cow::Owned(canonical);
     Some(labels)

@@ -2,6 +2,7 @@
 //!
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+pub(super) mod plain;
 pub(super) mod sample_line;
 
 use super::MetricType;

@@ -1,0 +1,71 @@
+//! Names of metrics, each once.
+
+use super::texts::Texts;
+use crate::exposition::error::LineErrorKind;
+use crate::exposition::layout::TextRef;
+use crate::exposition::offset;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+/// Number of a name, in the order in which they came.
+pub(super) type NameId = u32;
+
+/// The names of all known lines.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    list: Vec<TextRef>,
+    by_text: HashTable<NameId>,
+    /// The first guess for the next one: samples of one name stand together.
+    last: NameId,
+}
+
+impl Names {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Where a name stands, unescaped.
+    pub(super) fn text(&self, id: NameId) -> TextRef {
+        self.list[id as usize]
+    }
+
+    /// The number of a name that may be new.
+    pub(super) fn number(
+        &mut self,
+        name: &[u8],
+        texts: &mut Texts,
+        hasher: &RandomState,
+    ) -> Result<NameId, LineErrorKind> {
+        if let Some(last) = self.list.get(self.last as usize)
+            && texts.at(*last) == name
+        {
+            return Ok(self.last);
+        }
+        self.last = match self.find(name, texts, hasher) {
+            Some(known) => known,
+            None => self.add(name, texts, hasher)?,
+        };
+        Ok(self.last)
+    }
+
+    /// The number of a name, if it is known.
+    pub(super) fn find(&self, name: &[u8], texts: &Texts, hasher: &RandomState) -> Option<NameId> {
+        let is_it = |id: &NameId| texts.at(self.text(*id)) == name;
+        self.by_text.find(hasher.hash_one(name), is_it).copied()
+    }
+
+    fn add(
+        &mut self,
+        name: &[u8],
+        texts: &mut Texts,
+        hasher: &RandomState,
+    ) -> Result<NameId, LineErrorKind> {
+        let id = offset(self.list.len());
+        self.list.push(texts.push(name).ok_or(LineErrorKind::Size)?);
+        let hash_of = |id: &NameId| hasher.hash_one(texts.at(self.list[*id as usize]));
+        self.by_text
+            .insert_unique(hasher.hash_one(name), id, hash_of);
+        Ok(id)
+    }
+}
