@@ -18,6 +18,7 @@
 //! * `probe`: one target as it is
 //! * `properties`: what holds for all bodies, on generated ones
 //! * `reloaded`: tokens, CAs, certificates and keys that are read again
+//! * `protobuf`: bodies in protobuf: what is valid, what is spliced
 //! * `route`: what a request line asks for
 //! * `scrape`: the built program and pods that misbehave
 //! * `server`: the built program seen by a scraper
@@ -46,6 +47,7 @@ mod pod_lists;
 mod pod_options;
 mod probe;
 mod properties;
+mod protobuf;
 mod reloaded;
 mod route;
 mod scrape;

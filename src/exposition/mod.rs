@@ -33,6 +33,7 @@ mod merge;
 mod metric_type;
 mod number;
 mod openmetrics;
+pub mod protobuf;
 mod report;
 mod series_cache;
 mod text;

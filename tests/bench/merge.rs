@@ -16,7 +16,11 @@ use kubernetes_metrics_aggregator::exposition::{
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+#[path = "../support/client_model.rs"]
+#[expect(dead_code, reason = "decoding is for tests")]
+mod client_model;
 mod corpus;
+mod splicing;
 
 const ROUNDS: usize = 101;
 /// Each measurement repeats its work until it takes about this long.
@@ -54,6 +58,9 @@ fn main() {
         if is_wanted(name) {
             parsing(name, &bodies);
         }
+    }
+    if is_wanted("protobuf") {
+        splicing::splicing();
     }
     if is_wanted("merging") {
         println!("\nthe thread of the request: 500 targets of the mixed page");

@@ -9,6 +9,7 @@ use kubernetes_metrics_aggregator::target::Target;
 
 pub(crate) mod attack;
 pub(crate) mod certificates;
+pub(crate) mod client_model;
 pub(crate) mod discovery;
 pub(crate) mod fake_api;
 mod fake_api_answers;

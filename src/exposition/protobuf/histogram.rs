@@ -1,0 +1,235 @@
+//! Histograms: how many samples one stands for, and whether Prometheus would store it.
+//!
+//! One native histogram that Prometheus refuses costs a whole scrape there, and one with more bucket values than its
+//! spans ends the process of some versions, so everything that any version refuses is refused here.
+//!
+//! Source: `isNativeHistogram` in Prometheus' `model/textparse/protobufparse.go`, `Histogram.Validate` and
+//! `FloatHistogram.Validate` in `model/histogram`.
+
+use super::wire::{Field, Fields, Value, WireError, low_32, zigzag_32, zigzag_64};
+use super::{Expected, Problem};
+
+/// What of a histogram decides whether it is native, and whether it is valid. Serves one histogram after the other.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    count: u64,
+    count_float: f64,
+    sum: f64,
+    schema: i32,
+    zero_threshold: f64,
+    zero_count: u64,
+    zero_count_float: f64,
+    positive: Side,
+    negative: Side,
+    /// Number of buckets of the classic form, up to the first that has no upper bound.
+    buckets: u64,
+    has_infinite_bucket: bool,
+}
+
+/// The positive or the negative buckets of a native histogram.
+#[derive(Debug, Default)]
+struct Side {
+    spans: Vec<(i32, u32)>,
+    /// Of an integer histogram: each is the difference to the count before.
+    deltas: Vec<i64>,
+    /// Of a float histogram.
+    counts: Vec<f64>,
+}
+
+/// The schemas whose buckets grow exponentially. Prometheus 3.5 also stores others, and then fails every query for
+/// the series; later versions refuse them, or store them at a lower resolution.
+const SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
+
+impl Histogram {
+    pub(super) fn clear(&mut self) {
+        let (mut positive, mut negative) = (
+            std::mem::take(&mut self.positive),
+            std::mem::take(&mut self.negative),
+        );
+        positive.clear();
+        negative.clear();
+        *self = Histogram {
+            positive,
+            negative,
+            ..Histogram::default()
+        };
+    }
+
+    /// Takes in one message whose wire types have been checked. Of a field that is repeated the last value counts,
+    /// and lists grow, also over several messages.
+    ///
+    /// # Errors
+    /// [`WireError`] only if the message was not checked.
+    pub(super) fn read(&mut self, message: &[u8]) -> Result<(), WireError> {
+        let mut fields = Fields::of(message);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => self.count = field.varint()?,
+                2 => self.sum = field.double()?,
+                3 => self.read_bucket(field.bytes()?)?,
+                4 => self.count_float = field.double()?,
+                5 => self.schema = zigzag_32(field.varint()?),
+                6 => self.zero_threshold = field.double()?,
+                7 => self.zero_count = field.varint()?,
+                8 => self.zero_count_float = field.double()?,
+                9 => self.negative.spans.push(span(field.bytes()?)?),
+                10 => read_deltas(&mut self.negative.deltas, &field)?,
+                11 => read_counts(&mut self.negative.counts, &field),
+                12 => self.positive.spans.push(span(field.bytes()?)?),
+                13 => read_deltas(&mut self.positive.deltas, &field)?,
+                14 => read_counts(&mut self.positive.counts, &field),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_bucket(&mut self, message: &[u8]) -> Result<(), WireError> {
+        let mut upper_bound = 0.0;
+        let mut fields = Fields::of(message);
+        while let Some(field) = fields.next()? {
+            if field.number == 2 {
+                upper_bound = field.double()?;
+            }
+        }
+        if !self.has_infinite_bucket {
+            self.buckets += 1;
+            self.has_infinite_bucket = upper_bound == f64::INFINITY;
+        }
+        Ok(())
+    }
+
+    /// Whether Prometheus reads it as a native histogram.
+    pub(super) fn is_native(&self) -> bool {
+        !self.positive.spans.is_empty()
+            || !self.negative.spans.is_empty()
+            || self.zero_threshold > 0.0
+            || self.zero_count > 0
+    }
+
+    /// Whether it is a classic one without observations.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_native() && self.count == 0 && self.count_float == 0.0
+    }
+
+    /// Number of samples that it stands for: one if it is native, else `_count`, `_sum` and one for each bucket, of
+    /// which Prometheus adds the one without an upper bound if it is missing.
+    pub(super) fn samples(&self) -> u64 {
+        if self.is_native() {
+            return 1;
+        }
+        2 + self.buckets + u64::from(!self.has_infinite_bucket)
+    }
+
+    /// Whether Prometheus would store it. Classic histograms are always stored.
+    ///
+    /// # Errors
+    /// What does not fit together.
+    pub(super) fn validate(&self) -> Result<(), Problem> {
+        if !self.is_native() {
+            return Ok(());
+        }
+        if !SCHEMAS.contains(&self.schema) {
+            return Err(Problem::new(Expected::Schema, self.schema));
+        }
+        if self.count_float > 0.0 || self.zero_count_float > 0.0 {
+            self.negative.check_counts()?;
+            return self.positive.check_counts();
+        }
+        let in_buckets = self.negative.check_deltas()?;
+        let in_buckets = in_buckets.wrapping_add(self.positive.check_deltas()?);
+        let in_buckets = in_buckets.wrapping_add(self.zero_count);
+        // Observations of NaN are in no bucket, but they are counted.
+        let fits = match self.sum.is_nan() {
+            true => in_buckets <= self.count,
+            false => in_buckets == self.count,
+        };
+        if fits {
+            return Ok(());
+        }
+        let found = format!("a count of {} and {in_buckets} in the buckets", self.count);
+        Err(Problem::new(Expected::Count, found))
+    }
+}
+
+impl Side {
+    fn clear(&mut self) {
+        self.spans.clear();
+        self.deltas.clear();
+        self.counts.clear();
+    }
+
+    fn check_spans(&self, buckets: usize) -> Result<(), Problem> {
+        if let Some((offset, _)) = self.spans.iter().skip(1).find(|(offset, _)| *offset < 0) {
+            return Err(Problem::new(Expected::SpanOffset, offset));
+        }
+        let in_spans: u64 = self
+            .spans
+            .iter()
+            .map(|(_, length)| u64::from(*length))
+            .sum();
+        if in_spans == buckets as u64 {
+            return Ok(());
+        }
+        let found = format!("spans of {in_spans} buckets and {buckets} counts");
+        Err(Problem::new(Expected::Spans, found))
+    }
+
+    fn check_counts(&self) -> Result<(), Problem> {
+        self.check_spans(self.counts.len())?;
+        match self.counts.iter().find(|count| **count < 0.0) {
+            Some(count) => Err(Problem::new(Expected::BucketCount, count)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the number of observations in all buckets.
+    fn check_deltas(&self) -> Result<u64, Problem> {
+        self.check_spans(self.deltas.len())?;
+        let (mut count, mut sum) = (0_i64, 0_u64);
+        for delta in &self.deltas {
+            count = count.wrapping_add(*delta);
+            let positive = u64::try_from(count);
+            let positive = positive.map_err(|_| Problem::new(Expected::BucketCount, count))?;
+            sum = sum.wrapping_add(positive);
+        }
+        Ok(sum)
+    }
+}
+
+/// Offset and length.
+fn span(message: &[u8]) -> Result<(i32, u32), WireError> {
+    let mut span = (0, 0);
+    let mut fields = Fields::of(message);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => span.0 = zigzag_32(field.varint()?),
+            2 => span.1 = low_32(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(span)
+}
+
+fn read_deltas(deltas: &mut Vec<i64>, field: &Field<'_>) -> Result<(), WireError> {
+    let Value::Bytes(packed) = field.value else {
+        deltas.push(zigzag_64(field.varint()?));
+        return Ok(());
+    };
+    let mut values = Fields::of(packed);
+    while values.position() < packed.len() {
+        deltas.push(zigzag_64(values.varint()?));
+    }
+    Ok(())
+}
+
+fn read_counts(counts: &mut Vec<f64>, field: &Field<'_>) {
+    match field.value {
+        Value::Double(count) => counts.push(count),
+        Value::Bytes(packed) => {
+            let (doubles, _) = packed.as_chunks();
+            counts.extend(doubles.iter().copied().map(f64::from_le_bytes));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,159 @@
+//! One Metric: what it is, whether it is valid, and how it is written where it cannot stay as it is.
+
+use super::histogram::Histogram;
+use super::labels::{MetricLabels, TargetLabels};
+use super::schema::{self, LABEL, MetricType};
+use super::wire::{Fields, push_field};
+use super::{Expected, Problem};
+use std::ops::Range;
+
+/// Field numbers of a Metric, beside [`LABEL`].
+const GAUGE: u8 = 2;
+const COUNTER: u8 = 3;
+const SUMMARY: u8 = 4;
+const UNTYPED: u8 = 5;
+const TIMESTAMP: u8 = 6;
+const HISTOGRAM: u8 = 7;
+
+/// What there is to know of the Metric that is being read. Serves one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Metric<'b> {
+    message: &'b [u8],
+    pub(super) labels: MetricLabels<'b>,
+    pub(super) histogram: Histogram,
+    /// 0: it has none.
+    pub(super) timestamp: u64,
+    quantiles: u64,
+    has_untyped_value: bool,
+}
+
+impl<'b> Metric<'b> {
+    /// Takes the place of what was read before.
+    ///
+    /// # Errors
+    /// What Prometheus would refuse, but for what hangs on other metrics of the family.
+    pub(super) fn read(
+        &mut self,
+        message: &'b [u8],
+        metric_type: MetricType,
+    ) -> Result<(), Problem> {
+        self.message = message;
+        self.labels.clear();
+        self.timestamp = 0;
+        self.quantiles = 0;
+        self.has_untyped_value = false;
+        if metric_type.is_histogram() {
+            self.histogram.clear();
+        }
+        self.read_fields(metric_type)?;
+        self.labels.check(metric_type)
+    }
+
+    fn read_fields(&mut self, metric_type: MetricType) -> Result<(), Problem> {
+        let mut fields = Fields::of(self.message);
+        while let Some(field) = fields.next()? {
+            match u8::try_from(field.number).unwrap_or(u8::MAX) {
+                LABEL => self.labels.push(field.bytes()?)?,
+                GAUGE => schema::check(schema::GAUGE, field.bytes()?)?,
+                COUNTER => schema::check(schema::COUNTER, field.bytes()?)?,
+                SUMMARY => {
+                    schema::check(schema::SUMMARY, field.bytes()?)?;
+                    self.quantiles += count_fields(field.bytes()?, 3)?;
+                }
+                UNTYPED => {
+                    schema::check(schema::GAUGE, field.bytes()?)?;
+                    self.has_untyped_value |= count_fields(field.bytes()?, 1)? > 0;
+                }
+                TIMESTAMP => self.timestamp = field.varint()?,
+                HISTOGRAM => {
+                    schema::check(schema::HISTOGRAM, field.bytes()?)?;
+                    if metric_type.is_histogram() {
+                        self.histogram.read(field.bytes()?)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of samples that it stands for in Prometheus.
+    pub(super) fn samples(&self, metric_type: MetricType) -> u64 {
+        match metric_type {
+            MetricType::Counter | MetricType::Gauge | MetricType::Untyped => 1,
+            MetricType::Summary => 2 + self.quantiles,
+            MetricType::Histogram | MetricType::GaugeHistogram => self.histogram.samples(),
+        }
+    }
+
+    /// Whether it cannot be copied as it stands.
+    ///
+    /// A metric without a type and without a value is written with a 0: Prometheus would give it the value of the one
+    /// before it, which may be that of another pod.
+    pub(super) fn needs_rewriting(&self, metric_type: MetricType, target: &TargetLabels) -> bool {
+        self.lacks_value(metric_type) || self.labels.clash_with(target)
+    }
+
+    fn lacks_value(&self, metric_type: MetricType) -> bool {
+        metric_type == MetricType::Untyped && !self.has_untyped_value
+    }
+
+    /// Writes it with labels renamed and a value, but without the labels of the target; gives where it stands.
+    pub(super) fn rewrite(
+        &self,
+        metric_type: MetricType,
+        target: &TargetLabels,
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, Problem> {
+        let start = out.len();
+        let mut fields = Fields::of(self.message);
+        while let Some(field) = fields.next()? {
+            if field.number != u32::from(LABEL) {
+                out.extend_from_slice(&self.message[field.range]);
+            }
+        }
+        if self.lacks_value(metric_type) {
+            const ZERO: &[u8] = b"\x09\0\0\0\0\0\0\0\0";
+            push_field(out, UNTYPED, ZERO);
+        }
+        self.labels.push_renamed(target, out);
+        Ok(start..out.len())
+    }
+
+    /// Whether a valid Metric of a family with the same name has the same labels and timestamp.
+    pub(super) fn is_same_series(&self, message: &[u8]) -> bool {
+        let mut other = Metric::default();
+        let is_read = other.read(message, MetricType::Untyped).is_ok();
+        is_read && self.timestamp == other.timestamp && self.labels.are_same(&other.labels)
+    }
+
+    /// Whether Prometheus reads a histogram of this family as native, given how it read the first one.
+    ///
+    /// # Errors
+    /// [`Expected::OneKindOfHistogram`]: Prometheus reads all of a family as it began, and refuses the scrape.
+    /// An empty classic one behind a native one is harmless: it is stored as an empty native one.
+    pub(super) fn check_histogram(&self, first_is_native: Option<bool>) -> Result<(), Problem> {
+        let histogram = &self.histogram;
+        let is_native = histogram.is_native();
+        match first_is_native {
+            Some(first) if first != is_native && (is_native || !histogram.is_empty()) => {
+                let found = if is_native {
+                    "a native one"
+                } else {
+                    "a classic one"
+                };
+                Err(Problem::new(Expected::OneKindOfHistogram, found))
+            }
+            _ => histogram.validate(),
+        }
+    }
+}
+
+fn count_fields(message: &[u8], number: u32) -> Result<u64, Problem> {
+    let mut count = 0;
+    let mut fields = Fields::of(message);
+    while let Some(field) = fields.next()? {
+        count += u64::from(field.number == number);
+    }
+    Ok(count)
+}

@@ -1,0 +1,39 @@
+//! Bodies in protobuf: `MetricFamily` messages, each behind its length.
+//!
+//! [`ProtobufBody::read`] checks a body as strictly as Prometheus does when it ingests it, and notes where each Metric
+//! ends. Writing it copies the messages, puts the labels of the target at the end of each Metric and mends the two
+//! lengths around them. Nothing is decoded into structures, so fields that nobody here knows come through too.
+//!
+//! Families are not grouped over pods: Prometheus takes the same family several times, each with its own type, and a
+//! family with native and classic histograms would cost it the whole scrape.
+//!
+//! Not served yet: pods are asked for protobuf only once text and OpenMetrics can be converted to it, since the pods of
+//! a job may differ in what they speak.
+//!
+//! * `wire.rs`: fields, varints
+//! * `schema.rs`: which message has which fields, and the types of families
+//! * `histogram.rs`: which histograms are native, and valid
+//! * `labels.rs`: labels of a metric, and those of its target
+//! * `metric.rs`: one Metric
+//! * `reader.rs`: one body, read
+//! * `contents.rs`: what stands where in a body
+//! * `body.rs`: one body, written
+//! * `error.rs`: what is wrong with a body
+//!
+//! The format: `io/prometheus/client/metrics.proto` of prometheus/client_model. What is valid:
+//! `model/textparse/protobufparse.go` and `prompb/io/prometheus/client/decoder.go` of Prometheus.
+
+mod body;
+mod contents;
+mod error;
+mod histogram;
+mod labels;
+mod metric;
+mod reader;
+mod schema;
+mod wire;
+
+pub use body::{Position, ProtobufBody, push_gauge_family};
+pub use error::{Expected, Problem, ProtobufError};
+pub use labels::TargetLabels;
+pub use wire::WireError;

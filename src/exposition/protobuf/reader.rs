@@ -1,0 +1,256 @@
+//! Reads one body, family by family, and notes what stands where.
+
+use super::contents::{
+    Content, Contents, FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, FAMILY_UNIT, Family,
+    MetricEntry, metric_field_len,
+};
+use super::error::excerpt;
+use super::labels::TargetLabels;
+use super::metric::Metric;
+use super::schema::MetricType;
+use super::wire::Fields;
+use super::{Expected, Problem, ProtobufError};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+/// Prometheus reads at most this many bytes of the length of a family.
+const FAMILY_LENGTH_BYTES_MAX: usize = 5;
+
+/// The series that are reported for every target.
+const REPORTED: [&[u8]; 3] = [b"up", b"scrape_duration_seconds", b"scrape_samples_scraped"];
+
+/// A body that is being read.
+pub(super) struct Reader<'b> {
+    body: &'b [u8],
+    target: &'b TargetLabels,
+    contents: Contents,
+    metric: Metric<'b>,
+    /// By the hash of a series, the first metric that has it: name and message.
+    seen: HashMap<u64, (&'b [u8], &'b [u8]), RandomState>,
+    hasher: RandomState,
+    /// Counted from 1.
+    family_number: u64,
+    /// In the family, counted from 1.
+    metric_number: u64,
+    name: &'b [u8],
+}
+
+/// What a family says of itself, and where its metrics stand.
+#[derive(Debug, Default)]
+struct FamilyFields<'b> {
+    name: &'b [u8],
+    help: &'b [u8],
+    type_number: u64,
+    unit: &'b [u8],
+    /// The whole field, in the message of the family, and the message of the Metric.
+    metrics: Vec<(Range<usize>, &'b [u8])>,
+}
+
+impl<'b> Reader<'b> {
+    /// # Errors
+    /// The first fault.
+    pub(super) fn read(
+        body: &'b [u8],
+        target: &'b TargetLabels,
+    ) -> Result<Contents, ProtobufError> {
+        let mut reader = Reader {
+            body,
+            target,
+            contents: Contents::default(),
+            metric: Metric::default(),
+            seen: HashMap::default(),
+            hasher: RandomState::default(),
+            family_number: 0,
+            metric_number: 0,
+            name: b"",
+        };
+        match reader.read_families() {
+            Ok(()) => Ok(reader.contents),
+            Err(problem) => Err(ProtobufError {
+                family: reader.family_number,
+                name: excerpt(reader.name),
+                metric: reader.metric_number,
+                problem,
+                samples_before: reader.contents.samples,
+            }),
+        }
+    }
+
+    fn read_families(&mut self) -> Result<(), Problem> {
+        let mut families = Fields::of(self.body);
+        while families.position() < self.body.len() {
+            self.family_number += 1;
+            self.metric_number = 0;
+            self.name = b"";
+            let start = families.position();
+            let length = families.varint()?;
+            if families.position() - start > FAMILY_LENGTH_BYTES_MAX {
+                return Err(Problem::new(Expected::FamilyLength, length));
+            }
+            let message = families.take(length)?;
+            self.read_family(families.position() - message.len(), message)?;
+        }
+        Ok(())
+    }
+
+    fn read_family(&mut self, start: usize, message: &'b [u8]) -> Result<(), Problem> {
+        let fields = FamilyFields::read(message)?;
+        self.name = fields.name;
+        if fields.metrics.is_empty() {
+            return Ok(());
+        }
+        let metric_type = fields.check()?;
+        let first = self.contents.metrics.len();
+        let mut first_is_native = None;
+        let mut grown = message.len();
+        for (field, metric) in &fields.metrics {
+            self.metric_number += 1;
+            self.metric.read(metric, metric_type)?;
+            if metric_type.is_histogram() {
+                self.metric.check_histogram(first_is_native)?;
+                first_is_native.get_or_insert_with(|| self.metric.histogram.is_native());
+            }
+            self.contents.samples += self.metric.samples(metric_type);
+            let content = self.content(metric_type, start + field.end - metric.len(), metric)?;
+            grown -= field.len();
+            grown += content
+                .len()
+                .map_or(0, |len| metric_field_len(len + self.target.fields().len()));
+            self.contents.metrics.push(MetricEntry {
+                field: offsets(start + field.start..start + field.end)?,
+                content,
+            });
+        }
+        self.metric_number = 0;
+        self.keep_family(start..start + message.len(), first, grown)
+    }
+
+    /// Unless none of its metrics is kept.
+    fn keep_family(
+        &mut self,
+        message: Range<usize>,
+        first: usize,
+        new_len: usize,
+    ) -> Result<(), Problem> {
+        let metrics = &self.contents.metrics[first..];
+        if metrics.iter().all(|metric| metric.content.len().is_none()) {
+            self.contents.metrics.truncate(first);
+            return Ok(());
+        }
+        let metrics = offsets(first..self.contents.metrics.len())?;
+        let family = Family {
+            message: offsets(message)?,
+            metrics,
+            new_len: offset(new_len)?,
+        };
+        self.contents.len += family.len();
+        offset(usize::try_from(self.contents.len).unwrap_or(usize::MAX))?;
+        self.contents.families.push(family);
+        Ok(())
+    }
+
+    /// Where the metric that has been read will stand. Its message begins at `start` of the body.
+    fn content(
+        &mut self,
+        metric_type: MetricType,
+        start: usize,
+        message: &'b [u8],
+    ) -> Result<Content, Problem> {
+        if self.is_reported(metric_type) || self.is_duplicate(metric_type, message) {
+            self.contents.duplicates_dropped += 1;
+            return Ok(Content::Dropped);
+        }
+        if !self.metric.needs_rewriting(metric_type, self.target) {
+            return Ok(Content::Body(offsets(start..start + message.len())?));
+        }
+        let rewritten = &mut self.contents.rewritten;
+        let at = self.metric.rewrite(metric_type, self.target, rewritten)?;
+        Ok(Content::Rewritten(offsets(at)?))
+    }
+
+    /// Whether it would be one of the series that are reported for every target.
+    fn is_reported(&self, metric_type: MetricType) -> bool {
+        let is_one_series = metric_type.is_one_series()
+            || metric_type.is_histogram() && self.metric.histogram.is_native();
+        is_one_series && REPORTED.contains(&self.name) && self.metric.labels.are_all_empty()
+    }
+
+    /// Whether its series came before with the same timestamp, or also without one. Only for metrics of one series:
+    /// of others, Prometheus may keep some of the series.
+    fn is_duplicate(&mut self, metric_type: MetricType, message: &'b [u8]) -> bool {
+        if !metric_type.is_one_series() {
+            return false;
+        }
+        let mut hash = self.hasher.hash_one((self.name, self.metric.timestamp));
+        for label in self.metric.labels.pairs() {
+            if !label.1.is_empty() {
+                hash = hash.wrapping_add(self.hasher.hash_one(label));
+            }
+        }
+        match self.seen.entry(hash) {
+            Entry::Vacant(entry) => {
+                entry.insert((self.name, message));
+                false
+            }
+            Entry::Occupied(entry) => {
+                let (name, before) = *entry.get();
+                name == self.name && self.metric.is_same_series(before)
+            }
+        }
+    }
+}
+
+impl<'b> FamilyFields<'b> {
+    fn read(message: &'b [u8]) -> Result<FamilyFields<'b>, Problem> {
+        let mut family = FamilyFields::default();
+        let mut fields = Fields::of(message);
+        while let Some(field) = fields.next()? {
+            match u8::try_from(field.number).unwrap_or(u8::MAX) {
+                FAMILY_NAME => family.name = field.bytes()?,
+                FAMILY_HELP => family.help = field.bytes()?,
+                FAMILY_TYPE => family.type_number = field.varint()?,
+                FAMILY_METRIC => family.metrics.push((field.range.clone(), field.bytes()?)),
+                FAMILY_UNIT => family.unit = field.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(family)
+    }
+
+    /// What Prometheus checks of a family with metrics.
+    fn check(&self) -> Result<MetricType, Problem> {
+        if self.name.is_empty() || std::str::from_utf8(self.name).is_err() {
+            return Err(Problem::with_text(Expected::Name, self.name));
+        }
+        if std::str::from_utf8(self.help).is_err() {
+            return Err(Problem::with_text(Expected::Help, self.help));
+        }
+        let metric_type = MetricType::from_number(self.type_number)
+            .ok_or_else(|| Problem::new(Expected::Type, self.type_number))?;
+        if self.unit.is_empty() {
+            return Ok(metric_type);
+        }
+        let base = match metric_type {
+            MetricType::Counter => self.name.strip_suffix(b"_total").unwrap_or(self.name),
+            _ => self.name,
+        };
+        let before_unit = base.strip_suffix(self.unit);
+        if before_unit.is_some_and(|before| before.ends_with(b"_")) {
+            return Ok(metric_type);
+        }
+        Err(Problem::with_text(Expected::Unit, self.unit))
+    }
+}
+
+/// # Errors
+/// [`Expected::Size`] if the offset is too large to be kept.
+fn offset(at: usize) -> Result<u32, Problem> {
+    u32::try_from(at).map_err(|_| Problem::new(Expected::Size, at))
+}
+
+fn offsets(range: Range<usize>) -> Result<Range<u32>, Problem> {
+    Ok(offset(range.start)?..offset(range.end)?)
+}

@@ -1,0 +1,143 @@
+//! The messages within a Metric: which fields they have, and whether bytes are such a message.
+//!
+//! Source: `io/prometheus/client/metrics.proto` of prometheus/client_model.
+
+use super::wire::{Fields, Value, WireError, low_32};
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// No field that is known: anything.
+    Unknown,
+    Varint,
+    Double,
+    Bytes,
+    Message(&'static [Kind]),
+    /// Varints, each in a field of its own or many packed into one.
+    Varints,
+    Doubles,
+}
+
+use Kind::{Bytes, Double, Doubles, Message, Unknown, Varint, Varints};
+
+// Each list has the kind of field number N at index N; field numbers start at 1.
+const TIMESTAMP: &[Kind] = &[Unknown, Varint, Varint];
+const LABEL_PAIR: &[Kind] = &[Unknown, Bytes, Bytes];
+const EXEMPLAR: &[Kind] = &[Unknown, Message(LABEL_PAIR), Double, Message(TIMESTAMP)];
+const QUANTILE: &[Kind] = &[Unknown, Double, Double];
+const BUCKET: &[Kind] = &[Unknown, Varint, Double, Message(EXEMPLAR), Double];
+const SPAN: &[Kind] = &[Unknown, Varint, Varint];
+
+/// A gauge, and a metric without a type.
+pub(super) const GAUGE: &[Kind] = &[Unknown, Double];
+pub(super) const COUNTER: &[Kind] = &[Unknown, Double, Message(EXEMPLAR), Message(TIMESTAMP)];
+pub(super) const SUMMARY: &[Kind] = &[
+    Unknown,
+    Varint,
+    Double,
+    Message(QUANTILE),
+    Message(TIMESTAMP),
+];
+pub(super) const HISTOGRAM: &[Kind] = &[
+    Unknown,
+    Varint,             // sample_count
+    Double,             // sample_sum
+    Message(BUCKET),    // bucket
+    Double,             // sample_count_float
+    Varint,             // schema
+    Double,             // zero_threshold
+    Varint,             // zero_count
+    Double,             // zero_count_float
+    Message(SPAN),      // negative_span
+    Varints,            // negative_delta
+    Doubles,            // negative_count
+    Message(SPAN),      // positive_span
+    Varints,            // positive_delta
+    Doubles,            // positive_count
+    Message(TIMESTAMP), // created_timestamp
+    Message(EXEMPLAR),  // exemplars
+];
+
+/// Whether the bytes are a message with these fields, as far as the decoder of Prometheus looks: wire types and
+/// lengths at every depth, but not whether texts are UTF-8.
+///
+/// # Errors
+/// The first [`WireError`].
+pub(super) fn check(kinds: &[Kind], message: &[u8]) -> Result<(), WireError> {
+    // One double in field 1 is by far the most frequent message.
+    if message.len() == 9 && message[0] == 0x09 {
+        return Ok(());
+    }
+    let mut fields = Fields::of(message);
+    while let Some(field) = fields.next()? {
+        let kind = kinds.get(field.number as usize).unwrap_or(&Unknown);
+        match (kind, field.value) {
+            (Message(inner), Value::Bytes(bytes)) => check(inner, bytes)?,
+            (Varints, Value::Bytes(bytes)) => {
+                let mut packed = Fields::of(bytes);
+                while packed.position() < bytes.len() {
+                    packed.varint()?;
+                }
+            }
+            (Doubles, Value::Bytes(bytes)) if bytes.len() % 8 != 0 => {
+                return Err(WireError::Truncated);
+            }
+            (Unknown, _)
+            | (Varint | Varints, Value::Varint(_))
+            | (Double | Doubles, Value::Double(_))
+            | (Bytes | Doubles, Value::Bytes(_)) => {}
+            _ => return Err(WireError::WireType),
+        }
+    }
+    Ok(())
+}
+
+/// Field number of the labels in a Metric.
+pub(super) const LABEL: u8 = 1;
+
+/// The type of a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MetricType {
+    Counter,
+    Gauge,
+    Summary,
+    Untyped,
+    Histogram,
+    GaugeHistogram,
+}
+
+impl MetricType {
+    /// `None` for a number that is no type. Prometheus looks at the low 32 bits.
+    pub(super) fn from_number(number: u64) -> Option<MetricType> {
+        Some(match low_32(number) {
+            0 => MetricType::Counter,
+            1 => MetricType::Gauge,
+            2 => MetricType::Summary,
+            3 => MetricType::Untyped,
+            4 => MetricType::Histogram,
+            5 => MetricType::GaugeHistogram,
+            _ => return None,
+        })
+    }
+
+    /// The label that Prometheus adds to some series of this type.
+    pub(super) fn bound_label(self) -> Option<&'static [u8]> {
+        match self {
+            MetricType::Histogram | MetricType::GaugeHistogram => Some(b"le"),
+            MetricType::Summary => Some(b"quantile"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_histogram(self) -> bool {
+        matches!(self, MetricType::Histogram | MetricType::GaugeHistogram)
+    }
+
+    /// Whether a Metric of this type is one series, named like its family.
+    pub(super) fn is_one_series(self) -> bool {
+        matches!(
+            self,
+            MetricType::Counter | MetricType::Gauge | MetricType::Untyped
+        )
+    }
+}

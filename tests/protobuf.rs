@@ -1,0 +1,71 @@
+//! Bodies in protobuf: what is valid, what is spliced, and that nothing else changes.
+//!
+//! * `protobuf/rules.rs`: valid and invalid bodies, each for a named rule
+//! * `protobuf/generated.rs`: what holds for all bodies
+
+use crate::support::client_model::{LabelPair, Metric, MetricFamily, decode, encode};
+use kubernetes_metrics_aggregator::exposition::protobuf::{
+    Position, ProtobufBody, ProtobufError, TargetLabels, push_gauge_family,
+};
+
+mod generated;
+mod rules;
+
+const TARGET: [(&str, &str); 2] = [("instance", "pod-a"), ("job", "shop")];
+
+fn read(body: &[u8]) -> Result<ProtobufBody, ProtobufError> {
+    ProtobufBody::read(body.to_vec(), TargetLabels::new(TARGET))
+}
+
+/// Also checks that the length is known, and that it does not matter in how many steps the body is written.
+fn written(body: &ProtobufBody) -> Vec<u8> {
+    let mut whole = Vec::new();
+    assert!(!body.write(&mut Position::default(), &mut whole, usize::MAX));
+    assert_eq!(whole.len() as u64, body.len());
+    let (mut stepwise, mut position) = (Vec::new(), Position::default());
+    loop {
+        let mut step = Vec::new();
+        let is_more = body.write(&mut position, &mut step, 1);
+        stepwise.extend_from_slice(&step);
+        if !is_more {
+            break;
+        }
+    }
+    assert_eq!(stepwise, whole);
+    whole
+}
+
+fn spliced(families: &[MetricFamily]) -> Vec<MetricFamily> {
+    decode(&written(&read(&encode(families)).unwrap()))
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    LabelPair {
+        name: Some(name.to_owned()),
+        value: Some(value.to_owned()),
+    }
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
+    pairs
+        .iter()
+        .map(|(name, value)| label(name, value))
+        .collect()
+}
+
+/// The numbers of the types in `metrics.proto`.
+const COUNTER: i32 = 0;
+const GAUGE: i32 = 1;
+const SUMMARY: i32 = 2;
+const UNTYPED: i32 = 3;
+const HISTOGRAM: i32 = 4;
+const GAUGE_HISTOGRAM: i32 = 5;
+
+fn family(name: &str, metric_type: i32, metric: Vec<Metric>) -> MetricFamily {
+    MetricFamily {
+        name: Some(name.to_owned()),
+        r#type: Some(metric_type),
+        metric,
+        ..MetricFamily::default()
+    }
+}
