@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Sender, bounded};
 use kubernetes_metrics_aggregator::kubernetes::credentials::{REREAD_INTERVAL, ServiceAccount};
 use kubernetes_metrics_aggregator::reloaded::{
-    BearerToken, Content, FILE_BYTES_MAX, FileError, RETRY_AFTER, Reloaded, certificates,
+    BearerToken, Content, FILE_BYTES_MAX, FileError, RETRY_AFTER, Reloaded, authorities,
+    certificates,
 };
 
 use crate::support::certificates::Authority;
@@ -217,7 +218,7 @@ fn what_is_wrong_with_a_file_is_said_and_what_it_holds_is_not() {
 }
 
 #[test]
-fn a_bundle_of_certificates_is_whole_or_not_used() {
+fn a_chain_of_certificates_is_whole_or_not_used() {
     fn count(files: &[Content]) -> Result<(), FileError> {
         let found = certificates(&files[0])?.len();
         assert_eq!(found, 2);
@@ -234,6 +235,91 @@ fn a_bundle_of_certificates_is_whole_or_not_used() {
     // As it is while somebody writes it.
     let end = pem.len() - 30;
     check_error(&pem.as_bytes()[..end], count, no_certificate);
+}
+
+/// Opens a file of CAs and returns how many of them are used, with what was logged of it.
+#[track_caller]
+fn check_authorities(content: &str, expected: usize, skipped: Option<&str>) {
+    logs::capture();
+    let path = TempFile::new(content.as_bytes());
+    let file = Reloaded::open(vec![("CA", path.0.clone())], MAX_AGE, |files| {
+        authorities(&files[0])
+    });
+    assert_eq!(file.latest().unwrap().len(), expected, "{content}");
+    // A file that is as it was is not spoken of again.
+    file.refresh(Instant::now() + MAX_AGE);
+    let warned = skipped.map(|skipped| format!("WARN CA {:?}: {skipped}", path.0));
+    assert_eq!(logged(&path), Vec::from_iter(warned));
+}
+
+/// As `AppendCertsFromPEM` of Go's `crypto/x509`, which Prometheus reads its `ca_file` with.
+#[test]
+fn authorities_that_cannot_be_parsed_are_left_out_and_the_others_are_used() {
+    let (one, other) = (Authority::new().pem(), Authority::new().pem());
+    let key = Authority::new().pem_pair(&["a"]).1;
+    let block =
+        |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    let lines = one.lines().count();
+    let left_out = |found: &str, line: usize| {
+        format!(
+            "expected certificates of CAs in PEM, found {found} that cannot be parsed, the first in line {line}; \
+             the others are used"
+        )
+    };
+    let one_of_three = |line| left_out("1 of 3", line);
+    let one_of_two = |line| left_out("1 of 2", line);
+    check_authorities(&one, 1, None);
+    check_authorities(&[&one, "# a comment\n", &key, &other].concat(), 2, None);
+    check_authorities(&[&*one, &other].concat().replace('\n', "\r\n"), 2, None);
+    // Not base64, not DER, DER that is no certificate.
+    for text in ["???", "bm90IERFUg==", "MAA=", ""] {
+        let broken = block(text);
+        check_authorities(
+            &[&broken, &*one, &other].concat(),
+            2,
+            Some(&one_of_three(1)),
+        );
+        check_authorities(
+            &[&one, &*broken, &other].concat(),
+            2,
+            Some(&one_of_three(lines + 1)),
+        );
+        check_authorities(
+            &[&one, &*other, &broken].concat(),
+            2,
+            Some(&one_of_three(2 * lines + 1)),
+        );
+        check_authorities(
+            &[&broken, &*one, &broken].concat(),
+            1,
+            Some(&left_out("2 of 3", 1)),
+        );
+    }
+    // One without its end, before another one and at the end of the file.
+    let cut = &one[..one.len() / 2];
+    check_authorities(&[cut, "\n", &other].concat(), 1, Some(&one_of_two(1)));
+    check_authorities(&[&other, cut].concat(), 1, Some(&one_of_two(lines + 1)));
+    // The line that begins it is cut.
+    let begin = "-----BEGIN CERTIFICATE--\n";
+    check_authorities(&[begin, &one].concat(), 1, Some(&one_of_two(1)));
+}
+
+#[test]
+fn authorities_of_which_none_can_be_parsed_are_an_error() {
+    let read: fn(&[Content]) -> Result<_, _> = |files| authorities(&files[0]);
+    let none = "expected one or more certificates of CAs in PEM";
+    let key = Authority::new().pem_pair(&["a"]).1;
+    for content in ["", "no PEM", &key] {
+        check_error(content.as_bytes(), read, Err(none));
+    }
+    let broken = "\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let found = |found: &str| {
+        format!(
+            "expected certificates of CAs in PEM, found {found} that cannot be parsed, the first in line 2"
+        )
+    };
+    check_error(broken.as_bytes(), read, Err(&found("1 of 1")));
+    check_error(broken.repeat(2).as_bytes(), read, Err(&found("2 of 2")));
 }
 
 #[test]

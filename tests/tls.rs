@@ -114,6 +114,32 @@ fn a_certificate_of_the_ca_for_the_ip_is_trusted() {
     );
 }
 
+/// Prometheus takes those of its `ca_file` that it can parse.
+#[test]
+fn a_broken_ca_beside_a_good_one_costs_no_pod_its_scrape() {
+    let ca = Authority::new();
+    let listener = listener(18);
+    let address = listener.local_addr().unwrap();
+    serve(listener, ca.server(&["127.2.0.18"]), SMALL_BODY);
+    let port = address.port().to_string();
+    let labels = [
+        ("job-name", "web"),
+        ("port", &port),
+        ("tls-enabled", "true"),
+    ];
+    let pods = TempFile::pods(&[pod("n", "p", address.ip(), &labels)]);
+    let broken = "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n";
+    let ca = TempFile::new([broken, &ca.pem()].concat().as_bytes());
+    let settings = [("SCRAPE_CA_FILE", ca.0.to_str().unwrap())];
+    let mut program = Program::with_pods(&pods, &settings);
+    for _ in 0..2 {
+        assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
+    }
+    let mut log = program.log();
+    log.retain(|line| line.contains("cannot be parsed"));
+    assert_eq!(log.len(), 1, "{log:?}");
+}
+
 #[test]
 fn a_certificate_for_the_server_name_is_trusted() {
     let ca = Authority::new();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::reloaded::{BearerToken, Certificates, FileError, Reloaded, certificates};
+use crate::reloaded::{BearerToken, Certificates, FileError, Reloaded, authorities};
 
 /// Where Kubernetes mounts the service account in each container.
 pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -38,7 +38,7 @@ impl ServiceAccount {
                 BearerToken::from_file(&files[0])
             }),
             ca: Reloaded::open(file("ca.crt"), REREAD_INTERVAL, |files| {
-                certificates(&files[0])
+                authorities(&files[0])
             }),
             turn: Mutex::default(),
         }

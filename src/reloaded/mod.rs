@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-pub use pem::{Certificates, certificates};
+pub use pem::{Certificates, authorities, certificates};
 pub use token::BearerToken;
 
 /// Largest file that is read: far more than any bundle of CAs.

@@ -1,5 +1,6 @@
 //! Certificates out of PEM files.
 
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -8,10 +9,14 @@ use super::{Content, FileError};
 /// At least one certificate, in the order of the file.
 pub type Certificates = Vec<CertificateDer<'static>>;
 
-/// All certificates of a PEM file. Text between them and other PEM sections are skipped.
+/// What each section of a PEM file begins with.
+const BEGIN: &str = "\n-----BEGIN ";
+
+/// All certificates of a PEM file. Text between them and other PEM sections are skipped. For a chain that is shown to
+/// others, which needs all of them.
 ///
 /// # Errors
-/// There is none, or one is broken: a file that is being written must not pass for one with fewer CAs.
+/// There is none, or one is broken: a file that is being written must not pass for a shorter chain.
 pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
     let certificates: Result<Certificates, _> =
         CertificateDer::pem_slice_iter(file.bytes()).collect();
@@ -19,4 +24,50 @@ pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) | Err(_) => Err(file.error("expected one or more certificates in PEM")),
     }
+}
+
+/// The certificates of a PEM file that others are checked against. Those that cannot be parsed are left out, and the
+/// log says so: as `AppendCertsFromPEM` of Go's `crypto/x509` does, with which Prometheus and client-go read theirs.
+///
+/// # Errors
+/// None of them can be parsed.
+pub fn authorities(file: &Content) -> Result<Certificates, FileError> {
+    let mut authorities = Certificates::new();
+    let mut broken_lines = Vec::new();
+    let text = format!("\n{}", String::from_utf8_lossy(file.bytes()));
+    let mut sections = text.split(BEGIN);
+    let mut line = lines(sections.next().unwrap_or_default());
+    // The parser of a whole file would take a section without its end and the next one for one.
+    for section in sections {
+        let pem = [BEGIN, section].concat();
+        match CertificateDer::pem_slice_iter(pem.as_bytes()).next() {
+            Some(Ok(certificate)) if is_authority(&certificate) => authorities.push(certificate),
+            Some(_) if section.starts_with("CERTIFICATE") => broken_lines.push(line),
+            Some(_) | None => {}
+        }
+        line += lines(section);
+    }
+    let (good, broken) = (authorities.len(), broken_lines.len());
+    let error = match broken_lines.first() {
+        None if good > 0 => return Ok(authorities),
+        None => return Err(file.error("expected one or more certificates of CAs in PEM")),
+        Some(first) => file.error(format_args!(
+            "expected certificates of CAs in PEM, found {broken} of {} that cannot be parsed, \
+             the first in line {first}",
+            good + broken
+        )),
+    };
+    if good == 0 {
+        return Err(error);
+    }
+    log::warn!("{error}; the others are used");
+    Ok(authorities)
+}
+
+fn lines(text: &str) -> usize {
+    1 + text.matches('\n').count()
+}
+
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    RootCertStore::empty().add(certificate.clone()).is_ok()
 }

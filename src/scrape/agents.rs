@@ -183,14 +183,14 @@ mod tests {
     use super::super::roots::CA_FILES_AGE_MAX;
     use super::*;
 
-    const CA: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-
     #[test]
     fn only_another_ca_drops_the_connections_that_were_checked() {
         let file = |name| env::temp_dir().join(format!("agents-{}-{name}", process::id()));
         let (one, other) = (file("one"), file("other"));
-        fs::write(&one, CA).unwrap();
-        fs::write(&other, CA).unwrap();
+        let ca = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+        let ca = ca.cert.pem();
+        fs::write(&one, &ca).unwrap();
+        fs::write(&other, &ca).unwrap();
         let agents = Agents::new(vec![one.clone(), other.clone()]);
         let options = ScrapeOptions {
             address: (Ipv4Addr::LOCALHOST, 9).into(),
@@ -214,9 +214,9 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &scrape()));
         fs::write(&other, "no certificate").unwrap();
         assert!(Arc::ptr_eq(&first, &scrape()));
-        fs::write(&other, CA).unwrap();
+        fs::write(&other, &ca).unwrap();
         assert!(Arc::ptr_eq(&first, &scrape()));
-        fs::write(&other, [CA, CA].concat()).unwrap();
+        fs::write(&other, ca.repeat(2)).unwrap();
         assert!(!Arc::ptr_eq(&first, &scrape()));
         fs::remove_file(&one).unwrap();
         fs::remove_file(&other).unwrap();

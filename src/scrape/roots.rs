@@ -1,7 +1,8 @@
 //! The CAs that certificates of pods are checked against: each file by itself, all of them together.
 //!
-//! A file that cannot be used keeps what it held last, whatever the others do. Connections that were checked against
-//! other CAs than those of now are dropped by `agents.rs`.
+//! Certificates that cannot be parsed are left out. A file that has no others, or cannot be read, keeps what it held
+//! last, whatever the others do. Connections that were checked against other CAs than those of now are dropped by
+//! `agents.rs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use ureq::tls::Certificate;
 
 use super::connect::Tls;
-use crate::reloaded::{Certificates, Reloaded, certificates};
+use crate::reloaded::{Certificates, Reloaded, authorities};
 
 /// Age at which CA files are read again, as client-go does with its own.
 pub(super) const CA_FILES_AGE_MAX: Duration = Duration::from_secs(60);
@@ -34,7 +35,7 @@ impl Roots {
     pub(super) fn open(files: Vec<PathBuf>) -> Roots {
         let open = |path| {
             let file = Reloaded::open(vec![("CA file", path)], CA_FILES_AGE_MAX, |files| {
-                certificates(&files[0])
+                authorities(&files[0])
             });
             if let Err(error) = file.latest() {
                 log::warn!("{error}; pods with tls-verify=true may fail");
