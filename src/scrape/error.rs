@@ -56,7 +56,7 @@ impl ScrapeError {
     /// What an error of ureq means that came up in this phase of a scrape that had so much time. One of the connection
     /// itself knows its phase better.
     pub(super) fn of_ureq(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeError {
-        let text = match error {
+        let mut text = match error {
             ureq::Error::Timeout(_) => return ScrapeError::new(phase, Reason::Timeout(budget)),
             ureq::Error::Other(other) => match other.downcast::<ConnectionError>() {
                 Ok(error) => match *error {
@@ -79,6 +79,13 @@ impl ScrapeError {
             let text = "the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; \
                         give it one with CA:FALSE, or set the option tls-verify to false";
             return ScrapeError::new(phase, Reason::Failed(text.to_owned()));
+        }
+        // Nor for a signature with an RSA key that ring finds too short and Go takes.
+        if phase == Phase::Tls && text.contains("BadSignature") {
+            text.push_str(
+                ", as for each RSA key of fewer than 2048 bits; give the pod and its CA larger ones, \
+                 or set the option tls-verify to false",
+            );
         }
         ScrapeError::new(phase, Reason::Failed(text))
     }
@@ -171,4 +178,22 @@ pub(super) fn brief(error: &dyn fmt::Display) -> String {
         .escape_debug()
         .take(TEXT_CHARS_MAX)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No server of the tests can have such a key: ring does not sign with it either.
+    #[test]
+    fn a_signature_with_a_short_key_says_what_to_do() {
+        let error = rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature);
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        let error = ScrapeError::of_ureq(Phase::Tls, error.into(), Duration::ZERO);
+        assert_eq!(
+            error.to_string(),
+            "tls: invalid peer certificate: BadSignature, as for each RSA key of fewer than 2048 bits; \
+             give the pod and its CA larger ones, or set the option tls-verify to false"
+        );
+    }
 }
