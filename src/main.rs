@@ -199,7 +199,7 @@ impl Running {
             MainError::Failed(format!("cannot listen on {address}: {error}; {remedy}"))
         })?;
         let telemetry = Arc::new(Telemetry::default());
-        let cache = TargetCache::new();
+        let cache = TargetCache::default();
         let discovery_settings = DiscoverySettings {
             source,
             namespaces: config.namespaces.clone(),

@@ -246,7 +246,7 @@ fn urls_that_cannot_be_used() {
             service_account_dir: "/nowhere".into(),
         };
         let telemetry = Arc::new(Telemetry::default());
-        let error = Discovery::start(&settings(source, &[]), TargetCache::new(), telemetry)
+        let error = Discovery::start(&settings(source, &[]), TargetCache::default(), telemetry)
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("API server: expected a URL"), "{error}");

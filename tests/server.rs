@@ -1,5 +1,7 @@
 //! The built program seen by a scraper: answers, status codes, headers, deadline, shutdown.
 
+mod gzip;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;

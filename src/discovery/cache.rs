@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::target::TargetSet;
 
-/// The last complete set of targets, shared: clones are the same cache.
+/// The last complete set of targets, shared: clones are the same cache. Empty by default: no snapshot yet.
 ///
 /// Neither side waits for the other: the lock is held while a pointer is copied.
 #[derive(Debug, Clone, Default)]
@@ -21,12 +21,6 @@ struct State {
 }
 
 impl TargetCache {
-    /// An empty cache: no snapshot yet.
-    #[must_use]
-    pub fn new() -> TargetCache {
-        TargetCache::default()
-    }
-
     /// The targets of now; `None` before the first complete list.
     #[must_use]
     pub fn snapshot(&self) -> Option<Arc<TargetSet>> {

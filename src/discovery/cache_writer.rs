@@ -38,7 +38,7 @@ pub(super) struct CacheWriter {
 }
 
 /// How the lists and watches of a scope went so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ScopeStatus {
     /// `None`: all namespaces.
     namespace: Option<String>,
@@ -72,9 +72,13 @@ impl CacheWriter {
         cache: TargetCache,
         telemetry: Arc<Telemetry>,
     ) -> CacheWriter {
+        let status = |namespace| ScopeStatus {
+            namespace,
+            ..ScopeStatus::default()
+        };
         CacheWriter {
-            scopes: scopes.into_iter().map(ScopeStatus::new).collect(),
-            own_address: settings.own_address.map(OwnAddress::new),
+            scopes: scopes.into_iter().map(status).collect(),
+            own_address: settings.own_address.map(OwnAddress),
             cache,
             telemetry,
             targets: Arc::default(),
@@ -251,15 +255,6 @@ fn reason(target: &Target) -> String {
 }
 
 impl ScopeStatus {
-    fn new(namespace: Option<String>) -> ScopeStatus {
-        ScopeStatus {
-            namespace,
-            last_success: None,
-            is_refused: false,
-            error: None,
-        }
-    }
-
     /// Returns what to say.
     fn failed(&mut self, error: &ListError) -> Arc<str> {
         self.is_refused = error.is_refused();

@@ -11,13 +11,9 @@ use crate::target::{Target, TargetSet};
 
 /// Where this program listens.
 #[derive(Debug)]
-pub(super) struct OwnAddress(SocketAddr);
+pub(super) struct OwnAddress(pub(super) SocketAddr);
 
 impl OwnAddress {
-    pub(super) fn new(address: SocketAddr) -> OwnAddress {
-        OwnAddress(address)
-    }
-
     /// Removes the targets that are this program. What is in `previous` is not: it was looked at before.
     pub(super) fn remove_self(&self, targets: &mut Vec<Arc<Target>>, previous: &TargetSet) {
         let known: HashSet<(&str, IpAddr)> = previous

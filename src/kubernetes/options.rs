@@ -60,8 +60,8 @@ type Map = BTreeMap<String, String>;
 
 /// The labels and annotations of one pod.
 pub(super) struct PodOptions<'a> {
-    labels: Option<&'a Map>,
-    annotations: Option<&'a Map>,
+    pub(super) labels: Option<&'a Map>,
+    pub(super) annotations: Option<&'a Map>,
 }
 
 /// Where a pod is scraped.
@@ -98,13 +98,6 @@ impl Found<'_> {
 }
 
 impl<'a> PodOptions<'a> {
-    pub(super) fn new(labels: Option<&'a Map>, annotations: Option<&'a Map>) -> PodOptions<'a> {
-        PodOptions {
-            labels,
-            annotations,
-        }
-    }
-
     /// The name of the pod's job; `None` for a pod without the label. An annotation does not count: the API server
     /// selects by the label.
     pub(super) fn job_name(&self) -> Option<Result<&'a str, OptionError>> {

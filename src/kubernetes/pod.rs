@@ -26,7 +26,10 @@ const DEFAULT_NAMESPACE: &str = "default";
 #[must_use]
 pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     let metadata = &pod.metadata;
-    let options = PodOptions::new(metadata.labels.as_ref(), metadata.annotations.as_ref());
+    let options = PodOptions {
+        labels: metadata.labels.as_ref(),
+        annotations: metadata.annotations.as_ref(),
+    };
     let (Some(job), Some(pod_ip)) = (options.job_name(), pod_ip(pod)) else {
         return Vec::new();
     };

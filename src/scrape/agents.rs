@@ -51,16 +51,14 @@ struct Pod {
 
 #[derive(Debug)]
 struct KeptAgent {
-    agent: Agent,
-    /// Path and query that were asked for last, and the URL with them.
+    access: Access,
+    /// Path and query of its URL: those that were asked for last.
     path: String,
-    url: Uri,
-    times: Arc<EncodingTimes>,
     used_at: Instant,
 }
 
 /// What is needed to ask a pod.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Access {
     pub(super) agent: Agent,
     pub(super) url: Uri,
@@ -105,35 +103,31 @@ impl Agents {
         if let Some(known) = kept.pods.get_mut(&pod) {
             known.used_at = now;
             if known.path != *path {
-                known.url = url(&pod, path)?;
+                known.access.url = url(&pod, path)?;
                 known.path.clone_from(path);
             }
-            return Ok(Access {
-                agent: known.agent.clone(),
-                url: known.url.clone(),
-                times: Arc::clone(&known.times),
-            });
+            return Ok(known.access.clone());
         }
         kept.sweep(now);
         let tls = match &pod.tls {
             Some(tls) if !tls.verify => &self.unverified,
             _ => &kept.trust.verified,
         };
-        let agent = connect::agent(tls, pod.address);
-        let url = url(&pod, path)?;
-        let times = Arc::<EncodingTimes>::default();
+        let access = Access {
+            agent: connect::agent(tls, pod.address),
+            url: url(&pod, path)?,
+            times: Arc::default(),
+        };
         // Over the bound the connection is closed with its agent, after this one scrape.
         if kept.pods.len() < self.kept_pods_max {
             let kept_agent = KeptAgent {
-                agent: agent.clone(),
+                access: access.clone(),
                 path: path.clone(),
-                url: url.clone(),
-                times: Arc::clone(&times),
                 used_at: now,
             };
             kept.pods.insert(pod, kept_agent);
         }
-        Ok(Access { agent, url, times })
+        Ok(access)
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn watch_settings(api: &FakeApi, namespaces: &[&str]) -> DiscoverySet
 }
 
 pub(crate) fn start_with(settings: &DiscoverySettings) -> Running {
-    let cache = TargetCache::new();
+    let cache = TargetCache::default();
     let telemetry = Arc::new(Telemetry::default());
     let discovery = Discovery::start(settings, cache.clone(), Arc::clone(&telemetry)).unwrap();
     Running {
