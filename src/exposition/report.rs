@@ -22,7 +22,7 @@ pub struct Report {
     pub up: bool,
     /// How long the scrape took.
     pub duration: Duration,
-    /// [`Exposition::samples`], or `samples_before` of the error that refused the body, or 0.
+    /// [`super::Exposition::samples`], or `samples_before` of the error that refused the body, or 0.
     pub samples_scraped: u64,
 }
 
