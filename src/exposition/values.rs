@@ -31,6 +31,16 @@ impl Values {
         }
     }
 
+    /// Gives back what was reserved for values that did not come, where that is most of it: a response holds the values
+    /// of all its bodies until it is sent.
+    pub(super) fn shrink(&mut self) {
+        if self.lengths.capacity() > 2 * self.lengths.len() {
+            self.text.shrink_to_fit();
+            self.lengths.shrink_to_fit();
+            self.starts.shrink_to_fit();
+        }
+    }
+
     /// Appends the value that stands here in a body. It is most of what is done for a sample, and the compiler would
     /// leave it a function of its own.
     #[inline(always)]

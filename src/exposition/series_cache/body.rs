@@ -27,7 +27,11 @@ impl KnownLines {
         body: &[u8],
         identity: &IdentityLabels,
     ) -> Result<Exposition, LineError> {
-        let samples_about = self.ids.len().max(body.len() / BODY_BYTES_PER_SAMPLE);
+        // Bodies of a job have about as many samples, also where their lines are unusually long.
+        let samples_about = match self.ids.len() {
+            0 => body.len() / BODY_BYTES_PER_SAMPLE,
+            before => before + before / 8,
+        };
         if self.entries.is_empty() {
             self.reserve(samples_about, body.len());
         }
@@ -48,11 +52,12 @@ impl KnownLines {
         };
         let read = reader.lines();
         let Reader {
-            values,
+            mut values,
             samples,
             duplicates_dropped,
             ..
         } = reader;
+        values.shrink();
         self.texts.seal();
         match read {
             Ok(()) => Ok(Exposition {
