@@ -57,7 +57,9 @@ run_pushgateway() {
   local port
   port=$(free_port)
   pods[pushgateway-a]="shop $pod_network.4 batch $port"
-  start pushgateway-a prometheus-pushgateway --web.listen-address="$(pod_address pushgateway-a)"
+  # Debian's keeps what was pushed in a place of the machine.
+  start pushgateway-a prometheus-pushgateway --web.listen-address="$(pod_address pushgateway-a)" \
+    --persistence.file=
   template batch "$port" '{"endpoint": "/metrics"}' >"$work/batch.json"
   run_pod pushgateway-a "$work/batch.json"
   check_within 10 "pushgateway takes the metrics of a batch job" 200 push_metrics
