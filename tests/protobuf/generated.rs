@@ -226,6 +226,8 @@ fn labels_of(own: &[LabelPair]) -> Vec<LabelPair> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn splicing_then_decoding_is_decoding_then_labelling(families in vec(any_family(), 0..4)) {
         let body = read(&encode(&families)).map_err(|error| TestCaseError::fail(error.to_string()))?;

@@ -10,6 +10,7 @@ use super::metric::Metric;
 use super::schema::MetricType;
 use super::wire::Fields;
 use super::{Expected, Problem, ProtobufError};
+use crate::exposition::report::REPORTED;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,9 +19,6 @@ use std::ops::Range;
 
 /// Prometheus reads at most this many bytes of the length of a family.
 const FAMILY_LENGTH_BYTES_MAX: usize = 5;
-
-/// The series that are reported for every target.
-const REPORTED: [&[u8]; 3] = [b"up", b"scrape_duration_seconds", b"scrape_samples_scraped"];
 
 /// A body that is being read.
 pub(super) struct Reader<'b> {
