@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use ureq::http::Uri;
 
 /// Redirects that are followed in one scrape.
@@ -245,17 +246,22 @@ fn are_escapes_whole(path: &[u8]) -> bool {
     true
 }
 
-/// With each byte that a URL may not have (RFC 3986, section 2) as `%XX`.
+/// What a URL may not have beside what is not ASCII (RFC 3986, section 2).
+const NOT_IN_URLS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// With each byte that a URL may not have as `%XX`.
 fn escaped(text: &[u8]) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for &byte in text {
-        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
+    percent_encode(text, NOT_IN_URLS).to_string()
 }
 
 #[cfg(test)]
