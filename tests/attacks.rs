@@ -1,6 +1,7 @@
 //! Clients that mean no good, against the built program; and what a scraper, a kubelet and the machine notice of it.
 //!
-//! The README's table of attacks names these tests. They run one after the other: `cargo test -- --ignored`.
+//! The table of attacks in `tests/README.md` names these tests. They run one after the other:
+//! `cargo test -- --ignored`.
 
 mod secrets;
 mod tls;

@@ -12,7 +12,7 @@
 //! * `listener`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `log`: what the built program writes to its log
 //! * `merge`: many bodies in one text
-//! * `own_metrics`: `/-/metrics` against what the program is put through, and against the README
+//! * `own_metrics`: `/-/metrics` against what the program is put through, and against its document
 //! * `pod_lists`: pod lists that follow each other
 //! * `pod_options`: each option of a pod, good and bad values
 //! * `probe`: one target as it is
@@ -25,7 +25,7 @@
 //! * `service_discovery`: `/sd/*`, and shards
 //! * `status_page`: `/` in its three formats
 //! * `targets`: pod lists → targets
-//! * `tidy`: the layout and the documents, held against the code
+//! * `tidy`: the layout, the documents and the imports, compared with the code
 //! * `tls`: pods over TLS
 //! * `watch`: the pods followed by a watch, event by event and through every fault
 //! * `watch_model`: random histories of pods, held against a simple model

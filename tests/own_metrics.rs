@@ -1,4 +1,4 @@
-//! `/-/metrics`: every family is in the README, and moves when what it counts happens.
+//! `/-/metrics`: every family is in its document, and moves when what it counts happens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -58,8 +58,9 @@ fn sum(samples: &BTreeMap<String, f64>, family: &str) -> f64 {
 }
 
 #[test]
-fn every_family_stands_in_the_readme_and_in_the_text() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+fn every_family_is_in_the_document_and_in_the_response() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/prometheus/README.md");
+    let document = fs::read_to_string(document).unwrap();
     let program = Program::with_pods(&TempFile::pods(&[]), &[]);
     let answer = program.get("/-/metrics");
     assert_eq!(
@@ -75,7 +76,7 @@ fn every_family_stands_in_the_readme_and_in_the_text() {
     assert_eq!(written, rows);
     for family in FAMILIES {
         assert!(
-            readme.contains(&format!("\n| `{}` | ", family.name)),
+            document.contains(&format!("\n| `{}` | ", family.name)),
             "{}",
             family.name
         );

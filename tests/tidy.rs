@@ -1,12 +1,10 @@
-//! The layout and the documents, held against the code.
+//! The layout, the documents and the imports, compared with the code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kubernetes_metrics_aggregator::config::settings;
-use kubernetes_metrics_aggregator::kubernetes::{JOB_NAME_KEY, KEY_PREFIX, OPTIONS};
-
 mod audit;
+mod documents;
 mod imports;
 
 fn root() -> &'static Path {
@@ -106,53 +104,5 @@ fn packages_stay_in_their_rooms() {
                 "{path} uses {package}"
             );
         }
-    }
-}
-
-#[test]
-fn the_readme_has_every_setting_with_its_default() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    for (name, default) in settings() {
-        let row = readme
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
-        let cell = row.split('|').nth(2).unwrap().trim();
-        let expected = if default.is_empty() {
-            "unset".to_owned()
-        } else {
-            format!("`{default}`")
-        };
-        assert_eq!(cell, expected, "{name}");
-    }
-}
-
-#[test]
-fn every_key_of_a_pod_is_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let job_name = JOB_NAME_KEY.strip_prefix(KEY_PREFIX).unwrap();
-    for key in OPTIONS.into_iter().chain([job_name.trim_matches('/')]) {
-        assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
-    }
-}
-
-#[test]
-fn every_attack_in_the_readme_has_its_test() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, table) = readme.split_once("### Under attack").unwrap();
-    let (table, _) = table.split_once("\n## ").unwrap();
-    let code: String = rust_files("tests")
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
-    let rows = table.lines().filter(|line| line.starts_with("| "));
-    let names = rows.filter_map(|row| row.split('|').nth(2));
-    let names: Vec<&str> = names
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .collect();
-    assert!(names.len() > 10, "{names:?}");
-    for name in names {
-        let known = root().join(name).is_file() || code.contains(&format!("\nfn {name}()"));
-        assert!(known, "{name}");
     }
 }

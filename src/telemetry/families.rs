@@ -17,7 +17,7 @@ pub struct Family {
     pub name: &'static str,
     /// Its TYPE.
     kind: &'static str,
-    /// Its HELP; stands in the README too.
+    /// Its HELP.
     help: &'static str,
     write: Write,
 }
@@ -72,7 +72,7 @@ const fn family(
     }
 }
 
-/// All families. A new one needs a row here and a row in the README.
+/// All families. A new one needs a row here and a row in `k8s/prometheus/README.md`.
 pub const FAMILIES: &[Family] = &[
     gauge(
         "metrics_aggregator_build_info",
