@@ -1,0 +1,206 @@
+"""Compares what one Prometheus stores of each job through the aggregator and directly. See `run`."""
+
+import collections
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import exporters
+import servers
+from servers import Prometheus, until
+
+NAMESPACE = "formats"
+# Labels that tell apart what is compared. No exporter has them.
+VIA, CONFIGURATION = "compared_via", "compared_configuration"
+REPORT = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
+SCRAPES = 3
+
+
+@dataclasses.dataclass
+class Configuration:
+    """What changes what Prometheus asks for, or keeps."""
+
+    features: str = "exemplar-storage"
+    # Of the scrape config.
+    options: dict = dataclasses.field(default_factory=dict)
+    # What has to be stored directly, so that the comparison is about something.
+    shows: tuple = ()
+    # What differs, by the name of its series.
+    departs: tuple = ()
+
+
+CREATED = "exemplar-storage,created-timestamp-zero-ingestion"
+OPENMETRICS = {"scrape_protocols": ["OpenMetricsText1.0.0", "PrometheusText0.0.4"]}
+
+# With this feature, `_created` of OpenMetrics is no sample. Nothing that is sent says whether the feature is on.
+CREATED_DEPARTS = ("scrape_samples_scraped",)
+
+CONFIGURATIONS = {
+    "default": Configuration(shows=("exemplars", "names that need quotes")),
+    "text-only": Configuration(options={"scrape_protocols": ["PrometheusText0.0.4"]}),
+    "escaping-underscores": Configuration(
+        options={"metric_name_escaping_scheme": "underscores"}, shows=("exemplars", "legacy names")),
+    "escaping-values": Configuration(
+        options={"metric_name_escaping_scheme": "values"}, shows=("exemplars", "legacy names")),
+    "legacy-validation": Configuration(
+        options={"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "underscores"},
+        shows=("exemplars", "legacy names")),
+    "created-timestamps-by-openmetrics": Configuration(
+        CREATED, OPENMETRICS, ("exemplars", "zeros at the start"), CREATED_DEPARTS),
+}
+
+
+def all_pods(names):
+    """job, pod, exporter: each exporter alone, all of them, and those that never speak protobuf."""
+    jobs = {name: [name] for name in names} | {"all": list(names), "without-protobuf": ["python", "text"]}
+    for job, members in jobs.items():
+        for name in members:
+            yield job, f"{name}-of-{job}", name
+
+
+def scrape_configs(name, configuration, pods, recorder, aggregator):
+    """The same pods twice: directly, and each job through the aggregator."""
+    direct = [
+        {
+            "targets": [f"{exporters.IP}:{recorder.port}"],
+            "labels": {"__metrics_path__": f"/direct/{pod}", "instance": pod, "job": job, "pod_namespace": NAMESPACE,
+                       "pod_ip": exporters.IP, VIA: "direct", CONFIGURATION: name},
+        }
+        for job, pod, _ in pods
+    ]
+    yield {"job_name": f"{name}-direct", "static_configs": direct} | configuration.options
+    for job in {job for job, *_ in pods}:
+        labels = {VIA: "through", CONFIGURATION: name}
+        yield {
+            "job_name": f"{name}-through-{job}", "honor_labels": True, "metrics_path": f"/metrics?job={job}",
+            "static_configs": [{"targets": [aggregator], "labels": labels}],
+        } | configuration.options
+
+
+def key(labels):
+    """A series, without what tells apart the two ways."""
+    return json.dumps({name: labels[name] for name in labels if name not in (VIA, CONFIGURATION)}, sort_keys=True)
+
+
+def selector(via, configuration):
+    return f'{{{VIA}="{via}",{CONFIGURATION}="{configuration}",pod_namespace="{NAMESPACE}"}}'
+
+
+def stored_series(prometheus, via, configuration, departs):
+    """job → series → its distinct values; with their time, if only one sample has that value.
+
+    Every scrape brings the same values. So a value that is there once has a timestamp of the exporter's. Of the report
+    of a scrape the last value counts: on a busy machine the first scrapes may time out.
+    """
+    jobs = collections.defaultdict(dict)
+    for series in prometheus.query(selector(via, configuration) + "[15m]"):
+        labels = series["metric"]
+        if labels["__name__"] in servers.NOT_COMPARED.union(departs):
+            continue
+        times = collections.defaultdict(list)
+        last = -1 if labels["__name__"] in REPORT else 0
+        for at, value in series.get("values", [])[last:]:
+            times[value].append(at)
+        for at, histogram in series.get("histograms", []):
+            times["native " + json.dumps(histogram, sort_keys=True)].append(at)
+        values = {(value, at[0] if len(at) == 1 and not last else None) for value, at in times.items()}
+        jobs[labels["job"]][key(labels)] = values
+    return jobs
+
+
+def stored_exemplars(prometheus, via, configuration):
+    """job → series → its exemplars."""
+    jobs = collections.defaultdict(dict)
+    for series in prometheus.exemplars(selector(via, configuration)):
+        labels = series["seriesLabels"]
+        jobs[labels["job"]][key(labels)] = {
+            (key(one["labels"]), one["value"], round(one["timestamp"], 3)) for one in series["exemplars"]}
+    return jobs
+
+
+def stored_metadata(prometheus, via, configuration, job):
+    """Family → its TYPE, HELP and UNIT."""
+    pool = f'{configuration}-through-{job}' if via == "through" else job
+    found = prometheus.get(
+        "targets/metadata", match_target=f'{{{VIA}="{via}",{CONFIGURATION}="{configuration}",job="{pool}"}}')
+    # What no exporter says: the report of each scrape, and that a family has no type.
+    return {one["metric"]: (one["type"], one["help"], one["unit"]) for one in found
+            if one["metric"] not in REPORT and (one["type"], one["help"]) != ("unknown", "")}
+
+
+def is_shown(what, series, exemplars):
+    names = [json.loads(labels)["__name__"] for job in series.values() for labels in job]
+    values = [value for job in series.values() for of_series in job.values() for value in of_series]
+    return {
+        "exemplars": any(exemplars.values()),
+        "names that need quotes": any("." in name for name in names),
+        "legacy names": not any("." in name for name in names),
+        "native histograms": any(value.startswith("native") for value, _ in values),
+        "zeros at the start": any(value == "0" and at is not None for value, at in values),
+    }[what]
+
+
+def compare(checks, prometheus, name, configuration, jobs):
+    ours, theirs = (stored_series(prometheus, via, name, configuration.departs) for via in ("through", "direct"))
+    our_exemplars, their_exemplars = (stored_exemplars(prometheus, via, name) for via in ("through", "direct"))
+    for what in configuration.shows:
+        missing = None if is_shown(what, theirs, their_exemplars) else "nothing to compare"
+        checks.report(f"{name}: directly there are {what}", missing)
+    for job in sorted(jobs):
+        native = sum(value.startswith("native") for values in theirs[job].values() for value, _ in values)
+        found = servers.difference(ours[job], theirs[job]) if theirs[job] else "nothing is stored"
+        checks.report(f"{name}: {job}: {len(theirs[job])} series, {native} native histograms", found)
+        if their_exemplars[job] or our_exemplars[job]:
+            count = sum(len(of_series) for of_series in their_exemplars[job].values())
+            checks.report(f"{name}: {job}: {count} exemplars",
+                          servers.difference(our_exemplars[job], their_exemplars[job]))
+        # Those of a job with several pods depend on what it was converted to.
+        if jobs[job] == 1:
+            ours_said, theirs_said = (stored_metadata(prometheus, via, name, job) for via in ("through", "direct"))
+            found = servers.difference(ours_said, theirs_said) if theirs_said else "nothing is known"
+            checks.report(f"{name}: {job}: metadata of {len(theirs_said)} families", found)
+
+
+def refused(prometheus):
+    """What it says of the targets whose response it does not take."""
+    return [f"{target['scrapePool']}: {target['lastError']}"
+            for target in prometheus.get("targets", state="active")["activeTargets"] if target["health"] != "up"]
+
+
+def main(program, prometheus, *only):
+    checks = servers.Checks()
+    with tempfile.TemporaryDirectory() as folder:
+        processes = servers.Processes(folder)
+        try:
+            urls = exporters.start(prometheus, processes)
+            pods = list(all_pods(urls))
+            recorder = exporters.Recorder({pod: urls[exporter] for _, pod, exporter in pods})
+            pod_file = processes.work / "pods.json"
+            pod_file.write_text(json.dumps(servers.pod_list(
+                NAMESPACE, exporters.IP, [(job, pod, recorder.port, f"through/{pod}") for job, pod, _ in pods])))
+            aggregator = servers.start_aggregator(program, pod_file, processes)
+            jobs = collections.Counter(job for job, *_ in pods)
+            chosen = {name: CONFIGURATIONS[name] for name in only or CONFIGURATIONS}
+            for features in dict.fromkeys(configuration.features for configuration in chosen.values()):
+                names = [name for name in chosen if chosen[name].features == features]
+                configs = [one for name in names
+                           for one in scrape_configs(name, chosen[name], pods, recorder, aggregator)]
+                others = len(processes.running)
+                server = Prometheus(
+                    features, prometheus, configs, processes, f"--enable-feature={features}", interval="3s")
+                until(f"{SCRAPES} scrapes with {features}", lambda: server.good_scrapes() >= SCRAPES)
+                checks.report(f"every response is taken with {features}", "; ".join(refused(server))[:2000] or None)
+                for name in names:
+                    compare(checks, server, name, chosen[name], jobs)
+                processes.stop(others)
+        finally:
+            processes.stop()
+    return checks.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
