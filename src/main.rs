@@ -284,6 +284,7 @@ fn listener_settings(config: &Config) -> ListenerSettings {
             client_ca: config.tls_client_ca_file.clone(),
         }),
         token_file: config.auth_token_file.clone(),
+        path_prefix: config.advertise_path().to_owned(),
         limits: Limits::default(),
     }
 }

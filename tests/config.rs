@@ -97,6 +97,32 @@ fn values_that_are_taken() {
 }
 
 #[test]
+fn an_address_to_advertise_may_have_a_path() {
+    let path = |value| {
+        let config = parse(&[("ADVERTISE_ADDRESS", value)]).unwrap();
+        config.advertise_path().to_owned()
+    };
+    for without in ["host", "host:80/", "https://[::1]:80", "http://host/"] {
+        assert_eq!(path(without), "", "{without}");
+    }
+    assert_eq!(path("host/aggregator/"), "/aggregator");
+    assert_eq!(path("https://host:80/a/b:80/~c"), "/a/b:80/~c");
+    for refused in [
+        "https://",
+        "ftp://host/aggregator",
+        "/aggregator",
+        "https://host//aggregator",
+        "https://host/../aggregator",
+        "https://host/%61ggregator",
+        "https://host/aggregator?query",
+    ] {
+        let errors = parse(&[("ADVERTISE_ADDRESS", refused)]).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("ADVERTISE_ADDRESS: expected HOST or HOST:PORT"));
+    }
+}
+
+#[test]
 fn values_that_are_refused() {
     let refused = [
         ("LOG_LEVEL", "verbose"),

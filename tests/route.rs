@@ -8,6 +8,7 @@ use std::time::Duration;
 use kubernetes_metrics_aggregator::server::HttpError;
 use kubernetes_metrics_aggregator::server::route::{
     Filter, Route, Selection, State, accepts_gzip, counted_path, route, scrape_timeout,
+    without_prefix,
 };
 use kubernetes_metrics_aggregator::target::Shard;
 
@@ -145,6 +146,37 @@ fn a_request_counts_under_its_path_whatever_else_is_wrong_with_it() {
     ] {
         assert_eq!(counted_path(url).to_string(), path, "{url}");
     }
+}
+
+/// An ingress may or may not take its path off, so both forms come in.
+#[test]
+fn a_prefix_is_taken_off_where_it_stands() {
+    for (url, expected) in [
+        ("/aggregator/metrics?job=a", "/metrics?job=a"),
+        ("/aggregator/metrics%3Fjob=a", "/metrics%3Fjob=a"),
+        ("http://h/aggregator/probe?target=x", "/probe?target=x"),
+        ("/aggregator/-/healthy", "/-/healthy"),
+        ("/aggregator/", "/"),
+        ("/aggregator", "/"),
+        ("/aggregator?state=down", "/?state=down"),
+        ("/metrics?job=a", "/metrics?job=a"),
+        ("/", "/"),
+        // Once, and a whole segment.
+        ("/aggregator/aggregator/", "/aggregator/"),
+        ("/aggregators/metrics", "/aggregators/metrics"),
+        ("/a/aggregator/metrics", "/a/aggregator/metrics"),
+    ] {
+        assert_eq!(without_prefix(url, "/aggregator"), expected, "{url}");
+    }
+    // What is left of `/metrics/metrics?job=a` where the ingress has taken its part off is no status page.
+    for (url, expected) in [
+        ("/metrics/metrics?job=a", "/metrics?job=a"),
+        ("/metrics?job=a", "/metrics?job=a"),
+        ("/metrics/", "/"),
+    ] {
+        assert_eq!(without_prefix(url, "/metrics"), expected, "{url}");
+    }
+    assert_eq!(without_prefix("//metrics", ""), "//metrics");
 }
 
 /// Prometheus writes the header by `strconv.FormatFloat(seconds, 'f', -1, 64)` (scrape/scrape.go).

@@ -137,6 +137,63 @@ fn the_address_is_the_one_that_the_scraper_used_or_the_one_that_is_set() {
     );
 }
 
+/// A path of a real API server's proxy. Whatever stands in front may take it off or not.
+#[test]
+fn a_path_of_the_address_stands_before_all_that_is_handed_out_and_is_taken_off_what_comes_in() {
+    const PREFIX: &str = "/api/v1/namespaces/m/services/https:aggregator:80/proxy";
+    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let set = format!("https://api.example.org:6443{PREFIX}/");
+    let token = TempFile::new(b"s3cret");
+    let settings = [
+        ("ADVERTISE_ADDRESS", &*set),
+        ("AUTH_TOKEN_FILE", token.0.to_str().unwrap()),
+    ];
+    let program = Program::with_pods(&file, &settings);
+    let get = |url: &str, accept: &str| {
+        let headers = [("Authorization", "Bearer s3cret"), ("Accept", accept)];
+        program.get_with(url, &headers)
+    };
+    let target = format!("shop/web-0:{}", fake.address.port());
+    for prefix in ["", PREFIX] {
+        let job = &discovered(&get(&format!("{prefix}/sd/jobs?shards=1"), ""))[0];
+        assert_eq!(job["targets"], json!(["api.example.org:6443"]));
+        let labels = json!({
+            "__metrics_path__": format!("{PREFIX}/metrics"), "__scheme__": "https", "__param_job": "web",
+            "__param_shard": "1/1", "job": "web", "instance": format!("api.example.org:6443{PREFIX}#1/1"),
+        });
+        assert_eq!(job["labels"], labels, "{prefix}");
+        let pod = &discovered(&get(&format!("{prefix}/sd/pods"), ""))[0]["labels"];
+        let paths = [&pod["__metrics_path__"], &pod["__param_target"]];
+        assert_eq!(paths, [&format!("{PREFIX}/probe"), &target], "{prefix}");
+        for path in ["/metrics?job=web", "/metrics%3Fjob=web"] {
+            assert_eq!(get(&format!("{prefix}{path}"), "").up("web-0"), Some(true));
+        }
+        let probe = get(&format!("{prefix}/probe?target={target}"), "");
+        assert_eq!(probe.text(), SMALL_BODY);
+        // Open, and nothing else is.
+        assert_eq!(program.get(&format!("{prefix}/-/ready")).status, 200);
+        assert_eq!(program.get(&format!("{prefix}/-/metrics")).status, 401);
+        check_links(&get(&format!("{prefix}/"), "text/html"), PREFIX);
+    }
+    let own = get("/-/metrics", "");
+    let requests = "metrics_aggregator_requests_total{path=\"/metrics\",code=\"200\"}";
+    assert_eq!(own.sample(requests), Some("4"));
+}
+
+/// All that a status page refers to has the prefix, also what it shows to be pasted.
+fn check_links(page: &Answer, prefix: &str) {
+    for attribute in ["href", "src", "action"] {
+        let attribute = format!(" {attribute}=\"");
+        let mut values = page.text().split(&attribute).skip(1);
+        let expected = format!("{prefix}/");
+        let is_right = |value: &str| value.starts_with(&expected) || value.starts_with("data:,\"");
+        assert!(values.all(is_right), "{}", page.text());
+    }
+    let url = format!("- url: https://api.example.org:6443{prefix}/sd/pods\n");
+    assert!(page.text().contains(&url), "{}", page.text());
+}
+
 #[test]
 fn labels_in_the_seeds_hyphen_style() {
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);

@@ -93,6 +93,14 @@ impl Config {
         settings.collect::<Vec<_>>().join(separator)
     }
 
+    /// The path of `ADVERTISE_ADDRESS`, which begins with `/`; empty where it has none.
+    #[must_use]
+    pub fn advertise_path(&self) -> &str {
+        let address = self.advertise_address.as_deref().unwrap_or_default();
+        let (_, rest) = address.split_once("://").unwrap_or(("", address));
+        rest.find('/').map_or("", |at| &rest[at..])
+    }
+
     /// Token and namespaces belong together: one alone is a mistake, and which one nobody can tell.
     fn token_error(&self) -> Option<ConfigError> {
         let namespaces = &self.scrape_token_namespaces;

@@ -125,7 +125,9 @@ settings! {
     /// pod_namespace and pod_ip, or "pod-namespace" and "pod-ip" (quoted: needs Prometheus 3).
     hyphen_labels: bool = value(|style| is_second(style, ["underscore", "hyphen"])),
         "POD_LABEL_STYLE", default: "underscore", expected: "underscore or hyphen";
-    /// How scrapers reach this server, for /sd/jobs and /sd/pods; unset: what they write in Host.
+    /// How scrapers reach this server, for /sd/jobs, /sd/pods and links; unset: what they write in Host.
+    /// A path (https://host/aggregator) stands before all paths handed out, and is taken off those that come in.
     advertise_address: Option<String> = optional(advertise_address),
-        "ADVERTISE_ADDRESS", expected: "HOST or HOST:PORT, with or without https:// before it";
+        "ADVERTISE_ADDRESS",
+        expected: "HOST or HOST:PORT, with or without https:// before it and a path such as /aggregator after it";
 }

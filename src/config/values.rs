@@ -108,13 +108,23 @@ pub(super) fn api_url(value: &str) -> Option<String> {
         .then(|| value.trim_end_matches('/').to_owned())
 }
 
-/// `HOST` or `HOST:PORT`, with or without `http://` or `https://` before it.
+/// `HOST` or `HOST:PORT`, with or without `http://` or `https://` before it and a path after it. A `/` at the end is
+/// dropped. The path holds only what nobody percent-encodes, so that it can be compared byte by byte.
 pub(super) fn advertise_address(value: &str) -> Option<String> {
+    let value = value.strip_suffix('/').unwrap_or(value);
     let rest = value
         .split_once("://")
         .map_or(Some(value), |(scheme, rest)| {
             ["http", "https"].contains(&scheme).then_some(rest)
         })?;
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    (!rest.is_empty() && rest.bytes().all(legal)).then(|| value.to_owned())
+    let mut parts = rest.split('/');
+    let is_host = |host: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+        !host.is_empty() && host.bytes().all(legal)
+    };
+    let is_segment = |segment: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@+=".contains(&byte);
+        !["", ".", ".."].contains(&segment) && segment.bytes().all(legal)
+    };
+    (parts.next().is_some_and(is_host) && parts.all(is_segment)).then(|| value.to_owned())
 }

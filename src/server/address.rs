@@ -5,28 +5,34 @@
 pub(super) struct PublicAddress {
     /// `HOST` or `HOST:PORT`.
     pub(super) authority: String,
+    /// Stands before every path: empty, or `/` and more, of which nothing has to be escaped anywhere.
+    pub(super) prefix: String,
     pub(super) is_https: bool,
 }
 
 impl PublicAddress {
     /// Reads `HOST` or `HOST:PORT`, with `http://` or `https://` before it where that is known better than by
-    /// `is_https`. `None` if it is nothing of the kind.
+    /// `is_https`, and a path after it where that is not always `/`. `None` if it is nothing of the kind.
     pub(super) fn new(text: &str, is_https: bool) -> Option<PublicAddress> {
-        let (authority, is_https) = match text.split_once("://") {
-            Some(("https", authority)) => (authority, true),
-            Some(("http", authority)) => (authority, false),
+        let (rest, is_https) = match text.split_once("://") {
+            Some(("https", rest)) => (rest, true),
+            Some(("http", rest)) => (rest, false),
             Some(_) => return None,
             None => (text, is_https),
         };
+        let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
         let is_authority = !authority.is_empty() && authority.bytes().all(is_legal);
         is_authority.then(|| PublicAddress {
             authority: authority.to_owned(),
+            prefix: prefix.to_owned(),
             is_https,
         })
     }
 
-    pub(super) fn scheme(&self) -> &'static str {
-        if self.is_https { "https" } else { "http" }
+    /// The whole URL, without a `/` at the end.
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority, self.prefix)
     }
 }

@@ -57,7 +57,7 @@ pub struct ServerSettings {
     pub scrape_timeout_offset: Duration,
     /// Threads that scrape, for the own metrics.
     pub client_workers: usize,
-    /// How this server is known outside, `HOST:PORT` with or without `https://`; else what `Host` says.
+    /// How this server is known outside, `HOST:PORT` with or without `https://` and a path; else what `Host` says.
     pub advertise_address: Option<String>,
     /// Whether it speaks TLS itself.
     pub is_tls: bool,

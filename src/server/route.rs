@@ -1,5 +1,6 @@
 //! What a request asks for: method and URL in, [`Route`] or [`HttpError`] out. Pure.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -86,6 +87,21 @@ impl State {
             State::Down => "down",
             State::Unknown => "unknown",
         }
+    }
+}
+
+/// The request's target without the prefix, which an ingress or a proxy may have left before the path or not. `prefix`
+/// is empty or begins with `/`.
+#[must_use]
+pub fn without_prefix<'u>(url: &'u str, prefix: &str) -> Cow<'u, str> {
+    // With the prefix `/metrics`, `/metrics?job=J` is what is left where it was taken off already.
+    if prefix.is_empty() || counted_path(url) != Path::Other {
+        return url.into();
+    }
+    match origin_form(url).strip_prefix(prefix) {
+        Some(rest) if rest.starts_with('/') => rest.into(),
+        Some(rest) if rest.is_empty() || rest.starts_with('?') => format!("/{rest}").into(),
+        _ => url.into(),
     }
 }
 

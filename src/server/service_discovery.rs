@@ -29,9 +29,9 @@ impl Serialize for Entry<'_> {
 
 /// One target for each job, or `shards` for each. To be scraped with `honor_labels: true`.
 ///
-/// Prometheus' own `up` of such a target says whether the aggregator responded. `instance` is the aggregator's address;
-/// with shards `ADDRESS#i/n`, which keeps them apart and touches no series of a pod, since those have an `instance`
-/// of their own.
+/// Prometheus' own `up` of such a target says whether the aggregator responded. `instance` is the aggregator's address
+/// with its path, which keeps several behind one ingress apart; with shards `ADDRESS#i/n`, which keeps those apart. It
+/// touches no series of a pod, since those have an `instance` of their own.
 pub(super) fn jobs(set: &TargetSet, address: &PublicAddress, shards: Option<u16>) -> String {
     let entries = set.jobs().flat_map(|(job, _)| {
         let all = shards.is_none().then(|| job_entry(address, job, None));
@@ -47,14 +47,12 @@ fn job_entry<'a>(address: &'a PublicAddress, job: &'a str, shard: Option<Shard>)
     let mut labels = common(address, "/metrics");
     labels.insert("__param_job".into(), job.into());
     labels.insert("job".into(), job.into());
-    let instance = match shard {
-        Some(shard) => {
-            labels.insert("__param_shard".into(), shard.to_string().into());
-            format!("{}#{shard}", address.authority).into()
-        }
-        None => address.authority.as_str().into(),
-    };
-    labels.insert("instance".into(), instance);
+    let mut instance = [&*address.authority, &address.prefix].concat();
+    if let Some(shard) = shard {
+        labels.insert("__param_shard".into(), shard.to_string().into());
+        instance += &format!("#{shard}");
+    }
+    labels.insert("instance".into(), instance.into());
     Entry {
         address: &address.authority,
         labels,
@@ -90,7 +88,8 @@ pub(super) fn pods(
     }))
 }
 
-fn common<'a>(address: &PublicAddress, path: &'a str) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
+fn common<'a>(address: &PublicAddress, path: &str) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
+    let path = [&address.prefix, path].concat();
     let mut labels = BTreeMap::from([("__metrics_path__".into(), path.into())]);
     if address.is_https {
         labels.insert("__scheme__".into(), "https".into());

@@ -166,6 +166,7 @@ pub(super) fn start_error(
         connections_max: 1,
         tls,
         token_file,
+        path_prefix: String::new(),
         limits: Limits::default(),
     };
     Listener::start(listener, settings, std::sync::Arc::default())

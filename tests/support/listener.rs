@@ -44,6 +44,7 @@ impl TestListener {
             connections_max: 64,
             tls: None,
             token_file: None,
+            path_prefix: String::new(),
             limits: Limits::default(),
         };
         change(&mut settings);

@@ -13,7 +13,7 @@ use super::head::{Head, HeadBuffer};
 use super::stream::{ClientStream, Progress};
 use crate::server::http_error::HttpError;
 use crate::server::response::Response;
-use crate::server::route::counted_path;
+use crate::server::route::{counted_path, without_prefix};
 use crate::telemetry::{ListenerEvent, Path};
 
 /// Read from the client at once; most heads are smaller.
@@ -99,7 +99,8 @@ impl Connection<'_> {
         self.handshake()?;
         loop {
             (self.head_only, self.path) = (false, Path::Other);
-            let head = self.read_head()?;
+            let mut head = self.read_head()?;
+            head.target = without_prefix(&head.target, &self.shared.path_prefix).into_owned();
             self.fresh = false;
             self.head_only = head.method == "HEAD";
             self.path = counted_path(&head.target);

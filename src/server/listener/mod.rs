@@ -54,6 +54,8 @@ pub struct ListenerSettings {
     pub tls: Option<TlsFiles>,
     /// The bearer token that requests have to show, if any.
     pub token_file: Option<PathBuf>,
+    /// What is taken off the path of requests that have it: empty, or `/` and more (of `ADVERTISE_ADDRESS`).
+    pub path_prefix: String,
     /// Time and size limits; nobody but a test needs others than the default.
     pub limits: Limits,
 }
@@ -177,6 +179,7 @@ pub struct Listener {
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
+    path_prefix: String,
     files: Files,
     connections: Arc<Connections>,
     requests: Arc<Requests>,
@@ -203,6 +206,7 @@ impl Listener {
         let requests = Arc::new(requests);
         let shared = Arc::new(Shared {
             limits,
+            path_prefix: settings.path_prefix,
             files,
             connections,
             requests: Arc::clone(&requests),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::{Job, PAGE_TARGETS, Row, View, query_encoded};
-use crate::server::route::{Filter, State};
+use crate::server::route::State;
 
 /// Jobs in the table; with more, the filter by name still finds each.
 const SHOWN_JOBS_MAX: usize = 500;
@@ -35,15 +35,17 @@ impl<T: fmt::Display> fmt::Display for Escaped<T> {
 
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = String::with_capacity(64 * 1024);
-    page.push_str(
+    let prefix = view.prefix();
+    // Writing into a String does not fail; no result of it is looked at in this file.
+    let _ = writeln!(
+        page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>Kubernetes metrics aggregator</title>\n<link rel=\"icon\" href=\"data:,\">\n\
-         <link rel=\"stylesheet\" href=\"/-/style.css\">\n<script src=\"/-/page.js\" defer></script>\n\
-         </head>\n<body>\n",
+         <link rel=\"stylesheet\" href=\"{prefix}/-/style.css\">\n\
+         <script src=\"{prefix}/-/page.js\" defer></script>\n</head>\n<body>"
     );
-    // Writing into a String does not fail; no result of it is looked at in this file.
     let _ = head(&mut page, view);
     let _ = jobs(&mut page, view);
     let _ = pods_without_job(&mut page, view);
@@ -54,14 +56,22 @@ pub(super) fn render(view: &View<'_>) -> String {
 }
 
 fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
-    writeln!(
+    let prefix = view.prefix();
+    write!(
         page,
-        "<header><h1><a href=\"/\">Kubernetes metrics aggregator</a> <small>{}</small></h1>\n\
-         <nav><a href=\"/sd/jobs\">/sd/jobs</a> <a href=\"/sd/pods\">/sd/pods</a> \
-         <a href=\"/-/metrics\">/-/metrics</a> \
-         <a href=\"/-/healthy\">/-/healthy</a> <a href=\"/-/ready\">/-/ready</a></nav></header>\n<main>",
+        "<header><h1><a href=\"{prefix}/\">Kubernetes metrics aggregator</a> <small>{}</small></h1>\n<nav>",
         env!("CARGO_PKG_VERSION")
     )?;
+    for path in [
+        "/sd/jobs",
+        "/sd/pods",
+        "/-/metrics",
+        "/-/healthy",
+        "/-/ready",
+    ] {
+        write!(page, "<a href=\"{prefix}{path}\">{path}</a> ")?;
+    }
+    writeln!(page, "</nav></header>\n<main>")?;
     if let Some(error) = &view.last_error {
         writeln!(
             page,
@@ -75,6 +85,11 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
             "<p class=\"notice bad\">No complete pod list from the API server yet.</p>"
         );
     }
+    tiles(page, view)
+}
+
+fn tiles(page: &mut String, view: &View<'_>) -> fmt::Result {
+    let prefix = view.prefix();
     write!(page, "<dl class=\"tiles\">")?;
     let targets: usize = State::ALL.map(|state| view.count(state)).iter().sum();
     tile(page, "", "jobs", view.jobs.len())?;
@@ -88,7 +103,7 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
             0 => tile(page, "", name, 0)?,
             count => {
                 let class = state.name();
-                let link = format_args!("<a href=\"/?state={class}\">{count}</a>");
+                let link = format_args!("<a href=\"{prefix}/?state={class}\">{count}</a>");
                 tile(page, class, name, link)?;
             }
         }
@@ -128,7 +143,7 @@ fn jobs(page: &mut String, view: &View<'_>) -> fmt::Result {
          <th class=\"n\">down</th><th class=\"n\">not yet</th><th>merged</th></tr></thead><tbody>"
     )?;
     for job in view.jobs.iter().take(SHOWN_JOBS_MAX) {
-        job_row(page, job)?;
+        job_row(page, view.prefix(), job)?;
     }
     writeln!(page, "</tbody></table></div>")?;
     if let Some(more) = view.jobs.len().checked_sub(SHOWN_JOBS_MAX + 1) {
@@ -137,18 +152,18 @@ fn jobs(page: &mut String, view: &View<'_>) -> fmt::Result {
     writeln!(page, "</section>")
 }
 
-fn job_row(page: &mut String, job: &Job<'_>) -> fmt::Result {
+fn job_row(page: &mut String, prefix: &str, job: &Job<'_>) -> fmt::Result {
     let [up, down, unknown] = job.counts;
     let query = query_encoded(job.name);
     let down_link = match down {
         0 => "0".to_owned(),
-        _ => format!("<a class=\"down\" href=\"/?job={query}&amp;state=down\">{down}</a>"),
+        _ => format!("<a class=\"down\" href=\"{prefix}/?job={query}&amp;state=down\">{down}</a>"),
     };
     writeln!(
         page,
-        "<tr><td><a href=\"/?job={query}\">{}</a></td><td class=\"n\">{}</td><td class=\"n\">{up}</td>\
+        "<tr><td><a href=\"{prefix}/?job={query}\">{}</a></td><td class=\"n\">{}</td><td class=\"n\">{up}</td>\
          <td class=\"n\">{down_link}</td><td class=\"n\">{unknown}</td>\
-         <td><a href=\"/metrics?job={query}\">text</a></td></tr>",
+         <td><a href=\"{prefix}/metrics?job={query}\">text</a></td></tr>",
         Escaped(job.name),
         up + down + unknown
     )
@@ -184,7 +199,7 @@ fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
         return Ok(());
     }
     writeln!(page, "<section><h2>Targets</h2>")?;
-    filter_form(page, view.filter)?;
+    filter_form(page, view)?;
     let pages = view.rows.len().div_ceil(PAGE_TARGETS).max(1);
     let number = view.filter.page.min(pages - 1);
     let shown = view.rows.iter().skip(number * PAGE_TARGETS);
@@ -198,7 +213,7 @@ fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
          <th class=\"n\">when</th></tr></thead><tbody>"
     )?;
     for row in shown.take(PAGE_TARGETS) {
-        target_row(page, row)?;
+        target_row(page, view.prefix(), row)?;
     }
     writeln!(page, "</tbody></table></div>")?;
     if pages > 1 {
@@ -207,10 +222,12 @@ fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
     writeln!(page, "</section>")
 }
 
-fn filter_form(page: &mut String, filter: &Filter) -> fmt::Result {
+fn filter_form(page: &mut String, view: &View<'_>) -> fmt::Result {
+    let (prefix, filter) = (view.prefix(), view.filter);
     write!(
         page,
-        "<form action=\"/\" method=\"get\"><label>job <input name=\"job\" value=\"{}\" autocomplete=\"off\"></label>\
+        "<form action=\"{prefix}/\" method=\"get\">\
+         <label>job <input name=\"job\" value=\"{}\" autocomplete=\"off\"></label>\
          <label>state <select name=\"state\"><option value=\"\">all</option>",
         Escaped(filter.job.as_deref().unwrap_or_default())
     )?;
@@ -225,11 +242,11 @@ fn filter_form(page: &mut String, filter: &Filter) -> fmt::Result {
     }
     writeln!(
         page,
-        "</select></label><button>Filter</button> <a href=\"/\">all targets</a></form>"
+        "</select></label><button>Filter</button> <a href=\"{prefix}/\">all targets</a></form>"
     )
 }
 
-fn target_row(page: &mut String, row: &Row<'_>) -> fmt::Result {
+fn target_row(page: &mut String, prefix: &str, row: &Row<'_>) -> fmt::Result {
     let name = row.target.to_string();
     let state = row.state.name();
     let shown_state = match row.state {
@@ -239,7 +256,7 @@ fn target_row(page: &mut String, row: &Row<'_>) -> fmt::Result {
     write!(
         page,
         "<tr class=\"{state}\"><td><span class=\"state {state}\">{shown_state}</span></td>\
-         <td class=\"name\"><a href=\"/probe?target={}\">{}</a>",
+         <td class=\"name\"><a href=\"{prefix}/probe?target={}\">{}</a>",
         query_encoded(&name),
         Escaped(&name)
     )?;
@@ -280,10 +297,11 @@ fn ago(seconds: u64) -> String {
 }
 
 fn page_links(page: &mut String, view: &View<'_>, number: usize, pages: usize) -> fmt::Result {
+    let prefix = view.prefix();
     let job = query_encoded(view.filter.job.as_deref().unwrap_or_default());
     let state = view.filter.state.map_or("", State::name);
     let link = |to: usize, text: &str| {
-        format!("<a href=\"/?job={job}&amp;state={state}&amp;page={to}\">{text}</a>")
+        format!("<a href=\"{prefix}/?job={job}&amp;state={state}&amp;page={to}\">{text}</a>")
     };
     write!(
         page,
@@ -305,7 +323,8 @@ fn prometheus(page: &mut String, view: &View<'_>) -> fmt::Result {
     let Some(address) = view.address else {
         return writeln!(page, "</main>");
     };
-    let (scheme, authority) = (address.scheme(), Escaped(&address.authority));
+    let url = address.url();
+    let url = Escaped(&url);
     writeln!(
         page,
         r#"<section><h2>For Prometheus</h2>
@@ -313,14 +332,14 @@ fn prometheus(page: &mut String, view: &View<'_>) -> fmt::Result {
 <pre>scrape_configs:
   - job_name: kubernetes-pods
     http_sd_configs:
-      - url: {scheme}://{authority}/sd/pods
+      - url: {url}/sd/pods
         refresh_interval: 10s</pre>
 <p>Or one target for each job, with all its pods in one response:</p>
 <pre>scrape_configs:
   - job_name: kubernetes-jobs
     honor_labels: true
     http_sd_configs:
-      - url: {scheme}://{authority}/sd/jobs
+      - url: {url}/sd/jobs
         refresh_interval: 10s</pre>
 </section>
 </main>"#

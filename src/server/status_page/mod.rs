@@ -136,6 +136,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What stands before every path of a link.
+    fn prefix(&self) -> &str {
+        self.address.map_or("", |address| &address.prefix)
+    }
+
     /// Number of all targets in this state, whatever the filter is.
     fn count(&self, state: State) -> usize {
         self.jobs.iter().map(|job| job.counts[state as usize]).sum()
