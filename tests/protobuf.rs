@@ -1,6 +1,8 @@
 //! Bodies in protobuf: what is valid, what is spliced, and that nothing else changes.
 //!
 //! * `protobuf/rules.rs`: valid and invalid bodies, each for a named rule
+//! * `protobuf/converted.rs`: bodies of text and OpenMetrics, converted
+//! * `protobuf/grouped.rs`: histograms and summaries, converted
 //! * `protobuf/generated.rs`: what holds for all bodies
 
 use crate::support::client_model::{LabelPair, Metric, MetricFamily, decode, encode};
@@ -8,7 +10,9 @@ use kubernetes_metrics_aggregator::exposition::protobuf::{
     Position, ProtobufBody, ProtobufError, TargetLabels, push_gauge_family,
 };
 
+mod converted;
 mod generated;
+mod grouped;
 mod rules;
 
 const TARGET: [(&str, &str); 2] = [("instance", "pod-a"), ("job", "shop")];

@@ -193,6 +193,43 @@ pub(super) fn unescape(escaped: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// The labels of a series in the form in which all are written here: without the closing brace, no blanks, labels
+/// written by [`push_label`] and separated by commas.
+pub(super) fn written_labels(series: &[u8]) -> impl Iterator<Item = Label<'_>> {
+    let mut rest: &[u8] = match memchr::memchr(b'{', series) {
+        // The name of the metric stands in the braces, if not before them.
+        Some(0) => split_quoted(&series[1..]).map_or(b"", |(_, rest)| rest),
+        Some(brace) => &series[brace + 1..],
+        None => b"",
+    };
+    std::iter::from_fn(move || {
+        rest = rest.strip_prefix(b",").unwrap_or(rest);
+        let (name, behind) = match rest.first()? {
+            b'"' => split_quoted(rest)?,
+            _ => {
+                let (name, behind) = rest.split_at(memchr::memchr(b'=', rest)?);
+                (Cow::Borrowed(name), behind)
+            }
+        };
+        let (value, behind) = split_quoted(behind.strip_prefix(b"=")?)?;
+        rest = behind;
+        Some((name, value))
+    })
+}
+
+/// What the quoted text at the start means, and what follows it.
+fn split_quoted(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    let text = text.strip_prefix(b"\"")?;
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some((unescape(&text[..at]), &text[at + 1..]));
+        }
+        at += 2;
+    }
+}
+
 /// Whether a label of this name needs no quotes.
 pub(super) fn is_label_name(name: &[u8]) -> bool {
     name.first().is_some_and(|byte| is_name_start(*byte)) && name.iter().all(|b| is_name_byte(*b))

@@ -16,7 +16,7 @@
 //! * `series_cache/`: what is known of lines, and bodies read with it
 //! * `layout.rs`, `values.rs`: a body without its values, and values without a body
 //! * `timestamp.rs`: what follows a value, in either format
-//! * `protobuf/`: bodies in protobuf, checked and spliced
+//! * `protobuf/`: bodies in protobuf, checked and spliced; bodies of lines, converted to it
 //! * `merge/`: many expositions in one text, of either format
 //! * `labels.rs`: identity labels, escapes, the `exported_` rule
 //! * `metric_type.rs`, `untyped.rs`: types of families, and which of them cannot be histograms or summaries

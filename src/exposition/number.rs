@@ -1,6 +1,6 @@
 //! What counts as a number in a sample line, and how Prometheus writes the floats in `le` and `quantile`.
 //!
-//! Numbers are only checked here, never converted: values are copied as they stand.
+//! In text, values are copied as they stand; only protobuf has floats instead.
 
 use std::fmt::Write as _;
 
@@ -113,6 +113,13 @@ pub(super) fn to_float(decimal: &[u8]) -> Option<f64> {
     std::str::from_utf8(decimal).ok()?.parse().ok()
 }
 
+/// The float that Prometheus stores for a number that [`is_value`]: NaN has the bits that its parsers give it.
+pub(super) fn stored_float(value: &[u8]) -> f64 {
+    const NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+    let float = to_float(value).filter(|float| !float.is_nan());
+    float.unwrap_or(f64::from_bits(NAN_BITS))
+}
+
 /// The milliseconds that these bytes mean as a timestamp, if Prometheus takes them as one: digits only, at most
 /// `i64::MAX`.
 pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
@@ -169,7 +176,7 @@ pub(super) fn canonical_float(value: &[u8]) -> Option<String> {
 
 /// The float that Go's `strconv.ParseFloat` makes of this text. It takes more than [`is_value`]: hexadecimal floats,
 /// and underscores between digits.
-fn parse_float(value: &[u8]) -> Option<f64> {
+pub(super) fn parse_float(value: &[u8]) -> Option<f64> {
     if !has_good_underscores(value) {
         return None;
     }

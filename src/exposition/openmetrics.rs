@@ -47,6 +47,23 @@ pub(super) fn read_rest(body: &[u8], value_end: usize) -> Result<(Option<i64>, u
     Ok((milliseconds, reader.at))
 }
 
+/// What a sample was an example of.
+#[derive(Debug)]
+pub(super) struct Exemplar<'b> {
+    /// As they are written: Prometheus stores the escapes of exemplars as they stand.
+    pub(super) labels: Vec<Label<'b>>,
+    pub(super) value: &'b [u8],
+    pub(super) seconds: Option<&'b [u8]>,
+}
+
+/// The exemplar of a valid value with all that follows it, if there is one.
+pub(super) fn exemplar(value: &[u8]) -> Option<Exemplar<'_>> {
+    let at = memchr::memmem::find(value, EXEMPLAR_START)? + EXEMPLAR_START.len();
+    Reader { body: value, at }.exemplar().ok()
+}
+
+const EXEMPLAR_START: &[u8] = b" # {";
+
 /// What is wrong where a body ends without the end mark. A body without any bytes is valid, as it is in Prometheus.
 pub(super) fn end(body: &[u8]) -> Result<(), Fault> {
     if body.is_empty() {
@@ -222,7 +239,8 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// All from behind the opening brace, and the closing one. A metric name may stand there only if `name` is given.
+    /// All from behind the opening brace, and the closing one. A metric name may stand there only if `name` is given;
+    /// without it they are the labels of an exemplar, which are not unescaped.
     fn labels(&mut self, mut name: Option<&mut Option<Text<'b>>>) -> Result<Vec<Label<'b>>, Fault> {
         let in_exemplar = name.is_none();
         let mut labels = Vec::new();
@@ -242,8 +260,16 @@ impl<'b> Reader<'b> {
             }
             let refused: &[u8] = if in_exemplar { b"\n\0" } else { b"\n" };
             let (value, end) = quoted_value(self.body, self.at, refused)?;
+            let raw = &self.body[self.at + 1..end - 1];
             self.at = end;
-            labels.push((label, value));
+            labels.push((
+                label,
+                if in_exemplar {
+                    Cow::Borrowed(raw)
+                } else {
+                    value
+                },
+            ));
             if !self.take(b',') && self.byte() != Some(b'}') {
                 return Err(self.fault(LineErrorKind::LabelEnd));
             }
@@ -251,7 +277,7 @@ impl<'b> Reader<'b> {
         Ok(labels)
     }
 
-    /// A label name or quoted metric name, unescaped, and whether it is quoted.
+    /// A label name or quoted metric name, and whether it is quoted.
     fn label_name(&mut self, in_exemplar: bool) -> Result<(Text<'b>, bool), Fault> {
         let expected = self.fault(LineErrorKind::LabelName);
         match self.byte() {
@@ -262,7 +288,12 @@ impl<'b> Reader<'b> {
                 if in_exemplar && text.contains(&b'\n') {
                     return Err(expected);
                 }
-                Ok((unescape(text), true))
+                let name = if in_exemplar {
+                    Cow::Borrowed(text)
+                } else {
+                    unescape(text)
+                };
+                Ok((name, true))
             }
             Some(byte) if is_name_start(byte) => {
                 let name = self.skip_while(is_name_byte);
@@ -294,11 +325,11 @@ impl<'b> Reader<'b> {
     fn rest(&mut self) -> Result<Option<i64>, Fault> {
         let mut milliseconds = None;
         if self.has_timestamp() {
-            milliseconds = Some(self.seconds()?);
+            milliseconds = milliseconds_of(self.seconds()?);
         }
-        let has_exemplar = self.body[self.at..].starts_with(b" # {");
+        let has_exemplar = self.body[self.at..].starts_with(EXEMPLAR_START);
         if has_exemplar {
-            self.at += b" # {".len();
+            self.at += EXEMPLAR_START.len();
             self.exemplar()?;
         }
         let counted = milliseconds.is_none() && !has_exemplar;
@@ -314,20 +345,28 @@ impl<'b> Reader<'b> {
     }
 
     /// The labels, the value and the timestamp of an exemplar, from behind the opening brace on.
-    fn exemplar(&mut self) -> Result<(), Fault> {
-        self.labels(None)?;
-        self.number(LineErrorKind::Value)?;
+    fn exemplar(&mut self) -> Result<Exemplar<'b>, Fault> {
+        let labels = self.labels(None)?;
+        let value = self.number(LineErrorKind::Value)?;
+        let mut seconds = None;
         if self.byte() == Some(b' ') {
-            self.seconds()?;
+            seconds = Some(self.seconds()?);
         }
-        Ok(())
+        Ok(Exemplar {
+            labels,
+            value: &self.body[value],
+            seconds,
+        })
     }
 
-    /// One blank and a timestamp, as milliseconds.
-    fn seconds(&mut self) -> Result<i64, Fault> {
+    /// One blank and a timestamp.
+    fn seconds(&mut self) -> Result<&'b [u8], Fault> {
         let number = self.number(LineErrorKind::Seconds)?;
-        milliseconds_of(&self.body[number.clone()])
-            .ok_or_else(|| fault(LineErrorKind::Seconds, number.start))
+        let seconds = &self.body[number.clone()];
+        match milliseconds_of(seconds) {
+            Some(_) => Ok(seconds),
+            None => Err(fault(LineErrorKind::Seconds, number.start)),
+        }
     }
 
     fn line_end(&mut self, counted: bool) -> Result<(), Fault> {

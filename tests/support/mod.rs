@@ -18,6 +18,7 @@ pub(crate) mod fake_pod;
 pub(crate) mod listener;
 pub(crate) mod logs;
 pub(crate) mod program;
+pub(crate) mod stored;
 
 /// One line: job, who it is, and how it is scraped or why not.
 pub(crate) fn describe(target: &Target) -> String {

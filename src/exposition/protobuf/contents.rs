@@ -43,6 +43,16 @@ pub(super) enum Content {
     Dropped,
 }
 
+/// How far a body is written. Starts at its beginning.
+#[derive(Debug, Default)]
+pub struct Position {
+    pub(super) family: usize,
+    /// Within the family.
+    pub(super) metric: usize,
+    /// Up to where the body is written.
+    pub(super) copied: u32,
+}
+
 /// Field numbers of a MetricFamily.
 pub(super) const FAMILY_NAME: u8 = 1;
 pub(super) const FAMILY_HELP: u8 = 2;

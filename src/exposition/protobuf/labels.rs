@@ -1,7 +1,7 @@
 //! Labels as LabelPair messages: those that a metric has, and those that its target adds.
 
 use super::schema::{LABEL, MetricType};
-use super::wire::{Fields, push_field};
+use super::wire::{Fields, push_field, push_message};
 use super::{Expected, Problem};
 use crate::exposition::labels::{IdentityLabels, name_bit, rename_clashing};
 use crate::exposition::line::Label;
@@ -38,17 +38,16 @@ impl TargetLabels {
     }
 }
 
-fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    let mut pair = Vec::with_capacity(name.len() + value.len() + 2 * LENGTH_BYTES);
-    push_field(&mut pair, NAME, name);
-    push_field(&mut pair, VALUE, value);
-    push_field(out, LABEL, &pair);
+/// Writes a label field of a Metric or of an exemplar.
+pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    push_message(out, LABEL, |pair| {
+        push_field(pair, NAME, name);
+        push_field(pair, VALUE, value);
+    });
 }
 
 const NAME: u8 = 1;
 const VALUE: u8 = 2;
-/// Room for a tag and a length.
-const LENGTH_BYTES: usize = 6;
 
 /// The labels of the metric that is being read.
 #[derive(Debug, Default)]

@@ -3,17 +3,20 @@
 use super::histogram::Histogram;
 use super::labels::{MetricLabels, TargetLabels};
 use super::schema::{self, LABEL, MetricType};
-use super::wire::{Fields, push_field};
+use super::wire::{Fields, push_double, push_message};
 use super::{Expected, Problem};
 use std::ops::Range;
 
 /// Field numbers of a Metric, beside [`LABEL`].
-const GAUGE: u8 = 2;
-const COUNTER: u8 = 3;
-const SUMMARY: u8 = 4;
-const UNTYPED: u8 = 5;
-const TIMESTAMP: u8 = 6;
-const HISTOGRAM: u8 = 7;
+pub(super) const GAUGE: u8 = 2;
+pub(super) const COUNTER: u8 = 3;
+pub(super) const SUMMARY: u8 = 4;
+pub(super) const UNTYPED: u8 = 5;
+pub(super) const TIMESTAMP: u8 = 6;
+pub(super) const HISTOGRAM: u8 = 7;
+
+/// Field number of the value of a gauge, counter or untyped metric.
+pub(super) const VALUE: u8 = 1;
 
 /// What there is to know of the Metric that is being read. Serves one after the other.
 #[derive(Debug, Default)]
@@ -113,8 +116,7 @@ impl<'b> Metric<'b> {
             }
         }
         if self.lacks_value(metric_type) {
-            const ZERO: &[u8] = b"\x09\0\0\0\0\0\0\0\0";
-            push_field(out, UNTYPED, ZERO);
+            push_message(out, UNTYPED, |untyped| push_double(untyped, VALUE, 0.0));
         }
         self.labels.push_renamed(target, out);
         Ok(start..out.len())

@@ -7,8 +7,8 @@
 //! Families are not grouped over pods: Prometheus takes the same family several times, each with its own type, and a
 //! family with native and classic histograms would cost it the whole scrape.
 //!
-//! Not served yet: pods are asked for protobuf only once text and OpenMetrics can be converted to it, since the pods of
-//! a job may differ in what they speak.
+//! The pods of a job may differ in what they speak: [`ProtobufBody::convert`] makes the same of a body of text or
+//! OpenMetrics.
 //!
 //! * `wire.rs`: fields, varints
 //! * `schema.rs`: which message has which fields, and the types of families
@@ -17,6 +17,7 @@
 //! * `metric.rs`: one Metric
 //! * `reader.rs`: one body, read
 //! * `contents.rs`: what stands where in a body
+//! * `grouped.rs`, `from_lines.rs`: bodies of text and OpenMetrics, converted
 //! * `body.rs`: one body, written
 //! * `error.rs`: what is wrong with a body
 //!
@@ -26,6 +27,8 @@
 mod body;
 mod contents;
 mod error;
+mod from_lines;
+mod grouped;
 mod histogram;
 mod labels;
 mod metric;
@@ -33,7 +36,8 @@ mod reader;
 mod schema;
 mod wire;
 
-pub use body::{Position, ProtobufBody, push_gauge_family};
+pub use body::{ProtobufBody, push_gauge_family};
+pub use contents::Position;
 pub use error::{Expected, Problem, ProtobufError};
 pub use labels::TargetLabels;
 pub use wire::WireError;

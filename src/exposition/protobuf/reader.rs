@@ -228,19 +228,21 @@ impl<'b> FamilyFields<'b> {
         }
         let metric_type = MetricType::from_number(self.type_number)
             .ok_or_else(|| Problem::new(Expected::Type, self.type_number))?;
-        if self.unit.is_empty() {
-            return Ok(metric_type);
-        }
-        let base = match metric_type {
-            MetricType::Counter => self.name.strip_suffix(b"_total").unwrap_or(self.name),
-            _ => self.name,
-        };
-        let before_unit = base.strip_suffix(self.unit);
-        if before_unit.is_some_and(|before| before.ends_with(b"_")) {
+        if self.unit.is_empty() || is_unit_of(self.unit, self.name, metric_type) {
             return Ok(metric_type);
         }
         Err(Problem::with_text(Expected::Unit, self.unit))
     }
+}
+
+/// Whether the name of a family ends with this unit: else Prometheus refuses the body.
+pub(super) fn is_unit_of(unit: &[u8], name: &[u8], metric_type: MetricType) -> bool {
+    let base = match metric_type {
+        MetricType::Counter => name.strip_suffix(b"_total").unwrap_or(name),
+        _ => name,
+    };
+    let before = base.strip_suffix(unit);
+    before.is_some_and(|before| before.ends_with(b"_"))
 }
 
 /// # Errors

@@ -95,15 +95,15 @@ pub(super) fn check(kinds: &[Kind], message: &[u8]) -> Result<(), WireError> {
 /// Field number of the labels in a Metric.
 pub(super) const LABEL: u8 = 1;
 
-/// The type of a family.
+/// The type of a family, with its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricType {
-    Counter,
-    Gauge,
-    Summary,
-    Untyped,
-    Histogram,
-    GaugeHistogram,
+    Counter = 0,
+    Gauge = 1,
+    Summary = 2,
+    Untyped = 3,
+    Histogram = 4,
+    GaugeHistogram = 5,
 }
 
 impl MetricType {
@@ -118,6 +118,11 @@ impl MetricType {
             5 => MetricType::GaugeHistogram,
             _ => return None,
         })
+    }
+
+    /// The number that means this type.
+    pub(super) fn number(self) -> u64 {
+        self as u64
     }
 
     /// The label that Prometheus adds to some series of this type.

@@ -209,7 +209,11 @@ pub(super) fn varint_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-pub(super) fn push_varint(out: &mut Vec<u8>, mut value: usize) {
+pub(super) fn push_varint(out: &mut Vec<u8>, value: usize) {
+    push_varint_64(out, value as u64);
+}
+
+fn push_varint_64(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
         value >>= 7;
@@ -217,13 +221,40 @@ pub(super) fn push_varint(out: &mut Vec<u8>, mut value: usize) {
     out.push(low_byte(value));
 }
 
-fn low_byte(value: usize) -> u8 {
+fn low_byte(value: u64) -> u8 {
     value.to_le_bytes()[0]
 }
 
 /// Writes a length-delimited field with a number under 16.
 pub(super) fn push_field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
+    push_message(out, number, |out| out.extend_from_slice(value));
+}
+
+/// Writes a message, as `write` appends it, as a field with a number under 16.
+pub(super) fn push_message(out: &mut Vec<u8>, number: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(number << 3 | 2);
-    push_varint(out, value.len());
-    out.extend_from_slice(value);
+    let start = out.len();
+    write(out);
+    let end = out.len();
+    push_varint(out, end - start);
+    // The length goes in front of what it is the length of.
+    let length_bytes = out.len() - end;
+    out[start..].rotate_right(length_bytes);
+}
+
+/// Writes a `double` field with a number under 16.
+pub(super) fn push_double(out: &mut Vec<u8>, number: u8, value: f64) {
+    out.push(number << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Writes an `int32` or `int64` field with a number under 16.
+pub(super) fn push_int(out: &mut Vec<u8>, number: u8, value: i64) {
+    push_uint(out, number, value.cast_unsigned());
+}
+
+/// Writes a `uint64` field or an enum with a number under 16.
+pub(super) fn push_uint(out: &mut Vec<u8>, number: u8, value: u64) {
+    out.push(number << 3);
+    push_varint_64(out, value);
 }
