@@ -25,7 +25,7 @@ use kubernetes_metrics_aggregator::server::listener::{
     Limits, ListenerError, ListenerSettings, TlsFiles,
 };
 use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, listener};
-use kubernetes_metrics_aggregator::target::PodLabelStyle;
+use kubernetes_metrics_aggregator::target::TargetLabels;
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
 
 const USAGE: &str = "\
@@ -290,10 +290,9 @@ fn listener_settings(config: &Config) -> ListenerSettings {
 }
 
 fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
-    let style = if config.hyphen_labels {
-        PodLabelStyle::Hyphen
-    } else {
-        PodLabelStyle::Underscore
+    let labels = TargetLabels {
+        is_hyphenated: config.hyphen_labels,
+        from_pod: config.pod_target_labels.clone().into(),
     };
     let cluster_ca = PathBuf::from(SERVICE_ACCOUNT_DIR).join("ca.crt");
     let ca_files = cluster_ca
@@ -309,6 +308,6 @@ fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
             namespaces: config.scrape_token_namespaces.clone(),
         }),
     });
-    let pool = ScrapePool::start(config.client_workers, &Arc::new(client), style, telemetry);
-    Aggregator::new(pool, style, Arc::clone(telemetry))
+    let pool = ScrapePool::start(config.client_workers, &Arc::new(client), &labels, telemetry);
+    Aggregator::new(pool, labels, Arc::clone(telemetry))
 }

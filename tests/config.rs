@@ -25,7 +25,7 @@ fn nothing_set_means_the_defaults_of_the_contract() {
         config.listen_address,
         "[::]:80".parse::<SocketAddr>().unwrap()
     );
-    assert!(config.namespaces.is_empty());
+    assert!(config.namespaces.is_empty() && config.pod_target_labels.is_empty());
     assert_eq!(config.body_bytes_max, 67_108_864);
     assert_eq!(config.scrape_timeout_offset, Duration::from_millis(500));
     assert_eq!(config.waiting_requests_max, 64);
@@ -155,19 +155,31 @@ fn values_that_are_refused() {
         ("POD_LABEL_STYLE", "Hyphen"),
     ];
     for (name, value) in refused {
-        let errors = parse(&[(name, value)]).unwrap_err();
-        assert_eq!(errors.len(), 1, "{name}={value}");
-        assert!(
-            errors[0].starts_with(&format!("{name}: expected ")),
-            "{}",
-            errors[0]
-        );
-        assert!(
-            errors[0].ends_with(&format!("found {value:?}")),
-            "{}",
-            errors[0]
-        );
+        check_refused(name, value);
     }
+    for value in [
+        "a,,b",
+        "a b",
+        "example.org/a/b",
+        "example.org/",
+        "app-",
+        "__address__",
+        "1password.com/item",
+        "spec.hostNetwork",
+        "metadata.name",
+    ] {
+        check_refused("POD_TARGET_LABELS", value);
+    }
+}
+
+#[track_caller]
+fn check_refused(name: &str, value: &str) {
+    let errors = parse(&[(name, value)]).unwrap_err();
+    let [error] = &errors[..] else {
+        panic!("{name}={value}: {errors:?}");
+    };
+    assert!(error.starts_with(&format!("{name}: expected ")), "{error}");
+    assert!(error.ends_with(&format!("found {value:?}")), "{error}");
 }
 
 #[test]
@@ -184,6 +196,50 @@ fn all_bad_values_are_reported_together() {
         .filter_map(|error| error.split(':').next())
         .collect();
     assert_eq!(names, ["LOG_LEVEL", "CACHE_UPDATE_MODE", "GZIP_LEVEL"]);
+}
+
+#[test]
+fn labels_of_pods_by_the_names_that_prometheus_gives_them() {
+    let value =
+        "app.kubernetes.io/version, Team-Name, spec.nodeName, Team-Name, spec.example.org/a_b";
+    let found = parse(&[("POD_TARGET_LABELS", value)])
+        .unwrap()
+        .pod_target_labels;
+    let found: Vec<(&str, &str)> = found.iter().map(|(key, name)| (&**key, &**name)).collect();
+    assert_eq!(
+        found,
+        [
+            ("app.kubernetes.io/version", "app_kubernetes_io_version"),
+            ("Team-Name", "Team_Name"),
+            ("spec.nodeName", "node"),
+            ("spec.example.org/a_b", "spec_example_org_a_b"),
+        ]
+    );
+}
+
+/// Each key that makes trouble is named, and none of the others.
+#[test]
+fn labels_of_pods_that_would_be_another_label() {
+    let value = "app.name,instance,app_name,pod.ip,spec.nodeName,node,team,le";
+    let errors = parse(&[("POD_TARGET_LABELS", value), ("GZIP_LEVEL", "x")]).unwrap_err();
+    let found: Vec<&str> = errors
+        .iter()
+        .filter_map(|error| error.rsplit(' ').next())
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "\"x\"",
+            "\"instance\"",
+            "\"app_name\"",
+            "\"pod.ip\"",
+            "\"node\"",
+            "\"le\""
+        ]
+    );
+    let expected = "POD_TARGET_LABELS: expected keys that become different labels (all but letters and digits \
+        becomes _), none of them instance, job, pod_namespace, pod_ip, pod_port, le or quantile, found \"instance\"";
+    assert_eq!(errors[1], expected);
 }
 
 #[test]

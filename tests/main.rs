@@ -24,6 +24,7 @@
 //! * `server`: the built program seen by a scraper
 //! * `service_discovery`: `/sd/*`, and shards
 //! * `status_page`: `/` in its three formats
+//! * `target_labels`: `POD_TARGET_LABELS`
 //! * `targets`: pod lists → targets
 //! * `tidy`: the layout, the documents and the imports, compared with the code
 //! * `tls`: pods over TLS
@@ -55,6 +56,7 @@ mod server;
 mod service_discovery;
 mod status_page;
 mod support;
+mod target_labels;
 mod targets;
 mod tidy;
 mod tls;

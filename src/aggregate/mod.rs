@@ -17,7 +17,7 @@ use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
 use crate::scrape::{Reason, ScrapeError};
-use crate::target::{PodLabelStyle, Target, TargetSet};
+use crate::target::{Target, TargetLabels, TargetSet};
 use crate::telemetry::{BodyFormat, Telemetry};
 use last_scrapes::LastScrapes;
 
@@ -25,7 +25,7 @@ use last_scrapes::LastScrapes;
 #[derive(Debug)]
 pub struct Aggregator {
     pool: ScrapePool,
-    style: PodLabelStyle,
+    labels: TargetLabels,
     last_scrapes: Arc<LastScrapes>,
     telemetry: Arc<Telemetry>,
 }
@@ -104,10 +104,10 @@ impl fmt::Display for Summary {
 impl Aggregator {
     /// Merges what the workers of `pool` scrape.
     #[must_use]
-    pub fn new(pool: ScrapePool, style: PodLabelStyle, telemetry: Arc<Telemetry>) -> Aggregator {
+    pub fn new(pool: ScrapePool, labels: TargetLabels, telemetry: Arc<Telemetry>) -> Aggregator {
         Aggregator {
             pool,
-            style,
+            labels,
             last_scrapes: Arc::default(),
             telemetry,
         }
@@ -204,10 +204,10 @@ impl Aggregator {
         self.last_scrapes.get(target)
     }
 
-    /// How identity labels are spelled.
+    /// The labels that each series gets.
     #[must_use]
-    pub fn style(&self) -> PodLabelStyle {
-        self.style
+    pub fn labels(&self) -> &TargetLabels {
+        &self.labels
     }
 
     /// Requests in the queue of the client workers.
@@ -250,7 +250,7 @@ impl Aggregator {
             Err(error) => error.samples_before(),
         };
         Part {
-            labels: labels.unwrap_or_else(|| identity_labels(target, self.style)),
+            labels: labels.unwrap_or_else(|| identity_labels(target, &self.labels)),
             report: Report {
                 up: result.outcome.is_ok(),
                 duration: result.duration,

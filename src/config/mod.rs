@@ -17,6 +17,18 @@ use settings::SETTINGS;
 /// How many namespaces can be watched, each by itself.
 const WATCHED_NAMESPACES_MAX: usize = 64;
 
+/// Labels that no label of a pod can become: those that a target has anyway, and those that make a histogram or summary
+/// what it is.
+const TAKEN_LABELS: [&str; 7] = [
+    "instance",
+    "job",
+    "pod_namespace",
+    "pod_ip",
+    "pod_port",
+    "le",
+    "quantile",
+];
+
 /// A value that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -76,6 +88,7 @@ impl Config {
         errors.extend(config.tls_error());
         errors.extend(config.watch_error());
         errors.extend(config.source_error());
+        errors.extend(config.target_label_errors());
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -133,6 +146,22 @@ impl Config {
         let is_too_many = self.watch && self.namespaces.len() > WATCHED_NAMESPACES_MAX;
         let expected = "at most 64 namespaces with CACHE_UPDATE_MODE=watch";
         is_too_many.then(|| ConfigError::new("NAMESPACES", self.namespaces.join(","), expected))
+    }
+
+    /// No series has one label twice.
+    fn target_label_errors(&self) -> impl Iterator<Item = ConfigError> {
+        let labels = &self.pod_target_labels;
+        let is_taken = |at: usize, name: &String| {
+            let mut before = labels[..at].iter();
+            TAKEN_LABELS.contains(&name.as_str()) || before.any(|(_, other)| other == name)
+        };
+        let expected = "keys that become different labels (all but letters and digits becomes _), none of them \
+            instance, job, pod_namespace, pod_ip, pod_port, le or quantile";
+        let taken = labels
+            .iter()
+            .enumerate()
+            .filter(move |(at, (_, name))| is_taken(*at, name));
+        taken.map(move |(_, (key, _))| ConfigError::new("POD_TARGET_LABELS", key.clone(), expected))
     }
 
     /// Pods come from one place.

@@ -9,7 +9,7 @@ use log::LevelFilter;
 use super::reader::{Reader, Setting};
 use super::values::{
     advertise_address, api_url, decimal_seconds, interval, is_second, listen_address, log_level,
-    namespaces, number, path,
+    namespaces, number, path, pod_target_labels,
 };
 
 /// Makes of each row a field, an entry of `--help` and a call of [`Reader`]. The comment of a row is its text in
@@ -125,6 +125,11 @@ settings! {
     /// pod_namespace and pod_ip, or "pod-namespace" and "pod-ip" (quoted: needs Prometheus 3).
     hyphen_labels: bool = value(|style| is_second(style, ["underscore", "hyphen"])),
         "POD_LABEL_STYLE", default: "underscore", expected: "underscore or hyphen";
+    /// Labels of the pod that all its series get too, app.kubernetes.io/version as app_kubernetes_io_version, and
+    /// spec.nodeName, which becomes node.
+    pod_target_labels: Vec<(String, String)> = list(pod_target_labels),
+        "POD_TARGET_LABELS",
+        expected: "keys of pod labels that begin with a letter, or spec.nodeName, separated by commas";
     /// How scrapers reach this server, for /sd/jobs, /sd/pods and links; unset: what they write in Host.
     /// A path (https://host/aggregator) stands before all paths handed out, and is taken off those that come in.
     advertise_address: Option<String> = optional(advertise_address),

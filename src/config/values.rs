@@ -84,10 +84,58 @@ pub(super) fn listen_address(value: &str) -> Option<SocketAddr> {
 
 /// Names of namespaces are DNS labels (RFC 1123).
 pub(super) fn namespaces(value: &str) -> Option<Vec<String>> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    names(value, |name| name.len() <= 63 && name.bytes().all(legal))
+}
+
+/// Keys of pod labels or `spec.nodeName`, each with the label name that Prometheus makes of it (`SanitizeLabelName` in
+/// `util/strutil`; the node is `node`, as the Prometheus Operator names it).
+///
+/// Keys that no pod has are refused, among them the paths of other fields. So are those that begin with a digit, of
+/// which Prometheus 2 takes no label name.
+pub(super) fn pod_target_labels(value: &str) -> Option<Vec<(String, String)>> {
+    let is_field = |key: &str| {
+        let fields = ["metadata.", "spec.", "status."];
+        !key.contains('/') && fields.iter().any(|field| key.starts_with(field))
+    };
+    let keys = names(value, |key| {
+        key == NODE_NAME
+            || (key.starts_with(char::is_alphabetic) && is_label_key(key) && !is_field(key))
+    })?;
+    let named = |key: String| match key.as_str() {
+        NODE_NAME => (key, "node".to_owned()),
+        _ => {
+            let name = key.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+            (key, name)
+        }
+    };
+    Some(keys.into_iter().map(named).collect())
+}
+
+const NODE_NAME: &str = "spec.nodeName";
+
+/// `NAME` or `DOMAIN/NAME`:
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>.
+fn is_label_key(key: &str) -> bool {
+    let is_part = |part: &str, bytes_max: usize| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        part.len() <= bytes_max
+            && part.bytes().all(legal)
+            && is_end(part.bytes().next())
+            && is_end(part.bytes().last())
+    };
+    match key.split_once('/') {
+        Some((domain, name)) => is_part(domain, 253) && is_part(name, 63),
+        None => is_part(key, 63),
+    }
+}
+
+/// Names separated by commas, each once; `None` if there is one that is not legal, or empty.
+fn names(value: &str, is_legal: impl Fn(&str) -> bool) -> Option<Vec<String>> {
     let mut names = Vec::new();
     for name in value.split(',').map(str::trim) {
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || name.len() > 63 || !name.bytes().all(legal) {
+        if name.is_empty() || !is_legal(name) {
             return None;
         }
         if !names.iter().any(|known| known == name) {

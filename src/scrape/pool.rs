@@ -28,7 +28,7 @@ use super::client::{PodResponse, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::{Accept, IdentityLabels};
-use crate::target::{PodLabelStyle, Target};
+use crate::target::{Target, TargetLabels};
 use crate::telemetry::Telemetry;
 
 /// Batches and probes in a queue: those of requests under way and the abandoned ones that no worker has met yet.
@@ -102,7 +102,7 @@ impl ScrapePool {
     pub fn start(
         workers: usize,
         client: &Arc<ScrapeClient>,
-        style: PodLabelStyle,
+        labels: &TargetLabels,
         telemetry: &Arc<Telemetry>,
     ) -> Self {
         let (healthy, from_healthy) = bounded(QUEUE_MAX);
@@ -119,7 +119,7 @@ impl ScrapePool {
         for number in 0..workers {
             let worker = Worker {
                 client: Arc::clone(client),
-                style,
+                labels: labels.clone(),
                 telemetry: Arc::clone(telemetry),
                 queues: Arc::clone(&queues),
                 healthy: from_healthy.clone(),
@@ -200,7 +200,7 @@ impl Drop for ScrapePool {
 #[derive(Clone)]
 struct Worker {
     client: Arc<ScrapeClient>,
-    style: PodLabelStyle,
+    labels: TargetLabels,
     telemetry: Arc<Telemetry>,
     queues: Arc<Queues>,
     healthy: Receiver<QueueItem>,
@@ -293,7 +293,7 @@ impl Worker {
         let deadline = batch.scrapes_end();
         let start = Instant::now();
         let mut body_bytes = 0;
-        let labels = identity_labels(target, self.style);
+        let labels = identity_labels(target, &self.labels);
         let outcome = caught(&self.telemetry, || {
             let format = self
                 .client
@@ -314,9 +314,9 @@ impl Worker {
 
 /// The labels of a target, ready to be written.
 #[must_use]
-pub fn identity_labels(target: &Target, style: PodLabelStyle) -> IdentityLabels {
-    let labels = target.identity_labels(style);
-    IdentityLabels::new(labels.iter().map(|(name, value)| (*name, value.as_str())))
+pub fn identity_labels(target: &Target, labels: &TargetLabels) -> IdentityLabels {
+    let labels = labels.of(target);
+    IdentityLabels::new(labels.iter().map(|(name, value)| (*name, &**value)))
 }
 
 /// A panic costs the one scrape in which it happens.
@@ -366,7 +366,7 @@ mod tests {
             body_bytes_max: 1000,
             token: None,
         }));
-        let pool = ScrapePool::start(1, &client, PodLabelStyle::Underscore, &telemetry);
+        let pool = ScrapePool::start(1, &client, &TargetLabels::default(), &telemetry);
         // It is too late to ask the pod anything.
         let probe = |done| {
             let probe = Probe {

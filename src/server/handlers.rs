@@ -152,8 +152,8 @@ impl Handlers {
             }
             Route::SdPods { timeouts } => {
                 let (set, address) = (snapshot(&self.sources.cache)?, self.address(request)?);
-                let style = self.sources.aggregator.style();
-                reply::json(service_discovery::pods(&set, &address, style, *timeouts))
+                let labels = self.sources.aggregator.labels();
+                reply::json(service_discovery::pods(&set, &address, labels, *timeouts))
             }
             Route::Style => status_page::style(),
             Route::Script => status_page::script(),

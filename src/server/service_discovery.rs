@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::address::PublicAddress;
-use crate::target::{PodLabelStyle, PodMeta, Shard, Target, TargetSet};
+use crate::target::{PodMeta, Shard, Target, TargetLabels, TargetSet};
 
 /// One target of Prometheus.
 struct Entry<'a> {
@@ -67,14 +67,14 @@ fn job_entry<'a>(address: &'a PublicAddress, job: &'a str, shard: Option<Shard>)
 pub(super) fn pods(
     set: &TargetSet,
     address: &PublicAddress,
-    style: PodLabelStyle,
+    target_labels: &TargetLabels,
     timeouts: bool,
 ) -> String {
     json(set.targets().map(|target| {
         let mut labels = common(address, "/probe");
         labels.insert("__param_target".into(), target.to_string().into());
-        for (name, value) in target.identity_labels(style) {
-            labels.insert(name.into(), value.into());
+        for (name, value) in target_labels.of(target) {
+            labels.insert(name.into(), value);
         }
         if let (true, Ok(options)) = (timeouts, &target.options) {
             let timeout = format!("{}ms", options.timeout.as_millis().max(1));

@@ -46,4 +46,11 @@ impl PodLabels {
         let mut texts = self.0.split_terminator(END);
         std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
     }
+
+    /// The value of the label of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find_map(|(n, value)| (n == name).then_some(value))
+    }
 }

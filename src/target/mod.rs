@@ -3,6 +3,7 @@
 //! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery` publishes
 //! sets of them, everything else only reads them.
 
+mod labels;
 mod meta;
 mod shard;
 
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use labels::TargetLabels;
 pub use meta::{PodLabels, PodMeta};
 pub use shard::{SHARDS_MAX, Shard};
 
@@ -103,38 +105,7 @@ impl fmt::Display for OptionError {
 
 impl std::error::Error for OptionError {}
 
-/// How the identity labels of the pod are spelled (setting `POD_LABEL_STYLE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PodLabelStyle {
-    /// `pod_namespace`, `pod_ip`: legal in every Prometheus.
-    Underscore,
-    /// `pod-namespace`, `pod-ip`, which have to be quoted and need Prometheus 3.
-    Hyphen,
-}
-
 impl Target {
-    /// Names and values of the labels that tell this target from all others, in the order in which they are written:
-    /// `instance`, `job`, `pod_namespace`, `pod_ip`, and `pod_port` where there is one.
-    ///
-    /// The names are as the style has them, unquoted; the values are unescaped.
-    #[must_use]
-    pub fn identity_labels(&self, style: PodLabelStyle) -> Vec<(&'static str, String)> {
-        let [namespace, ip, port] = match style {
-            PodLabelStyle::Underscore => ["pod_namespace", "pod_ip", "pod_port"],
-            PodLabelStyle::Hyphen => ["pod-namespace", "pod-ip", "pod-port"],
-        };
-        let mut labels = vec![
-            ("instance", self.pod.clone()),
-            ("job", self.job.clone()),
-            (namespace, self.namespace.clone()),
-            (ip, self.pod_ip.clone()),
-        ];
-        if let Some(number) = self.pod_port {
-            labels.push((port, number.to_string()));
-        }
-        labels
-    }
-
     /// The port that is scraped, if the options could be read.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
