@@ -26,7 +26,6 @@ prepare_apiserver() {
   admin_token=$(openssl rand -hex 16)
   echo "$admin_token,admin,admin,system:masters" >"$work/tokens.csv"
   api_port=$(free_port)
-  # Written by hand: `kubectl config` of Debian's kubernetes-client crashes.
   cat >"$work/kubeconfig" <<YAML
 {apiVersion: v1, kind: Config, current-context: real,
  clusters: [{name: real, cluster: {server: "https://127.0.0.1:$api_port", certificate-authority: $work/ca.crt}}],
@@ -35,7 +34,7 @@ prepare_apiserver() {
 YAML
 }
 
-kubectl() { command kubectl --kubeconfig="$work/kubeconfig" --cache-dir="$work/kubectl" "$@"; }
+kubectl() { "$kubectl" --kubeconfig="$work/kubeconfig" --cache-dir="$work/kubectl" "$@"; }
 
 # The advertised address is one that nobody has (loopback is refused there), and is told to nobody.
 # Without a controller no namespace gets its default service account, which that admission plugin insists on.

@@ -21,6 +21,30 @@ apt_from() {
   apt-get "${apt[@]}" update -q
 }
 
+# unpacked NAME SUITE PROGRAM PACKAGE...: prints the directory of a program from another Debian suite. If the cache has
+# none, its packages are downloaded and unpacked below NAME, but not installed. A Go program of a newer suite runs on
+# this machine because Debian links it to nothing but the C library.
+unpacked() {
+  local home=$cache/kubernetes-metrics-aggregator/$1 suite=$2 program=$3
+  shift 3
+  [[ -x $home/root/usr/bin/$program ]] || unpack "$home" "$suite" "$@" >&2
+  echo "$home/root/usr/bin"
+}
+
+# The suite is written with each package, because a newer one of that name may be installed here.
+unpack() {
+  local home=$1 suite=$2 root=$1/root.new
+  shift 2
+  rm -rf "$root"
+  mkdir -p "$root" "$home/debs"
+  apt_from "$home/apt" deb "$suite"
+  (cd "$home/debs" && apt-get "${apt[@]}" download -q "${@/%//$suite}")
+  for deb in "$home"/debs/*.deb; do dpkg-deb -x "$deb" "$root"; done
+  mv "$root" "$home/root"
+  # The lists of a whole suite are large and of no further use.
+  rm -rf "$home/debs" "$home/apt"
+}
+
 # Installs those of the packages that are missing, without starting the services they bring.
 install_packages() {
   local package missing=()

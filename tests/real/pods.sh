@@ -81,8 +81,8 @@ TEXT
 # The example of k8s/example as it stands, port and all. Debian has no memcached exporter: what answers is
 # a node exporter, which makes no difference to the pod's labels.
 run_example() {
-  pods[memcached-a]="shop $pod_network.5 memcached 9150"
-  kubectl -n shop get deployment memcached -o json | jq '.spec.template' >"$work/memcached.json"
+  pods[memcached-a]="default $pod_network.5 memcached 9150"
+  kubectl -n default get deployment memcached -o json | jq '.spec.template' >"$work/memcached.json"
   start_node_exporter memcached-a
   run_pod memcached-a "$work/memcached.json"
 }
