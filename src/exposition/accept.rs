@@ -12,6 +12,24 @@ use super::escaping::Escaping;
 use std::fmt::Write as _;
 
 /// The formats that a scraper accepts, with what it says about each.
+///
+/// ```
+/// use kubernetes_metrics_aggregator::exposition::{Accept, Format};
+///
+/// let openmetrics = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5";
+/// let prometheus = format!("{openmetrics},text/plain;version=0.0.4;q=0.3");
+/// let accept = Accept::parse(&prometheus);
+/// assert_eq!(accept.for_pods(), prometheus);
+/// // One pod sent OpenMetrics, the others text.
+/// assert_eq!(accept.best([Format::Text, Format::OpenMetrics]), Format::OpenMetrics);
+/// assert_eq!(
+///     accept.content_type(Format::OpenMetrics),
+///     "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
+/// );
+/// // A browser accepts everything and prefers nothing that can be merged: pods are asked for text.
+/// let browser = Accept::parse("text/html,*/*;q=0.8");
+/// assert_eq!(browser.for_pods(), "text/plain;version=0.0.4;q=1,*/*;q=0.1");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
     /// In the order of the header; never empty.

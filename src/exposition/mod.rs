@@ -7,6 +7,40 @@
 //! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
 //! taken, and a missing Content-Type counts as text.
 //!
+//! ```
+//! use kubernetes_metrics_aggregator::exposition::{
+//!     Exposition, Format, IdentityLabels, Part, Report, merge, parse,
+//! };
+//! use std::time::Duration;
+//!
+//! let part = |pod, body| {
+//!     let labels = IdentityLabels::new([("instance", pod), ("job", "web")]);
+//!     let exposition = parse(Format::Text, body, &labels).ok();
+//!     let report = Report {
+//!         up: exposition.is_some(),
+//!         duration: Duration::from_millis(20),
+//!         samples_scraped: exposition.as_ref().map_or(0, Exposition::samples),
+//!     };
+//!     Part { labels, exposition, report }
+//! };
+//! let parts = vec![
+//!     part("web-0", "# TYPE requests_total counter\nrequests_total{code=\"200\"} 5\n"),
+//!     part("web-1", "requests_total 7\nrequests_total{instance=\"a\"} 1\n"),
+//!     part("web-2", "<html>"),
+//! ];
+//! let mut text = Vec::new();
+//! merge(parts, Format::Text).write_to(&mut text)?;
+//! let text = String::from_utf8_lossy(&text);
+//! let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("requests_total")).collect();
+//! assert_eq!(samples, [
+//!     r#"requests_total{code="200",instance="web-0",job="web"} 5"#,
+//!     r#"requests_total{instance="web-1",job="web"} 7"#,
+//!     r#"requests_total{exported_instance="a",instance="web-1",job="web"} 1"#,
+//! ]);
+//! assert!(text.ends_with("up{instance=\"web-2\",job=\"web\"} 0\n"));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. Bodies are read in the client
 //! workers, `merge` runs in the thread of the request.
 //!

@@ -132,6 +132,17 @@ fn known_path(path: &str) -> Path {
 /// The query is that of the URL; where it names no job, that of the percent-decoded path: `/metrics%3Fjob=J` is what
 /// Prometheus requests for `metrics_path: "/metrics?job=J"` (it escapes the `?` of a path).
 ///
+/// ```
+/// use kubernetes_metrics_aggregator::server::route::{Route, route};
+///
+/// let asked = route("GET", "/metrics?job=web&job=queue").unwrap();
+/// let Route::Metrics(selection) = asked else { panic!("{asked:?}") };
+/// assert_eq!(selection.jobs, ["web", "queue"]);
+/// assert!(matches!(route("GET", "/metrics%3Fjob=web"), Ok(Route::Metrics(_))));
+/// assert_eq!(route("POST", "/metrics?job=web").unwrap_err().status, 405);
+/// assert_eq!(route("GET", "/metrics").unwrap_err().status, 400);
+/// ```
+///
 /// # Errors
 /// 405 for the method, 404 for a path that does not exist, 400 for a parameter that is missing or cannot be read.
 pub fn route(method: &str, url: &str) -> Result<Route, HttpError> {

@@ -7,6 +7,15 @@ pub const SHARDS_MAX: u16 = 1000;
 
 /// The `index`-th of `count` parts. Each pod, with all its targets, belongs to exactly one of them, and to the same
 /// one as long as it lives, whoever asks.
+///
+/// ```
+/// use kubernetes_metrics_aggregator::target::Shard;
+///
+/// let shards = ["1/3", "2/3", "3/3"].map(|text| Shard::parse(text).unwrap());
+/// let uid = "7c9f3a52-0c44-4d0e-9d5b-8a1f6c2f1b10";
+/// assert_eq!(shards.iter().filter(|shard| shard.contains(uid)).count(), 1);
+/// assert_eq!(Shard::parse("4/3"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u16,

@@ -2,9 +2,22 @@
 //! blanks anywhere, labels without commas between them, values over several lines, NUL bytes.
 //!
 //! ```text
-//! line    = [name] [ "{" { label | quoted name } "}" ] value [ digits ] line end
-//! label   = ( label name | quoted name ) "=" quoted value [ "," ]
+//! line         = ( metric name [ labels ] | labels ) value [ timestamp ] line end
+//! labels       = "{" { label [ "," ] | quoted name ( "," | before "}" ) } "}"
+//! label        = ( label name | quoted name ) "=" quoted value
+//! metric name  = [A-Za-z_:] { [A-Za-z0-9_:] }
+//! label name   = [A-Za-z_] { [A-Za-z0-9_] }
+//! quoted …     = "\"" { any byte but "\"" and "\\" | "\\" any byte but a line feed } "\""
+//! value        = a number, see `number.rs`, up to a blank, "{", NUL byte or line end
+//! timestamp    = digit { digit }, milliseconds
+//! line end     = LF | CR LF | the end of the body
 //! ```
+//!
+//! Blanks (spaces and tabs) may stand between any two of these, and before the first. A line has exactly one metric
+//! name: before the braces or, quoted, between them.
+//!
+//! Source: the tokens of `model/textparse/promlex.l` in Prometheus and their order in `promparse.go`. The line end
+//! `CR LF` is ours.
 
 use crate::exposition::error::{Fault, LineErrorKind};
 use crate::exposition::labels::{
