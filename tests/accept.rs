@@ -3,7 +3,7 @@
 use crate::support::fake_pod::{Behaviour, FakePod};
 use crate::support::program::{Program, TempFile, pod_at};
 use kubernetes_metrics_aggregator::exposition::{
-    Accept, Escaping, Exposition, Format, IdentityLabels, Part, Report, SeriesCache, merge,
+    Accept, Asked, Escaping, Exposition, Format, IdentityLabels, Part, Report, SeriesCache, merge,
 };
 use std::time::Duration;
 
@@ -178,7 +178,11 @@ fn merged(labels: &IdentityLabels, exposition: Exposition) -> String {
 /// What is stored of a body of a pod that escapes nothing, whatever it is asked.
 fn series(accept: &str, body: &str) -> Result<String, String> {
     let labels = IdentityLabels::new([("instance", "a")]);
-    let cache = SeriesCache::new(Accept::parse(accept), 1);
+    let asked = Asked {
+        accept: Accept::parse(accept),
+        ..Asked::default()
+    };
+    let cache = SeriesCache::new(asked, 1);
     // Twice: the second body is read with what is known from the first.
     let texts = [(); 2].map(|()| {
         let exposition = cache.parse(Format::Text, body.as_bytes(), &labels);

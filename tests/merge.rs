@@ -1,6 +1,7 @@
 //! Many bodies in one text.
 //!
 //! * `merge/open_metrics.rs`: families of bodies of both formats in one text of either
+//! * `merge/asked.rs`: families that are asked for by name
 //! * `merge/conversions.rs`: what the two formats say in another way
 //! * `merge/types.rs`: histograms and summaries that are something else for a part of their samples
 
@@ -12,6 +13,7 @@ use kubernetes_metrics_aggregator::exposition::{
 use std::io::Read;
 use std::time::Duration;
 
+mod asked;
 mod conversions;
 mod open_metrics;
 mod types;

@@ -5,6 +5,7 @@ mod generated;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use kubernetes_metrics_aggregator::exposition::AskedFamilies;
 use kubernetes_metrics_aggregator::server::HttpError;
 use kubernetes_metrics_aggregator::server::route::{
     Filter, Route, Selection, State, accepts_gzip, counted_path, route, scrape_timeout,
@@ -17,6 +18,7 @@ fn check(url: &str, jobs: &[&str]) {
     let expected = Route::Metrics(Selection {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
         shard: None,
+        families: AskedFamilies::default(),
         absent_ok: false,
     });
     assert_eq!(route("GET", url), Ok(expected), "{url}");
@@ -236,6 +238,41 @@ fn shards() {
         let text =
             format!("shard: expected i/n with 1 <= i <= n <= 1000, such as 2/3, found {bad:?}");
         check_refused(&url, 400, &text);
+    }
+}
+
+#[test]
+fn metric_families() {
+    for (url, expected) in [
+        ("/metrics?job=a", &[][..]),
+        ("/metrics?job=a&name=b", &[]),
+        ("/metrics?job=a&name[]=b", &["b"]),
+        // As Prometheus sends `params: {job: [a], "name[]": [b, c]}`.
+        ("/metrics?job=a&name%5B%5D=b&name%5B%5D=c", &["b", "c"]),
+        ("/metrics?name[]=a:b_total&job=a", &["a:b_total"]),
+        (
+            "/metrics?job=a&name[]=http.requests%20%C3%A9",
+            &["http.requests \u{e9}"],
+        ),
+        ("/metrics?job=a&name[]=", &[""]),
+        ("/metrics%3Fjob=a&name%5B%5D=b", &["b"]),
+        ("/metrics%3Fjob=a&name[]=b&name[]=c", &["b", "c"]),
+        ("/metrics%3Fjob=a?name[]=b", &["b"]),
+    ] {
+        let Ok(Route::Metrics(Selection { families, .. })) = route("GET", url) else {
+            panic!("{url}");
+        };
+        assert_eq!(families.names(), expected, "{url}");
+    }
+    let url = |names: usize, length: usize| {
+        let name = format!("&name[]={}", "x".repeat(length));
+        format!("/metrics?job=a{}", name.repeat(names))
+    };
+    assert!(route("GET", &url(100, 1)).is_ok());
+    assert!(route("GET", &url(1, 256)).is_ok());
+    for (names, length) in [(101, 1), (1, 257)] {
+        let text = "name[]: expected at most 100 names of at most 256 bytes";
+        check_refused(&url(names, length), 400, text);
     }
 }
 

@@ -3,6 +3,7 @@
 mod alike;
 mod connections;
 mod encodings;
+mod families;
 mod faults;
 mod framing;
 mod order;

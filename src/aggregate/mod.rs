@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use crate::scrape::client::PodResponse;
 pub use last_scrapes::LastScrape;
 
-use crate::exposition::{Accept, Exposition, Format, MergedText, Part, Report, merge};
+use crate::exposition::{Asked, Exposition, Format, MergedText, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
@@ -114,7 +114,7 @@ impl Aggregator {
     }
 
     /// Scrapes the targets, which have to be in the order of responses, and merges what they send. They are asked for
-    /// what the scraper accepts, and the response has the format that it likes best of those that came.
+    /// what the scraper asks for, and the response has the format that it likes best of those that came.
     ///
     /// Ends when all have responded or failed, or else so long before `deadline` that the response, gzipped or not, can
     /// be sent by then; a target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that
@@ -123,14 +123,14 @@ impl Aggregator {
         &self,
         set: &TargetSet,
         targets: &[Arc<Target>],
-        accept: &Accept,
+        asked: &Asked,
         deadline: Option<Instant>,
         is_gzipped: bool,
         is_wanted: &dyn Fn() -> bool,
     ) -> Option<MergedResponse> {
         let start = Instant::now();
         let deadline = deadline.map(|due| ScrapeDeadline::new(due, is_gzipped));
-        let mut results = self.collect(targets, accept.clone(), deadline, is_wanted);
+        let mut results = self.collect(targets, asked.clone(), deadline, is_wanted);
         if !is_wanted() {
             return None;
         }
@@ -149,7 +149,7 @@ impl Aggregator {
         }
         let bodies = parts.iter().filter_map(|part| part.exposition.as_ref());
         let bodies = bodies.filter(|exposition| exposition.samples() > 0);
-        let format = accept.best(bodies.map(Exposition::format));
+        let format = asked.accept.best(bodies.map(Exposition::format));
         let text = merge(parts, format);
         self.telemetry.count_merged_response(counted(format));
         self.telemetry
@@ -220,7 +220,7 @@ impl Aggregator {
     fn collect(
         &self,
         targets: &[Arc<Target>],
-        accept: Accept,
+        asked: Asked,
         deadline: Option<ScrapeDeadline>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Vec<ScrapeResult> {
@@ -228,7 +228,7 @@ impl Aggregator {
         let queued = order
             .iter()
             .map(|(health, index)| (*health, Arc::clone(&targets[*index])));
-        let mut incoming = self.pool.scrape(queued.collect(), accept, deadline);
+        let mut incoming = self.pool.scrape(queued.collect(), asked, deadline);
         let mut results: Vec<Option<ScrapeResult>> = targets.iter().map(|_| None).collect();
         for _ in targets {
             let Some(result) = incoming.next(is_wanted) else {

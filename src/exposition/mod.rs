@@ -45,6 +45,7 @@
 //! workers, `merge` runs in the thread of the request.
 //!
 //! * `accept.rs`, `content_type.rs`: which formats a scraper accepts, and which one a body has
+//! * `asked.rs`: all that a scraper asks for: formats and families
 //! * `escaping.rs`: names as the scraper can read them
 //! * `text/`, `openmetrics.rs`: what the lines of each format say; `line.rs`: what a line can say
 //! * `series_cache/`: what is known of lines, and bodies read with it
@@ -58,6 +59,7 @@
 //! * `number.rs`: what counts as a number
 
 mod accept;
+mod asked;
 mod content_type;
 mod error;
 mod escaping;
@@ -77,6 +79,7 @@ mod untyped;
 mod values;
 
 pub use accept::Accept;
+pub use asked::{Asked, AskedFamilies};
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use escaping::Escaping;

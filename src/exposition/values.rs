@@ -1,5 +1,6 @@
 //! Values of samples without the lines that they come from.
 
+use super::layout::Run;
 use super::offset;
 use std::ops::Range;
 
@@ -84,6 +85,18 @@ impl Values {
             let start = values.text.len();
             write(&self.text[range], &mut values.text);
             values.push_start_and_length(start, values.text.len() - start);
+        }
+        values
+    }
+
+    /// These values of all, in this order.
+    pub(super) fn only(&self, runs: &[Run]) -> Values {
+        let count = runs.iter().map(|run| run.len()).sum();
+        let mut values = Values::with_capacity(count, 0);
+        for run in runs {
+            for range in self.ranges(run.start as usize..run.end as usize) {
+                values.push(&self.text, range);
+            }
         }
         values
     }

@@ -83,16 +83,19 @@ impl Agents {
         }
     }
 
-    /// The agent that may talk to this pod, the URL for it, and what is known of its times.
+    /// The agent that may talk to this pod, the URL for this path and query in it, and what is known of its times.
     ///
     /// # Errors
     /// There is no such URL.
-    pub(super) fn access(&self, options: &ScrapeOptions) -> Result<Access, ureq::Error> {
+    pub(super) fn access(
+        &self,
+        options: &ScrapeOptions,
+        path: &str,
+    ) -> Result<Access, ureq::Error> {
         let pod = Pod {
             address: options.address,
             tls: options.tls.clone(),
         };
-        let path = &options.path_and_query;
         let now = Instant::now();
         self.roots.refresh(now);
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
@@ -102,9 +105,9 @@ impl Agents {
         }
         if let Some(known) = kept.pods.get_mut(&pod) {
             known.used_at = now;
-            if known.path != *path {
+            if known.path != path {
                 known.access.url = url(&pod, path)?;
-                known.path.clone_from(path);
+                path.clone_into(&mut known.path);
             }
             return Ok(known.access.clone());
         }
@@ -122,7 +125,7 @@ impl Agents {
         if kept.pods.len() < self.kept_pods_max {
             let kept_agent = KeptAgent {
                 access: access.clone(),
-                path: path.clone(),
+                path: path.to_owned(),
                 used_at: now,
             };
             kept.pods.insert(pod, kept_agent);
@@ -200,7 +203,7 @@ mod tests {
             now += CA_FILES_AGE_MAX;
             agents.roots.refresh(now);
             // Kept for as long as the agent.
-            agents.access(&options).unwrap().times
+            agents.access(&options, "/metrics").unwrap().times
         };
         let first = scrape();
         // One of two files is gone for a moment.

@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::deadline::ScrapeDeadline;
+use super::question::Question;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Accept, Exposition, IdentityLabels, SeriesCache};
+use crate::exposition::{Asked, Exposition, IdentityLabels, SeriesCache};
 use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
@@ -73,7 +74,7 @@ pub(super) struct Batch {
     /// What is known of lines from the bodies so far.
     pub(super) series: SeriesCache,
     /// What the pods are asked for.
-    pub(super) accept: String,
+    pub(super) question: Question,
     results: Sender<ScrapeResult>,
 }
 
@@ -92,7 +93,7 @@ struct Progress {
 /// out.
 pub(super) fn batch(
     targets: Vec<(Health, Arc<Target>)>,
-    accept: Accept,
+    asked: Asked,
     deadline: Option<ScrapeDeadline>,
     cores: usize,
 ) -> (Batch, Results) {
@@ -103,8 +104,8 @@ pub(super) fn batch(
         targets,
         progress: Arc::clone(&progress),
         deadline,
-        accept: accept.for_pods(),
-        series: SeriesCache::new(accept, cores),
+        question: Question::new(&asked),
+        series: SeriesCache::new(asked, cores),
         results: sender,
     };
     let results = Results {
@@ -239,7 +240,7 @@ pub(super) mod tests {
     fn three(deadline: Option<ScrapeDeadline>) -> (Batch, Results) {
         let healths = [Health::Quick, Health::Unknown, Health::Slow];
         let targets = healths.map(|health| (health, target()));
-        batch(Vec::from(targets), Accept::default(), deadline, 1)
+        batch(Vec::from(targets), Asked::default(), deadline, 1)
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::agents::{Access, Agents};
 use super::body::{self, BodyBuffer};
 use super::error::brief;
 use super::get::{self, Time};
+use super::question::Question;
 use super::token::{Token, TokenSettings};
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::Format;
@@ -59,16 +60,17 @@ impl ScrapeClient {
     pub(super) fn scrape(
         &self,
         target: &Target,
-        accept: &str,
+        question: &Question,
         deadline: Option<Instant>,
         body: &mut BodyBuffer,
     ) -> Result<Format, ScrapeError> {
         let start = Instant::now();
-        let (access, options) = self.access(target)?;
+        let options = options(target)?;
+        let access = self.access(options, &question.path(&options.path_and_query))?;
         let asks_gzip = access.times.is_gzip_next();
         let encoding = if asks_gzip { "gzip" } else { "identity" };
         let wants = [
-            (header::ACCEPT, value(accept)?),
+            (header::ACCEPT, value(&question.accept)?),
             (header::ACCEPT_ENCODING, value(encoding)?),
         ];
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
@@ -105,7 +107,8 @@ impl ScrapeClient {
             (header::ACCEPT, value(accept)?),
             (header::ACCEPT_ENCODING, value(encoding)?),
         ];
-        let (access, options) = self.access(target)?;
+        let options = options(target)?;
+        let access = self.access(options, &options.path_and_query)?;
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
         let content_type = response_header(&response, "content-type");
         let content_encoding = response_header(&response, "content-encoding");
@@ -119,17 +122,10 @@ impl ScrapeClient {
         })
     }
 
-    /// What is needed to ask the target.
-    fn access<'t>(&self, target: &'t Target) -> Result<(Access, &'t ScrapeOptions), ScrapeError> {
-        let options = target
-            .options
-            .as_ref()
-            .map_err(|error| ScrapeError::new(Phase::Options, Reason::Option(error.clone())))?;
-        let access = self
-            .agents
-            .access(options)
-            .map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))?;
-        Ok((access, options))
+    /// What is needed to ask the target for this path and query.
+    fn access(&self, options: &ScrapeOptions, path: &str) -> Result<Access, ScrapeError> {
+        let access = self.agents.access(options, path);
+        access.map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))
     }
 
     /// The head of a response with status 200, and the time that the whole scrape has.
@@ -187,6 +183,11 @@ pub struct PodResponse {
     pub content_encoding: Option<String>,
     /// The body, compressed where the encoding says so.
     pub body: Vec<u8>,
+}
+
+fn options(target: &Target) -> Result<&ScrapeOptions, ScrapeError> {
+    let options = target.options.as_ref();
+    options.map_err(|error| ScrapeError::new(Phase::Options, Reason::Option(error.clone())))
 }
 
 /// The value of a header of a request.

@@ -14,6 +14,7 @@ mod error;
 mod get;
 mod head;
 pub mod pool;
+mod question;
 mod redirect;
 mod roots;
 mod token;

@@ -27,7 +27,7 @@ use super::body::BodyBuffer;
 use super::client::{PodResponse, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Accept, IdentityLabels};
+use crate::exposition::{Asked, IdentityLabels};
 use crate::target::{Target, TargetLabels};
 use crate::telemetry::Telemetry;
 
@@ -145,10 +145,10 @@ impl ScrapePool {
     pub fn scrape(
         &self,
         targets: Vec<(Health, Arc<Target>)>,
-        accept: Accept,
+        asked: Asked,
         deadline: Option<ScrapeDeadline>,
     ) -> Results {
-        let (batch, results) = batch(targets, accept, deadline, self.cores);
+        let (batch, results) = batch(targets, asked, deadline, self.cores);
         let Some(health) = batch.next_health() else {
             return results;
         };
@@ -297,7 +297,7 @@ impl Worker {
         let outcome = caught(&self.telemetry, || {
             let format = self
                 .client
-                .scrape(target, &batch.accept, deadline, buffer)?;
+                .scrape(target, &batch.question, deadline, buffer)?;
             body_bytes = buffer.body().len();
             let parsed = batch.series.parse(format, buffer.body(), &labels);
             parsed.map_err(|error| ScrapeError::new(Phase::Parse, Reason::Line(error)))

@@ -16,7 +16,7 @@ use super::route::{Route, Selection, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
 use crate::aggregate::{PodResponse, ProbeError};
 use crate::discovery::TargetCache;
-use crate::exposition::Accept;
+use crate::exposition::{Accept, Asked};
 
 use crate::target::{Target, TargetSet};
 use crate::telemetry::Gauges;
@@ -117,12 +117,15 @@ impl Handlers {
         let targets = selected(&set, &asked.selection)?;
         let is_gzipped = self.gzip_level(&asked.request) > 0;
         let aggregator = &self.sources.aggregator;
-        let accept = Accept::parse(asked.request.header("Accept").unwrap_or_default());
+        let asked_for = Asked {
+            accept: Accept::parse(asked.request.header("Accept").unwrap_or_default()),
+            families: asked.selection.families.clone(),
+        };
         let merged = aggregator
             .scrape(
                 &set,
                 &targets,
-                &accept,
+                &asked_for,
                 asked.deadline,
                 is_gzipped,
                 &is_wanted,
@@ -138,7 +141,7 @@ impl Handlers {
         );
         Ok(reply::metrics(
             merged.text,
-            accept.content_type(merged.format),
+            asked_for.accept.content_type(merged.format),
             is_gzipped.then_some(&self.gzip),
         ))
     }

@@ -5,8 +5,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::http_error::{HttpError, shown};
+use crate::exposition::AskedFamilies;
 use crate::target::{SHARDS_MAX, Shard};
 use crate::telemetry::Path;
+
+/// Most families that one request may ask for: their names go on to each pod.
+const FAMILIES_MAX: usize = 100;
+/// Longest name of a family, in bytes.
+const FAMILY_BYTES_MAX: usize = 256;
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub struct Selection {
     pub jobs: Vec<String>,
     /// Only these of the jobs' targets.
     pub shard: Option<Shard>,
+    /// Only these metric families of theirs.
+    pub families: AskedFamilies,
     /// Whether jobs that no pod has are an empty text rather than an error.
     pub absent_ok: bool,
 }
@@ -198,8 +206,21 @@ fn selection(query: &Query<'_>) -> Result<Selection, HttpError> {
     Ok(Selection {
         jobs,
         shard,
+        families: families(query)?,
         absent_ok: absent.is_some(),
     })
+}
+
+/// An empty name is that of no family, as in client_golang.
+fn families(query: &Query<'_>) -> Result<AskedFamilies, HttpError> {
+    let names = query.all("name[]")?;
+    if names.len() > FAMILIES_MAX || names.iter().any(|name| name.len() > FAMILY_BYTES_MAX) {
+        let message = format!(
+            "name[]: expected at most {FAMILIES_MAX} names of at most {FAMILY_BYTES_MAX} bytes"
+        );
+        return Err(HttpError::new(400, message));
+    }
+    Ok(AskedFamilies::new(names))
 }
 
 fn sd_jobs(query: &Query<'_>) -> Result<Route, HttpError> {

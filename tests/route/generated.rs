@@ -1,5 +1,6 @@
 //! Generated URLs: each is routed or refused, and what is encoded comes out as it went in.
 
+use kubernetes_metrics_aggregator::exposition::AskedFamilies;
 use kubernetes_metrics_aggregator::server::route::{Route, Selection, route};
 use proptest::prelude::*;
 
@@ -76,14 +77,15 @@ proptest! {
         let jobs: Vec<String> = jobs.into_iter().filter(|job| !job.is_empty()).collect();
         let encoded: Vec<String> = jobs.iter().map(|job| format!("job={}", percent_encode(job))).collect();
         let url = format!("/metrics?{}", encoded.join("&"));
-        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics(Selection { jobs, shard: None, absent_ok: false })));
+        let expected = Selection { jobs, shard: None, families: AskedFamilies::default(), absent_ok: false };
+        prop_assert_eq!(route("GET", &url), Ok(Route::Metrics(expected)));
     }
 
     #[test]
     fn a_whole_url_in_the_path_means_the_same(job in "[^&=+%?\\p{C}]{1,20}") {
         // As Prometheus escapes a path.
         let url = format!("/metrics%3Fjob={}", percent_encode(&job));
-        let expected = Selection { jobs: vec![job], shard: None, absent_ok: false };
+        let expected = Selection { jobs: vec![job], shard: None, families: AskedFamilies::default(), absent_ok: false };
         prop_assert_eq!(route("GET", &url), Ok(Route::Metrics(expected)));
     }
 }

@@ -1,5 +1,6 @@
 //! Reads one body, line by line.
 
+use super::known_layout::KnownLayout;
 use super::known_lines::{Key, KnownLines, Means, NONE, Seen};
 use super::places::EntryId;
 use crate::exposition::error::{Fault, LineError, LineErrorKind};
@@ -11,6 +12,7 @@ use crate::exposition::values::Values;
 use crate::exposition::{Exposition, Format, number, offset, openmetrics, timestamp};
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Most exporters write more for each sample, with HELP and TYPE lines counted in.
 const BODY_BYTES_PER_SAMPLE: usize = 64;
@@ -46,28 +48,44 @@ impl KnownLines {
             standing: None,
             values: Values::with_capacity(samples_about, samples_about * VALUE_BYTES),
             samples: 0,
-            duplicates_dropped: 0,
+            dropped: Vec::new(),
             unknown: None,
             repeated: HashSet::new(),
         };
         let read = reader.lines();
         let Reader {
-            mut values,
+            values,
             samples,
-            duplicates_dropped,
+            dropped,
             ..
         } = reader;
-        values.shrink();
         self.texts.seal();
         match read {
-            Ok(()) => Ok(Exposition {
-                format: self.format,
-                layout: self.layout(),
-                values,
-                samples,
-                duplicates_dropped,
-            }),
+            Ok(()) => Ok(self.exposition(values, dropped)),
             Err(fault) => Err(fault.describe(body, samples)),
+        }
+    }
+
+    /// What the body that has been read has of the families that are asked for.
+    fn exposition(&mut self, mut values: Values, mut dropped: Vec<EntryId>) -> Exposition {
+        let at = self.layout();
+        let KnownLayout {
+            layout, selection, ..
+        } = &self.layouts[at];
+        if let Some(selection) = selection {
+            values = values.only(&selection.samples);
+            dropped.retain(|id| match self.entries[*id as usize].means {
+                Means::Sample { name, .. } | Means::Reported(name) => selection.has(name),
+                _ => false,
+            });
+        }
+        values.shrink();
+        Exposition {
+            format: self.format,
+            layout: Arc::clone(layout),
+            samples: (values.count() + dropped.len()) as u64,
+            values,
+            duplicates_dropped: dropped.len() as u64,
         }
     }
 }
@@ -84,7 +102,8 @@ struct Reader<'r, 'b> {
     standing: Option<FloatLabel>,
     values: Values,
     samples: u64,
-    duplicates_dropped: u64,
+    /// The samples that are not kept.
+    dropped: Vec<EntryId>,
     /// The key of the line that starts here, if it has been looked for in vain.
     unknown: Option<Key<'b>>,
     /// Series that the body has several times, with their timestamps.
@@ -136,7 +155,7 @@ impl<'b> Reader<'_, 'b> {
         let key_end = self.at + entry.key_length as usize;
         let series = match entry.means {
             Means::Sample { series, .. } => series,
-            Means::Reported => NONE,
+            Means::Reported(_) => NONE,
             Means::Help(..) | Means::Type(..) | Means::Unit(..) => {
                 self.at = key_end;
                 self.take_head(id);
@@ -334,7 +353,7 @@ impl<'b> Reader<'_, 'b> {
             None => false,
         };
         if !is_new {
-            self.duplicates_dropped += 1;
+            self.dropped.push(id);
             return;
         }
         self.lines.ids.push(id);

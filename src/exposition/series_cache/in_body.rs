@@ -1,41 +1,67 @@
 //! What a body says, its values aside: which names it has, what its HELP and TYPE lines say of them, and where their
 //! samples stand.
 
-use super::known_lines::{KnownLayout, KnownLines, Means, NONE};
+use super::known_layout::{KnownLayout, Selection};
+use super::known_lines::{KnownLines, Means, NONE};
 use super::names::NameId;
 use super::places::EntryId;
+use crate::exposition::asked::{AskedNames, Declared};
 use crate::exposition::layout::{Layout, Lengths, NameInBody, Run, Standing, TextRef};
 use crate::exposition::metric_type::MetricType;
 use crate::exposition::offset;
 use crate::exposition::report::REPORTED;
 use crate::exposition::untyped::{Typed, settle};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// So many of the last bodies that differed are compared with a new one: two versions of a program, and some more.
 const LAYOUTS_KEPT: usize = 4;
 
 impl KnownLines {
-    /// The layout of the body of which `ids` has the HELP and TYPE lines and the samples that are kept.
-    pub(super) fn layout(&mut self) -> Arc<Layout> {
+    /// Where among `layouts` that of the body stands of which `ids` has the HELP and TYPE lines and the samples that
+    /// are kept.
+    pub(super) fn layout(&mut self) -> usize {
         let known = self.layouts.iter().position(|known| known.ids == self.ids);
         if let Some(at) = known {
-            return Arc::clone(&self.layouts[at].layout);
+            return at;
         }
-        let layout = Arc::new(InBody::default().layout(self));
+        let in_body = InBody {
+            selection: self.asked.as_ref().map(|asked| self.selection(asked)),
+            ..InBody::default()
+        };
+        let (layout, selection) = in_body.layout(self);
         if self.layouts.len() == LAYOUTS_KEPT {
             self.layouts.remove(0);
         }
         self.layouts.push(KnownLayout {
             ids: self.ids.clone(),
-            layout: Arc::clone(&layout),
+            layout: Arc::new(layout),
+            selection,
         });
-        layout
+        self.layouts.len() - 1
+    }
+
+    /// Which names belong to the families that are asked for, by the TYPE lines of the body; none of its samples yet.
+    fn selection(&self, asked: &AskedNames) -> Selection {
+        let means = self.ids.iter().map(|id| self.entries[*id as usize].means);
+        let types = means.filter_map(|means| match means {
+            Means::Type(Some(name), metric_type, suffix) => Some((name, (metric_type, suffix))),
+            _ => None,
+        });
+        let declared: HashMap<NameId, Declared> = types.collect();
+        let declared = |name: &[u8]| declared.get(&self.known_name(name)?).copied();
+        let names = (0..offset(self.names.len())).map(|id| self.texts.at(self.names.text(id)));
+        Selection::new(names.map(|name| asked.include(name, declared)).collect())
     }
 }
 
 /// A layout in the making.
 #[derive(Debug, Default)]
 struct InBody {
+    /// `None`: all of the body is asked for.
+    selection: Option<Selection>,
+    /// Samples so far, asked for or not.
+    samples: u32,
     names: Vec<NameInBody>,
     /// For each known name its index among the names of the body, or [`NONE`].
     index: Vec<u32>,
@@ -53,7 +79,7 @@ struct InBody {
 }
 
 impl InBody {
-    fn layout(mut self, lines: &mut KnownLines) -> Layout {
+    fn layout(mut self, lines: &mut KnownLines) -> (Layout, Option<Selection>) {
         self.standing = Standing::Elsewhere;
         self.series.reserve_exact(lines.ids.len());
         for at in 0..lines.ids.len() {
@@ -62,11 +88,16 @@ impl InBody {
         self.append_suffixes(lines);
         lines.texts.seal();
         self.settle(lines);
-        self.finish(lines)
+        let selection = self.selection.take();
+        (self.finish(lines), selection)
     }
 
     fn add(&mut self, lines: &KnownLines, id: EntryId) {
-        match lines.entries[id as usize].means {
+        let means = lines.entries[id as usize].means;
+        if !self.selects(means) {
+            return;
+        }
+        match means {
             Means::Sample {
                 name,
                 written,
@@ -90,7 +121,7 @@ impl InBody {
                 }
                 self.series.push(written);
             }
-            Means::Reported => {}
+            Means::Reported(_) => {}
             Means::Help(name, text) => {
                 let name = self.name(lines, name);
                 self.names[name as usize].help = text;
@@ -105,6 +136,23 @@ impl InBody {
         }
     }
 
+    /// Whether the next line says something that is asked for.
+    fn selects(&mut self, means: Means) -> bool {
+        let Some(selection) = &mut self.selection else {
+            return true;
+        };
+        match means {
+            Means::Sample { name, .. } => {
+                let sample = self.samples;
+                self.samples += 1;
+                selection.select(name, sample)
+            }
+            Means::Help(name, _) | Means::Unit(name, _) => selection.has(name),
+            // A TYPE line that nobody asked for still ends the one before.
+            Means::Reported(_) | Means::Type(..) => true,
+        }
+    }
+
     /// The last TYPE line for a name stands.
     fn set_type(
         &mut self,
@@ -115,6 +163,9 @@ impl InBody {
     ) {
         // Samples of the same name on both sides of this line stand under different ones.
         self.end_run();
+        let selection = self.selection.as_ref();
+        let is_asked = |name: &NameId| selection.is_none_or(|selection| selection.has(*name));
+        let name = name.filter(is_asked);
         let Some(name) = name.map(|name| self.name(lines, name)) else {
             self.standing = Standing::Elsewhere;
             return;

@@ -1,13 +1,15 @@
 //! Lines that are known by their bytes, and what they mean.
 
+use super::known_layout::KnownLayout;
 use super::names::{NameId, Names};
 use super::places::{EntryId, Places};
 use super::series::{rewritten, same_series};
 use super::texts::Texts;
+use crate::exposition::asked::{Asked, AskedNames};
 use crate::exposition::error::LineErrorKind;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::{IdentityLabels, name_bit, rename_clashing};
-use crate::exposition::layout::{Layout, TextRef};
+use crate::exposition::layout::TextRef;
 use crate::exposition::line::{HeadLine, SampleLine, Says};
 use crate::exposition::metric_type::FloatLabel;
 use crate::exposition::number;
@@ -17,7 +19,6 @@ use crate::exposition::{Format, MetricType, offset};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 /// No entry.
 pub(super) const NONE: EntryId = u32::MAX;
@@ -27,6 +28,8 @@ pub(super) const NONE: EntryId = u32::MAX;
 pub(super) struct KnownLines {
     pub(super) format: Format,
     escaping: Escaping,
+    /// `None`: all families are asked for.
+    pub(super) asked: Option<AskedNames>,
     identity_names: Vec<Vec<u8>>,
     pub(super) texts: Texts,
     pub(super) entries: Vec<Entry>,
@@ -76,7 +79,7 @@ pub(super) enum Means {
         is_rewritten: bool,
     },
     /// A sample that is reported for each target, and dropped.
-    Reported,
+    Reported(NameId),
     /// `None`: says nothing.
     Help(NameId, Option<TextRef>),
     /// `None`: without a unit.
@@ -101,14 +104,6 @@ pub(super) struct Key<'b> {
     hash: u64,
 }
 
-/// What the body with these lines has.
-#[derive(Debug)]
-pub(super) struct KnownLayout {
-    /// Its HELP, TYPE and UNIT lines and the samples that were kept.
-    pub(super) ids: Vec<EntryId>,
-    pub(super) layout: Arc<Layout>,
-}
-
 impl Entry {
     /// Whether a line with these bytes means this under the TYPE line that stands.
     #[inline(always)]
@@ -123,10 +118,12 @@ impl Entry {
 }
 
 impl KnownLines {
-    pub(super) fn new(format: Format, labels: &IdentityLabels, escaping: Escaping) -> KnownLines {
+    pub(super) fn new(format: Format, labels: &IdentityLabels, asked: &Asked) -> KnownLines {
+        let escaping = asked.accept.escaping(format);
         KnownLines {
             format,
             escaping,
+            asked: asked.families.written(format, escaping),
             identity_names: labels.names().to_vec(),
             texts: Texts::default(),
             entries: Vec::new(),
@@ -305,7 +302,7 @@ impl KnownLines {
         }
         let id = offset(self.entries.len());
         if labels.is_empty() && REPORTED.contains(&&*name) {
-            return self.add(key, Means::Reported);
+            return self.add(key, Means::Reported(name_id));
         }
         let key_start = self.texts.fresh.len();
         self.texts.fresh.extend_from_slice(key.bytes);

@@ -8,12 +8,14 @@
 //!
 //! * `known_lines.rs`: the lines that are known, and how they are found
 //! * `body.rs`: reads one body
+//! * `known_layout.rs`: what of a body is kept: the families that are asked for
 //! * `in_body.rs`: what a body says, its values aside
 //! * `places.rs`, `names.rs`: where lines are, by hash, and the names of metrics
 //! * `series.rs`, `texts.rs`: how series are written, and the bytes of the lines
 
 mod body;
 mod in_body;
+mod known_layout;
 mod known_lines;
 mod names;
 mod places;
@@ -21,7 +23,7 @@ mod series;
 mod texts;
 
 use super::error::{Fault, LineError, LineErrorKind};
-use super::{Accept, Exposition, Format, IdentityLabels};
+use super::{Asked, Exposition, Format, IdentityLabels};
 use known_lines::KnownLines;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -32,7 +34,7 @@ use std::time::Duration;
 /// another at each line. There are as many of these as bodies are read at the same time.
 #[derive(Debug)]
 pub struct SeriesCache {
-    accept: Accept,
+    asked: Asked,
     state: Mutex<State>,
     /// A body has been read.
     ended: Condvar,
@@ -57,14 +59,15 @@ const KNOWN_LINES_MIN: usize = 4096;
 const KNOWN_LINES_PART: usize = 8;
 
 impl SeriesCache {
-    /// Nothing is known yet. Names are written as the scraper can read them.
+    /// Nothing is known yet. Names are written as the scraper can read them. Of the bodies only the families that are
+    /// asked for are kept.
     ///
     /// No more than `readers_max` bodies are read at the same time, unless the others would wait long. There is no use
     /// in more than there are cores: each of them has to learn what the lines mean.
     #[must_use]
-    pub fn new(accept: Accept, readers_max: usize) -> SeriesCache {
+    pub fn new(asked: Asked, readers_max: usize) -> SeriesCache {
         SeriesCache {
-            accept,
+            asked,
             state: Mutex::default(),
             ended: Condvar::new(),
             readers_max: readers_max.max(1),
@@ -116,7 +119,7 @@ impl SeriesCache {
 /// For bodies that are read one after the other.
 impl Default for SeriesCache {
     fn default() -> SeriesCache {
-        SeriesCache::new(Accept::default(), 1)
+        SeriesCache::new(Asked::default(), 1)
     }
 }
 
@@ -131,7 +134,7 @@ impl Turn<'_> {
         let is_fitting = |lines: &KnownLines| lines.are_of(format, labels);
         match state.idle.iter().rposition(is_fitting) {
             Some(at) => state.idle.remove(at),
-            None => KnownLines::new(format, labels, self.0.accept.escaping(format)),
+            None => KnownLines::new(format, labels, &self.0.asked),
         }
     }
 

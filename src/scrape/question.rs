@@ -1,0 +1,45 @@
+//! What the pods of a request are asked for: formats, and metric families.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::exposition::Asked;
+
+/// What is escaped in a value of a query. Names of metrics mostly have nothing of it.
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'_')
+    .remove(b':')
+    .remove(b'.')
+    .remove(b'-');
+
+/// What the pods of a request are asked for.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The header `Accept`.
+    pub(super) accept: String,
+    /// `name[]` for each family, percent-encoded; empty: all.
+    query: String,
+}
+
+impl Question {
+    pub(super) fn new(asked: &Asked) -> Question {
+        let names = asked.families.names().iter();
+        let names: Vec<String> = names
+            .map(|name| format!("name%5B%5D={}", utf8_percent_encode(name, QUERY_VALUE)))
+            .collect();
+        Question {
+            accept: asked.accept.for_pods(),
+            query: names.join("&"),
+        }
+    }
+
+    /// The path and query of a pod, with this query behind its own.
+    pub(super) fn path<'p>(&self, path_and_query: &'p str) -> Cow<'p, str> {
+        match (self.query.as_str(), path_and_query.contains('?')) {
+            ("", _) => Cow::Borrowed(path_and_query),
+            (query, true) => Cow::Owned(format!("{path_and_query}&{query}")),
+            (query, false) => Cow::Owned(format!("{path_and_query}?{query}")),
+        }
+    }
+}
