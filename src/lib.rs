@@ -61,7 +61,8 @@
 //!   `src/scrape/get.rs`, `src/scrape/head.rs`, `src/scrape/redirect.rs`, `src/scrape/body.rs` (how much of a body is
 //!   read).
 //!
-//! Apart from them, without sockets or secrets: what a checked request asks for (`server/route.rs`), the API server's
+//! Apart from them, without sockets or secrets: what a checked request asks for (`server/route.rs`), which targets a
+//! token may see (`target/scope.rs`, `server/handlers.rs`), the API server's
 //! JSON (`kubernetes/pod_list.rs`, `pod_stream.rs`, `watch.rs`, `fields.rs` and `pod.rs`), and the bodies of pods
 //! (`exposition`).
 //! `tests/tidy/audit.rs` holds this list against the code.

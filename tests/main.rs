@@ -20,6 +20,7 @@
 //! * `reloaded`: tokens, CAs, certificates and keys that are read again
 //! * `protobuf`: bodies in protobuf: what is valid, what is spliced
 //! * `route`: what a request line asks for
+//! * `scopes`: tokens that may see some jobs or namespaces only
 //! * `scrape`: the built program and pods that misbehave
 //! * `server`: the built program seen by a scraper
 //! * `service_discovery`: `/sd/*`, and shards
@@ -51,6 +52,7 @@ mod properties;
 mod protobuf;
 mod reloaded;
 mod route;
+mod scopes;
 mod scrape;
 mod server;
 mod service_discovery;

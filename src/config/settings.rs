@@ -109,8 +109,8 @@ settings! {
     /// Scrapers need a certificate of one of these CAs, except for /-/healthy and /-/ready.
     tls_client_ca_file: Option<PathBuf> = optional(path),
         "TLS_CLIENT_CA_FILE", expected: "the path of a PEM file";
-    /// Bearer token that scrapers have to send, except for /-/healthy and /-/ready; one a line, any of them.
-    /// Read again when it changes.
+    /// Bearer token that scrapers have to send, except for /-/healthy and /-/ready; one a line, any of them, with
+    /// job=NAME,... or namespace=NAME,... after one that may see no more. Read again when it changes.
     auth_token_file: Option<PathBuf> = optional(path),
         "AUTH_TOKEN_FILE", expected: "the path of a file";
     /// Connections of clients at once; then the one that has waited longest without a request makes room.

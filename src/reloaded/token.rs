@@ -42,12 +42,6 @@ impl BearerToken {
         format!("Bearer {token}")
     }
 
-    /// Its length in bytes.
-    #[must_use]
-    pub fn length(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether this is what was sent. The time that takes tells of the token no more than its length.
     #[must_use]
     pub fn equals(&self, sent: &[u8]) -> Choice {

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use super::address::PublicAddress;
 use super::gzip::Gzip;
-use super::http_error::{HttpError, shown};
+use super::http_error::{HttpError, NO_SUCH_PATH, shown};
 use super::listener::Request;
 use super::response::Response;
 use super::route::{Route, Selection, accepts_gzip};
@@ -17,8 +17,7 @@ use super::{ServerSettings, Sources, reply, service_discovery, status_page};
 use crate::aggregate::{PodResponse, ProbeError};
 use crate::discovery::TargetCache;
 use crate::exposition::{Accept, Asked};
-
-use crate::target::{Target, TargetSet};
+use crate::target::{Target, TargetScope, TargetSet};
 use crate::telemetry::Gauges;
 
 /// A scrape request on its way from the router to a server worker.
@@ -77,7 +76,7 @@ impl Handlers {
     /// Has one target scraped; the client worker that does responds. No server worker is needed, so that targets that
     /// hang hold up nobody but the client workers they have.
     pub(super) fn probe(&self, request: Request, name: &str, deadline: Option<Instant>) {
-        let target = match self.find(name) {
+        let target = match self.find(name, request.scope()) {
             Ok(target) => target,
             Err(error) => return request.respond_now(Response::from(&error)),
         };
@@ -93,9 +92,10 @@ impl Handlers {
             .probe(&target, accept, accept_encoding, deadline, done);
     }
 
-    fn find(&self, name: &str) -> Result<Arc<Target>, HttpError> {
+    fn find(&self, name: &str, scope: &TargetScope) -> Result<Arc<Target>, HttpError> {
         let set = snapshot(&self.sources.cache)?;
-        set.find(name).cloned().ok_or_else(|| {
+        let found = set.find(name).filter(|target| scope.admits(target));
+        found.cloned().ok_or_else(|| {
             let name = shown(name);
             let message = format!("no target has the name {name}; /sd/pods lists them");
             HttpError::new(404, message)
@@ -114,7 +114,7 @@ impl Handlers {
             ));
         }
         let set = snapshot(&self.sources.cache)?;
-        let targets = selected(&set, &asked.selection)?;
+        let targets = selected(&set, &asked.selection, asked.request.scope())?;
         let is_gzipped = self.gzip_level(&asked.request) > 0;
         let aggregator = &self.sources.aggregator;
         let asked_for = Asked {
@@ -147,14 +147,19 @@ impl Handlers {
     }
 
     fn page(&self, request: &Request, route: &Route) -> Result<Response, HttpError> {
+        let scope = request.scope();
         let response = match route {
+            // They name all jobs.
+            Route::OwnMetrics if scope.is_limited() => return Err(NO_SUCH_PATH),
             Route::OwnMetrics => reply::own_metrics(self.own_metrics()),
             Route::SdJobs { shards } => {
-                let (set, address) = (snapshot(&self.sources.cache)?, self.address(request)?);
+                let set = snapshot(&self.sources.cache)?.within(scope);
+                let address = self.address(request)?;
                 reply::json(service_discovery::jobs(&set, &address, *shards))
             }
             Route::SdPods { timeouts } => {
-                let (set, address) = (snapshot(&self.sources.cache)?, self.address(request)?);
+                let set = snapshot(&self.sources.cache)?.within(scope);
+                let address = self.address(request)?;
                 let labels = self.sources.aggregator.labels();
                 reply::json(service_discovery::pods(&set, &address, labels, *timeouts))
             }
@@ -162,6 +167,7 @@ impl Handlers {
             Route::Script => status_page::script(),
             Route::Status(filter) => status_page::page(
                 &self.sources,
+                scope,
                 filter,
                 request.header("Accept").unwrap_or_default(),
                 self.address(request).ok().as_ref(),
@@ -230,22 +236,22 @@ fn abandoned() -> HttpError {
     HttpError::new(503, "keep the connection open until the response")
 }
 
-/// The targets that a request asks for, in the order of the response.
-fn selected(set: &TargetSet, selection: &Selection) -> Result<Vec<Arc<Target>>, HttpError> {
-    let mut targets = match set.select(&selection.jobs) {
-        Some(targets) => targets,
-        None if selection.absent_ok => Vec::new(),
-        None => {
-            let jobs = shown(&selection.jobs.join(", "));
-            return Err(HttpError::new(
-                404,
-                format!(
-                    "no pod has the label metrics-aggregator.apawel.me/job-name with the value {jobs}; \
-                     / lists the jobs, and &absent=ok makes one without pods an empty text"
-                ),
-            ));
-        }
-    };
+/// The targets that a request asks for and may see, in the order of the response.
+fn selected(
+    set: &TargetSet,
+    selection: &Selection,
+    scope: &TargetScope,
+) -> Result<Vec<Arc<Target>>, HttpError> {
+    let mut targets = set.select(&selection.jobs);
+    targets.retain(|target| scope.admits(target));
+    if targets.is_empty() && !selection.absent_ok {
+        let jobs = shown(&selection.jobs.join(", "));
+        let message = format!(
+            "no pod has the label metrics-aggregator.apawel.me/job-name with the value {jobs}; \
+             / lists the jobs, and &absent=ok makes one without pods an empty text"
+        );
+        return Err(HttpError::new(404, message));
+    }
     if let Some(shard) = selection.shard {
         targets.retain(|target| shard.contains(&target.uid));
     }

@@ -5,6 +5,9 @@ use std::fmt;
 
 /// Longest piece of a request that a response or a log line repeats.
 const SHOWN_CHARS_MAX: usize = 100;
+/// 404 for a path that does not exist, or that does not exist for this client.
+pub(super) const NO_SUCH_PATH: HttpError =
+    HttpError::fixed(404, "no such path; / lists what there is");
 
 /// A status, and one line that says what to do, for the person who reads it in a scraper's log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A response, and its head as bytes: tiny_http prints it, the listener adds what it alone can know. Pure.
 
 use std::fmt;
-use std::io::{self, BufRead, Cursor};
+use std::io::{self, BufRead, Cursor, ErrorKind};
 
 use tiny_http::{HTTPVersion, Header, StatusCode};
 
@@ -56,6 +56,32 @@ impl Response {
             status,
             ..Response::typed("text/plain; charset=utf-8", text.into())
         }
+    }
+
+    /// Passes the first bytes of the body on, so many and piece by piece.
+    ///
+    /// # Errors
+    /// That of `pass`, or the body ends before.
+    pub(super) fn pass_body(
+        &mut self,
+        mut left: usize,
+        mut pass: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        while left > 0 {
+            let piece = match self.body.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                piece => piece?,
+            };
+            if piece.is_empty() {
+                let message = "the response ended before its length";
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
+            }
+            let length = piece.len().min(left);
+            pass(&piece[..length])?;
+            self.body.consume(length);
+            left -= length;
+        }
+        Ok(())
     }
 
     /// Status line, headers and the empty line.

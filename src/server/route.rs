@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::http_error::{HttpError, shown};
+use super::http_error::{HttpError, NO_SUCH_PATH, shown};
 use crate::exposition::AskedFamilies;
 use crate::target::{SHARDS_MAX, Shard};
 use crate::telemetry::Path;
@@ -182,7 +182,7 @@ pub fn route(method: &str, url: &str) -> Result<Route, HttpError> {
         Path::Other => match path {
             "/-/style.css" => Route::Style,
             "/-/page.js" => Route::Script,
-            _ => return Err(HttpError::new(404, "no such path; / lists what there is")),
+            _ => return Err(NO_SUCH_PATH),
         },
     })
 }

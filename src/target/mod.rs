@@ -5,6 +5,7 @@
 
 mod labels;
 mod meta;
+mod scope;
 mod shard;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use labels::TargetLabels;
 pub use meta::{PodLabels, PodMeta};
+pub use scope::TargetScope;
 pub use shard::{SHARDS_MAX, Shard};
 
 /// One thing to scrape: one port and path of one pod, or a pod whose options cannot be used.
@@ -169,21 +171,39 @@ impl TargetSet {
         (!is_same).then_some(updated)
     }
 
+    /// The targets that the scope admits, as if there were no others.
+    #[must_use]
+    pub fn within(self: &Arc<TargetSet>, scope: &TargetScope) -> Arc<TargetSet> {
+        if !scope.is_limited() {
+            return Arc::clone(self);
+        }
+        let admitted = |targets: &[Arc<Target>]| -> Vec<Arc<Target>> {
+            let targets = targets.iter().filter(|target| scope.admits(target));
+            targets.cloned().collect()
+        };
+        let jobs = self.jobs.iter();
+        let jobs = jobs.map(|(name, targets)| (name.clone(), admitted(targets)));
+        Arc::new(TargetSet {
+            jobs: jobs.filter(|(_, targets)| !targets.is_empty()).collect(),
+            without_job: admitted(&self.without_job),
+        })
+    }
+
     /// The targets of a job in the order of responses, or `None` for a job that no pod has.
     #[must_use]
     pub fn job(&self, name: &str) -> Option<&[Arc<Target>]> {
         self.jobs.get(name).map(Vec::as_slice)
     }
 
-    /// The targets of several jobs together in the order of responses, or `None` if no pod has any of the jobs.
+    /// The targets of several jobs together in the order of responses; none if no pod has any of the jobs.
     #[must_use]
-    pub fn select(&self, names: &[String]) -> Option<Vec<Arc<Target>>> {
+    pub fn select(&self, names: &[String]) -> Vec<Arc<Target>> {
         let jobs: Vec<_> = names.iter().filter_map(|name| self.job(name)).collect();
         let mut targets = jobs.concat();
         if jobs.len() > 1 {
             targets.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
         }
-        (!targets.is_empty()).then_some(targets)
+        targets
     }
 
     /// The target of this name, as its `Display` writes it.

@@ -133,20 +133,45 @@ fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
 
 #[test]
 fn a_bad_token_file_is_an_error_at_the_start() {
-    let nine = "a\n".repeat(9);
-    let long = "a".repeat(4097);
-    let malformed = "expected up to 8 lines, each a token of at most 4096 visible ASCII characters";
-    for (content, expected) in [
-        ("", "the file is empty: expected a token"),
-        (" \n", "the file is empty: expected a token"),
-        ("two words", malformed),
-        (&nine, malformed),
-        (&long, malformed),
-    ] {
-        let token = TempFile::new(content.as_bytes());
+    for empty in ["", " \n"] {
+        let token = TempFile::new(empty.as_bytes());
+        let expected = "the file is empty: expected a token";
         assert_eq!(
             start_error(Some(token.0.clone()), None),
             format!("AUTH_TOKEN_FILE {:?}: {expected}", token.0),
+            "{empty:?}"
+        );
+    }
+    let many: String = (0..1001)
+        .map(|number| format!("s3cret{number}\n"))
+        .collect();
+    let long = "a".repeat(4097);
+    for (content, line) in [
+        ("two s3cret", 1),
+        (&*many, 1001),
+        (&*long, 1),
+        ("one\n\ns3cret jobs=web\n", 3),
+        ("one\ns3cret job=\n", 2),
+        ("one\ns3cret job=web,\n", 2),
+        ("one\ns3cret job=web job=queue\n", 2),
+        ("one\ns3cret namespace=a/b\n", 2),
+        ("one\ns3cret job = web\n", 2),
+        ("one\ns3cret job=web # of the shop\n", 2),
+        ("s3cret\ns3cret job=web\n", 2),
+        // The token is forgotten: no limit may pass for one.
+        ("one\njob=s3cret\n", 2),
+        ("one\nnamespace=s3cret job=web\n", 2),
+        ("one\ns3cr\u{e9}t\n", 2),
+    ] {
+        let token = TempFile::new(content.as_bytes());
+        let expected = "TOKEN, TOKEN job=NAME,... or TOKEN namespace=NAME,..., each token once \
+                        and of at most 4096 visible ASCII characters, at most 1000 lines";
+        assert_eq!(
+            start_error(Some(token.0.clone()), None),
+            format!(
+                "AUTH_TOKEN_FILE {:?}: line {line}: expected {expected}",
+                token.0
+            ),
             "{content:?}"
         );
     }

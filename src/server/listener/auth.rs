@@ -1,22 +1,30 @@
-//! The bearer tokens of which a request has to show one.
+//! The bearer tokens of which a request has to show one, and what each of them may see.
 
 use std::fmt;
-
-use subtle::Choice;
+use std::sync::{Arc, Once};
 
 use crate::reloaded::{BearerToken, Content, FileError};
+use crate::target::TargetScope;
 
 /// Longest token; longer ones do not fit into a request head beside the rest.
 const TOKEN_BYTES_MAX: usize = 4096;
-/// Most tokens: the one in use and the next, and some to spare.
-const TOKENS_MAX: usize = 8;
+/// Most tokens: a few for each team of a large cluster.
+const TOKENS_MAX: usize = 1000;
+/// What a line has to be; names both limits.
+const EXPECTED_LINE: &str = "TOKEN, TOKEN job=NAME,... or TOKEN namespace=NAME,..., each token once and of at most \
+                             4096 visible ASCII characters, at most 1000 lines";
 /// What stands before the token, in any case (RFC 6750, section 2.1).
 const SCHEME: &[u8] = b"Bearer ";
 
 /// The tokens of `AUTH_TOKEN_FILE`, each of which is right: with one alone no token could be replaced without a moment
 /// at which server and scraper disagree.
 #[derive(Debug)]
-pub(super) struct BearerTokens(Vec<BearerToken>);
+pub(super) struct BearerTokens {
+    tokens: Vec<(BearerToken, Arc<TargetScope>)>,
+    /// The first line that cannot be used; all such lines are left out.
+    bad_line: Option<FileError>,
+    bad_line_logged: Once,
+}
 
 /// The values of a request's `Authorization` headers. `Debug` hides them.
 #[derive(Default, PartialEq, Eq)]
@@ -35,42 +43,70 @@ impl Authorization {
 }
 
 impl BearerTokens {
-    /// The tokens of the file: one a line, blanks around it and empty lines do not count.
+    /// The tokens of the file: one a line, and what it is limited to after it. Empty lines do not count.
     ///
     /// # Errors
-    /// There is none, there are more than eight, or one is too long or cannot stand in a header.
+    /// There is no line that can be used.
     pub(super) fn from_file(file: &Content) -> Result<BearerTokens, FileError> {
+        let mut tokens = Vec::new();
+        let mut bad_line = None;
         let lines = file.bytes().split(|&byte| byte == b'\n');
-        let tokens: Option<Vec<BearerToken>> = lines
-            .filter(|line| !line.trim_ascii().is_empty())
-            .map(|line| {
-                BearerToken::from_bytes(line).filter(|token| token.length() <= TOKEN_BYTES_MAX)
-            })
-            .collect();
-        match tokens {
-            Some(tokens) if tokens.is_empty() => {
-                Err(file.error("the file is empty: expected a token"))
+        for (number, line) in (1..).zip(lines) {
+            if !line.trim_ascii().is_empty() && add_line(&mut tokens, line).is_none() {
+                let problem = format_args!("line {number}: expected {EXPECTED_LINE}");
+                bad_line.get_or_insert_with(|| file.error(problem));
             }
-            Some(tokens) if tokens.len() <= TOKENS_MAX => Ok(BearerTokens(tokens)),
-            _ => Err(file.error(
-                "expected up to 8 lines, each a token of at most 4096 visible ASCII characters",
-            )),
         }
+        if tokens.is_empty() {
+            let empty = || file.error("the file is empty: expected a token");
+            return Err(bad_line.unwrap_or_else(empty));
+        }
+        Ok(BearerTokens {
+            tokens,
+            bad_line,
+            bad_line_logged: Once::new(),
+        })
     }
 
-    /// Whether a request shows exactly one of these tokens; two headers are never right.
-    pub(super) fn admits(&self, authorization: &Authorization) -> bool {
-        let [value] = authorization.0.as_slice() else {
-            return false;
-        };
-        match value.split_at_checked(SCHEME.len()) {
-            Some((scheme, sent)) if scheme.eq_ignore_ascii_case(SCHEME) => {
-                let sent = sent.trim_ascii_start();
-                // All are compared, whichever is the right one.
-                let admits = |any: Choice, token: &BearerToken| any | token.equals(sent);
-                self.0.iter().fold(Choice::from(0), admits).into()
-            }
-            _ => false,
-        }
+    /// Why the first line that is left out cannot be used.
+    pub(super) fn first_bad_line(&self) -> Option<FileError> {
+        self.bad_line.clone()
     }
+
+    /// What a request may see that shows exactly one of these tokens; two headers are never right.
+    pub(super) fn scope(&self, authorization: &Authorization) -> Option<Arc<TargetScope>> {
+        if let Some(error) = &self.bad_line {
+            let log = || log::warn!("{error}; the line is left out, all others count");
+            self.bad_line_logged.call_once(log);
+        }
+        let [value] = authorization.0.as_slice() else {
+            return None;
+        };
+        let (scheme, sent) = value.split_at_checked(SCHEME.len())?;
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return None;
+        }
+        let sent = sent.trim_ascii_start();
+        // All are compared, whichever is the right one.
+        let tokens = self.tokens.iter();
+        tokens.fold(None, |found, (token, scope)| {
+            let is_right = bool::from(token.equals(sent));
+            is_right.then(|| Arc::clone(scope)).or(found)
+        })
+    }
+}
+
+/// Adds the token of a line with what it is limited to; `None` if the line is not as expected.
+fn add_line(tokens: &mut Vec<(BearerToken, Arc<TargetScope>)>, line: &[u8]) -> Option<()> {
+    let mut words = str::from_utf8(line).ok()?.split_ascii_whitespace();
+    let token = words.next()?.as_bytes();
+    let is_known = tokens.iter().any(|(known, _)| known.equals(token).into());
+    // Who forgets the token must not have a limit pass for one.
+    let is_limit = token.starts_with(b"job=") || token.starts_with(b"namespace=");
+    if is_known || is_limit || token.len() > TOKEN_BYTES_MAX || tokens.len() == TOKENS_MAX {
+        return None;
+    }
+    let token = BearerToken::from_bytes(token)?;
+    tokens.push((token, Arc::new(TargetScope::parse(words)?)));
+    Some(())
 }

@@ -1,6 +1,7 @@
 //! The life of one connection, on its own thread: handshake, then request by request head, authorisation, response.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
+use std::mem;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::stream::{ClientStream, Progress};
 use crate::server::http_error::HttpError;
 use crate::server::response::Response;
 use crate::server::route::{counted_path, without_prefix};
+use crate::target::TargetScope;
 use crate::telemetry::{ListenerEvent, Path};
 
 /// Read from the client at once; most heads are smaller.
@@ -55,11 +57,9 @@ struct Connection<'a> {
 /// Serves the connection until it ends.
 pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
     let tls = shared.files.tls.as_ref();
-    let tls = match tls.map(|tls| tls.current(Instant::now())).transpose() {
-        Ok(tls) => tls,
-        Err(error) => return log::debug!("connection {}: {error}", slot.id),
-    };
-    let stream = match ClientStream::new(Arc::clone(tcp), tls) {
+    let tls = tls.map(|tls| tls.current(Instant::now())).transpose();
+    let tls = tls.map_err(io::Error::other);
+    let stream = match tls.and_then(|tls| ClientStream::new(Arc::clone(tcp), tls)) {
         Ok(stream) => stream,
         Err(error) => return log::debug!("connection {}: {error}", slot.id),
     };
@@ -104,8 +104,8 @@ impl Connection<'_> {
             self.fresh = false;
             self.head_only = head.method == "HEAD";
             self.path = counted_path(&head.target);
-            self.authorise(&head)?;
-            let response = match self.slot.begin_response(head.is_open()) {
+            let scope = self.authorise(&head)?;
+            let response = match self.slot.begin_response(scope, head.is_open()) {
                 Begin::Respond(response) => response,
                 Begin::Full => {
                     self.shared
@@ -177,27 +177,23 @@ impl Connection<'_> {
         }
     }
 
-    fn authorise(&self, head: &Head) -> Result<(), HttpError> {
+    /// Which targets the client may see.
+    fn authorise(&self, head: &Head) -> Result<Arc<TargetScope>, HttpError> {
         let files = &self.shared.files;
         if head.is_open() {
-            return Ok(());
+            return Ok(Arc::default());
         }
         if files.needs_client_certificate && !self.stream.has_client_certificate() {
-            return Err(HttpError::new(
-                403,
-                "present a client certificate (TLS_CLIENT_CA_FILE)",
-            ));
+            let message = "present a client certificate (TLS_CLIENT_CA_FILE)";
+            return Err(HttpError::new(403, message));
         }
-        let Some(token) = &files.token else {
-            return Ok(());
+        let Some(tokens) = &files.tokens else {
+            return Ok(Arc::default());
         };
-        match token.current(Instant::now()) {
-            Ok(tokens) if tokens.admits(&head.authorization) => Ok(()),
-            _ => Err(HttpError::new(
-                401,
-                "send the right token: Authorization: Bearer TOKEN",
-            )),
-        }
+        let tokens = tokens.current(Instant::now()).ok();
+        let scope = tokens.and_then(|tokens| tokens.scope(&head.authorization));
+        let message = "send the right token: Authorization: Bearer TOKEN";
+        scope.ok_or_else(|| HttpError::new(401, message))
     }
 
     /// Has the request responded to; returns whether the client may send another one.
@@ -208,15 +204,14 @@ impl Connection<'_> {
             log::debug!("connection {}: {error}", self.slot.id);
             HttpError::stopping()
         })?;
-        let Some(response) = self.wait(response) else {
+        let response = self.wait(response).ok_or_else(|| {
             let is_stopping = shared.connections.is_stopping();
-            return Err(if is_stopping {
+            if is_stopping {
                 HttpError::stopping()
             } else {
                 HttpError::internal()
             }
-            .into());
-        };
+        })?;
         let keep_alive = head.keep_alive && !shared.connections.is_stopping();
         self.send(response, keep_alive).map_err(|error| {
             if error.kind() == ErrorKind::TimedOut {
@@ -231,14 +226,12 @@ impl Connection<'_> {
     fn wait(&mut self, response: &Receiver<Response>) -> Option<Response> {
         loop {
             match response.recv_timeout(LOOK_INTERVAL) {
-                Ok(response) => return Some(response),
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if !self.stream.has_left() => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.stream.has_left() {
-                        self.slot.note_left();
-                        return response.recv().ok();
-                    }
+                    self.slot.note_left();
+                    return response.recv().ok();
                 }
+                received => return received.ok(),
             }
         }
     }
@@ -251,40 +244,9 @@ impl Connection<'_> {
         let mut head = response.head(keep_alive);
         let mut left = if self.head_only { 0 } else { response.length };
         if left <= JOINED_BYTES_MAX {
-            take_body(&mut response, left, |piece| {
-                head.extend_from_slice(piece);
-                Ok(())
-            })?;
-            left = 0;
+            response.pass_body(mem::take(&mut left), |piece| head.write_all(piece))?;
         }
         self.stream.write_all(&head, &mut progress)?;
-        take_body(&mut response, left, |piece| {
-            self.stream.write_all(piece, &mut progress)
-        })
+        response.pass_body(left, |piece| self.stream.write_all(piece, &mut progress))
     }
-}
-
-/// Passes `left` bytes of the body on, piece by piece.
-fn take_body(
-    response: &mut Response,
-    mut left: usize,
-    mut pass: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    while left > 0 {
-        let piece = match response.body.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            piece => piece?,
-        };
-        if piece.is_empty() {
-            return Err(io::Error::new(
-                ErrorKind::UnexpectedEof,
-                "the response ended before its length",
-            ));
-        }
-        let length = piece.len().min(left);
-        pass(&piece[..length])?;
-        response.body.consume(length);
-        left -= length;
-    }
-    Ok(())
 }

@@ -26,6 +26,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Limits;
 use crate::server::response::Response;
+use crate::target::TargetScope;
 use crate::telemetry::{ListenerEvent, Telemetry};
 
 /// One spare slot for so many slots, and one at least.
@@ -67,9 +68,9 @@ struct Entry {
 enum State {
     /// Without a whole request since then.
     Waiting(Instant),
-    /// It has a request. `to` takes the response, and is here until somebody has taken the request up.
+    /// It has a request. `to` takes a response from these targets, and is here until somebody takes the request up.
     Responding {
-        to: Option<Sender<Response>>,
+        to: Option<(Sender<Response>, Arc<TargetScope>)>,
         client_left: bool,
     },
     /// It sends a response that counts against the send budget.
@@ -171,9 +172,10 @@ impl Connections {
         true
     }
 
-    /// Takes up the request of a connection: whoever has the sender responds to it. `None` if there is none.
-    pub(super) fn take_request(&self, id: u64) -> Option<Sender<Response>> {
-        match &mut self.table().entries.get_mut(&id)?.state {
+    /// Takes up the request of a connection: whoever has the sender responds to it, with nothing but the targets of the
+    /// scope. `None` if there is none.
+    pub(super) fn take_request(&self, id: u64) -> Option<(Sender<Response>, Arc<TargetScope>)> {
+        match self.table().state(id)? {
             State::Responding { to, .. } => to.take(),
             _ => None,
         }
@@ -190,9 +192,8 @@ impl Connections {
 
     /// Whether nobody waits for the response of this connection any more.
     pub(super) fn has_left(&self, id: u64) -> bool {
-        let table = self.table();
-        let state = table.entries.get(&id).map(|entry| &entry.state);
-        !matches!(state, Some(State::Responding { client_left, .. }) if !client_left)
+        let mut table = self.table();
+        !matches!(table.state(id), Some(State::Responding { client_left, .. }) if !*client_left)
     }
 
     /// Takes a response of so many bytes out of the send budget, and returns whether it fits. If it may wait, it waits
@@ -263,6 +264,10 @@ impl Connections {
 }
 
 impl Table {
+    fn state(&mut self, id: u64) -> Option<&mut State> {
+        self.entries.get_mut(&id).map(|entry| &mut entry.state)
+    }
+
     fn count(&self, which: impl Fn(&State) -> bool) -> usize {
         let states = self.entries.values().map(|entry| &entry.state);
         states.filter(|state| which(state)).count()
@@ -290,8 +295,7 @@ impl Table {
             State::Waiting(_) | State::Responding { .. } => 0,
         });
         let held: usize = held.sum();
-        let state = self.entries.get_mut(&id).map(|entry| &mut entry.state);
-        let Some(state @ State::Responding { .. }) = state else {
+        let Some(state @ State::Responding { .. }) = self.state(id) else {
             // A connection that was closed meanwhile drops its response at once.
             return true;
         };
@@ -322,17 +326,14 @@ impl Entry {
 }
 
 impl Slot {
-    /// The connection has a whole request. `always`: respond to it even where all connections are responding; for
-    /// the probes of the kubelet, which would otherwise restart a server that is merely busy.
-    pub(super) fn begin_response(&self, always: bool) -> Begin {
+    /// The connection has a whole request, whose client may see the targets of `scope`. `always`: even if all are
+    /// responding; for the probes of the kubelet, which would otherwise restart a server that is merely busy.
+    pub(super) fn begin_response(&self, scope: Arc<TargetScope>, always: bool) -> Begin {
         let mut table = self.connections.table();
         let is_full = table.responding() >= self.connections.slots;
         let stopping = table.stopping;
-        let state = table
-            .entries
-            .get_mut(&self.id)
-            .map(|entry| &mut entry.state);
-        let Some(state @ State::Waiting(_)) = state.filter(|_| !stopping) else {
+        let state = table.state(self.id).filter(|_| !stopping);
+        let Some(state @ State::Waiting(_)) = state else {
             return Begin::Closed;
         };
         if is_full && !always {
@@ -340,7 +341,7 @@ impl Slot {
         }
         let (to, response) = bounded(1);
         *state = State::Responding {
-            to: Some(to),
+            to: Some((to, scope)),
             client_left: false,
         };
         // The capacity may have grown by the spare slots.
@@ -378,9 +379,8 @@ impl Slot {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut table = self.connections.table();
-        if let Some(entry) = table.entries.get_mut(&self.id) {
-            change(&mut entry.state);
+        if let Some(state) = self.connections.table().state(self.id) {
+            change(state);
         }
     }
 }

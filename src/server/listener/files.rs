@@ -16,7 +16,7 @@ use crate::reloaded::{FileError, Reloaded};
 pub(super) struct Files {
     pub(super) tls: Option<Reloaded<ServerConfig>>,
     pub(super) needs_client_certificate: bool,
-    pub(super) token: Option<Reloaded<BearerTokens>>,
+    pub(super) tokens: Option<Reloaded<BearerTokens>>,
 }
 
 impl Files {
@@ -32,13 +32,15 @@ impl Files {
         let files = Files {
             tls: tls.map(|files| Reloaded::open(files.named(), max_age, tls::server_config)),
             needs_client_certificate: tls.is_some_and(|files| files.client_ca.is_some()),
-            token: token.map(|path| {
+            tokens: token.map(|path| {
                 let file = vec![("AUTH_TOKEN_FILE", path)];
                 Reloaded::open(file, max_age, |files| BearerTokens::from_file(&files[0]))
             }),
         };
         files.tls.as_ref().map(Reloaded::latest).transpose()?;
-        files.token.as_ref().map(Reloaded::latest).transpose()?;
-        Ok(files)
+        match files.tokens.as_ref().map(Reloaded::latest).transpose()? {
+            Some(tokens) => tokens.first_bad_line().map_or(Ok(files), Err),
+            None => Ok(files),
+        }
     }
 }

@@ -132,13 +132,12 @@ impl HeadBuffer {
         if self.bytes.starts_with(b"\r\n") {
             return Err(REQUEST_LINE);
         }
-        let end = self.find_end()?;
         let line = self.bytes.iter().position(|&byte| byte == b'\n');
         if line.unwrap_or(self.bytes.len()) >= REQUEST_LINE_BYTES_MAX {
             return Err(TARGET_TOO_LONG);
         }
-        let Some(length) = end else {
-            return self.check_size().map(|()| None);
+        let Some(length) = self.find_end()? else {
+            return Ok(None);
         };
         let head = parse(&self.bytes[..length])?;
         self.remove(length);
@@ -153,7 +152,7 @@ impl HeadBuffer {
             return Err(BODY);
         }
         let Some(length) = self.find_end()? else {
-            return self.check_size().map(|()| false);
+            return Ok(false);
         };
         let chunk = self.bytes.iter().position(|&byte| byte == b'\n');
         let trailers = &self.bytes[chunk.map_or(0, |at| at + 1)..length];
@@ -163,7 +162,7 @@ impl HeadBuffer {
         Ok(true)
     }
 
-    /// Looks for the first empty line; returns the length of everything up to its end.
+    /// Looks for the first empty line; returns the length of everything up to its end, if that can still come.
     fn find_end(&mut self) -> Result<Option<usize>, HttpError> {
         for at in self.seen..self.bytes.len().min(HEAD_BYTES_MAX) {
             let before = &self.bytes[..at];
@@ -177,12 +176,8 @@ impl HeadBuffer {
             }
         }
         self.seen = self.bytes.len();
-        Ok(None)
-    }
-
-    fn check_size(&self) -> Result<(), HttpError> {
-        if self.bytes.len() < HEAD_BYTES_MAX {
-            return Ok(());
+        if self.seen < HEAD_BYTES_MAX {
+            return Ok(None);
         }
         Err(TOO_LARGE)
     }
@@ -278,10 +273,7 @@ impl Head {
     pub fn encode(&self) -> String {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
-            text.push_str(name);
-            text.push_str(": ");
-            text.push_str(value);
-            text.push_str("\r\n");
+            text += &format!("{name}: {value}\r\n");
         }
         text
     }

@@ -23,6 +23,7 @@ use super::connections::Connections;
 use super::head::Head;
 use crate::server::http_error::HttpError;
 use crate::server::response::Response;
+use crate::target::TargetScope;
 
 /// Carries the number of the connection. A client cannot set it: only known headers are forwarded.
 const CONNECTION_HEADER: &str = "X-Connection-Number";
@@ -51,6 +52,7 @@ pub struct Request {
     /// Always there; taken out when dropped.
     http: Option<tiny_http::Request>,
     to: Sender<Response>,
+    scope: Arc<TargetScope>,
     connection: u64,
     connections: Arc<Connections>,
 }
@@ -115,13 +117,14 @@ impl Requests {
         let number = header(&http, CONNECTION_HEADER).filter(|_| is_ours);
         let connection = number.and_then(|number| number.parse().ok());
         let to = connection.and_then(|number| self.connections.take_request(number));
-        let (Some(connection), Some(to)) = (connection, to) else {
+        let (Some(connection), Some((to, scope))) = (connection, to) else {
             discard(http);
             return None;
         };
         Some(Request {
             http: Some(http),
             to,
+            scope,
             connection,
             connections: Arc::clone(&self.connections),
         })
@@ -174,6 +177,12 @@ impl Request {
     #[must_use]
     pub fn url(&self) -> &str {
         self.http().url()
+    }
+
+    /// Which targets its client may see. It comes from the connection and never was text that a client could write.
+    #[must_use]
+    pub fn scope(&self) -> &TargetScope {
+        &self.scope
     }
 
     /// Value of the first header of this name; only those that the listener forwards are there.

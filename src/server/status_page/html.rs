@@ -62,13 +62,8 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
         "<header><h1><a href=\"{prefix}/\">Kubernetes metrics aggregator</a> <small>{}</small></h1>\n<nav>",
         env!("CARGO_PKG_VERSION")
     )?;
-    for path in [
-        "/sd/jobs",
-        "/sd/pods",
-        "/-/metrics",
-        "/-/healthy",
-        "/-/ready",
-    ] {
+    let (sd, health) = (["/sd/jobs", "/sd/pods"], ["/-/healthy", "/-/ready"]);
+    for path in sd.into_iter().chain(view.own_metrics).chain(health) {
         write!(page, "<a href=\"{prefix}{path}\">{path}</a> ")?;
     }
     writeln!(page, "</nav></header>\n<main>")?;

@@ -17,7 +17,7 @@ use super::address::PublicAddress;
 use super::response::Response;
 use super::route::{Filter, State};
 use crate::aggregate::LastScrape;
-use crate::target::{Target, TargetSet};
+use crate::target::{Target, TargetScope, TargetSet};
 
 /// Targets on one page of HTML.
 const PAGE_TARGETS: usize = 200;
@@ -29,12 +29,16 @@ const SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 
 /// The page in the format that `accept` asks for.
 pub(super) fn page(
     sources: &Sources,
+    scope: &TargetScope,
     filter: &Filter,
     accept: &str,
     address: Option<&PublicAddress>,
 ) -> Response {
-    let set = sources.cache.snapshot();
-    let view = View::new(sources, set.as_deref(), filter, address);
+    let set = sources.cache.snapshot().map(|set| set.within(scope));
+    let mut view = View::new(sources, set.as_deref(), filter, address);
+    if scope.is_limited() {
+        view.hide_others();
+    }
     let (content_type, body) = if accept.contains("text/html") {
         ("text/html; charset=utf-8", html::render(&view))
     } else if accept.contains("application/json") {
@@ -80,6 +84,8 @@ struct View<'a> {
     is_ready: bool,
     cache_age: Option<Duration>,
     last_error: Option<String>,
+    /// Where the aggregator's own metrics are, if the client may see them.
+    own_metrics: Option<&'static str>,
     /// All jobs, whatever the filter is.
     jobs: Vec<Job<'a>>,
     /// What passes the filter.
@@ -130,9 +136,18 @@ impl<'a> View<'a> {
             is_ready: set.is_some(),
             cache_age: sources.cache.last_success().map(|at| at.elapsed()),
             last_error: sources.cache.last_error().map(|error| error.to_string()),
+            own_metrics: Some("/-/metrics"),
             jobs,
             rows,
             without_job: without_job.map(|pod| Row::new(pod, None)).collect(),
+        }
+    }
+
+    /// Leaves out what may name things other than the targets that the client may see.
+    fn hide_others(&mut self) {
+        self.own_metrics = None;
+        if let Some(error) = &mut self.last_error {
+            "the log says why".clone_into(error);
         }
     }
 

@@ -12,9 +12,11 @@ pub(super) fn render(view: &View<'_>) -> String {
         "\n\n/metrics?job=NAME  all targets of a job, merged\n",
         "/probe?target=NAMESPACE/POD:PORT  one target as it is\n",
         "/sd/jobs  /sd/pods  discovery for Prometheus\n",
-        "/-/metrics  /-/healthy  /-/ready\n\n"
+        "/-/healthy  /-/ready  "
     )
     .to_owned();
+    page.push_str(view.own_metrics.unwrap_or_default());
+    page.push_str("\n\n");
     // Writing into a String does not fail, here and below.
     if let Some(error) = &view.last_error {
         let _ = writeln!(page, "the last pod list failed: {error}\n");
