@@ -62,24 +62,25 @@ fn every_family_is_in_the_document_and_in_the_response() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/prometheus/README.md");
     let document = fs::read_to_string(document).unwrap();
     let program = Program::with_pods(&TempFile::pods(&[]), &[]);
-    let answer = program.get("/-/metrics");
+    let response = program.get("/-/metrics");
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    let types = answer
-        .text()
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE "));
-    let written: Vec<&str> = types.map(|line| line.split(' ').next().unwrap()).collect();
+    let said = |keyword: &str| -> Vec<(String, String)> {
+        let lines = response.text().lines();
+        let rests = lines.filter_map(|line| line.strip_prefix(keyword)?.split_once(' '));
+        rests
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .collect()
+    };
+    let (types, helps) = (said("# TYPE "), said("# HELP "));
+    let written: Vec<&str> = types.iter().map(|(name, _)| name.as_str()).collect();
     let rows: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
     assert_eq!(written, rows);
-    for family in FAMILIES {
-        assert!(
-            document.contains(&format!("\n| `{}` | ", family.name)),
-            "{}",
-            family.name
-        );
+    for ((name, kind), (_, help)) in types.iter().zip(&helps) {
+        let row = format!("\n| `{name}` | {kind} | {help} |\n");
+        assert!(document.contains(&row), "no row {row}");
     }
     let names: BTreeSet<&str> = rows.iter().copied().collect();
     assert_eq!(names.len(), rows.len(), "each once");

@@ -22,7 +22,7 @@ pub struct Family {
     write: Write,
 }
 
-/// What samples are written from.
+/// What a family writes its samples from.
 pub(super) struct Now<'a> {
     pub(super) counts: &'a Telemetry,
     pub(super) gauges: &'a Gauges<'a>,
@@ -72,19 +72,19 @@ const fn family(
     }
 }
 
-/// All families. A new one needs a row here and a row in `k8s/prometheus/README.md`.
+/// All families. `k8s/prometheus/README.md` has a row for each, with the same HELP.
 pub const FAMILIES: &[Family] = &[
     gauge(
         "metrics_aggregator_build_info",
-        "1, with the version of the program.",
+        "1, with the version of the program as a label.",
         |out, _| out.each("version", [(env!("CARGO_PKG_VERSION"), 1)]),
     ),
     counter(
         "metrics_aggregator_requests_total",
-        "Requests answered, by path and status code.",
+        "HTTP requests by path and status code; a request whose head cannot be read counts as other.",
         |out, now| {
             let counts = &now.counts.requests;
-            // A path without a request so far has a 0 for status 200.
+            // A path without requests so far has a 0 for status 200.
             for ((path, status), count) in counts.with(Path::ALL.map(|path| (path, 200))) {
                 out.labelled(format_args!("path=\"{path}\",code=\"{status}\""), count);
             }
@@ -92,22 +92,22 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "metrics_aggregator_front_refusals_total",
-        "Requests refused before they were routed, by status code: malformed, too large, without a right.",
+        "Requests that were refused before routing (malformed, too large, not authorized), by status code.",
         |out, now| out.each("code", now.counts.refusals()),
     ),
     gauge(
         "metrics_aggregator_requests_waiting",
-        "Scrape requests that wait for a server worker.",
+        "Scrape requests that are waiting for a server worker.",
         |out, now| out.sample(now.gauges.requests_waiting),
     ),
     histogram(
         "metrics_aggregator_request_wait_seconds",
-        "Time that scrape requests waited for a server worker.",
+        "How long scrape requests waited for a server worker.",
         |out, now| out.histogram(&now.counts.request_wait),
     ),
     gauge(
         "metrics_aggregator_workers",
-        "Threads, by kind.",
+        "Worker threads by kind.",
         |out, now| {
             let (client, server) = (now.gauges.client_workers, now.gauges.server_workers);
             out.each("kind", [("client", client), ("server", server)]);
@@ -115,7 +115,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     gauge(
         "metrics_aggregator_workers_busy",
-        "Threads that are at work, by kind.",
+        "Busy worker threads by kind.",
         |out, now| {
             let client = load(&now.counts.busy_client_workers);
             let server = load(&now.counts.busy_server_workers);
@@ -124,12 +124,12 @@ pub const FAMILIES: &[Family] = &[
     ),
     gauge(
         "metrics_aggregator_scrapes_waiting",
-        "Requests with targets that wait for a client worker.",
+        "Requests with targets that are waiting for a client worker.",
         |out, now| out.sample(now.gauges.scrapes_waiting),
     ),
     counter(
         "metrics_aggregator_scrapes_total",
-        "Scrapes of targets, by result.",
+        "Scrapes of targets by result.",
         |out, now| {
             let failed = now.counts.scrape_failures.with([]).into_values().sum();
             out.each(
@@ -140,37 +140,37 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "metrics_aggregator_scrape_failures_total",
-        "Scrapes that failed, by the phase in which they did.",
+        "Failed scrapes by the phase in which they failed.",
         |out, now| out.each("phase", now.counts.scrape_failures.with(Phase::ALL)),
     ),
     histogram(
         "metrics_aggregator_scrape_duration_seconds",
-        "Length of the scrape of one target.",
+        "How long the scrape of one target took.",
         |out, now| out.histogram(&now.counts.scrape_duration),
     ),
     counter(
         "metrics_aggregator_scraped_bytes_total",
-        "Bytes of the bodies of targets, by job.",
+        "Bytes of scraped bodies by job.",
         |out, now| out.each("job", now.by_job(|job| job.body_bytes)),
     ),
     gauge(
         "metrics_aggregator_scraped_max_bytes",
-        "Largest body of a target since the start, by job.",
+        "Largest scraped body since the start, by job.",
         |out, now| out.each("job", now.by_job(|job| job.body_bytes_max)),
     ),
     counter(
         "metrics_aggregator_scraped_samples_total",
-        "Samples in the bodies of targets, duplicates included.",
+        "Samples in scraped bodies, duplicates included.",
         |out, now| out.sample(load(&now.counts.samples)),
     ),
     counter(
         "metrics_aggregator_bodies_total",
-        "Complete, valid bodies of targets, by format.",
+        "Complete, valid bodies by format.",
         |out, now| out.each("format", now.counts.bodies.with(BodyFormat::ALL)),
     ),
     counter(
         "metrics_aggregator_merged_responses_total",
-        "Merged responses, by format.",
+        "Merged responses by format.",
         |out, now| {
             let counts = &now.counts.merged_responses;
             out.each("format", counts.with(BodyFormat::ALL));
@@ -178,12 +178,12 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "metrics_aggregator_duplicate_samples_total",
-        "Samples left out because their target had sent the same series before in the same body.",
+        "Samples that were dropped because their body already had the same series.",
         |out, now| out.sample(load(&now.counts.duplicates)),
     ),
     counter(
         "metrics_aggregator_metadata_conflicts_total",
-        "Families in answers on whose HELP or TYPE targets do not agree, by kind.",
+        "Metric families in merged responses on whose HELP or TYPE targets disagree, by kind.",
         |out, now| {
             let help = load(&now.counts.help_conflicts);
             let type_ = load(&now.counts.type_conflicts);
@@ -192,7 +192,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     gauge(
         "metrics_aggregator_targets",
-        "Targets, by job.",
+        "Targets by job.",
         |out, now| out.each("job", now.by_job(|job| job.targets)),
     ),
     gauge(
@@ -202,17 +202,17 @@ pub const FAMILIES: &[Family] = &[
     ),
     gauge(
         "metrics_aggregator_cache_age_seconds",
-        "Time since the last complete pod list; not there before the first.",
+        "Age of the last complete pod list; absent before the first one.",
         |out, now| out.optional(now.gauges.cache_age.map(|age| age.as_secs_f64())),
     ),
     counter(
         "metrics_aggregator_cache_refreshes_total",
-        "Pod lists asked for, by result.",
+        "Requested pod lists by result.",
         |out, now| out.each("result", now.counts.refreshes.with(RefreshResult::ALL)),
     ),
     gauge(
         "metrics_aggregator_connections",
-        "Open connections of clients.",
+        "Open client connections.",
         |out, now| {
             let ended = now.counts.events(ListenerEvent::Ended);
             out.sample(
@@ -224,12 +224,12 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "metrics_aggregator_connections_total",
-        "Connections of clients accepted.",
+        "Accepted client connections.",
         |out, now| out.sample(now.counts.events(ListenerEvent::Accepted)),
     ),
     counter(
         "metrics_aggregator_connections_cut_total",
-        "Connections ended by the server before their time, by reason.",
+        "Client connections that the server closed early, by reason.",
         |out, now| {
             let reasons = [
                 ("handshake", ListenerEvent::HandshakeFailed),
@@ -244,17 +244,17 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "metrics_aggregator_accept_errors_total",
-        "Connections that could not be accepted.",
+        "Client connections that could not be accepted.",
         |out, now| out.sample(now.counts.events(ListenerEvent::AcceptError)),
     ),
     counter(
         "metrics_aggregator_panics_total",
-        "Panics caught: each is an error in the program and has cost one scrape or one request.",
+        "Caught panics: each is a bug and has failed one scrape or one request.",
         |out, now| out.sample(now.counts.panics()),
     ),
     counter(
         "process_cpu_seconds_total",
-        "CPU time of the process, user and system.",
+        "User and system CPU time of the process.",
         |out, _| out.optional(process::cpu_seconds()),
     ),
     gauge(
@@ -272,7 +272,7 @@ pub const FAMILIES: &[Family] = &[
     }),
     gauge(
         "process_max_fds",
-        "File descriptors that may be open.",
+        "Most file descriptors that the process may open.",
         |out, _| out.optional(process::open_files_max()),
     ),
     gauge("process_threads", "Threads of the process.", |out, _| {

@@ -1,9 +1,9 @@
-//! How long things take: counts by upper bound.
+//! Histograms of durations.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds in milliseconds: from a pod on the same node to the longest timeout that a pod may have.
+/// Upper bounds in milliseconds, from a pod on the same node to the longest scrape timeout.
 const BOUNDS: [u64; 14] = [
     1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 300_000,
 ];
@@ -11,7 +11,7 @@ const BOUNDS: [u64; 14] = [
 /// A histogram of durations.
 #[derive(Debug, Default)]
 pub(super) struct Durations {
-    /// One for each bound, and one for what is above them all.
+    /// One for each bound, and one for `+Inf`.
     counts: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
 }

@@ -1,12 +1,12 @@
-//! Counts by job. Jobs are named by whoever labels pods, so their number is bounded: the first ones have counts of
-//! their own, all further ones share one.
+//! Counters by job. Whoever labels pods names the jobs, so their number is bounded: the first jobs have counters of
+//! their own, and all further ones share one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-/// Jobs with counts of their own.
+/// How many jobs have counters of their own.
 pub const COUNTED_JOBS_MAX: usize = 200;
-/// Stands for all others.
+/// The job name under which all further jobs are counted.
 const OTHER: &str = "other";
 
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ impl Jobs {
         counts.body_bytes_max = counts.body_bytes_max.max(bytes);
     }
 
-    /// The counts of all jobs, with these numbers of targets. A job that is gone keeps its counts.
+    /// The counters of all jobs, with these numbers of targets. A job that is gone keeps its counters.
     pub(super) fn with_targets<'a>(
         &self,
         targets: impl Iterator<Item = (&'a str, usize)>,
@@ -52,5 +52,5 @@ fn counts<'j>(jobs: &'j mut BTreeMap<String, JobCounts>, job: &str) -> &'j mut J
         jobs.insert(name.to_owned(), JobCounts::default());
     }
     jobs.get_mut(name)
-        .expect("it was put in where it was not there")
+        .expect("it is inserted above if it is missing")
 }

@@ -51,21 +51,21 @@ label! {
 }
 
 label! {
-    /// How far a scrape came: `phase` in `metrics_aggregator_scrape_failures_total`.
+    /// The phase in which a scrape failed: `phase` in `metrics_aggregator_scrape_failures_total`.
     Phase {
-        /// Nothing was sent: the pod's options cannot be used.
+        /// Nothing was sent, because an option of the pod is invalid.
         Options = "options",
-        /// Nothing was sent: no client worker was free before the request's deadline.
+        /// Nothing was sent, because no client worker was free before the request's deadline.
         Queue = "queue",
         /// TCP connection to the pod.
         Connect = "connect",
         /// TLS handshake.
         Tls = "tls",
-        /// Request sent, waiting for the end of the response's head.
+        /// Waiting for the end of the response head.
         Wait = "wait",
         /// Reading the body.
         Body = "body",
-        /// The body is complete and was read as an exposition.
+        /// Parsing the complete body.
         Parse = "parse",
     }
 }
@@ -82,7 +82,7 @@ label! {
 }
 
 label! {
-    /// How one refresh of the target cache ended: `result` in `metrics_aggregator_cache_refreshes_total`.
+    /// The result of one refresh of the target cache: `result` in `metrics_aggregator_cache_refreshes_total`.
     RefreshResult {
         /// A complete pod list was published.
         Ok = "ok",
@@ -90,13 +90,13 @@ label! {
         Unauthorized = "unauthorized",
         /// 403: the service account lacks a right.
         Forbidden = "forbidden",
-        /// 429: the API server asks for fewer requests.
+        /// 429: the API server wants fewer requests.
         Throttled = "throttled",
         /// Any other status that is not 200.
         ServerError = "server_error",
         /// No connection, or the connection broke off.
         Connection = "connection",
-        /// No complete response in time.
+        /// The response was not complete in time.
         Timeout = "timeout",
         /// The response is not a pod list.
         Malformed = "malformed",

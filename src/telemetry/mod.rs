@@ -1,7 +1,10 @@
-//! What the aggregator counts about itself, and the text of `/-/metrics`.
+//! The aggregator's own metrics: the counters, and the response of `/-/metrics`.
 //!
-//! Any thread may count and nobody waits: counts are atomics, or stand behind a lock that is held for an addition.
-//! Every label value is from a closed set ([`Path`], [`Phase`], [`RefreshResult`]); the number of jobs is bounded.
+//! Any thread may count, and none waits long: a counter is atomic, or behind a lock that is held for one addition.
+//! Label values come from closed sets ([`Path`], [`Phase`], [`RefreshResult`]), and the number of jobs is bounded.
+//!
+//! To add a metric, add a row to `families.rs`, what it counts to [`Telemetry`] or [`Gauges`], and a row to
+//! `k8s/prometheus/README.md`.
 
 mod families;
 mod histogram;
@@ -25,11 +28,11 @@ use histogram::Durations;
 use jobs::Jobs;
 use text::Samples;
 
-/// Statuses of the listener's refusals that are written even if there has been none.
+/// Status codes of the listener's error responses that are written even if there has been none.
 const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
 
-/// What the listener counts beside refusals. Each is a total, but for [`ListenerEvent::Ended`]: connections open now
-/// are those accepted less those ended.
+/// What the listener counts besides error responses. The number of open connections is the number of accepted ones
+/// minus the number of ended ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListenerEvent {
     /// A connection got its slot.
@@ -46,30 +49,30 @@ pub enum ListenerEvent {
     SendCutOff,
 }
 
-/// What the counters do not know: the state of things at this moment.
+/// Current values, which are not counted but measured for each response.
 #[derive(Debug, Default)]
 pub struct Gauges<'a> {
     /// Jobs and their numbers of targets.
     pub targets: Vec<(&'a str, usize)>,
     /// Targets with invalid options, pods without a usable job name among them.
     pub invalid_targets: usize,
-    /// Time since the last complete pod list.
+    /// Age of the last complete pod list; `None` before the first one.
     pub cache_age: Option<Duration>,
     /// Scrape requests in the queue of the server workers.
     pub requests_waiting: usize,
     /// Requests in the queue of the client workers.
     pub scrapes_waiting: usize,
-    /// Threads that respond to scrape requests.
+    /// Threads that handle scrape requests.
     pub server_workers: usize,
     /// Threads that scrape.
     pub client_workers: usize,
 }
 
-/// Counts by a key, of which there are few.
+/// Counters by a key, for few keys.
 #[derive(Debug)]
 struct Counts<K>(Mutex<BTreeMap<K, u64>>);
 
-// Derived, it would ask for a default of the key.
+// A derived implementation would require a default of the key.
 impl<K> Default for Counts<K> {
     fn default() -> Counts<K> {
         Counts(Mutex::default())
@@ -89,7 +92,7 @@ impl<K: Copy + Ord> Counts<K> {
         self.lock().get(&key).copied().unwrap_or_default()
     }
 
-    /// All counts in the order of their keys; these keys are there even if they have not been counted yet.
+    /// All counters in the order of their keys; `keys` are included even if they have not been counted yet.
     fn with(&self, keys: impl IntoIterator<Item = K>) -> BTreeMap<K, u64> {
         let zeros = keys.into_iter().map(|key| (key, 0));
         let mut counts: BTreeMap<K, u64> = zeros.collect();
@@ -98,7 +101,7 @@ impl<K: Copy + Ord> Counts<K> {
     }
 }
 
-/// The counters. One per process, shared by `Arc`.
+/// The counters. There is one for the process, shared as an `Arc`.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     refreshes: Counts<RefreshResult>,
@@ -111,7 +114,7 @@ pub struct Telemetry {
     request_wait: Durations,
     busy_server_workers: AtomicU64,
     busy_client_workers: AtomicU64,
-    /// Those that succeeded.
+    /// Successful ones.
     scrapes: AtomicU64,
     scrape_failures: Counts<Phase>,
     scrape_duration: Durations,
@@ -156,13 +159,13 @@ impl Telemetry {
         self.refreshes.count(result);
     }
 
-    /// Refreshes so far that ended so.
+    /// Refreshes so far with this result.
     #[must_use]
     pub fn refreshes(&self, result: RefreshResult) -> u64 {
         self.refreshes.get(result)
     }
 
-    /// Counts one caught panic: of a scrape or of a request.
+    /// Counts one caught panic, of a scrape or of a request.
     pub fn count_panic(&self) {
         add(&self.panics, 1);
     }
@@ -184,12 +187,12 @@ impl Telemetry {
         self.events.get(event)
     }
 
-    /// Counts one request that the listener refused with this status.
+    /// Counts one request to which the listener responded with this error status.
     pub fn count_refusal(&self, status: u16) {
         self.refusals.count(status);
     }
 
-    /// Requests that the listener refused so far, by status.
+    /// Error responses of the listener so far, by status.
     pub fn refusals(&self) -> impl Iterator<Item = (u16, u64)> {
         self.refusals.with(REFUSAL_STATUSES).into_iter()
     }
@@ -204,12 +207,12 @@ impl Telemetry {
         self.request_wait.count(wait);
     }
 
-    /// A server worker begins to work.
+    /// Counts a server worker as busy until the returned value is dropped.
     pub fn busy_server_worker(&self) -> Busy<'_> {
         Busy::new(&self.busy_server_workers)
     }
 
-    /// A client worker begins to work.
+    /// Counts a client worker as busy until the returned value is dropped.
     pub fn busy_client_worker(&self) -> Busy<'_> {
         Busy::new(&self.busy_client_workers)
     }
@@ -221,7 +224,8 @@ impl Telemetry {
         self.jobs.count_body(job, body_bytes as u64);
     }
 
-    /// Counts a scrape that failed in this phase. In the first two nothing was sent, so their time does not count.
+    /// Counts a scrape that failed in this phase. In the first two phases nothing was sent, so the duration of those
+    /// is not counted.
     pub fn count_scrape_failure(&self, phase: Phase, duration: Duration) {
         self.scrape_failures.count(phase);
         if !matches!(phase, Phase::Options | Phase::Queue) {
@@ -239,19 +243,19 @@ impl Telemetry {
         self.merged_responses.count(format);
     }
 
-    /// Counts the samples of one body, and those of them that were left out.
+    /// Counts the samples of one body, and how many of them were dropped as duplicates.
     pub fn count_samples(&self, samples: u64, duplicates: u64) {
         add(&self.samples, samples);
         add(&self.duplicates, duplicates);
     }
 
-    /// Counts the families of one response on whose HELP or TYPE its targets do not agree.
+    /// Counts the families of one response on whose HELP or TYPE targets disagree.
     pub fn count_conflicts(&self, help: u64, type_: u64) {
         add(&self.help_conflicts, help);
         add(&self.type_conflicts, type_);
     }
 
-    /// The text of `/-/metrics`.
+    /// The response of `/-/metrics`, in the text format.
     #[must_use]
     pub fn text(&self, gauges: &Gauges<'_>) -> String {
         let now = Now {

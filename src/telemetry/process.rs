@@ -1,9 +1,9 @@
-//! What the kernel knows of this process, from `/proc`. What cannot be read is left out.
+//! Metrics of the process, read from `/proc`. A metric that cannot be read is left out.
 
 use std::fs;
 use std::str::FromStr;
 
-/// Ticks of the kernel in a second, as it tells them to processes: 100 on every machine that Linux runs on.
+/// Kernel ticks per second, as processes see them: 100 on every architecture of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU time, user and system.
@@ -21,17 +21,17 @@ pub(super) fn threads() -> Option<f64> {
     stat(20)
 }
 
-/// The size of this name, such as `VmRSS:`.
+/// The size with this name in `/proc/self/status`, such as `VmRSS:`.
 pub(super) fn memory_bytes(name: &str) -> Option<f64> {
     number_after("/proc/self/status", name).map(|kilobytes: f64| kilobytes * 1024.0)
 }
 
 pub(super) fn open_fds() -> Option<usize> {
-    // One of them is the directory that is being read.
+    // One of them is this directory.
     fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
 }
 
-/// Descriptors that this process may open: its soft limit, or nothing where that is not known or there is none.
+/// How many descriptors this process may open (its soft limit); `None` if that is unknown or unlimited.
 #[must_use]
 pub fn open_files_max() -> Option<usize> {
     number_after("/proc/self/limits", "Max open files")
@@ -40,7 +40,7 @@ pub fn open_files_max() -> Option<usize> {
 /// A field of `/proc/self/stat` by its number in proc_pid_stat(5), at least 3.
 fn stat(number: usize) -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name, which may hold anything.
+    // The second field is the program's name, which may contain blanks and brackets.
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(number - 3)?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Writes metrics in Prometheus' text format.
+//! Writes the own metrics in Prometheus' text format.
 
 use std::fmt::{self, Display, Write};
 
@@ -21,7 +21,7 @@ impl Samples {
         }
     }
 
-    /// Begins a family: what follows are its samples.
+    /// Begins a family; its samples follow.
     pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.start = self.text.len();
         self.name = name;
@@ -34,7 +34,7 @@ impl Samples {
         let _ = writeln!(self.text, "{} {value}", self.name);
     }
 
-    /// The same, or without a value no family at all.
+    /// The same; without a value the whole family is left out.
     pub(super) fn optional(&mut self, value: Option<impl Display>) {
         match value {
             Some(value) => self.sample(value),
@@ -42,7 +42,7 @@ impl Samples {
         }
     }
 
-    /// A sample with these labels, as they stand between the braces.
+    /// A sample with these labels, already in the form between the braces.
     pub(super) fn labelled(&mut self, labels: fmt::Arguments<'_>, value: impl Display) {
         let _ = writeln!(self.text, "{}{{{labels}}} {value}", self.name);
     }
@@ -58,7 +58,7 @@ impl Samples {
         }
     }
 
-    /// The buckets, the sum and the count.
+    /// The buckets, sum and count of a histogram.
     pub(super) fn histogram(&mut self, durations: &Durations) {
         let name = self.name;
         let mut count = 0;
@@ -75,7 +75,7 @@ impl Samples {
     }
 }
 
-/// A label value as the format writes it.
+/// A label value with the escapes of the text format.
 pub(super) fn escaped(value: &str) -> String {
     value
         .replace('\\', "\\\\")
