@@ -1,7 +1,8 @@
-//! Settings: the only reader of the environment.
+//! Settings. This is the only place that reads the environment.
 //!
-//! One table (`settings.rs`) has each setting with its default, its range, what it does and how it is read. [`Config`],
-//! reading, `--help` and the test that compares the README with the program are all made of it.
+//! One table (`settings.rs`) has the name, default, range, meaning and parser of each setting. [`Config`], `--help` and
+//! the test that compares the README with the program all come from this table, so a new setting is one row there and
+//! one in the README.
 
 mod reader;
 mod settings;
@@ -14,11 +15,11 @@ pub use settings::Config;
 use reader::{Reader, Setting};
 use settings::SETTINGS;
 
-/// How many namespaces can be watched, each by itself.
+/// How many namespaces can be watched, each with its own watch.
 const WATCHED_NAMESPACES_MAX: usize = 64;
 
-/// Labels that no label of a pod can become: those that a target has anyway, and those that make a histogram or summary
-/// what it is.
+/// Names that no label of `POD_TARGET_LABELS` may have: identity labels, and the labels of histogram buckets and
+/// quantiles.
 const TAKEN_LABELS: [&str; 7] = [
     "instance",
     "job",
@@ -29,14 +30,14 @@ const TAKEN_LABELS: [&str; 7] = [
     "quantile",
 ];
 
-/// A value that cannot be used.
+/// An invalid value of a setting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// Name of the variable.
     pub name: &'static str,
-    /// Its value as found; `Display` leaves out what stands before an `@`, the place of a password in a URL.
+    /// The value that was found; `Display` leaves out everything before an `@`, where a URL has its password.
     pub value: String,
-    /// What would have been right.
+    /// What is valid.
     pub expected: &'static str,
 }
 
@@ -67,10 +68,10 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads all settings by `lookup`, which returns the value of a variable; unset and empty mean the default.
+    /// Reads all settings. `lookup` returns the value of a variable; unset and empty mean the default.
     ///
     /// # Errors
-    /// Every value that is not as expected, in the order of the table, not just the first.
+    /// All invalid values in the order of the table, not just the first.
     pub fn from_lookup(
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, Vec<ConfigError>> {
@@ -78,7 +79,7 @@ impl Config {
         let mut config = Config::read(&mut reader);
         config.effective = reader.effective;
         let mut errors = reader.errors;
-        // A value that could not be read is reported already.
+        // An invalid value is reported already.
         if !errors
             .iter()
             .any(|error| error.name.starts_with("SCRAPE_TOKEN_"))
@@ -96,7 +97,7 @@ impl Config {
         }
     }
 
-    /// All settings as `NAME=value`. No setting holds a secret, only files that do.
+    /// All settings as `NAME=value`. No setting is a secret itself: secrets are in files.
     #[must_use]
     pub fn effective(&self, separator: &str) -> String {
         let settings = self
@@ -106,7 +107,7 @@ impl Config {
         settings.collect::<Vec<_>>().join(separator)
     }
 
-    /// The path of `ADVERTISE_ADDRESS`, which begins with `/`; empty where it has none.
+    /// The path of `ADVERTISE_ADDRESS`, starting with `/`; empty if it has none.
     #[must_use]
     pub fn advertise_path(&self) -> &str {
         let address = self.advertise_address.as_deref().unwrap_or_default();
@@ -114,7 +115,7 @@ impl Config {
         rest.find('/').map_or("", |at| &rest[at..])
     }
 
-    /// Token and namespaces belong together: one alone is a mistake, and which one nobody can tell.
+    /// Token and namespaces belong together: if only one is set, nobody can tell which of them is the mistake.
     fn token_error(&self) -> Option<ConfigError> {
         let namespaces = &self.scrape_token_namespaces;
         let (name, value) = match &self.scrape_token_file {
@@ -141,14 +142,14 @@ impl Config {
         Some(ConfigError::new(name, file.display().to_string(), expected))
     }
 
-    /// Each watch keeps a thread and a connection.
+    /// Each watch takes a thread and a connection.
     fn watch_error(&self) -> Option<ConfigError> {
         let is_too_many = self.watch && self.namespaces.len() > WATCHED_NAMESPACES_MAX;
         let expected = "at most 64 namespaces with CACHE_UPDATE_MODE=watch";
         is_too_many.then(|| ConfigError::new("NAMESPACES", self.namespaces.join(","), expected))
     }
 
-    /// No series has one label twice.
+    /// No series may have one label twice.
     fn target_label_errors(&self) -> impl Iterator<Item = ConfigError> {
         let labels = &self.pod_target_labels;
         let is_taken = |at: usize, name: &String| {
@@ -164,7 +165,7 @@ impl Config {
         taken.map(move |(_, (key, _))| ConfigError::new("POD_TARGET_LABELS", key.clone(), expected))
     }
 
-    /// Pods come from one place.
+    /// There is one source of pods.
     fn source_error(&self) -> Option<ConfigError> {
         let (file, _) = self
             .pod_list_file
@@ -179,7 +180,7 @@ impl Config {
     }
 }
 
-/// The settings part of `--help`: one line each, with default, meaning and what is expected.
+/// The settings part of `--help`: default, meaning and valid values of each.
 #[must_use]
 pub fn settings_help() -> String {
     let mut text = String::new();
@@ -198,7 +199,7 @@ pub fn settings_help() -> String {
     text
 }
 
-/// Name and default of every setting, for the test that holds the README against the program.
+/// Name and default of every setting, for the test that compares the README with the program.
 pub fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
     SETTINGS
         .iter()

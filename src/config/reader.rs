@@ -1,4 +1,4 @@
-//! Reads the settings of the table one after the other.
+//! Reads the settings in the order of the table.
 
 use std::slice;
 
@@ -8,14 +8,14 @@ use super::values::number;
 /// One row of the table.
 pub(super) struct Setting {
     pub(super) name: &'static str,
-    /// As it would stand in the environment; empty where unset means something of its own.
+    /// As the environment would have it; empty if the setting has no default.
     pub(super) default: &'static str,
     /// Ends the sentence "expected …" of an error.
     pub(super) expected: &'static str,
     pub(super) help: &'static str,
 }
 
-/// Reads settings; keeps what was found and what was wrong.
+/// Reads settings; collects the values that were found and the errors.
 pub(super) struct Reader<L> {
     rows: slice::Iter<'static, Setting>,
     lookup: L,
@@ -35,13 +35,13 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
-    /// The value of a variable; one that is blank is unset.
+    /// The value of a variable; a blank one counts as unset.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let value = (self.lookup)(name)?.trim().to_owned();
         (!value.is_empty()).then_some(value)
     }
 
-    /// The setting of the next row, which may be unset; `None` also stands for a value that cannot be used.
+    /// The setting of the next row. `None` if it is unset, and also if its value is invalid.
     pub(super) fn optional<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let row = self.rows.next().expect("each setting has a row");
         let value = self
@@ -60,26 +60,26 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         parsed
     }
 
-    /// The same with none where it is unset.
+    /// The same for a list, which is empty if it is unset.
     pub(super) fn list<T>(&mut self, parse: impl Fn(&str) -> Option<Vec<T>>) -> Vec<T> {
         self.optional(parse).unwrap_or_default()
     }
 
-    /// The same with a default, which also stands for a value that cannot be used.
+    /// The same for a setting with a default, which also replaces an invalid value.
     pub(super) fn value<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> T {
         let default = self.rows.as_slice().first().map(|row| row.default);
         self.optional(&parse)
             .or_else(|| parse(default?))
-            .expect("the default can be used")
+            .expect("the default is valid")
     }
 
-    /// Host and port of the API server, as Kubernetes tells every container.
+    /// Host and port of the API server, which Kubernetes sets in every container.
     pub(super) fn kubernetes_service(&mut self) -> Option<(String, u16)> {
         let host = self.variable("KUBERNETES_SERVICE_HOST")?;
         let port = self.variable("KUBERNETES_SERVICE_PORT").unwrap_or_default();
         let parsed = number(&port, 1..=u16::MAX);
         if parsed.is_none() {
-            let expected = "a port, as Kubernetes sets it beside KUBERNETES_SERVICE_HOST";
+            let expected = "a port, as Kubernetes sets it together with KUBERNETES_SERVICE_HOST";
             self.errors
                 .push(ConfigError::new("KUBERNETES_SERVICE_PORT", port, expected));
         }

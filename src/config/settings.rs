@@ -1,4 +1,4 @@
-//! The table of all settings: each is a field of [`Config`] and a variable of the environment.
+//! The table of all settings. Each row is a field of [`Config`] and an environment variable.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use super::values::{
     namespaces, number, path, pod_target_labels,
 };
 
-/// Makes of each row a field, an entry of `--help` and a call of [`Reader`]. The comment of a row is its text in
-/// `--help`; `expected` ends the sentence "expected …" of an error. A row without a default may be unset.
+/// Turns each row into a field, an entry of `--help` and a call of [`Reader`]. The comment of a row is its text in
+/// `--help`, and `expected` completes the error "expected …". A row without a default may be unset.
 macro_rules! settings {
     ($(
         $(#[doc = $help:literal])+
         $field:ident: $type:ty = $read:ident($parse:expr),
         $name:literal, $(default: $default:literal,)? expected: $expected:literal;
     )+) => {
-        /// Everything that can be set, parsed and in range.
+        /// All settings, parsed and valid.
         #[derive(Debug, Clone)]
         pub struct Config {
             $(
@@ -31,7 +31,7 @@ macro_rules! settings {
             /// Host and port of the API server that Kubernetes tells every container
             /// (env `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`).
             pub kubernetes_service: Option<(String, u16)>,
-            /// Name and value of each setting that is not unset, for the log.
+            /// Name and value of each setting that is set or has a default, for the log.
             pub(super) effective: Vec<(&'static str, String)>,
         }
 
@@ -44,7 +44,7 @@ macro_rules! settings {
         }),+];
 
         impl Config {
-            /// `reader` stands at the first row of [`SETTINGS`].
+            /// `reader` is at the first row of [`SETTINGS`].
             pub(super) fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>) -> Config {
                 Config {
                     $($field: reader.$read($parse),)+
@@ -57,72 +57,72 @@ macro_rules! settings {
 }
 
 settings! {
-    /// What is logged.
+    /// What is logged: at info a line for each request and each pod list with news, at debug each failed scrape too.
     log_level: LevelFilter = value(log_level),
         "LOG_LEVEL", default: "info", expected: "error, warning, warn, info, debug or trace";
-    /// Time between two polls of the API server, in seconds without a unit.
+    /// Time between two pod lists; a number without a unit is seconds.
     cache_update_interval: Duration = value(interval),
         "CACHE_UPDATE_INTERVAL", default: "10", expected: "a time from 100ms to 1h, such as 10, 10s, 500ms or 1m";
-    /// watch: list the pods once, then follow their changes; listed again every ten minutes.
+    /// watch: list the pods once and follow their changes; list again every ten minutes.
     watch: bool = value(|mode| is_second(mode, ["poll", "watch"])),
         "CACHE_UPDATE_MODE", default: "poll", expected: "poll or watch";
-    /// Threads that answer scrape requests.
+    /// Threads that handle /metrics requests, one request each at a time.
     server_workers: usize = value(|count| number(count, 1..=256)),
         "SERVER_WORKERS", default: "2", expected: "a number from 1 to 256";
-    /// Threads that scrape pods.
+    /// Threads that scrape pods, one pod each at a time.
     client_workers: usize = value(|count| number(count, 1..=1024)),
         "CLIENT_WORKERS", default: "2", expected: "a number from 1 to 1024";
-    /// Where to listen; :PORT is all addresses.
+    /// Where to listen; :PORT means all addresses.
     listen_address: SocketAddr = value(listen_address),
         "LISTEN_ADDRESS", default: ":80", expected: "ADDR:PORT or :PORT, such as 127.0.0.1:8080, [::1]:8080 or :8080";
-    /// Only these namespaces are listed; unset: all of the cluster.
+    /// Only pods of these namespaces are listed; unset: of the whole cluster.
     namespaces: Vec<String> = list(namespaces),
         "NAMESPACES", expected: "names of namespaces, separated by commas";
-    /// Another API server than the cluster's own, such as `http://127.0.0.1:8001` of kubectl proxy.
+    /// Another API server than the cluster's own, such as `http://127.0.0.1:8001` for kubectl proxy.
     kubernetes_api_url: Option<String> = optional(api_url),
         "KUBERNETES_API_URL", expected: "an http:// or https:// URL without user, query or fragment";
-    /// A pod list in JSON (kubectl get pods -A -o json), read at each interval in place of an API server.
+    /// A pod list in JSON (kubectl get pods -A -o json), read at each interval instead of asking an API server.
     pod_list_file: Option<PathBuf> = optional(path),
         "POD_LIST_FILE", expected: "the path of a file";
     /// Largest body of one target, after decompression.
     body_bytes_max: u64 = value(|bytes| number(bytes, 1024..=u32::MAX.into())),
         "MAX_BODY_BYTES", default: "67108864", expected: "a number from 1024 to 4294967295";
-    /// More CAs that certificates of pods are checked against, beside the cluster's.
+    /// More CAs to verify certificates of pods with, besides the cluster's.
     scrape_ca_file: Option<PathBuf> = optional(path),
         "SCRAPE_CA_FILE", expected: "the path of a PEM file";
-    /// Bearer token for pods of SCRAPE_TOKEN_NAMESPACES, sent only over TLS with a checked certificate.
+    /// Bearer token for pods of SCRAPE_TOKEN_NAMESPACES, sent only over verified TLS.
     scrape_token_file: Option<PathBuf> = optional(path),
         "SCRAPE_TOKEN_FILE", expected: "the path of a file, and SCRAPE_TOKEN_NAMESPACES with it";
-    /// Namespaces whose pods are sent the token; whoever may label a pod there can collect it.
+    /// Namespaces whose pods get the token; whoever may label a pod there can collect it.
     scrape_token_namespaces: Vec<String> = list(namespaces),
         "SCRAPE_TOKEN_NAMESPACES",
         expected: "names of namespaces, separated by commas, and SCRAPE_TOKEN_FILE with them";
-    /// Taken off the scraper's own timeout, so that the response arrives before it.
+    /// How long before the scraper's timeout the response leaves.
     scrape_timeout_offset: Duration = value(|seconds| decimal_seconds(seconds, 60)),
         "SCRAPE_TIMEOUT_OFFSET_SECONDS", default: "0.5", expected: "a number of seconds from 0 to 60";
-    /// Certificate that scrapers are shown; with it only https is spoken. Read again when it changes.
+    /// Certificate for scrapers; with it only https is served. Read again when it changes.
     tls_cert_file: Option<PathBuf> = optional(path),
         "TLS_CERT_FILE", expected: "the path of a PEM file";
-    /// Key of the certificate.
+    /// Key of this certificate.
     tls_key_file: Option<PathBuf> = optional(path),
         "TLS_KEY_FILE", expected: "the path of a PEM file";
-    /// Scrapers need a certificate of one of these CAs, except for /-/healthy and /-/ready.
+    /// Scrapers need a client certificate from one of these CAs, except for /-/healthy and /-/ready.
     tls_client_ca_file: Option<PathBuf> = optional(path),
         "TLS_CLIENT_CA_FILE", expected: "the path of a PEM file";
     /// Bearer token that scrapers have to send, except for /-/healthy and /-/ready; one a line, any of them, with
     /// job=NAME,... or namespace=NAME,... after one that may see no more. Read again when it changes.
     auth_token_file: Option<PathBuf> = optional(path),
         "AUTH_TOKEN_FILE", expected: "the path of a file";
-    /// Connections of clients at once; then the one that has waited longest without a request makes room.
+    /// Client connections at once; one more closes the one that has waited longest without a request.
     connections_max: usize = value(|count| number(count, 1..=10_000)),
         "MAX_CONNECTIONS", default: "512", expected: "a number from 1 to 10000";
-    /// Scrape requests that may wait for a server worker; one more gets 503.
+    /// /metrics requests that may wait for a server worker; one more gets 503.
     waiting_requests_max: usize = value(|count| number(count, 1..=10_000)),
         "MAX_WAITING_REQUESTS", default: "64", expected: "a number from 1 to 10000";
-    /// Compression of responses where the scraper accepts gzip; 0: never.
+    /// Compression of responses if the scraper accepts gzip; 0: none.
     gzip_level: u32 = value(|level| number(level, 0..=9)),
         "GZIP_LEVEL", default: "1", expected: "a number from 0 to 9";
-    /// pod_namespace and pod_ip, or "pod-namespace" and "pod-ip" (quoted: needs Prometheus 3).
+    /// underscore: pod_namespace and pod_ip; hyphen: "pod-namespace" and "pod-ip" in quotes, for Prometheus 3 only.
     hyphen_labels: bool = value(|style| is_second(style, ["underscore", "hyphen"])),
         "POD_LABEL_STYLE", default: "underscore", expected: "underscore or hyphen";
     /// Labels of the pod that all its series get too, app.kubernetes.io/version as app_kubernetes_io_version, and

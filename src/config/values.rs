@@ -1,4 +1,4 @@
-//! How the value of one setting is read: text in, value or `None` out.
+//! Parsers of single values: text in, value or `None` out.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-/// Whether it is the second of two words.
+/// Whether the value is the second of two words; `None` if it is neither.
 pub(super) fn is_second(value: &str, words: [&str; 2]) -> Option<bool> {
     let index = words.iter().position(|word| *word == value)?;
     Some(index == 1)
@@ -18,7 +18,7 @@ pub(super) fn path(value: &str) -> Option<PathBuf> {
     Some(PathBuf::from(value))
 }
 
-/// The levels of `log` by name, and `warning`.
+/// The levels of the crate `log` by name, and `warning`.
 pub(super) fn log_level(value: &str) -> Option<LevelFilter> {
     match value.to_ascii_lowercase().as_str() {
         "error" => Some(LevelFilter::Error),
@@ -30,15 +30,15 @@ pub(super) fn log_level(value: &str) -> Option<LevelFilter> {
     }
 }
 
-/// Decimal digits for a number in the range.
+/// A number in the range, written in decimal digits.
 pub(super) fn number<T: FromStr + PartialOrd>(value: &str, range: RangeInclusive<T>) -> Option<T> {
-    // `from_str` takes a leading plus sign, which nobody means.
+    // `from_str` would accept a leading plus sign.
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     let number = value.parse().ok().filter(|_| digits)?;
     range.contains(&number).then_some(number)
 }
 
-/// `10`, `10s`, `500ms`, `1m`, `1h`; a whole number, in seconds where no unit stands.
+/// `10`, `10s`, `500ms`, `1m`, `1h`: a whole number, in seconds if it has no unit.
 fn duration(value: &str) -> Option<Duration> {
     let unit_at = value
         .find(|c: char| !c.is_ascii_digit())
@@ -82,7 +82,7 @@ pub(super) fn listen_address(value: &str) -> Option<SocketAddr> {
     }
 }
 
-/// Names of namespaces are DNS labels (RFC 1123).
+/// Names of namespaces, which are DNS labels (RFC 1123).
 pub(super) fn namespaces(value: &str) -> Option<Vec<String>> {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     names(value, |name| name.len() <= 63 && name.bytes().all(legal))
@@ -91,8 +91,8 @@ pub(super) fn namespaces(value: &str) -> Option<Vec<String>> {
 /// Keys of pod labels or `spec.nodeName`, each with the label name that Prometheus makes of it (`SanitizeLabelName` in
 /// `util/strutil`; the node is `node`, as the Prometheus Operator names it).
 ///
-/// Keys that no pod has are refused, among them the paths of other fields. So are those that begin with a digit, of
-/// which Prometheus 2 takes no label name.
+/// Keys that no pod can have are invalid, such as the paths of other fields. So are keys that begin with a digit,
+/// because Prometheus 2 would not accept the name.
 pub(super) fn pod_target_labels(value: &str) -> Option<Vec<(String, String)>> {
     let is_field = |key: &str| {
         let fields = ["metadata.", "spec.", "status."];
@@ -131,7 +131,7 @@ fn is_label_key(key: &str) -> bool {
     }
 }
 
-/// Names separated by commas, each once; `None` if there is one that is not legal, or empty.
+/// Names separated by commas, without duplicates; `None` if one of them is invalid or empty.
 fn names(value: &str, is_legal: impl Fn(&str) -> bool) -> Option<Vec<String>> {
     let mut names = Vec::new();
     for name in value.split(',').map(str::trim) {
@@ -145,7 +145,7 @@ fn names(value: &str, is_legal: impl Fn(&str) -> bool) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// An absolute URL without user, query and fragment, without a `/` at the end.
+/// An absolute URL without user, query and fragment; a final `/` is dropped.
 pub(super) fn api_url(value: &str) -> Option<String> {
     let rest = value
         .strip_prefix("http://")
