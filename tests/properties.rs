@@ -3,6 +3,7 @@
 //! * `properties/model.rs`: generated bodies as models, and how they are written
 //! * `properties/cache.rs`: bodies whose lines are known from other bodies
 //! * `properties/open_metrics.rs`: the merge of and in OpenMetrics
+//! * `properties/protobuf.rs`: bodies of both formats, converted to protobuf
 //! * `properties/reference.rs`: the slow and obvious merge of such models
 //! * `properties/read.rs`: a reader of merged text
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 mod cache;
 mod model;
 mod open_metrics;
+mod protobuf;
 mod read;
 mod reference;
 
@@ -258,7 +260,8 @@ fn check_format(format: Format, body: &[u8]) -> Result<(), TestCaseError> {
         .filter(|line| **line != "# EOF")
         .count();
     prop_assert_eq!(samples, sample_lines(&once).len(), "{}", converted);
-    open_metrics::check_means_itself(&converted)
+    open_metrics::check_means_itself(&converted)?;
+    protobuf::check_converts(parse(format, body, &identity(0)).unwrap())
 }
 
 /// The text is valid, and its merge says the same in the same order.
