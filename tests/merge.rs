@@ -2,6 +2,7 @@
 //!
 //! * `merge/open_metrics.rs`: families of bodies of both formats in one text of either
 //! * `merge/asked.rs`: families that are asked for by name
+//! * `merge/both_ways.rs`: bodies of both formats that mean the same
 //! * `merge/conversions.rs`: what the two formats say in another way
 //! * `merge/types.rs`: histograms and summaries that are something else for a part of their samples
 
@@ -14,6 +15,7 @@ use std::io::Read;
 use std::time::Duration;
 
 mod asked;
+mod both_ways;
 mod conversions;
 mod open_metrics;
 mod types;
