@@ -113,7 +113,7 @@ fn what_cannot_be_used_changes_nothing_and_is_logged_once() {
     }
     let shown = path.0.to_str().unwrap();
     let warned = format!(
-        "WARN TOKEN \"{shown}\": expected one token of visible ASCII characters; what was read before stays in use"
+        "WARN TOKEN \"{shown}\": expected one token of visible ASCII characters; the previous content stays in use"
     );
     assert_eq!(logged(&path), [warned.as_str()]);
     fs::remove_file(&path.0).unwrap();
@@ -122,7 +122,7 @@ fn what_cannot_be_used_changes_nothing_and_is_logged_once() {
         check_token(&file, now, "one");
     }
     let gone = format!(
-        "WARN TOKEN \"{shown}\": No such file or directory (os error 2); what was read before stays in use"
+        "WARN TOKEN \"{shown}\": No such file or directory (os error 2); the previous content stays in use"
     );
     assert_eq!(logged(&path), [warned.as_str(), &gone]);
     fs::write(&path.0, "one").unwrap();

@@ -257,7 +257,7 @@ fn a_bad_line_of_a_changed_file_is_left_out_and_logged_once() {
     eventually("the log says that no line can be used", || {
         assert_eq!(cluster.get_as("new", "/metrics?job=queue", "").status, 200);
         let log = cluster.program.log().join("\n");
-        log.contains("line 1: expected TOKEN") && log.contains("what was read before stays in use")
+        log.contains("line 1: expected TOKEN") && log.contains("the previous content stays in use")
     });
     assert_eq!(cluster.get_as("new", "/metrics?job=queue", "").status, 200);
     let log = cluster.program.log();

@@ -1,16 +1,16 @@
 //! Files that are read again while the program runs: tokens, CAs, certificates and keys.
 //!
-//! Kubernetes replaces them at any time, by a symbolic link to a new directory (Secrets, projected tokens) or in place.
-//! One rule for all of them, that of client-go (`transport/token_source.go`, `transport/ca_rotation.go`):
+//! Kubernetes may replace them at any time, by a symbolic link to a new directory (Secrets, projected tokens) or in
+//! place. The same rules hold for all of them, those of client-go (`transport/token_source.go`,
+//! `transport/ca_rotation.go`):
 //!
-//! * They are read again at the first use after their age limit, and at the next use after [`Reloaded::expire`], which
-//!   is for a token that was refused. No thread watches them.
-//! * A change is a difference in their bytes. Times of files are not looked at: two changes can have the same one.
-//! * A file that cannot be used changes nothing: the last good value stays. It is tried again after [`RETRY_AFTER`].
-//!   The failure is logged once, and that the file can be used again is logged once.
-//! * Files are read by whoever needs them first, without a lock that others wait for: meanwhile they get the value
-//!   of before.
-//! * No `Debug`, error or log line shows what a file holds.
+//! * A file is read again at the first use after its age limit, and at the next use after [`Reloaded::expire`], which
+//!   is for a token that was refused. No thread watches files.
+//! * A file has changed if its bytes differ. Its time is ignored, because two changes can have the same time.
+//! * A file that is broken changes nothing: the last good value stays in use. It is tried again after [`RETRY_AFTER`].
+//!   The failure is logged once, and so is the recovery.
+//! * The thread that needs a file first reads it. The others do not wait; they get the previous value meanwhile.
+//! * No `Debug`, error or log line shows the content of a file.
 
 mod pem;
 mod token;
@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 pub use pem::{Certificates, authorities, certificates};
 pub use token::BearerToken;
 
-/// Largest file that is read: far more than any bundle of CAs.
+/// The largest file that is read, far larger than any bundle of CAs.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// How soon files that could not be used are read again, where their age limit is not lower.
+/// How soon broken files are read again, if their age limit is not lower.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Why a file cannot be used: names the file and what was expected, and never shows what it holds.
+/// Why a file cannot be used. Names the file and what was expected, and never shows its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError(Arc<str>);
 
@@ -42,7 +42,7 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// One file as it was read. `Debug` hides what it holds.
+/// The content of one file. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
     name: &'static str,
@@ -60,7 +60,7 @@ impl fmt::Debug for Content {
 }
 
 impl Content {
-    /// Reads the file; `name` is the setting, or whatever else the operator knows it by.
+    /// Reads the file. `name` is the setting, or whatever else the operator knows it by.
     fn read(name: &'static str, path: &Path) -> Result<Content, FileError> {
         let mut content = Content {
             name,
@@ -78,44 +78,44 @@ impl Content {
         }
     }
 
-    /// What the file holds.
+    /// The bytes of the file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Says of this file what is wrong with it. `problem` must not quote what it holds.
+    /// An error about this file. `problem` must not quote its content.
     pub fn error(&self, problem: impl fmt::Display) -> FileError {
         FileError(format!("{} {:?}: {problem}", self.name, self.path).into())
     }
 }
 
-/// Makes the value out of all files, in the order in which they were named.
+/// Makes the value from all files, in the order in which they were given.
 pub type Parse<T> = fn(&[Content]) -> Result<T, FileError>;
 
-/// A value made from one or several files, as they last could be used.
+/// A value made from one or several files, which are read again when they change.
 pub struct Reloaded<T> {
     files: Vec<(&'static str, PathBuf)>,
     max_age: Duration,
     parse: Parse<T>,
     /// Locked only to copy or replace a pointer.
     latest: Mutex<Latest<T>>,
-    /// Locked by the one thread that reads; no other one waits for it.
+    /// Locked by the one thread that reads files; no other thread waits for it.
     last_read: Mutex<LastRead>,
 }
 
 struct Latest<T> {
-    /// The last good value, or why there has never been one.
+    /// The last good value, or why there was never one.
     value: Result<Arc<T>, FileError>,
-    /// `None`: at the next use.
+    /// When to read the files again; `None`: at the next use.
     due_at: Option<Instant>,
 }
 
 struct LastRead {
-    /// What the value was made from.
+    /// The content that the value was made from.
     used: Option<Vec<Content>>,
     has_failed: bool,
-    /// The failure that was logged last, since the files could be used last.
+    /// The last failure that was logged since the files were good.
     logged: Option<FileError>,
 }
 
@@ -129,9 +129,9 @@ impl<T> fmt::Debug for Reloaded<T> {
 }
 
 impl<T> Reloaded<T> {
-    /// Reads the files, each a path and the name that stands in errors and in the log: its setting.
+    /// Reads the files, each given by its path and by the name for errors and the log (its setting).
     ///
-    /// Where they cannot be used, [`Reloaded::latest`] has the error until they can; the caller has to report it.
+    /// If they cannot be used, [`Reloaded::latest`] returns the error until they can. The caller has to report it.
     #[must_use]
     pub fn open(
         files: Vec<(&'static str, PathBuf)>,
@@ -165,8 +165,7 @@ impl<T> Reloaded<T> {
         }
     }
 
-    /// The last good value, after the files have been read again if that is due. As long as they do not change, it
-    /// is the same `Arc`.
+    /// Reads the files again if that is due, and returns the last good value: the same `Arc` until the files change.
     ///
     /// # Errors
     /// The files could never be used.
@@ -175,7 +174,7 @@ impl<T> Reloaded<T> {
         self.latest()
     }
 
-    /// The last good value, without a look at the files.
+    /// The last good value, without reading the files.
     ///
     /// # Errors
     /// The files could never be used.
@@ -183,12 +182,12 @@ impl<T> Reloaded<T> {
         self.lock_latest().value.clone()
     }
 
-    /// Has the files read again at the next use, whatever their age: somebody refused what they held.
+    /// Makes the next use read the files again, whatever their age, because a server refused what they contained.
     pub fn expire(&self) {
         self.lock_latest().due_at = None;
     }
 
-    /// Reads the files again if that is due and no other thread is at it.
+    /// Reads the files again if that is due and no other thread is reading them.
     pub fn refresh(&self, now: Instant) {
         let Some(mut last_read) = self.begin_read(now) else {
             return;
@@ -215,7 +214,7 @@ impl<T> Reloaded<T> {
         last_read.logged = None;
     }
 
-    /// What is needed to read the files, if that is due and no other thread is at it.
+    /// The lock for reading, if that is due and no other thread is reading.
     fn begin_read(&self, now: Instant) -> Option<MutexGuard<'_, LastRead>> {
         let mut latest = self.lock_latest();
         if latest.due_at.is_some_and(|due_at| now < due_at) {
@@ -223,11 +222,11 @@ impl<T> Reloaded<T> {
         }
         let last_read = match self.last_read.try_lock() {
             Ok(last_read) => last_read,
-            // The parser panicked; what is noted of the read before is still right.
+            // The parser panicked; the notes of the read before are still right.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        // Set before the files are read: whoever expires them meanwhile has them read once more.
+        // Set before the files are read, so that an `expire` in the meantime has them read once more.
         latest.due_at = now.checked_add(self.max_age);
         Some(last_read)
     }
@@ -237,13 +236,14 @@ impl<T> Reloaded<T> {
         let retry_at = now + RETRY_AFTER;
         latest.due_at = latest.due_at.map(|due_at| due_at.min(retry_at));
         let consequence = if latest.value.is_ok() {
-            "; what was read before stays in use"
+            "; the previous content stays in use"
         } else {
             latest.value = Err(error.clone());
             ""
         };
         drop(latest);
-        // A certificate and its key are not always replaced at one moment, so only a second failure in a row counts.
+        // A certificate and its key are not always replaced at the same moment, so only the second failure in a row is
+        // logged.
         if last_read.has_failed && last_read.logged.as_ref() != Some(&error) {
             log::warn!("{error}{consequence}");
             last_read.logged = Some(error);

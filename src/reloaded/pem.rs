@@ -1,4 +1,4 @@
-//! Certificates out of PEM files.
+//! Reads certificates from PEM files.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -12,11 +12,11 @@ pub type Certificates = Vec<CertificateDer<'static>>;
 /// What each section of a PEM file begins with.
 const BEGIN: &str = "\n-----BEGIN ";
 
-/// All certificates of a PEM file. Text between them and other PEM sections are skipped. For a chain that is shown to
-/// others, which needs all of them.
+/// All certificates of a PEM file, for a chain that is shown to others. Text between them and other PEM sections are
+/// skipped.
 ///
 /// # Errors
-/// There is none, or one is broken: a file that is being written must not pass for a shorter chain.
+/// There is none, or one is broken: a file that is still being written must not count as a shorter chain.
 pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
     let certificates: Result<Certificates, _> =
         CertificateDer::pem_slice_iter(file.bytes()).collect();
@@ -26,8 +26,8 @@ pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
     }
 }
 
-/// The certificates of a PEM file that others are checked against. Those that cannot be parsed are left out, and the
-/// log says so: as `AppendCertsFromPEM` of Go's `crypto/x509` does, with which Prometheus and client-go read theirs.
+/// The CA certificates of a PEM file, to verify others with. Those that cannot be parsed are left out and logged, as
+/// by `AppendCertsFromPEM` in Go's `crypto/x509`, which Prometheus and client-go use.
 ///
 /// # Errors
 /// None of them can be parsed.
@@ -37,7 +37,8 @@ pub fn authorities(file: &Content) -> Result<Certificates, FileError> {
     let text = format!("\n{}", String::from_utf8_lossy(file.bytes()));
     let mut sections = text.split(BEGIN);
     let mut line = lines(sections.next().unwrap_or_default());
-    // The parser of a whole file would take a section without its end and the next one for one.
+    // Each section is parsed separately, because the parser would read a section without an end and the next one as
+    // one section.
     for section in sections {
         let pem = [BEGIN, section].concat();
         match CertificateDer::pem_slice_iter(pem.as_bytes()).next() {

@@ -1,4 +1,4 @@
-//! One bearer token: what a file has to hold for one, and how it is compared. Never shown.
+//! A bearer token: how it is read from a file and compared. It is never shown.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::{Content, FileError};
 
-/// A credential of visible ASCII characters. Its `Debug` never shows it, and it has no `Display`.
+/// A credential of visible ASCII characters. `Debug` hides it, and there is no `Display`.
 #[derive(Clone)]
 pub struct BearerToken(Vec<u8>);
 
@@ -17,8 +17,8 @@ impl fmt::Debug for BearerToken {
 }
 
 impl BearerToken {
-    /// The token in this text, without the blanks around it; `None` where there is none, or something that cannot
-    /// stand in a header.
+    /// The token in this text, without the blanks around it; `None` if there is none, or if it cannot be sent in a
+    /// header.
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Option<BearerToken> {
         let token = text.trim_ascii();
@@ -26,23 +26,23 @@ impl BearerToken {
         is_token.then(|| BearerToken(token.to_owned()))
     }
 
-    /// The token that is all that the file holds.
+    /// The token in a file that contains nothing else.
     ///
     /// # Errors
-    /// There is none, or something that cannot stand in a header.
+    /// The file has no token, or one that cannot be sent in a header.
     pub fn from_file(file: &Content) -> Result<BearerToken, FileError> {
         BearerToken::from_bytes(file.bytes())
             .ok_or_else(|| file.error("expected one token of visible ASCII characters"))
     }
 
-    /// The value of the header `Authorization` (RFC 6750, section 2.1).
+    /// The value of the `Authorization` header (RFC 6750, section 2.1).
     #[must_use]
     pub fn header_value(&self) -> String {
         let token: String = self.0.iter().map(|&byte| char::from(byte)).collect();
         format!("Bearer {token}")
     }
 
-    /// Whether this is what was sent. The time that takes tells of the token no more than its length.
+    /// Whether the bytes that were sent are this token. How long this takes reveals nothing but the token's length.
     #[must_use]
     pub fn equals(&self, sent: &[u8]) -> Choice {
         self.0.ct_eq(sent)
