@@ -1,17 +1,17 @@
-//! How long to wait after a failed list or watch.
+//! The pause after a failed list or watch.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// The shortest and longest wait, those of client-go's reflector.
+/// The shortest and the longest pause, as in client-go's reflector.
 const FIRST: Duration = Duration::from_millis(800);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long a `Retry-After` is obeyed: a typing error in a proxy must not end discovery.
+/// The longest `Retry-After` that is obeyed: a typing error in a proxy must not end discovery.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
-/// Exponential back-off: the wait doubles with each failure, and up to as much again is added at random, so that the
-/// many clients of an API server that was away do not come back together.
+/// Exponential back-off with jitter: the pause doubles with each failure, and a random time up to the same length is
+/// added, so that the clients of an API server do not all come back at the same moment after an outage.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -27,7 +27,7 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// The wait after one more failure; never less than the server asks for.
+    /// The pause after one more failure; never less than the server asks for.
     pub(super) fn failed(&mut self, retry_after: Option<Duration>) -> Duration {
         let wait = wait(self.failures, random_fraction());
         self.failures = self.failures.saturating_add(1);
@@ -35,7 +35,7 @@ impl Backoff {
     }
 }
 
-/// `fraction` from 0 to 1: 0.8 s to 1.6 s after no earlier failure, 15 s to 30 s in the long run.
+/// `fraction` is from 0 to 1. The pause is 0.8 s to 1.6 s after a first failure and 15 s to 30 s in the long run.
 fn wait(earlier_failures: u32, fraction: f64) -> Duration {
     let base = FIRST
         .saturating_mul(2_u32.saturating_pow(earlier_failures))
@@ -43,7 +43,7 @@ fn wait(earlier_failures: u32, fraction: f64) -> Duration {
     base.mul_f64(1.0 + fraction)
 }
 
-/// From 0 to 1. The keys of the standard hasher are random, which is all that is needed here.
+/// A number from 0 to 1. The keys of the standard hasher are random, which is good enough here.
 pub(super) fn random_fraction() -> f64 {
     let [a, b, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
     f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX)

@@ -1,13 +1,13 @@
-//! What the cache thread publishes and everybody reads.
+//! The target cache: the cache thread publishes target sets in it, and all other threads read them.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::target::TargetSet;
 
-/// The last complete set of targets, shared: clones are the same cache. Empty by default: no snapshot yet.
+/// The last complete set of targets. Clones share the same cache. It is empty until the first set is published.
 ///
-/// Neither side waits for the other: the lock is held while a pointer is copied.
+/// Readers and the writer never wait for each other's work: the lock is held only while a pointer is copied.
 #[derive(Debug, Clone, Default)]
 pub struct TargetCache {
     state: Arc<Mutex<State>>,
@@ -21,19 +21,19 @@ struct State {
 }
 
 impl TargetCache {
-    /// The targets of now; `None` before the first complete list.
+    /// The current targets; `None` before the first complete list.
     #[must_use]
     pub fn snapshot(&self) -> Option<Arc<TargetSet>> {
         self.lock().targets.clone()
     }
 
-    /// When the pods were last listed, for the age of the cache; with several namespaces, the oldest of their lists.
+    /// When the pods were last listed; with several namespaces, when the oldest of their lists was made.
     #[must_use]
     pub fn last_success(&self) -> Option<Instant> {
         self.lock().last_success
     }
 
-    /// Why the last list failed; `None` while lists succeed. Text from outside in it is escaped and cut.
+    /// Why the last list failed; `None` while lists succeed. Text from outside is escaped and cut.
     #[must_use]
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.lock().last_error.clone()

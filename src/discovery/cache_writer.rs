@@ -1,4 +1,5 @@
-//! What the cache thread does with the outcomes of lists and watches: put them together, publish them, log one line.
+//! Combines the outcomes of lists and watches into target sets, publishes these, and logs one line for each refresh.
+//! Runs in the cache thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,46 +19,45 @@ use crate::telemetry::{RefreshResult, Telemetry};
 /// How much of a pod's name is shown. The API server takes 63 characters for a namespace and 253 for a pod.
 const SHOWN_NAME_CHARS: usize = 320;
 
-/// So many pods with invalid options are named in the line of a refresh.
+/// How many pods with invalid options the log line of a refresh names.
 const NAMED_MAX: usize = 10;
 
-/// The published targets and how current they are.
+/// The published targets, and how current they are.
 #[derive(Debug)]
 pub(super) struct CacheWriter {
     scopes: Vec<ScopeStatus>,
     own_address: Option<OwnAddress>,
     cache: TargetCache,
     telemetry: Arc<Telemetry>,
-    /// What is published, or will be as soon as every scope has been listed.
+    /// The targets that are published, or will be once every scope has been listed.
     targets: Arc<TargetSet>,
     is_published: bool,
     pending: Refresh,
-    /// The invalid options that stand in the log already, by the pod's uid and name; those of pods that are gone are
-    /// forgotten.
+    /// The invalid options that were logged already, by the pod's uid and name. Pods that are gone are removed.
     reported: HashMap<(String, String), OptionError>,
 }
 
-/// How the lists and watches of a scope went so far.
+/// The state of the lists and watches of one scope.
 #[derive(Debug, Default)]
 struct ScopeStatus {
     /// `None`: all namespaces.
     namespace: Option<String>,
     last_success: Option<Instant>,
-    /// The API server has said no, which only a person can change.
+    /// The API server denied the request (403); only a person can change that.
     is_refused: bool,
     error: Option<Arc<str>>,
 }
 
-/// What is published together. The lists in it are older than the changes.
+/// Changes that are published together. Its lists are older than its changes of single pods.
 #[derive(Debug, Default)]
 struct Refresh {
     /// The scopes that were listed.
     listed: Vec<usize>,
     /// The targets of all of them.
     targets: Vec<Arc<Target>>,
-    /// The targets of single pods by uid; none for a pod that has none any more.
+    /// The targets of single pods by uid; an empty list for a pod that no longer has any.
     changed: HashMap<String, Vec<Arc<Target>>>,
-    /// Counted when what they came to can be seen.
+    /// Results to count once the targets are published.
     results: Vec<RefreshResult>,
     failures: usize,
     first_failure: Option<Arc<str>>,
@@ -88,11 +88,11 @@ impl CacheWriter {
         }
     }
 
-    /// Takes note of an outcome. It is published by the next [`CacheWriter::publish`].
+    /// Records an outcome, which the next [`CacheWriter::publish`] publishes.
     pub(super) fn add(&mut self, scope: usize, outcome: ListOutcome) {
         match outcome {
             ListOutcome::Listed(begin, targets) => {
-                // A list is newer than what came before it.
+                // A list replaces all changes that came before it.
                 if self.pending.listed.contains(&scope) || !self.pending.changed.is_empty() {
                     self.publish();
                 }
@@ -125,7 +125,7 @@ impl CacheWriter {
         status.error = None;
     }
 
-    /// Publishes what changed since the last call, and writes the log line of this refresh.
+    /// Publishes the changes since the last call, and writes the log line of this refresh.
     pub(super) fn publish(&mut self) {
         let mut refresh = std::mem::take(&mut self.pending);
         let counts = self.counts();
@@ -149,7 +149,7 @@ impl CacheWriter {
         } else {
             Vec::new()
         };
-        // What changes by a watch goes to debug: a rollout must not fill the log.
+        // Changes by a watch are logged at debug, because a rollout must not fill the log.
         let is_news = was_published != self.is_published
             || (!refresh.listed.is_empty() && counts != self.counts());
         self.log(&refresh, is_news, &invalid);
@@ -181,7 +181,7 @@ impl CacheWriter {
         is_changed
     }
 
-    /// Whether the targets are complete: each scope has been listed, except those that may not be.
+    /// Whether the targets are complete: every scope has been listed, except those that are denied.
     fn is_ready(&self) -> bool {
         let is_listed = |scope: &ScopeStatus| scope.last_success.is_some();
         self.scopes.iter().any(is_listed)
@@ -193,7 +193,7 @@ impl CacheWriter {
         (self.targets.len(), self.targets.jobs().count())
     }
 
-    /// One target of each pod with an invalid option that was not reported before.
+    /// One target of each pod with an invalid option that was not logged before.
     fn take_new_invalid(&mut self) -> Vec<Arc<Target>> {
         let mut reported = HashMap::new();
         let mut new = Vec::new();
@@ -208,7 +208,7 @@ impl CacheWriter {
         new
     }
 
-    /// The one line of a refresh at info or above; what has no room in it goes to debug.
+    /// The one line of a refresh at info or above; pods that do not fit are logged at debug.
     fn log(&self, refresh: &Refresh, is_news: bool, invalid: &[Arc<Target>]) {
         let level = if refresh.failures > 0 || !invalid.is_empty() {
             Level::Warn
@@ -245,7 +245,7 @@ impl CacheWriter {
     }
 }
 
-/// Which pod and which option, escaped: a pod list file may hold anything.
+/// Names the pod and the option, escaped, because a pod list file may contain anything.
 fn reason(target: &Target) -> String {
     let name: String = target.to_string().chars().take(SHOWN_NAME_CHARS).collect();
     match &target.options {
@@ -255,7 +255,7 @@ fn reason(target: &Target) -> String {
 }
 
 impl ScopeStatus {
-    /// Returns what to say.
+    /// Returns the text for the log.
     fn failed(&mut self, error: &ListError) -> Arc<str> {
         self.is_refused = error.is_refused();
         let text: Arc<str> = match &self.namespace {

@@ -1,11 +1,11 @@
-//! The threads that ask for pods. With `CACHE_UPDATE_MODE=poll` one thread lists all scopes again and again. With
-//! `watch` each scope has a thread, which lists once and then follows the watch.
+//! The threads that list and watch pods. With `CACHE_UPDATE_MODE=poll` one thread lists all scopes again and again.
+//! With `watch` each scope has a thread, which lists once and then follows the watch.
 //!
-//! Both are one loop: wait until a scope is due, do its next step, and report what came of it. A watch goes on from the
-//! last resource version that was seen, so a connection that breaks costs no list. When a watch can no longer be
-//! trusted (410, a malformed line, a missing right), the pods are listed again. Every pause after a failure comes from
-//! the scope's [`Backoff`], which a watch resets only after it went well for a while: however an API server misbehaves,
-//! it is not asked in a loop.
+//! A scope is one namespace, or all of them. Both modes run the same loop: wait until a scope is due, do its next step,
+//! and report the outcome. A watch continues from the last resource version that was seen, so a broken connection does
+//! not cost a list. When a watch can no longer be trusted (410, a malformed line, a missing right), the pods are listed
+//! again. Every pause after a failure comes from the scope's [`Backoff`], which a watch resets only after it went well
+//! for a while. So the API server is never asked in a loop, however it misbehaves.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::kubernetes::url::Freshness;
 use crate::kubernetes::watch::PodEvent;
 use crate::target::Target;
 
-/// What a list or a watch came to.
+/// The outcome of a list or a watch.
 #[derive(Debug)]
 pub(super) enum ListOutcome {
-    /// A complete list, begun then.
+    /// A complete list, and when it began.
     Listed(Instant, Vec<Arc<Target>>),
     /// An event of a watch.
     Event(Instant, PodEvent),
-    /// The watch goes on: all changes until then are known.
+    /// The watch continues: all changes up to this time are known.
     Current(Instant),
     Failed(ListError),
 }
@@ -48,12 +48,12 @@ pub(super) enum Report {
 #[derive(Debug)]
 pub(super) struct Stopped;
 
-/// How a thread keeps its scopes current.
+/// How a thread keeps its scopes up to date.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pace {
-    /// Lists again after this pause.
+    /// It lists again after this pause.
     Poll(Duration),
-    /// Follows a watch.
+    /// It follows a watch.
     Watch(WatchTimes),
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Follower {
     pub(super) reporter: Reporter,
 }
 
-/// What is listed or watched by itself, and what comes next.
+/// One namespace or all of them: listed or watched separately from others.
 #[derive(Debug)]
 pub(super) struct Scope {
     index: usize,
@@ -76,9 +76,9 @@ pub(super) struct Scope {
     next: Step,
     due: Instant,
     backoff: Backoff,
-    /// What the watch goes on from.
+    /// The resource version from which the watch continues.
     resource_version: String,
-    /// When a watch is interrupted for a complete list.
+    /// When the watch is interrupted for a complete list.
     list_due: Instant,
 }
 
@@ -95,7 +95,7 @@ impl Follower {
         while self.round().is_ok() {}
     }
 
-    /// Waits for the scope that is due first. What is due together is reported together.
+    /// Waits for the scope that is due first. Scopes that are due together are reported together.
     fn round(&mut self) -> Result<(), Stopped> {
         let due = self.scopes.iter().map(|scope| scope.due).min();
         self.reporter.wait_until(due.unwrap_or_else(Instant::now))?;
@@ -111,7 +111,7 @@ impl Follower {
             outcomes.extend(outcome.map(|outcome| (scope.index, outcome)));
         }
         if let Pace::Poll(interval) = self.pace {
-            // Scopes that were listed together are due together again.
+            // Scopes that were listed together will be due together again.
             let due = Instant::now() + interval;
             for scope in self.scopes.iter_mut().filter(|scope| scope.due <= begin) {
                 scope.due = due;
@@ -122,7 +122,7 @@ impl Follower {
 }
 
 impl Scope {
-    /// A scope that has to be listed at once.
+    /// A scope that is due at once.
     pub(super) fn new(index: usize, namespace: Option<String>) -> Scope {
         Scope {
             index,
@@ -154,7 +154,7 @@ impl Scope {
                 ListOutcome::Listed(begin, list.targets)
             }
             Err(error) => {
-                // A server may not have seen the version yet, or not any more.
+                // The server may not have this version yet, or no longer.
                 if matches!(freshness, Freshness::NotOlderThan(_)) && error.status().is_some() {
                     self.next = Step::List(Freshness::Latest);
                 }
@@ -163,7 +163,7 @@ impl Scope {
         }
     }
 
-    /// Follows a watch until it ends. `None`: nobody has to hear how.
+    /// Follows a watch until it ends. `None` if there is nothing to report.
     fn watch(
         &mut self,
         client: &mut ApiClient,
@@ -183,7 +183,7 @@ impl Scope {
             self.backoff.succeeded();
         }
         match result {
-            // The server's timeout; or something that ends each watch at once.
+            // The server's timeout, or something that ends each watch at once.
             Ok(()) if was_steady => Ok(None),
             Ok(()) => {
                 self.due = Instant::now() + self.backoff.failed(None);
@@ -228,7 +228,7 @@ impl Scope {
     fn after_failure(&mut self, error: ClientError, was_steady: bool) -> Option<ListOutcome> {
         let status = error.status();
         self.next = match (&error, status) {
-            // What is too old for a watch is too old for a list too.
+            // A version that is too old for a watch is also too old for a list.
             (_, Some(410)) => Step::List(Freshness::Latest),
             (_, Some(401 | 429 | 500..)) => Step::Watch,
             (ClientError::Malformed(_) | ClientError::TooLarge { .. }, _) | (_, Some(_)) => {
@@ -236,8 +236,8 @@ impl Scope {
             }
             _ => Step::Watch,
         };
-        // A connection that broke after a good while is taken up again, and a version that became too old replaced,
-        // without anybody having to hear of it; the second time in a row is a fault.
+        // A connection that breaks after a good while and a version that became too old are normal, so they are not
+        // reported; the second in a row is a fault.
         let is_usual = match status {
             Some(410) => !self.backoff.is_failing(),
             Some(_) => false,
@@ -248,7 +248,7 @@ impl Scope {
         }
         debug!("watch: {error}");
         if status.is_some() {
-            // Takes note only: the next failure in a row waits.
+            // Counts the failure, so that the next one in a row waits.
             self.backoff.failed(None);
         }
         None
@@ -264,7 +264,7 @@ impl Scope {
     }
 }
 
-/// The way to the cache thread, and from whoever stops it.
+/// The channel to the cache thread, and the one by which the thread is stopped.
 #[derive(Debug, Clone)]
 pub(super) struct Reporter {
     pub(super) reports: Sender<Report>,
@@ -273,7 +273,7 @@ pub(super) struct Reporter {
 
 impl Reporter {
     fn report(&self, outcomes: Vec<(usize, ListOutcome)>) -> Result<(), Stopped> {
-        // What was interrupted is nobody's fault.
+        // An interrupted request is not a fault.
         if self.stop.try_recv() == Err(TryRecvError::Disconnected) {
             return Err(Stopped);
         }
@@ -295,12 +295,12 @@ impl Reporter {
     }
 }
 
-/// Tells the cache thread that the thread has ended, however it ends.
+/// Tells the cache thread when the thread ends, even by a panic.
 struct EndGuard(Sender<Report>);
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        // The cache thread may have ended before.
+        // The cache thread may have ended earlier.
         let _ = self.0.send(Report::Ended);
     }
 }

@@ -1,5 +1,5 @@
-//! The cache thread: gathers what the threads of `follower.rs` report, and has it published a few times a second at
-//! most.
+//! The cache thread: collects the reports of the threads in `follower.rs`, and publishes them at most a few times a
+//! second.
 
 use std::convert::Infallible;
 use std::thread::JoinHandle;
@@ -11,11 +11,12 @@ use log::error;
 use super::cache_writer::CacheWriter;
 use super::follower::{Report, Stopped};
 
-/// The least time between two published sets. Hundreds of changes, as a rollout brings them, then cost a handful of
-/// new sets; one alone is published at once.
+/// The shortest time between two published sets. So the hundreds of changes of a rollout cost only a handful of new
+/// sets, while a single change is published at once.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Reports that wait for the cache thread. Beyond that the watches wait, and TCP holds back the API server.
+/// How many reports may wait for the cache thread. When they are that many, watches wait, and TCP slows down the API
+/// server.
 pub(super) const REPORTS_MAX: usize = 256;
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(super) struct Gatherer {
     pub(super) writer: CacheWriter,
     pub(super) reports: Receiver<Report>,
     pub(super) stop: Receiver<Infallible>,
-    /// The threads that report.
+    /// The threads that send reports.
     pub(super) threads: Vec<JoinHandle<()>>,
 }
 
@@ -34,7 +35,7 @@ impl Gatherer {
         while self.gather(publish_at).is_ok() {
             publish_at = Instant::now() + PUBLISH_INTERVAL;
         }
-        // Whoever is sending is let go before it is waited for.
+        // Threads that are sending are released before they are joined.
         drop(self.reports);
         for thread in self.threads {
             if thread.join().is_err() {
@@ -43,7 +44,7 @@ impl Gatherer {
         }
     }
 
-    /// Waits for a report and publishes it, together with those that come until `publish_at`.
+    /// Waits for a report, and publishes it together with those that arrive before `publish_at`.
     fn gather(&mut self, publish_at: Instant) -> Result<(), Stopped> {
         let first = select! {
             recv(self.reports) -> report => report.map_err(|_| Stopped)?,

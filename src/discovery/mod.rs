@@ -1,12 +1,12 @@
-//! The cache thread: learns of the pods by polling or by a watch, and publishes them in the [`TargetCache`].
+//! Discovery: finds the pods by polling or by a watch, and publishes their targets in the [`TargetCache`].
 //!
-//! What is published is always complete: the last complete list, with every change of the watch since. Readers take it
-//! without waiting for anything. With `NAMESPACES` each namespace is listed or watched by itself, with a back-off of
-//! its own, and keeps its last targets while it cannot be listed: the others go on.
+//! A published set is always complete: it has the last complete list and every change that the watch has shown since.
+//! Readers take it without waiting. With `NAMESPACES` each namespace is listed or watched separately and has its own
+//! back-off. A namespace that cannot be listed keeps its last targets, and the others are not affected.
 //!
-//! The thread `discovery` gathers and publishes what other threads learn: one thread `list`, which polls all
-//! namespaces in turn, so that their number has no limit; or a thread `watch` for each namespace. All of them wait on a
-//! channel or on a connection that is closed, so that [`Discovery::stop`] ends them at any time.
+//! The thread `discovery` (the cache thread) publishes what other threads find: one thread `list`, which polls all
+//! namespaces in turn, so that their number has no limit, or one thread `watch` for each namespace. All of them wait
+//! either on a channel or on a connection that [`Discovery::stop`] closes, so they can be stopped at any time.
 
 mod backoff;
 mod cache;
@@ -38,37 +38,37 @@ use follower::{Follower, Pace, Reporter, Scope};
 use gatherer::{Gatherer, REPORTS_MAX};
 use source::Lister;
 
-/// How long [`Discovery::stop`] waits for the thread. Only a TCP connect or name look-up can take that long.
+/// How long [`Discovery::stop`] waits for the thread. Only a TCP connect or a name look-up can take longer.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// What to discover, and how often.
+/// Where to find pods, and how often to look.
 #[derive(Debug, Clone)]
 pub struct DiscoverySettings {
     /// Where the pods are listed.
     pub source: Source,
     /// The namespaces to list; empty: all.
     pub namespaces: Vec<String>,
-    /// From the end of one list to the beginning of the next, where nothing is watched.
+    /// The pause between two lists, without a watch.
     pub interval: Duration,
-    /// Follow a watch instead of listing again and again; a file cannot be followed.
+    /// The times of a watch, to follow one instead of polling; ignored for a file.
     pub watch: Option<WatchTimes>,
-    /// Where this program listens, so that it does not scrape itself.
+    /// The address of this program, so that it does not scrape itself.
     pub own_address: Option<SocketAddr>,
 }
 
 /// The times of a watch.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchTimes {
-    /// From one complete list to the next, should a watch ever have missed a change. Defaults to ten minutes.
+    /// The time between two complete lists, in case a watch ever missed a change. Defaults to ten minutes.
     pub full_list: Duration,
-    /// The `timeoutSeconds` that the API server is asked to end the watch after; up to as much again is added at
-    /// random, so that watches do not all begin again together. Defaults to five minutes, client-go's.
+    /// The `timeoutSeconds` after which the API server is asked to end the watch. A random time of up to the same
+    /// length is added, so that watches do not all start again together. Defaults to five minutes, as in client-go.
     pub server_timeout: Duration,
-    /// After so long without an event the connection counts as dead and the watch is begun again. An API server sends
-    /// a bookmark each minute; one that does not is asked again a little more often, which costs next to nothing.
-    /// Defaults to 150 s: two bookmarks that did not come, and some.
+    /// After this time without an event the connection counts as dead, and the watch is started again. An API server
+    /// sends a bookmark each minute; one that does not is asked a little more often, which costs almost nothing.
+    /// Defaults to 150 s: two missing bookmarks and a margin.
     pub idle: Duration,
-    /// A watch that lasted so long went well: the pauses after failures begin anew. Defaults to 30 s.
+    /// A watch that lasted this long resets the back-off. Defaults to 30 s.
     pub steady: Duration,
 }
 
@@ -120,11 +120,11 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Starts the threads, which list at once. They retry for ever: an API server that is down is no error here.
+    /// Starts the threads, which list at once. They retry for ever, so an API server that is down is not an error here.
     ///
     /// # Errors
     ///
-    /// When the URL of the API server cannot be used, or a thread not be started.
+    /// The URL of the API server is invalid, or a thread cannot be started.
     pub fn start(
         settings: &DiscoverySettings,
         cache: TargetCache,
@@ -160,16 +160,16 @@ impl Discovery {
         })
     }
 
-    /// Is disconnected when the thread has ended. Before [`Discovery::stop`] that is a fault after which the cache
-    /// would never change again, so that the process should end.
+    /// Is disconnected once the thread has ended. If that happens before [`Discovery::stop`], the cache would never
+    /// change again, so the process should end.
     #[must_use]
     pub fn ended(&self) -> &Receiver<Infallible> {
         &self.ended
     }
 
-    /// Ends the threads, also in the middle of a slow response, and joins them.
+    /// Ends the threads, even in the middle of a slow response, and joins them.
     ///
-    /// Takes two seconds at most: a thread that is still connecting then is left to its connect timeout.
+    /// Takes two seconds at most. A thread that is still connecting by then ends by its connect timeout.
     pub fn stop(self) {
         drop(self.stop);
         for interrupter in &self.interrupters {
@@ -183,7 +183,7 @@ impl Discovery {
     }
 }
 
-/// The threads that ask, by name: one that polls all scopes, or one that watches for each of them.
+/// The threads to start, by name: one that polls all scopes, or one for each scope that watches it.
 fn followers(
     lister: Lister,
     namespaces: Vec<Option<String>>,
@@ -214,7 +214,7 @@ fn followers(
     vec![("list".to_owned(), follower(scopes.collect(), lister, pace))]
 }
 
-/// The thread, and a channel that is disconnected when it ends, however it ends.
+/// Starts a thread, and returns a channel that is disconnected when the thread ends, even by a panic.
 fn spawn(
     name: &str,
     run: impl FnOnce() + Send + 'static,

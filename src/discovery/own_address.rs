@@ -1,7 +1,7 @@
-//! Keeps this program from being a target of its own.
+//! Keeps this program from scraping itself.
 //!
-//! Its pod may carry the label like any other. It is known by its address, not by its name: the label says nothing, and
-//! the name of the pod is not known to every installation.
+//! Its pod may carry the label like any other. It is recognised by its address, because not every installation tells
+//! the program the name of its pod.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -14,7 +14,7 @@ use crate::target::{Target, TargetSet};
 pub(super) struct OwnAddress(pub(super) SocketAddr);
 
 impl OwnAddress {
-    /// Removes the targets that are this program. What is in `previous` is not: it was looked at before.
+    /// Removes the targets that are this program. Targets in `previous` were checked before.
     pub(super) fn remove_self(&self, targets: &mut Vec<Arc<Target>>, previous: &TargetSet) {
         let known: HashSet<(&str, IpAddr)> = previous
             .targets()
@@ -26,12 +26,12 @@ impl OwnAddress {
         });
     }
 
-    /// The IP of a target that would be this program if the IP were one of this network namespace.
+    /// The target's IP, if the target is this program in case the IP belongs to this network namespace.
     fn covered_ip(&self, target: &Target) -> Option<IpAddr> {
         let address = target.address()?;
         let is_covered = match self.0.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.is_ipv4(),
-            // Takes IPv4 too, as Linux does by default.
+            // Accepts IPv4 too, which is the default of Linux.
             IpAddr::V6(ip) if ip.is_unspecified() => true,
             ip => ip == address.ip(),
         };
@@ -39,10 +39,10 @@ impl OwnAddress {
     }
 }
 
-/// Whether an IP is one of this network namespace: only those can be bound.
+/// Whether an IP belongs to this network namespace: only those can be bound.
 ///
-/// Where `net.ipv4.ip_nonlocal_bind` allows any, an address that belongs to nobody (RFC 5737, RFC 3849) can be bound
-/// too; then nothing is known, and no pod may be left out for it.
+/// If `net.ipv4.ip_nonlocal_bind` allows all addresses, one that belongs to nobody (RFC 5737, RFC 3849) can be bound
+/// too. Then nothing is known, and no pod is removed.
 fn is_local(ip: IpAddr) -> bool {
     let nobody: IpAddr = match ip {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),

@@ -1,4 +1,4 @@
-//! Where the pods are listed: an API server or a file.
+//! The source of the pod list: an API server or a file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,17 +14,17 @@ use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
 use crate::telemetry::RefreshResult;
 
-/// The largest pod list file.
+/// The largest pod list file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Where the pods are listed.
+/// The source of the pod list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// An API server by its URL: `http` without credentials (`kubectl proxy`), `https` with the service account's.
+    /// An API server: `http` without credentials (`kubectl proxy`), `https` with those of the service account.
     Url {
         /// With or without a path.
         url: String,
-        /// The directory with the files `token` and `ca.crt`; used for `https` only.
+        /// The directory with the files `token` and `ca.crt`, used only for `https`.
         service_account_dir: PathBuf,
     },
     /// A file with a pod list in JSON, as `kubectl get pods -A -o json` writes it.
@@ -32,8 +32,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// The API server of the cluster, over https: its host (a name, an IPv4 address, or an IPv6 address without
-    /// brackets) and port as Kubernetes tells every container.
+    /// The API server of the cluster, over https, with the host (a name, an IPv4 address, or an IPv6 address without
+    /// brackets) and the port that Kubernetes sets in every container.
     #[must_use]
     pub fn in_cluster(host: &str, port: u16, service_account_dir: PathBuf) -> Source {
         let url = if host.contains(':') {
@@ -48,8 +48,8 @@ impl Source {
     }
 }
 
-/// What has to be listed for a complete set: one list of all namespaces (`None`), or one of each. A file is read once
-/// for all of them.
+/// The lists that make a complete set: one of all namespaces (`None`), or one for each. A file is read once for all of
+/// them.
 pub(super) fn scopes(settings: &DiscoverySettings) -> Vec<Option<String>> {
     if settings.namespaces.is_empty() || matches!(settings.source, Source::File(_)) {
         return vec![None];
@@ -58,7 +58,7 @@ pub(super) fn scopes(settings: &DiscoverySettings) -> Vec<Option<String>> {
     namespaces.into_iter().cloned().map(Some).collect()
 }
 
-/// A source with what it needs to be listed.
+/// A source that is ready to be listed.
 #[derive(Debug)]
 pub(super) enum Lister {
     Api(Box<ApiClient>),
@@ -98,7 +98,7 @@ impl Lister {
         Ok(Lister::Api(Box::new(client)))
     }
 
-    /// What ends a list from another thread; a file is read in no time.
+    /// Interrupts a list from another thread. Reading a file takes no time and cannot be interrupted.
     pub(super) fn interrupter(&self) -> Option<Interrupter> {
         match self {
             Lister::Api(client) => Some(client.interrupter()),
@@ -106,7 +106,7 @@ impl Lister {
         }
     }
 
-    /// One complete list. A file is always read as it is now.
+    /// One complete list. A file is always read again.
     pub(super) fn list(
         &mut self,
         namespace: Option<&str>,
@@ -138,7 +138,7 @@ fn list_file(path: &Path, namespaces: &BTreeSet<String>) -> Result<PodList, serd
 }
 
 impl ListError {
-    /// Whether only a person can change it: the API server knows who asks and says no.
+    /// Whether the API server denies the request (403), which only a person can change.
     pub(super) fn is_refused(&self) -> bool {
         self.result() == RefreshResult::Forbidden
     }
@@ -158,7 +158,7 @@ impl ListError {
         }
     }
 
-    /// What the failure counts as.
+    /// The result that the failure is counted as.
     pub(super) fn result(&self) -> RefreshResult {
         let error = match self {
             ListError::Client(error) | ListError::Watch(error) => error,
