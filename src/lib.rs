@@ -56,7 +56,7 @@
 //! * Secrets on disk: `src/reloaded/mod.rs`, `src/reloaded/token.rs`, `src/reloaded/pem.rs`.
 //! * To the API server: `src/kubernetes/credentials.rs`, `src/kubernetes/client.rs`.
 //! * What whoever may label a pod can ask for: `src/kubernetes/options.rs`.
-//! * To the pods: `src/scrape/client.rs`, `src/scrape/token.rs` (who is sent the token), `src/scrape/roots.rs`,
+//! * To the pods: `src/scrape/client.rs`, `src/scrape/token.rs` (who is sent the token), `src/scrape/tls_files.rs`,
 //!   `src/scrape/agents.rs`, `src/scrape/connect.rs`, `src/scrape/connection.rs`, `src/scrape/transport.rs`,
 //!   `src/scrape/get.rs`, `src/scrape/head.rs`, `src/scrape/redirect.rs`, `src/scrape/body.rs` (how much of a body is
 //!   read).

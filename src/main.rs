@@ -18,9 +18,9 @@ use kubernetes_metrics_aggregator::discovery::{
     Discovery, DiscoverySettings, Source, TargetCache, WatchTimes,
 };
 use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
-use kubernetes_metrics_aggregator::scrape::TokenSettings;
 use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
 use kubernetes_metrics_aggregator::scrape::pool::ScrapePool;
+use kubernetes_metrics_aggregator::scrape::{ClientCertificateFiles, TokenSettings};
 use kubernetes_metrics_aggregator::server::listener::{
     Limits, ListenerError, ListenerSettings, TlsFiles,
 };
@@ -132,6 +132,7 @@ fn check_config() -> Result<(), MainError> {
         fs::read(file).map_err(|error| failed(&file.display().to_string(), error))?;
     }
     listener_settings(&config).check().map_err(usage)?;
+    scrape_client(&config)?;
     print(&format!(
         "{}\nthe settings can be used\n",
         config.effective("\n")
@@ -212,7 +213,7 @@ impl Running {
                 .map_err(|error| MainError::Failed(error.to_string()))?;
         let sources = Sources {
             cache,
-            aggregator: aggregator(config, &telemetry),
+            aggregator: aggregator(config, &telemetry)?,
             telemetry,
         };
         let server = Server::start(
@@ -289,25 +290,34 @@ fn listener_settings(config: &Config) -> ListenerSettings {
     }
 }
 
-fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Aggregator {
+fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Aggregator, MainError> {
     let labels = TargetLabels {
         is_hyphenated: config.hyphen_labels,
         from_pod: config.pod_target_labels.clone().into(),
     };
+    let client = Arc::new(scrape_client(config)?);
+    let pool = ScrapePool::start(config.client_workers, &client, &labels, telemetry);
+    Ok(Aggregator::new(pool, labels, Arc::clone(telemetry)))
+}
+
+fn scrape_client(config: &Config) -> Result<ScrapeClient, MainError> {
     let cluster_ca = PathBuf::from(SERVICE_ACCOUNT_DIR).join("ca.crt");
-    let ca_files = cluster_ca
-        .exists()
-        .then_some(cluster_ca)
-        .into_iter()
-        .chain(config.scrape_ca_file.clone());
-    let client = ScrapeClient::new(ScrapeSettings {
-        ca_files: ca_files.collect(),
+    let cluster_ca = cluster_ca.exists().then_some(cluster_ca);
+    let pair = config
+        .scrape_cert_file
+        .clone()
+        .zip(config.scrape_key_file.clone());
+    let settings = ScrapeSettings {
+        ca_files: cluster_ca
+            .into_iter()
+            .chain(config.scrape_ca_file.clone())
+            .collect(),
+        client_certificate: pair.map(|(cert, key)| ClientCertificateFiles { cert, key }),
         body_bytes_max: config.body_bytes_max,
         token: config.scrape_token_file.clone().map(|file| TokenSettings {
             file,
             namespaces: config.scrape_token_namespaces.clone(),
         }),
-    });
-    let pool = ScrapePool::start(config.client_workers, &Arc::new(client), &labels, telemetry);
-    Aggregator::new(pool, labels, Arc::clone(telemetry))
+    };
+    ScrapeClient::new(settings).map_err(usage)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use kubernetes_metrics_aggregator::config::{Config, settings};
 use log::LevelFilter;
 
-use crate::support::program::Program;
+use crate::support::certificates::Authority;
+use crate::support::program::{Program, TempFile};
 
 fn parse(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();
@@ -310,7 +311,18 @@ fn certificate_and_key_belong_together() {
             )]
         );
     }
+    for alone in ["SCRAPE_CERT_FILE", "SCRAPE_KEY_FILE"] {
+        let errors = parse(&[(alone, "/x.pem")]).unwrap_err();
+        assert_eq!(
+            errors,
+            [format!(
+                "{alone}: expected SCRAPE_CERT_FILE and SCRAPE_KEY_FILE both set, or none of them, found \"/x.pem\""
+            )]
+        );
+    }
     let all = [
+        ("SCRAPE_CERT_FILE", "c"),
+        ("SCRAPE_KEY_FILE", "k"),
         ("TLS_CERT_FILE", "c"),
         ("TLS_KEY_FILE", "k"),
         ("TLS_CLIENT_CA_FILE", "a"),
@@ -428,4 +440,34 @@ fn check_config_reads_the_files_too() {
         &[],
         &["/no/such/ca.pem: "],
     );
+}
+
+/// As for the files of inbound TLS.
+#[test]
+fn a_client_certificate_that_cannot_be_used_ends_the_program_with_2() {
+    let ca = Authority::new();
+    let (pair, other) = (ca.pem_pair(&["a"]), ca.pem_pair(&["b"]));
+    let [cert, key, other] = [&pair.0, &pair.1, &other.1].map(|pem| TempFile::new(pem.as_bytes()));
+    let check = |key: &TempFile, code: i32, stderr: &[&str]| {
+        let settings = [
+            ("KUBERNETES_API_URL", "http://127.0.0.1:8001"),
+            ("LISTEN_ADDRESS", "127.0.0.1:0"),
+            ("SCRAPE_CERT_FILE", cert.0.to_str().unwrap()),
+            ("SCRAPE_KEY_FILE", key.0.to_str().unwrap()),
+        ];
+        check_exit(&["--check-config"], &settings, code, &[], stderr);
+        if code != 0 {
+            check_exit(&[], &settings, code, &[], stderr);
+        }
+    };
+    check(&key, 0, &[]);
+    check(
+        &other,
+        2,
+        &["SCRAPE_CERT_FILE", "does not go with SCRAPE_KEY_FILE"],
+    );
+    let expected = "expected one private key in PEM, not encrypted";
+    check(&cert, 2, &["SCRAPE_KEY_FILE", expected]);
+    std::fs::remove_file(&other.0).unwrap();
+    check(&other, 2, &["SCRAPE_KEY_FILE", "No such file"]);
 }

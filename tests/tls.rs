@@ -1,5 +1,7 @@
 //! Pods over TLS: whom the program trusts, by which name, and how it says that it does not.
 
+mod client_certificate;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,6 +19,8 @@ use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
 /// One request of a client over TLS.
 struct Request {
     server_name: Option<String>,
+    /// The client's certificate, if it showed one.
+    certificate: Option<Vec<u8>>,
     head: String,
 }
 
@@ -49,7 +53,12 @@ fn serve(
                 Some("/plain") => redirect(format!("http://{address}/metrics")).into_bytes(),
                 _ => ok(body),
             };
-            let _ = sender.send(Request { server_name, head });
+            let certificate = tls.conn.peer_certificates().map(|chain| chain[0].to_vec());
+            let _ = sender.send(Request {
+                server_name,
+                certificate,
+                head,
+            });
             let _ = tls.write_all(&answer);
             tls.conn.send_close_notify();
             let _ = tls.flush();

@@ -87,6 +87,7 @@ impl Config {
             errors.extend(config.token_error());
         }
         errors.extend(config.tls_error());
+        errors.extend(config.client_certificate_error());
         errors.extend(config.watch_error());
         errors.extend(config.source_error());
         errors.extend(config.target_label_errors());
@@ -139,6 +140,17 @@ impl Config {
             _ => return None,
         };
         let expected = "TLS_CERT_FILE and TLS_KEY_FILE both set with it";
+        Some(ConfigError::new(name, file.display().to_string(), expected))
+    }
+
+    /// A client certificate and its key belong together.
+    fn client_certificate_error(&self) -> Option<ConfigError> {
+        let (name, file) = match (&self.scrape_cert_file, &self.scrape_key_file) {
+            (Some(cert), None) => ("SCRAPE_CERT_FILE", cert),
+            (None, Some(key)) => ("SCRAPE_KEY_FILE", key),
+            _ => return None,
+        };
+        let expected = "SCRAPE_CERT_FILE and SCRAPE_KEY_FILE both set, or none of them";
         Some(ConfigError::new(name, file.display().to_string(), expected))
     }
 

@@ -90,6 +90,12 @@ settings! {
     /// More CAs to verify certificates of pods with, besides the cluster's.
     scrape_ca_file: Option<PathBuf> = optional(path),
         "SCRAPE_CA_FILE", expected: "the path of a PEM file";
+    /// Client certificate for pods that ask for one, shown only over verified TLS. Read again when it changes.
+    scrape_cert_file: Option<PathBuf> = optional(path),
+        "SCRAPE_CERT_FILE", expected: "the path of a PEM file, and SCRAPE_KEY_FILE with it";
+    /// Key of that certificate.
+    scrape_key_file: Option<PathBuf> = optional(path),
+        "SCRAPE_KEY_FILE", expected: "the path of a PEM file, and SCRAPE_CERT_FILE with it";
     /// Bearer token for pods of SCRAPE_TOKEN_NAMESPACES, sent only over verified TLS.
     scrape_token_file: Option<PathBuf> = optional(path),
         "SCRAPE_TOKEN_FILE", expected: "the path of a file, and SCRAPE_TOKEN_NAMESPACES with it";

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-pub use pem::{Certificates, authorities, certificates};
+pub use pem::{Certificates, authorities, certificates, certified_key};
 pub use token::BearerToken;
 
 /// The largest file that is read, far larger than any bundle of CAs.
@@ -187,10 +187,10 @@ impl<T> Reloaded<T> {
         self.lock_latest().due_at = None;
     }
 
-    /// Reads the files again if that is due and no other thread is reading them.
-    pub fn refresh(&self, now: Instant) {
+    /// Reads the files again if that is due and no other thread is reading them. Returns whether there is a new value.
+    pub fn refresh(&self, now: Instant) -> bool {
         let Some(mut last_read) = self.begin_read(now) else {
-            return;
+            return false;
         };
         let read = read_all(&self.files).and_then(|contents| {
             if last_read.used.as_ref() == Some(&contents) {
@@ -198,8 +198,12 @@ impl<T> Reloaded<T> {
             }
             Ok(Some(((self.parse)(&contents)?, contents)))
         });
+        let is_new = matches!(read, Ok(Some(_)));
         match read {
-            Err(error) => return self.note_failure(&mut last_read, error, now),
+            Err(error) => {
+                self.note_failure(&mut last_read, error, now);
+                return false;
+            }
             Ok(None) if last_read.logged.is_some() => {
                 log::info!("{}: can be used again, nothing has changed", self.names());
             }
@@ -212,6 +216,7 @@ impl<T> Reloaded<T> {
         }
         last_read.has_failed = false;
         last_read.logged = None;
+        is_new
     }
 
     /// The lock for reading, if that is due and no other thread is reading.

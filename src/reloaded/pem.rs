@@ -1,8 +1,10 @@
-//! Reads certificates from PEM files.
+//! Reads certificates and keys from PEM files.
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 use super::{Content, FileError};
 
@@ -24,6 +26,19 @@ pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) | Err(_) => Err(file.error("expected one or more certificates in PEM")),
     }
+}
+
+/// A certificate, those between it and its CA, and its key: what is shown to others. The key is PKCS #8, PKCS #1 or
+/// SEC1, and not encrypted.
+///
+/// # Errors
+/// A file does not hold what is expected of it, or they do not go together.
+pub fn certified_key(cert: &Content, key: &Content) -> Result<CertifiedKey, FileError> {
+    let chain = certificates(cert)?;
+    let private_key = PrivateKeyDer::from_pem_slice(key.bytes())
+        .map_err(|_| key.error("expected one private key in PEM, not encrypted"))?;
+    CertifiedKey::from_der(chain, private_key, &ring::default_provider())
+        .map_err(|error| cert.error(format_args!("does not go with {}: {error}", key.name)))
 }
 
 /// The CA certificates of a PEM file, to verify others with. Those that cannot be parsed are left out and logged, as

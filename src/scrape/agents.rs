@@ -4,11 +4,10 @@
 //! return: with a thousand pods most of the processor's time. An agent of its own also keeps pods apart whose
 //! certificates are checked for the same name, because ureq finds kept connections by the URL's host.
 //!
-//! New CAs (`roots.rs`) drop the connections that were checked against the old ones.
+//! New CAs or another client certificate (`tls_files.rs`) drop the connections that were made with the old ones.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use ureq::http::Uri;
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
 use super::encoding::EncodingTimes;
-use super::roots::{Roots, Trust};
+use super::tls_files::TlsFiles;
 use crate::target::{ScrapeOptions, TlsOptions};
 use crate::telemetry::open_files_max;
 
@@ -29,7 +28,7 @@ const KEPT_PODS_MAX: usize = 20_000;
 /// The agents of all scrapes.
 #[derive(Debug)]
 pub(super) struct Agents {
-    roots: Roots,
+    files: TlsFiles,
     unverified: Tls,
     kept_pods_max: usize,
     kept: Mutex<Kept>,
@@ -38,7 +37,9 @@ pub(super) struct Agents {
 #[derive(Debug)]
 struct Kept {
     pods: HashMap<Pod, KeptAgent>,
-    trust: Trust,
+    /// What the files held after so many changes.
+    verified: Tls,
+    changes: u64,
     swept_at: Instant,
 }
 
@@ -67,17 +68,17 @@ pub(super) struct Access {
 }
 
 impl Agents {
-    /// No agent yet. Reads the CA files.
-    pub(super) fn new(ca_files: Vec<PathBuf>) -> Agents {
-        let roots = Roots::open(ca_files);
+    /// No agent yet.
+    pub(super) fn new(files: TlsFiles) -> Agents {
         let kept = Kept {
             pods: HashMap::new(),
-            trust: roots.trust(),
+            verified: files.verified(),
+            changes: files.changes(),
             swept_at: Instant::now(),
         };
         Agents {
-            roots,
-            unverified: Tls::unverified(),
+            files,
+            unverified: Tls::new(Vec::new(), None, false),
             kept_pods_max: kept_pods_max(),
             kept: Mutex::new(kept),
         }
@@ -97,10 +98,12 @@ impl Agents {
             tls: options.tls.clone(),
         };
         let now = Instant::now();
-        self.roots.refresh(now);
+        self.files.refresh(now);
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        if !self.roots.is_current(&kept.trust) {
-            kept.trust = self.roots.trust();
+        let changes = self.files.changes();
+        if kept.changes != changes {
+            kept.verified = self.files.verified();
+            kept.changes = changes;
             kept.pods.retain(|pod, _| !pod.is_verified());
         }
         if let Some(known) = kept.pods.get_mut(&pod) {
@@ -114,7 +117,7 @@ impl Agents {
         kept.sweep(now);
         let tls = match &pod.tls {
             Some(tls) if !tls.verify => &self.unverified,
-            _ => &kept.trust.verified,
+            _ => &kept.verified,
         };
         let access = Access {
             agent: connect::agent(tls, pod.address),
@@ -135,14 +138,11 @@ impl Agents {
 }
 
 fn url(pod: &Pod, path: &str) -> Result<Uri, ureq::Error> {
-    let address = pod.address;
-    let url = match &pod.tls {
-        None => format!("http://{address}{path}"),
-        Some(TlsOptions {
-            server_name: Some(name),
-            ..
-        }) => format!("https://{name}:{}{path}", address.port()),
-        Some(_) => format!("https://{address}{path}"),
+    let scheme = pod.tls.as_ref().map_or("http", |_| "https");
+    let name = pod.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
+    let url = match name {
+        Some(name) => format!("{scheme}://{name}:{}{path}", pod.address.port()),
+        None => format!("{scheme}://{}{path}", pod.address),
     };
     Uri::try_from(url).map_err(|error| ureq::Error::Http(error.into()))
 }
@@ -175,47 +175,107 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::net::Ipv4Addr;
+    use std::path::PathBuf;
     use std::{env, fs, process};
 
-    use super::super::roots::CA_FILES_AGE_MAX;
+    use super::super::tls_files::{ClientCertificateFiles, FILES_AGE_MAX};
     use super::*;
+
+    /// Files in a folder that is deleted at the end of the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let folder = env::temp_dir().join(format!("agents-{}-{name}", process::id()));
+            fs::create_dir(&folder).unwrap();
+            Folder(folder)
+        }
+
+        fn write(&self, name: &str, content: &str) -> PathBuf {
+            let file = self.0.join(name);
+            fs::write(&file, content).unwrap();
+            file
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            // It may be gone already.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Asks again and again for the agent of one pod, each time when the files are due.
+    struct Scrapes {
+        agents: Agents,
+        now: Instant,
+    }
+
+    impl Scrapes {
+        fn new(ca_files: Vec<PathBuf>, client: Option<ClientCertificateFiles>) -> Scrapes {
+            Scrapes {
+                agents: Agents::new(TlsFiles::open(ca_files, client).unwrap()),
+                now: Instant::now(),
+            }
+        }
+
+        /// What is kept for as long as the agent.
+        fn next(&mut self) -> Arc<EncodingTimes> {
+            self.now += FILES_AGE_MAX;
+            self.agents.files.refresh(self.now);
+            let options = ScrapeOptions {
+                address: (Ipv4Addr::LOCALHOST, 9).into(),
+                path_and_query: "/metrics".to_owned(),
+                timeout: Duration::from_secs(1),
+                tls: Some(TlsOptions {
+                    verify: true,
+                    server_name: None,
+                }),
+            };
+            self.agents.access(&options, "/metrics").unwrap().times
+        }
+    }
 
     #[test]
     fn only_another_ca_drops_the_connections_that_were_checked() {
-        let file = |name| env::temp_dir().join(format!("agents-{}-{name}", process::id()));
-        let (one, other) = (file("one"), file("other"));
+        let folder = Folder::new("ca");
         let ca = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
         let ca = ca.cert.pem();
-        fs::write(&one, &ca).unwrap();
-        fs::write(&other, &ca).unwrap();
-        let agents = Agents::new(vec![one.clone(), other.clone()]);
-        let options = ScrapeOptions {
-            address: (Ipv4Addr::LOCALHOST, 9).into(),
-            path_and_query: "/metrics".to_owned(),
-            timeout: Duration::from_secs(1),
-            tls: Some(TlsOptions {
-                verify: true,
-                server_name: None,
-            }),
-        };
-        let mut now = Instant::now();
-        let mut scrape = || {
-            now += CA_FILES_AGE_MAX;
-            agents.roots.refresh(now);
-            // Kept for as long as the agent.
-            agents.access(&options, "/metrics").unwrap().times
-        };
-        let first = scrape();
+        let (one, other) = (folder.write("one", &ca), folder.write("other", &ca));
+        let mut scrapes = Scrapes::new(vec![one, other.clone()], None);
+        let first = scrapes.next();
         // One of two files is gone for a moment.
         fs::remove_file(&other).unwrap();
-        assert!(Arc::ptr_eq(&first, &scrape()));
-        fs::write(&other, "no certificate").unwrap();
-        assert!(Arc::ptr_eq(&first, &scrape()));
-        fs::write(&other, &ca).unwrap();
-        assert!(Arc::ptr_eq(&first, &scrape()));
-        fs::write(&other, ca.repeat(2)).unwrap();
-        assert!(!Arc::ptr_eq(&first, &scrape()));
-        fs::remove_file(&one).unwrap();
-        fs::remove_file(&other).unwrap();
+        assert!(Arc::ptr_eq(&first, &scrapes.next()));
+        folder.write("other", "no certificate");
+        assert!(Arc::ptr_eq(&first, &scrapes.next()));
+        folder.write("other", &ca);
+        assert!(Arc::ptr_eq(&first, &scrapes.next()));
+        folder.write("other", &ca.repeat(2));
+        assert!(!Arc::ptr_eq(&first, &scrapes.next()));
+    }
+
+    #[test]
+    fn only_another_client_certificate_drops_the_connections_that_it_was_shown_on() {
+        let folder = Folder::new("client");
+        let [one, other] = [(); 2].map(|()| {
+            let pair = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+            (pair.cert.pem(), pair.signing_key.serialize_pem())
+        });
+        let files = ClientCertificateFiles {
+            cert: folder.write("cert", &one.0),
+            key: folder.write("key", &one.1),
+        };
+        let mut scrapes = Scrapes::new(Vec::new(), Some(files));
+        let first = scrapes.next();
+        // Certificate and key are not always replaced at one moment.
+        folder.write("cert", &other.0);
+        assert!(Arc::ptr_eq(&first, &scrapes.next()));
+        folder.write("key", "no key");
+        assert!(Arc::ptr_eq(&first, &scrapes.next()));
+        folder.write("key", &other.1);
+        let second = scrapes.next();
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &scrapes.next()));
     }
 }

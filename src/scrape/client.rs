@@ -6,16 +6,18 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderName, HeaderValue, Response, header};
+use ureq::http::{HeaderValue, Response, header};
 
 use super::agents::{Access, Agents};
 use super::body::{self, BodyBuffer};
 use super::error::brief;
 use super::get::{self, Time};
 use super::question::Question;
+use super::tls_files::{ClientCertificateFiles, TlsFiles};
 use super::token::{Token, TokenSettings};
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::Format;
+use crate::reloaded::FileError;
 use crate::target::{ScrapeOptions, Target};
 
 /// What all scrapes have in common.
@@ -24,6 +26,8 @@ pub struct ScrapeSettings {
     /// PEM files with the CAs that certificates of pods are checked against. Read again each minute; one that cannot be
     /// used is logged and keeps what it held before, or is left out if it never could be.
     pub ca_files: Vec<PathBuf>,
+    /// The certificate that is shown to pods that ask for one, if any.
+    pub client_certificate: Option<ClientCertificateFiles>,
     /// Largest body, in bytes after decompression.
     pub body_bytes_max: u64,
     /// The token that some pods are sent, if any.
@@ -39,14 +43,17 @@ pub struct ScrapeClient {
 }
 
 impl ScrapeClient {
-    /// A client without connections. Reads the CA files and the token.
-    #[must_use]
-    pub fn new(settings: ScrapeSettings) -> ScrapeClient {
-        ScrapeClient {
-            agents: Agents::new(settings.ca_files),
+    /// A client without connections. Reads the files.
+    ///
+    /// # Errors
+    /// The client certificate cannot be used.
+    pub fn new(settings: ScrapeSettings) -> Result<ScrapeClient, FileError> {
+        let files = TlsFiles::open(settings.ca_files, settings.client_certificate)?;
+        Ok(ScrapeClient {
+            agents: Agents::new(files),
             body_bytes_max: settings.body_bytes_max,
             token: settings.token.map(Token::open),
-        }
+        })
     }
 
     /// Scrapes the target: reads all of its body, decompressed, and says what it is.
@@ -69,10 +76,7 @@ impl ScrapeClient {
         let access = self.access(options, &question.path(&options.path_and_query))?;
         let asks_gzip = access.times.is_gzip_next();
         let encoding = if asks_gzip { "gzip" } else { "identity" };
-        let wants = [
-            (header::ACCEPT, value(&question.accept)?),
-            (header::ACCEPT_ENCODING, value(encoding)?),
-        ];
+        let wants = [&*question.accept, encoding];
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
         // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types
         // and `none` there; what is compressed in another way is no text, and its first line says so.
@@ -103,12 +107,9 @@ impl ScrapeClient {
     ) -> Result<PodResponse, ScrapeError> {
         let accept = wants.accept.as_deref().unwrap_or("*/*");
         let encoding = wants.accept_encoding.as_deref().unwrap_or("identity");
-        let wants = [
-            (header::ACCEPT, value(accept)?),
-            (header::ACCEPT_ENCODING, value(encoding)?),
-        ];
         let options = options(target)?;
         let access = self.access(options, &options.path_and_query)?;
+        let wants = [accept, encoding];
         let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
         let content_type = response_header(&response, "content-type");
         let content_encoding = response_header(&response, "content-encoding");
@@ -128,13 +129,14 @@ impl ScrapeClient {
         access.map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))
     }
 
-    /// The head of a response with status 200, and the time that the whole scrape has.
+    /// The head of a response with status 200, and the time that the whole scrape has. The pod is asked for this format
+    /// and this encoding.
     fn get(
         &self,
         target: &Target,
         (access, options): (&Access, &ScrapeOptions),
         deadline: Option<Instant>,
-        wants: [(HeaderName, HeaderValue); 2],
+        [accept, encoding]: [&str; 2],
     ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
         let now = Instant::now();
         let left = deadline.map(|at| at.saturating_duration_since(now));
@@ -146,7 +148,10 @@ impl ScrapeClient {
             .token
             .as_ref()
             .and_then(|token| token.header_for(target, options));
-        let mut headers = Vec::from(wants);
+        let mut headers = vec![
+            (header::ACCEPT, value(accept)?),
+            (header::ACCEPT_ENCODING, value(encoding)?),
+        ];
         if let Some(authorization) = &authorization {
             headers.push((header::AUTHORIZATION, value(authorization)?));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
@@ -52,21 +52,17 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Against these CAs.
-    pub(super) fn verified(roots: Vec<Certificate<'static>>) -> Tls {
-        Tls::new(roots, false)
-    }
-
-    /// Not at all.
-    pub(super) fn unverified() -> Tls {
-        Tls::new(Vec::new(), true)
-    }
-
-    fn new(roots: Vec<Certificate<'static>>, disable_verification: bool) -> Tls {
+    /// Against these CAs, if at all. Pods that ask for a certificate are shown that of the client.
+    pub(super) fn new(
+        roots: Vec<Certificate<'static>>,
+        client: Option<ClientCert>,
+        is_verified: bool,
+    ) -> Tls {
         let config = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .disable_verification(disable_verification)
+            .client_cert(client)
+            .disable_verification(!is_verified)
             .build();
         Tls {
             config,

@@ -80,6 +80,14 @@ impl ScrapeError {
                         give it one with CA:FALSE, or set the option tls-verify to false";
             return ScrapeError::new(phase, Reason::Failed(text.to_owned()));
         }
+        // TLS 1.3 has a client finish its handshake before the server says so.
+        let is_alert = text.contains("received fatal alert");
+        if is_alert && (text.contains("Certificate") || text.contains("UnknownCA")) {
+            text.push_str(
+                "; the pod asks for a client certificate that it trusts: set SCRAPE_CERT_FILE and SCRAPE_KEY_FILE, \
+                 which are used only with the option tls-verify true",
+            );
+        }
         // Nor for a signature with an RSA key that ring finds too short and Go takes.
         if phase == Phase::Tls && text.contains("BadSignature") {
             text.push_str(

@@ -8,7 +8,7 @@ use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
 
 use super::agents::Access;
 use super::error::{ConnectionError, brief};
-use super::redirect::{self, NotFollowed, REDIRECTS_MAX};
+use super::redirect::{self, NotFollowed, REDIRECTS_MAX, TOO_MANY, UNREADABLE};
 use super::{Phase, Reason, ScrapeError};
 
 static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
@@ -47,7 +47,7 @@ pub(super) fn get(
         let next = if followed < REDIRECTS_MAX {
             redirect::path_in_pod(&url, pod, location).and_then(|path| with_path(&url, &path))
         } else {
-            Err(NotFollowed::TooMany)
+            Err(TOO_MANY)
         };
         // The body of the redirect is not read: its connection ends with it.
         url = next.map_err(|why| {
@@ -72,8 +72,8 @@ fn location(response: &Response<ureq::Body>) -> Option<&[u8]> {
 
 fn with_path(url: &Uri, path: &str) -> Result<Uri, NotFollowed> {
     let mut parts = url.clone().into_parts();
-    parts.path_and_query = Some(path.parse().map_err(|_| NotFollowed::Unreadable)?);
-    Uri::from_parts(parts).map_err(|_| NotFollowed::Unreadable)
+    parts.path_and_query = Some(path.parse().map_err(|_| UNREADABLE)?);
+    Uri::from_parts(parts).map_err(|_| UNREADABLE)
 }
 
 /// Sends the request and reads the head of the response. A connection that was kept and turns out to be closed is

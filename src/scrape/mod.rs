@@ -16,9 +16,10 @@ mod head;
 pub mod pool;
 mod question;
 mod redirect;
-mod roots;
+mod tls_files;
 mod token;
 mod transport;
 
 pub use error::{Phase, Reason, ScrapeError};
+pub use tls_files::ClientCertificateFiles;
 pub use token::TokenSettings;

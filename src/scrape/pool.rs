@@ -361,11 +361,13 @@ mod tests {
     #[test]
     fn a_panic_outside_of_a_scrape_costs_no_worker() {
         let telemetry = Arc::<Telemetry>::default();
-        let client = Arc::new(ScrapeClient::new(ScrapeSettings {
+        let client = ScrapeClient::new(ScrapeSettings {
             ca_files: Vec::new(),
+            client_certificate: None,
             body_bytes_max: 1000,
             token: None,
-        }));
+        });
+        let client = Arc::new(client.unwrap());
         let pool = ScrapePool::start(1, &client, &TargetLabels::default(), &telemetry);
         // It is too late to ask the pod anything.
         let probe = |done| {

@@ -3,7 +3,6 @@
 //! Whoever may answer for a pod chooses the place, so only the same scheme, host and port are followed: nobody is asked
 //! who would not have been asked anyway. References are resolved as RFC 3986, section 5.2, has it and as Go does.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -14,47 +13,23 @@ pub(super) const REDIRECTS_MAX: usize = 3;
 /// Path and query that a redirect may lead to. The head of a request has to fit into one buffer.
 const PATH_BYTES_MAX: usize = 2048;
 
-/// Why a redirect is not followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotFollowed {
-    /// It leads from http to https or the reverse, or to neither.
-    Scheme,
-    /// It leads to another host.
-    Host,
-    /// It leads to another port of the pod.
-    Port,
-    /// It has a user name, which Go would send as a credential.
-    User,
-    /// It is not a URL, or one that is too long to be asked for.
-    Unreadable,
-    /// As many as may be followed came before it.
-    TooMany,
-}
+/// Why a redirect is not followed: stands behind the place, and says what to set instead.
+pub(super) type NotFollowed = &'static str;
 
-/// Stands behind the place: what is wrong with it, and what to set instead.
-impl fmt::Display for NotFollowed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NotFollowed::Scheme => {
-                "another scheme, which is not followed; set the options tls-enabled and port"
-            }
-            NotFollowed::Host => {
-                "another host, which is not followed; \
-                 set the option endpoint to a path where the pod itself serves its metrics"
-            }
-            NotFollowed::Port => "another port, which is not followed; set the option port",
-            NotFollowed::User => {
-                "with a user name, which is not followed; set the option endpoint"
-            }
-            NotFollowed::Unreadable => {
-                "which is not a URL that can be asked for; set the option endpoint"
-            }
-            NotFollowed::TooMany => {
-                "after three redirects, and no more are followed; set the option endpoint to where they lead"
-            }
-        })
-    }
-}
+/// It leads from http to https or the reverse, or to neither.
+const OTHER_SCHEME: NotFollowed =
+    "another scheme, which is not followed; set the options tls-enabled and port";
+const OTHER_HOST: NotFollowed = "another host, which is not followed; \
+    set the option endpoint to a path where the pod itself serves its metrics";
+const OTHER_PORT: NotFollowed = "another port, which is not followed; set the option port";
+/// Go would send it as a credential.
+const USER: NotFollowed = "with a user name, which is not followed; set the option endpoint";
+/// It is not a URL, or one that is too long to be asked for.
+pub(super) const UNREADABLE: NotFollowed =
+    "which is not a URL that can be asked for; set the option endpoint";
+/// As many as may be followed came before it.
+pub(super) const TOO_MANY: NotFollowed = "after three redirects, and no more are followed; \
+    set the option endpoint to where they lead";
 
 /// The path and query that a redirect leads to, as they go into a request, for the header `Location` of a response to
 /// `asked`. The pod is known by the host of that URL and by its IP.
@@ -68,21 +43,19 @@ pub(super) fn path_in_pod(
 ) -> Result<String, NotFollowed> {
     let place = Place::parse(location);
     if place.scheme.is_some() && place.authority.is_none() {
-        return Err(NotFollowed::Unreadable);
+        return Err(UNREADABLE);
     }
     let scheme = asked.scheme_str().unwrap_or_default();
-    if !place
-        .scheme
-        .is_none_or(|other| other.eq_ignore_ascii_case(scheme.as_bytes()))
-    {
-        return Err(NotFollowed::Scheme);
+    let is_other = |found: &[u8]| !found.eq_ignore_ascii_case(scheme.as_bytes());
+    if place.scheme.is_some_and(is_other) {
+        return Err(OTHER_SCHEME);
     }
     if let Some(authority) = place.authority {
         check_authority(asked, pod, authority)?;
     }
     let path = place.path_from(asked.path().as_bytes());
-    if place.has_control_characters || !are_escapes_whole(&path) {
-        return Err(NotFollowed::Unreadable);
+    if location.iter().any(u8::is_ascii_control) || !are_escapes_whole(&path) {
+        return Err(UNREADABLE);
     }
     let mut whole = escaped(&path);
     let is_empty = place.authority.is_none() && place.path.is_empty();
@@ -92,7 +65,7 @@ pub(super) fn path_in_pod(
         whole.push_str(&escaped(query));
     }
     if whole.len() > PATH_BYTES_MAX {
-        return Err(NotFollowed::Unreadable);
+        return Err(UNREADABLE);
     }
     Ok(whole)
 }
@@ -119,7 +92,6 @@ struct Place<'a> {
     authority: Option<&'a [u8]>,
     path: &'a [u8],
     query: Option<&'a [u8]>,
-    has_control_characters: bool,
 }
 
 impl<'a> Place<'a> {
@@ -144,7 +116,6 @@ impl<'a> Place<'a> {
             authority,
             path,
             query: query.get(1..),
-            has_control_characters: location.iter().any(u8::is_ascii_control),
         }
     }
 
@@ -174,9 +145,9 @@ fn split_at_first<'a>(text: &'a [u8], ends: &[u8]) -> (&'a [u8], &'a [u8]) {
 
 fn check_authority(asked: &Uri, pod: IpAddr, authority: &[u8]) -> Result<(), NotFollowed> {
     if authority.contains(&b'@') {
-        return Err(NotFollowed::User);
+        return Err(USER);
     }
-    let authority = std::str::from_utf8(authority).map_err(|_| NotFollowed::Host)?;
+    let authority = std::str::from_utf8(authority).map_err(|_| OTHER_HOST)?;
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (authority, ""),
@@ -188,27 +159,23 @@ fn check_authority(asked: &Uri, pod: IpAddr, authority: &[u8]) -> Result<(), Not
         Some(bare) => bare.parse().map(IpAddr::V6) == Ok(pod),
         None => host.parse().map(IpAddr::V4) == Ok(pod),
     };
-    if !is_pod
-        && !asked
-            .host()
-            .is_some_and(|name| name.eq_ignore_ascii_case(host))
-    {
-        return Err(NotFollowed::Host);
+    let is_its_name = |name: &str| name.eq_ignore_ascii_case(host);
+    if !is_pod && !asked.host().is_some_and(is_its_name) {
+        return Err(OTHER_HOST);
     }
-    let default = if asked.scheme_str() == Some("https") {
-        443
-    } else {
-        80
+    let default = match asked.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
     };
     let port = match port {
         "" => default,
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().map_err(|_| NotFollowed::Unreadable)?
+            digits.parse().map_err(|_| UNREADABLE)?
         }
-        _ => return Err(NotFollowed::Unreadable),
+        _ => return Err(UNREADABLE),
     };
     if port != asked.port_u16().unwrap_or(default) {
-        return Err(NotFollowed::Port);
+        return Err(OTHER_PORT);
     }
     Ok(())
 }
@@ -235,15 +202,11 @@ fn without_dots(path: &[u8]) -> Vec<u8> {
 
 /// Whether two hexadecimal digits follow each `%`.
 fn are_escapes_whole(path: &[u8]) -> bool {
-    let mut rest = path;
-    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
-        let digits = rest.get(at + 1..at + 3);
-        if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-            return false;
-        }
-        rest = &rest[at + 3..];
-    }
-    true
+    let mut escapes = path.split(|&byte| byte == b'%').skip(1);
+    escapes.all(|rest| {
+        let digits = rest.first_chunk::<2>();
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// What a URL may not have beside what is not ASCII (RFC 3986, section 2).
@@ -286,7 +249,7 @@ mod tests {
         let named = "https://web.shop.svc:8443/metrics";
         check(named, "https://WEB.shop.svc:8443/b", Ok("/b"));
         check(named, "https://10.0.0.1:8443/b", Ok("/b"));
-        check(named, "https://web.shop.svc/b", Err(NotFollowed::Port));
+        check(named, "https://web.shop.svc/b", Err(OTHER_PORT));
         check("https://10.0.0.1:443/a", "https://10.0.0.1/b", Ok("/b"));
         check("http://10.0.0.1:80/a", "http://10.0.0.1:/b", Ok("/b"));
         check(
@@ -295,10 +258,6 @@ mod tests {
             Ok("/b"),
         );
         check("http://[fd00::1]:80/a", "http://[fd00::1]/b", Ok("/b"));
-        check(
-            "http://[fd00::1]:80/a",
-            "http://fd00::1/b",
-            Err(NotFollowed::Host),
-        );
+        check("http://[fd00::1]:80/a", "http://fd00::1/b", Err(OTHER_HOST));
     }
 }

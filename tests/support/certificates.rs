@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -41,6 +42,19 @@ impl Authority {
         self.sign(&params(names))
     }
 
+    /// The same, which lets in only clients with a certificate of that authority.
+    pub(crate) fn server_for(&self, names: &[&str], clients: &Authority) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        let root = clients.issuer.der().clone();
+        roots.add(root).expect("a certificate of an authority");
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.build().expect("there is an authority");
+        self.sign_with(&params(names), |builder| {
+            builder.with_client_cert_verifier(verifier)
+        })
+    }
+
     /// A server whose certificate is over.
     pub(crate) fn expired_server(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params(names);
@@ -65,13 +79,23 @@ impl Authority {
     }
 
     fn sign(&self, params: &CertificateParams) -> Arc<ServerConfig> {
+        self.sign_with(params, |builder| builder.with_no_client_auth())
+    }
+
+    fn sign_with(
+        &self,
+        params: &CertificateParams,
+        verify: impl FnOnce(
+            ConfigBuilder<ServerConfig, WantsVerifier>,
+        ) -> ConfigBuilder<ServerConfig, WantsServerCert>,
+    ) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key in PKCS #8");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring has them")
-            .with_no_client_auth()
+            .expect("ring has them");
+        let config = verify(builder)
             .with_single_cert(vec![certificate.der().clone()], key)
             .expect("key and certificate belong together");
         Arc::new(config)

@@ -8,12 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::reloaded::{Content, FileError, certificates};
+use crate::reloaded::{Content, FileError, certificates, certified_key};
 
 /// The files of inbound TLS, PEM.
 #[derive(Debug, Clone)]
@@ -42,15 +41,11 @@ impl TlsFiles {
 /// # Errors
 /// A file does not hold what is expected of it, or certificate and key do not go together.
 pub(super) fn server_config(files: &[Content]) -> Result<ServerConfig, FileError> {
-    let (cert, key) = (&files[0], &files[1]);
-    let chain = certificates(cert)?;
-    let private_key = PrivateKeyDer::from_pem_slice(key.bytes())
-        .map_err(|_| key.error("expected one private key in PEM, not encrypted"))?;
-    let no_pair = |error| cert.error(format_args!("does not go with TLS_KEY_FILE: {error}"));
+    let shown = SingleCertAndKey::from(certified_key(&files[0], &files[1])?);
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(no_pair)?;
+        .map_err(|error| files[0].error(error))?;
     let builder = match files.get(2) {
         None => builder.with_no_client_auth(),
         Some(client_ca) => {
@@ -61,9 +56,7 @@ pub(super) fn server_config(files: &[Content]) -> Result<ServerConfig, FileError
             builder.with_client_cert_verifier(verifier.map_err(|error| client_ca.error(error))?)
         }
     };
-    let mut config = builder
-        .with_single_cert(chain, private_key)
-        .map_err(no_pair)?;
+    let mut config = builder.with_cert_resolver(Arc::new(shown));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -1,0 +1,109 @@
+//! The files of TLS to pods: the CAs that their certificates are checked against, and the certificate and key that are
+//! shown to pods that ask for one.
+//!
+//! Each CA file stands for itself: one that has no certificates that can be parsed, or cannot be read, keeps what it
+//! held last, whatever the others do. So do certificate and key, together. Connections that were made with other
+//! content than that of now are dropped by `agents.rs`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ureq::tls::{Certificate, ClientCert, PrivateKey};
+
+use super::connect::Tls;
+use crate::reloaded::{
+    Certificates, Content, FileError, Reloaded, authorities, certificates, certified_key,
+};
+
+/// Age at which the files are read again, as client-go does with its own.
+pub(super) const FILES_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// A client certificate and its key, PEM.
+#[derive(Debug, Clone)]
+pub struct ClientCertificateFiles {
+    /// The certificate and those between it and its CA (`SCRAPE_CERT_FILE`).
+    pub cert: PathBuf,
+    /// Its key (`SCRAPE_KEY_FILE`).
+    pub key: PathBuf,
+}
+
+/// The files, read again when they are due.
+#[derive(Debug)]
+pub(super) struct TlsFiles {
+    cas: Vec<Reloaded<Certificates>>,
+    client: Option<Reloaded<ClientCert>>,
+    changes: AtomicU64,
+}
+
+impl TlsFiles {
+    /// Reads the files. CA files that cannot be used are logged and left out until they can.
+    ///
+    /// # Errors
+    /// Certificate or key cannot be used, or they do not go together.
+    pub(super) fn open(
+        ca_files: Vec<PathBuf>,
+        client: Option<ClientCertificateFiles>,
+    ) -> Result<TlsFiles, FileError> {
+        let open_ca = |path| {
+            let file = Reloaded::open(vec![("CA file", path)], FILES_AGE_MAX, |files| {
+                authorities(&files[0])
+            });
+            if let Err(error) = file.latest() {
+                log::warn!("{error}; pods with tls-verify=true may fail");
+            }
+            file
+        };
+        let client = client.map(|ClientCertificateFiles { cert, key }| {
+            let pair = vec![("SCRAPE_CERT_FILE", cert), ("SCRAPE_KEY_FILE", key)];
+            Reloaded::open(pair, FILES_AGE_MAX, client_certificate)
+        });
+        client.as_ref().map(Reloaded::latest).transpose()?;
+        Ok(TlsFiles {
+            cas: ca_files.into_iter().map(open_ca).collect(),
+            client,
+            changes: AtomicU64::new(0),
+        })
+    }
+
+    /// Reads those files again that are due. Not to be called under a lock.
+    pub(super) fn refresh(&self, now: Instant) {
+        let mut is_new = false;
+        self.cas.iter().for_each(|file| is_new |= file.refresh(now));
+        self.client
+            .iter()
+            .for_each(|pair| is_new |= pair.refresh(now));
+        if is_new {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How often what is in use has changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// How certificates of pods are checked now, and what is shown to pods that ask, without a look at the files.
+    pub(super) fn verified(&self) -> Tls {
+        let cas = self.cas.iter().filter_map(|file| file.latest().ok());
+        let cas = cas.flat_map(|file| owned(&file)).collect();
+        let client = self.client.as_ref().and_then(|files| files.latest().ok());
+        Tls::new(cas, client.as_deref().cloned(), true)
+    }
+}
+
+/// Certificate and key in the form of ureq, which takes a pair that does not go together and panics.
+fn client_certificate(files: &[Content]) -> Result<ClientCert, FileError> {
+    certified_key(&files[0], &files[1])?;
+    let chain = owned(&certificates(&files[0])?);
+    let key = PrivateKey::from_pem(files[1].bytes());
+    let key = key.map_err(|_| files[1].error("expected one private key in PEM"))?;
+    Ok(ClientCert::new_with_certs(&chain, key))
+}
+
+fn owned(certificates: &Certificates) -> Vec<Certificate<'static>> {
+    let certificates = certificates.iter();
+    certificates
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect()
+}
