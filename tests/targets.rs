@@ -132,6 +132,37 @@ fn fields_that_are_missing_null_or_unknown() {
     check_list("empty", &[]);
 }
 
+/// The API server reads such a value as an empty one.
+#[test]
+fn labels_and_annotations_that_are_null() {
+    let pod = |label: &str, annotation: &str| {
+        format!(
+            r#"{{"metadata": {{"name": "p", "namespace": "n", "uid": "u",
+                "labels": {{"metrics-aggregator.apawel.me/job-name": {label}, "x": null}},
+                "annotations": {{"metrics-aggregator.apawel.me/endpoint": {annotation}, "x": null}}}},
+                "status": {{"podIP": "10.0.0.1"}}}}"#
+        )
+    };
+    let pods = [pod("\"j\"", "null"), pod("null", "null")].join(",");
+    let (targets, _) = read(&format!(r#"{{"kind":"PodList","items":[{pods}]}}"#)).unwrap();
+    let lines: Vec<String> = targets.iter().map(|target| describe(target)).collect();
+    assert_eq!(
+        lines,
+        [
+            "j n/p 10.0.0.1 10.0.0.1:80/ 5s",
+            " n/p 10.0.0.1 label metrics-aggregator.apawel.me/job-name: \
+             expected the name of a job, 1 to 63 characters, found \"\"",
+        ]
+    );
+    assert!(
+        targets[0]
+            .meta
+            .labels
+            .iter()
+            .any(|label| label == ("x", ""))
+    );
+}
+
 #[test]
 fn a_list_tells_how_it_ends() {
     let (_, end) = read(&fixture("sparse")).unwrap();

@@ -3,6 +3,7 @@
 //! Which pods are skipped is the rule of the pod role in Prometheus (`discovery/kubernetes/pod.go`, `buildPod`) and of
 //! vmagent: those without an IP, those that are done. Pods that are not Ready are targets.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -192,14 +193,23 @@ impl ReadField for ObjectMeta {
             "namespace" => self.namespace = value(map)?,
             "uid" => self.uid = value(map)?,
             "resourceVersion" => self.resource_version = value(map)?,
-            "labels" => self.labels = value(map)?,
-            "annotations" => self.annotations = value(map)?,
+            "labels" => self.labels = strings(map)?,
+            "annotations" => self.annotations = strings(map)?,
             "deletionTimestamp" => self.deletion_timestamp = value(map)?,
             "ownerReferences" => self.owner_references = value(map)?,
             _ => return Ok(false),
         }
         Ok(true)
     }
+}
+
+/// Labels or annotations. Null is an empty value, as the API server reads it.
+fn strings<'de, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<Option<BTreeMap<String, String>>, A::Error> {
+    let read = value::<BTreeMap<String, Option<String>>, A>(map)?;
+    let text = |(key, value): (String, Option<String>)| (key, value.unwrap_or_default());
+    Ok(read.map(|read| read.into_iter().map(text).collect()))
 }
 
 impl ReadField for PodSpec {
