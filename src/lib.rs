@@ -63,8 +63,8 @@
 //!
 //! Apart from them, without sockets or secrets: what a checked request asks for (`server/route.rs`), which targets a
 //! token may see (`target/scope.rs`, `server/handlers.rs`), the API server's
-//! JSON (`kubernetes/pod_list.rs`, `pod_stream.rs`, `watch.rs`, `fields.rs` and `pod.rs`), and the bodies of pods
-//! (`exposition`).
+//! JSON (`kubernetes/pod_list.rs`, `pod_stream.rs`, `watch.rs`, `fields.rs`, `pod.rs` and `ports.rs`), and the bodies
+//! of pods (`exposition`).
 //! `tests/tidy/audit.rs` holds this list against the code.
 //!
 //! # Invariants

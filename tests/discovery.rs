@@ -313,7 +313,8 @@ fn bad_ports(names: &[String]) -> String {
     let reason = |name: &String| {
         format!(
             "{name:?}: label metrics-aggregator.apawel.me/port: \
-             expected a number from 1 to 65535, found \"x\\u{{1b}}[2J\""
+             expected a number from 1 to 65535 or the name of a container port \
+             (named ports of the pod: none), found \"x\\u{{1b}}[2J\""
         )
     };
     names.iter().map(reason).collect::<Vec<_>>().join("; ")

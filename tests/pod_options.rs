@@ -113,7 +113,61 @@ fn option_port() {
     for bad in [
         "", "0", "65536", "http", "+80", "-1", "80.0", "8 0", "0x50", "٨٠",
     ] {
-        check_bad("port", bad, "a number from 1 to 65535");
+        let expected = "a number from 1 to 65535 or the name of a container port (named ports of the pod: none)";
+        check_bad("port", bad, expected);
+    }
+}
+
+/// The first container's ports have these names; which of them can be asked for.
+#[track_caller]
+fn check_port_names(names: &[&str], port: &str, expected: &str) {
+    let ports: Vec<Value> = names
+        .iter()
+        .zip(1..)
+        .map(|(name, number)| json!({"name": name, "containerPort": number}))
+        .collect();
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "p", "namespace": "n", "labels": {
+            format!("{PREFIX}/job-name"): "j", format!("{PREFIX}/port"): port,
+        }},
+        "spec": {"containers": [{"name": "c", "ports": ports}]},
+        "status": {"podIP": "10.0.0.1"},
+    }))
+    .unwrap();
+    let found = describe(&targets_from_pod(&pod)[0]);
+    assert!(found.contains(expected), "{found}");
+}
+
+#[test]
+fn names_of_ports() {
+    check_port_names(&["web", "http-2"], "http-2", " 10.0.0.1:2/metrics ");
+    check_port_names(&["web"], " web\n", " 10.0.0.1:1/metrics ");
+    // A number is a number, whatever ports are called.
+    check_port_names(&["8080", "9100"], "9100", " 10.0.0.1:9100/metrics ");
+    // Only a file that was written by hand has such names.
+    let bad = ["", "Web", "a\nb", "a_b", "sixteen-letters-"];
+    for name in bad {
+        check_port_names(&bad, name, "(named ports of the pod: none), found ");
+    }
+    let many: Vec<String> = (0..30).map(|number| format!("p{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    check_port_names(&many, "p29", " 10.0.0.1:30/metrics ");
+    check_port_names(&many, "x", "p25, p26), found \"x\"");
+}
+
+#[test]
+fn numbers_of_ports_that_are_none() {
+    for number in [-1, 0, 65_536] {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"labels": {
+                format!("{PREFIX}/job-name"): "j", format!("{PREFIX}/port"): "http",
+            }, "name": "p"},
+            "spec": {"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": number}]}]},
+            "status": {"podIP": "10.0.0.1"},
+        }))
+        .unwrap();
+        let found = describe(&targets_from_pod(&pod)[0]);
+        assert!(found.contains("(named ports of the pod: none)"), "{found}");
     }
 }
 
@@ -255,7 +309,8 @@ fn option_scrape_targets() {
         "8080:/a,8080:/b",
         &too_many,
     ] {
-        let expected = "at most 100 different ports with paths, like 8080:/metrics,9100:/stats";
+        let expected = "at most 100 different ports with paths, like 8080:/metrics,http:/stats \
+            (named ports of the pod: none)";
         check_bad("scrape-targets", bad, expected);
     }
     // They replace the port and the endpoint, whatever those are.

@@ -93,8 +93,8 @@ fn several_targets_in_one_pod() {
             "multi ns/envoy-1 10.1.0.51 pod_port=8080 10.1.0.51:8080/metrics 5s",
             "multi ns/envoy-1 10.1.0.51 pod_port=9200 10.1.0.51:9200/metrics 5s",
             "multi ns/same-port-twice-1 10.1.0.52 annotation metrics-aggregator.apawel.me/scrape-targets: \
-             expected at most 100 different ports with paths, like 8080:/metrics,9100:/stats, \
-             found \"8080:/a,8080:/b\"",
+             expected at most 100 different ports with paths, like 8080:/metrics,http:/stats \
+             (named ports of the pod: metrics), found \"8080:/a,8080:/b\"",
             "multi ns/bad-timeout-1 10.1.0.53 pod_port=8080 \
              annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
              expected seconds over 0, at most 300, like 5 or 0.5, found \"5s\"",
@@ -102,7 +102,41 @@ fn several_targets_in_one_pod() {
              annotation metrics-aggregator.apawel.me/scrape-timeout-seconds: \
              expected seconds over 0, at most 300, like 5 or 0.5, found \"5s\"",
             "multi ns/bad-port-1 10.1.0.54 label metrics-aggregator.apawel.me/port: \
-             expected a number from 1 to 65535, found \"http\"",
+             expected a number from 1 to 65535 or the name of a container port (named ports of the pod: metrics), \
+             found \"http\"",
+        ],
+    );
+}
+
+#[test]
+fn ports_by_name() {
+    let (http, targets) = (
+        "label metrics-aggregator.apawel.me/port: expected a number from 1 to 65535 \
+         or the name of a container port",
+        "annotation metrics-aggregator.apawel.me/scrape-targets: expected at most 100 different ports with paths, \
+         like 8080:/metrics,http:/stats",
+    );
+    let names = "(named ports of the pod: dns, envoy-prom, http, http-metrics)";
+    check_list(
+        "named-ports",
+        &[
+            "web ns/by-name 10.1.0.81 10.1.0.81:9100/metrics 5s",
+            "web ns/name-of-two-containers 10.1.0.81 10.1.0.81:8080/metrics 5s",
+            "web ns/init-container-that-stays 10.1.0.81 10.1.0.81:15090/metrics 5s",
+            &format!("web ns/init-container-that-ends 10.1.0.81 {http} {names}, found \"setup\""),
+            &format!(
+                "web ns/port-without-a-name 10.1.0.81 {http} (named ports of the pod: none), found \"http\""
+            ),
+            &format!(
+                "web ns/no-ports 10.1.0.81 {http} (named ports of the pod: none), found \"http\""
+            ),
+            "web ns/several 10.1.0.81 pod_port=9100 10.1.0.81:9100/metrics 5s",
+            "web ns/several 10.1.0.81 pod_port=9090 10.1.0.81:9090/stats 5s",
+            "web ns/several 10.1.0.81 pod_port=15090 10.1.0.81:15090/metrics 5s",
+            &format!(
+                "web ns/one-port-by-two-names 10.1.0.81 {targets} {names}, \
+                 found \"http-metrics:/metrics,9100:/stats\""
+            ),
         ],
     );
 }

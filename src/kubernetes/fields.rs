@@ -56,3 +56,11 @@ pub(super) fn object<'de, T: ReadField, A: MapAccess<'de>>(
 ) -> Result<Option<T>, A::Error> {
     Ok(value::<Fields<T>, A>(map)?.map(|Fields(object)| object))
 }
+
+/// The same for an array of them.
+pub(super) fn objects<'de, T: ReadField, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<Option<Vec<T>>, A::Error> {
+    let objects = value::<Vec<Fields<T>>, A>(map)?;
+    Ok(objects.map(|objects| objects.into_iter().map(|Fields(object)| object).collect()))
+}

@@ -12,6 +12,7 @@ mod options;
 pub mod pod;
 pub mod pod_list;
 mod pod_stream;
+mod ports;
 pub mod url;
 pub mod watch;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use percent_encoding::percent_encode_byte;
 use rustls::pki_types::ServerName;
 
+use super::ports::NamedPorts;
 use super::{JOB_NAME_KEY, KEY_PREFIX};
 use crate::target::{OptionError, SCRAPE_TIMEOUT_MAX, TlsOptions};
 
@@ -48,20 +49,21 @@ const PATH_BYTES_MAX: usize = 4096;
 const JOB_NAME_CHARS_MAX: usize = 63;
 
 const EXPECTED_JOB_NAME: &str = "the name of a job, 1 to 63 characters";
-const EXPECTED_PORT: &str = "a number from 1 to 65535";
+const EXPECTED_PORT: &str = "a number from 1 to 65535 or the name of a container port";
 const EXPECTED_PATH: &str = "a path of at most 4096 bytes";
 const EXPECTED_TIMEOUT: &str = "seconds over 0, at most 300, like 5 or 0.5";
 const EXPECTED_BOOL: &str = "true or false";
 const EXPECTED_SERVER_NAME: &str = "a DNS name or an IP address";
 const EXPECTED_TARGETS: &str =
-    "at most 100 different ports with paths, like 8080:/metrics,9100:/stats";
+    "at most 100 different ports with paths, like 8080:/metrics,http:/stats";
 
 type Map = BTreeMap<String, String>;
 
-/// The labels and annotations of one pod.
+/// The labels and annotations of one pod, and the ports that they may name.
 pub(super) struct PodOptions<'a> {
     pub(super) labels: Option<&'a Map>,
     pub(super) annotations: Option<&'a Map>,
+    pub(super) ports: NamedPorts<'a>,
 }
 
 /// Where a pod is scraped.
@@ -74,29 +76,6 @@ pub(super) struct Endpoint {
     pub(super) path_and_query: String,
 }
 
-/// One value and where it stands.
-struct Found<'a> {
-    source: &'static str,
-    option: &'static str,
-    value: &'a str,
-}
-
-impl Found<'_> {
-    /// The value without the blanks around it, which a label cannot have but a YAML block of an annotation brings.
-    fn trimmed(&self) -> &str {
-        self.value.trim_ascii()
-    }
-
-    fn error(&self, expected: &'static str) -> OptionError {
-        OptionError {
-            source: self.source,
-            key: format!("{KEY_PREFIX}/{}", self.option),
-            value: self.value.to_owned(),
-            expected,
-        }
-    }
-}
-
 impl<'a> PodOptions<'a> {
     /// The name of the pod's job; `None` for a pod without the label. An annotation does not count: the API server
     /// selects by the label.
@@ -107,22 +86,32 @@ impl<'a> PodOptions<'a> {
             source: "label",
             key: JOB_NAME_KEY.to_owned(),
             value: name.clone(),
-            expected: EXPECTED_JOB_NAME,
+            expected: EXPECTED_JOB_NAME.into(),
         }))
     }
 
     /// Every port and path of the pod, at least one; `scrape-targets` replaces `port` and `endpoint`.
     pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, OptionError> {
-        if let Some(found) = self.find(SCRAPE_TARGETS) {
-            return parse_scrape_targets(found.trimmed())
-                .ok_or_else(|| found.error(EXPECTED_TARGETS));
+        let parse_port = |text: &str| parse_port(text).or_else(|| self.ports.find(text));
+        let parse_targets = |text: &str| parse_scrape_targets(text, parse_port);
+        let with_names = |error: OptionError| OptionError {
+            expected: format!(
+                "{} (named ports of the pod: {})",
+                error.expected, self.ports
+            )
+            .into(),
+            ..error
+        };
+        let targets = self.parse(SCRAPE_TARGETS, EXPECTED_TARGETS, parse_targets);
+        if let Some(endpoints) = targets.map_err(with_names)? {
+            return Ok(endpoints);
         }
-        let port = self.parse(PORT, EXPECTED_PORT, parse_port)?;
-        let path = self.parse(ENDPOINT, EXPECTED_PATH, parse_path)?;
+        let port = self.parse(PORT, EXPECTED_PORT, parse_port);
+        let path = self.parse(ENDPOINT, EXPECTED_PATH, parse_path);
         Ok(vec![Endpoint {
             pod_port: None,
-            port: port.unwrap_or(DEFAULT_PORT),
-            path_and_query: path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+            port: port.map_err(with_names)?.unwrap_or(DEFAULT_PORT),
+            path_and_query: path?.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
         }])
     }
 
@@ -140,39 +129,37 @@ impl<'a> PodOptions<'a> {
         Ok((timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT), tls))
     }
 
-    /// `None` where the pod does not have the option.
+    /// `None` where the pod does not have the option. The annotation wins over the label.
     fn parse<T>(
         &self,
-        option: &'static str,
+        option: &str,
         expected: &'static str,
-        parse: fn(&str) -> Option<T>,
+        parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, OptionError> {
-        self.find(option)
-            .map(|found| parse(found.trimmed()).ok_or_else(|| found.error(expected)))
-            .transpose()
-    }
-
-    /// The annotation wins over the label.
-    fn find(&self, option: &'static str) -> Option<Found<'a>> {
         let key = format!("{KEY_PREFIX}/{option}");
-        [("annotation", self.annotations), ("label", self.labels)]
+        let places = [("annotation", self.annotations), ("label", self.labels)];
+        let found = places
             .into_iter()
-            .find_map(|(source, map)| {
-                map?.get(&key).map(|value| Found {
-                    source,
-                    option,
-                    value,
-                })
-            })
+            .find_map(|(source, map)| Some((source, map?.get(&key)?)));
+        let Some((source, value)) = found else {
+            return Ok(None);
+        };
+        // A label cannot have blanks around its value, but a YAML block of an annotation brings them.
+        let parsed = parse(value.trim_ascii());
+        parsed.map(Some).ok_or_else(|| OptionError {
+            source,
+            key,
+            value: value.clone(),
+            expected: expected.into(),
+        })
     }
 }
 
 /// Digits only: `u16::from_str` would take a `+`.
 fn parse_port(text: &str) -> Option<u16> {
-    if !is_digits(text) {
-        return None;
-    }
-    text.parse().ok().filter(|port| *port > 0)
+    text.parse()
+        .ok()
+        .filter(|port| *port > 0 && is_digits(text))
 }
 
 /// Digits with an optional fraction. No unit, sign or exponent: whoever writes `5s` or `1e3` may mean something else.
@@ -199,7 +186,10 @@ fn parse_server_name(text: &str) -> Option<String> {
 
 /// `PORT:/PATH` or `PORT`, separated by commas. A port may stand only once: two targets of one pod and port would have
 /// the same labels.
-fn parse_scrape_targets(text: &str) -> Option<Vec<Endpoint>> {
+fn parse_scrape_targets(
+    text: &str,
+    parse_port: impl Fn(&str) -> Option<u16>,
+) -> Option<Vec<Endpoint>> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for entry in text.split(',') {
         let (port, path) = match entry.trim_ascii().split_once(':') {

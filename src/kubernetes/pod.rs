@@ -11,8 +11,9 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::fields::{Fields, ReadField, object, value};
+use super::fields::{Fields, ReadField, object, objects, value};
 use super::options::{Endpoint, PodOptions};
+use super::ports::NamedPorts;
 use crate::target::{OptionError, PodLabels, PodMeta, ScrapeOptions, Target};
 
 /// The namespace of an object that names none, as for `kubectl`. The API server always names one.
@@ -30,6 +31,7 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     let options = PodOptions {
         labels: metadata.labels.as_ref(),
         annotations: metadata.annotations.as_ref(),
+        ports: NamedPorts(pod.spec.as_ref()),
     };
     let (Some(job), Some(pod_ip)) = (options.job_name(), pod_ip(pod)) else {
         return Vec::new();
@@ -100,7 +102,7 @@ fn field_error(path: &str, value: &str, expected: &'static str) -> OptionError {
         source: "field",
         key: path.to_owned(),
         value: value.to_owned(),
-        expected,
+        expected: expected.into(),
     }
 }
 
@@ -218,6 +220,8 @@ impl ReadField for PodSpec {
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         match key {
             "nodeName" => self.node_name = value(map)?,
+            "containers" => self.containers = objects(map)?.unwrap_or_default(),
+            "initContainers" => self.init_containers = objects(map)?,
             _ => return Ok(false),
         }
         Ok(true)

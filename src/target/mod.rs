@@ -8,6 +8,7 @@ mod meta;
 mod scope;
 mod shard;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -82,8 +83,8 @@ pub struct OptionError {
     pub key: String,
     /// The value as found, as long as Kubernetes allows; `Display` cuts and escapes it.
     pub value: String,
-    /// What would have been right, e.g. `a number from 1 to 65535`.
-    pub expected: &'static str,
+    /// What would have been right, e.g. `true or false`.
+    pub expected: Cow<'static, str>,
 }
 
 /// How much of a bad value is shown.

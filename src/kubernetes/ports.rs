@@ -1,0 +1,85 @@
+//! The ports of a pod by their names. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
+use serde::de::MapAccess;
+
+use super::fields::{ReadField, objects, value};
+
+/// The longest name of a port that Kubernetes takes.
+const NAME_BYTES_MAX: usize = 15;
+
+/// So many names are told to whoever wrote one that the pod has not.
+const NAMES_TOLD: usize = 20;
+
+/// The named ports of the containers that run as long as the pod does. Its `Display` is their names, for an error.
+pub(super) struct NamedPorts<'a>(pub(super) Option<&'a PodSpec>);
+
+impl<'a> NamedPorts<'a> {
+    /// The port of this name, the first if several have it: as Kubernetes finds the target port of a Service
+    /// (`FindPort` in `pkg/api/v1/pod/util.go`).
+    pub(super) fn find(&self, name: &str) -> Option<u16> {
+        self.iter()
+            .find_map(|(known, port)| (known == name).then_some(port))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&'a str, u16)> {
+        let stays = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+        let spec = self.0.into_iter();
+        let containers = spec.flat_map(move |spec| {
+            let init = spec.init_containers.iter().flatten().filter(stays);
+            spec.containers.iter().chain(init)
+        });
+        let ports = containers.flat_map(|container| container.ports.iter().flatten());
+        ports.filter_map(|port| {
+            let name = port.name.as_deref().filter(|name| is_name(name))?;
+            let number = u16::try_from(port.container_port).ok();
+            Some((name, number.filter(|number| *number > 0)?))
+        })
+    }
+}
+
+impl fmt::Display for NamedPorts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: BTreeSet<&str> = self.iter().map(|(name, _)| name).collect();
+        let told: Vec<&str> = names.into_iter().take(NAMES_TOLD).collect();
+        match told[..] {
+            [] => f.write_str("none"),
+            _ => f.write_str(&told.join(", ")),
+        }
+    }
+}
+
+/// Whether Kubernetes takes a port of this name; a file may hold anything.
+fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
+}
+
+impl ReadField for Container {
+    const WHAT: &'static str = "a container of a pod";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "ports" => self.ports = objects(map)?,
+            "restartPolicy" => self.restart_policy = value(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl ReadField for ContainerPort {
+    const WHAT: &'static str = "a port of a container";
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "name" => self.name = value(map)?,
+            "containerPort" => self.container_port = value(map)?.unwrap_or_default(),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
