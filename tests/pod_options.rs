@@ -172,6 +172,29 @@ fn numbers_of_ports_that_are_none() {
 }
 
 #[test]
+fn option_scrape_native_histograms() {
+    let histograms = |value: &str| {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {
+                "name": "p",
+                "labels": {format!("{PREFIX}/job-name"): "j"},
+                "annotations": {format!("{PREFIX}/scrape-native-histograms"): value},
+            },
+            "status": {"podIP": "10.0.0.1"},
+        }))
+        .unwrap();
+        targets_from_pod(&pod)[0].meta.native_histograms
+    };
+    assert_eq!(histograms("true"), Some(true));
+    assert_eq!(histograms("False"), Some(false));
+    check("scrape-native-histograms", "true", "10.0.0.1:80/metrics 5s");
+    for bad in ["", "1", "yes"] {
+        check_bad("scrape-native-histograms", bad, "true or false");
+        assert_eq!(histograms(bad), None);
+    }
+}
+
+#[test]
 fn option_endpoint() {
     check("endpoint", "stats", "10.0.0.1:80/stats 5s");
     check("endpoint", "/stats", "10.0.0.1:80/stats 5s");

@@ -66,6 +66,43 @@ fn a_pod_has_the_labels_of_the_pod_role() {
     assert_eq!(with_timeouts[0]["labels"]["__scrape_timeout__"], "5000ms");
 }
 
+/// Prometheus 3.13 and later reads the label, others ignore it.
+#[test]
+fn a_pod_says_whether_its_native_histograms_are_wanted() {
+    let pods = [Some("true"), Some("FALSE"), Some("yes"), None].map(|value| {
+        let name = format!("pod-{}", value.unwrap_or("none").to_lowercase());
+        let mut pod = pod_at("shop", &name, "web", address());
+        if let Some(value) = value {
+            pod["metadata"]["annotations"] =
+                json!({"metrics-aggregator.apawel.me/scrape-native-histograms": value});
+        }
+        pod
+    });
+    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let found = discovered(&program.get("/sd/pods"));
+    let labels: Vec<(&Value, Option<&Value>)> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["labels"])
+        .map(|labels| {
+            (
+                &labels["instance"],
+                labels.get("__scrape_native_histograms__"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            (&json!("pod-false"), Some(&json!("false"))),
+            (&json!("pod-none"), None),
+            (&json!("pod-true"), Some(&json!("true"))),
+            (&json!("pod-yes"), None),
+        ]
+    );
+}
+
 /// Each pod that a merged answer would show is there, with a name of its own: also those that cannot be scraped.
 #[test]
 fn every_target_is_there_and_can_be_probed() {

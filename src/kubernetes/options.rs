@@ -17,6 +17,7 @@ use crate::target::{OptionError, SCRAPE_TIMEOUT_MAX, TlsOptions};
 
 const ENDPOINT: &str = "endpoint";
 const PORT: &str = "port";
+const SCRAPE_NATIVE_HISTOGRAMS: &str = "scrape-native-histograms";
 const SCRAPE_TARGETS: &str = "scrape-targets";
 const SCRAPE_TIMEOUT_SECONDS: &str = "scrape-timeout-seconds";
 const TLS_ENABLED: &str = "tls-enabled";
@@ -25,9 +26,10 @@ const TLS_VERIFY: &str = "tls-verify";
 
 /// The option of every label and annotation that is read beside the job's name, without [`KEY_PREFIX`]; for the test
 /// that holds the README against the program.
-pub const OPTIONS: [&str; 7] = [
+pub const OPTIONS: [&str; 8] = [
     ENDPOINT,
     PORT,
+    SCRAPE_NATIVE_HISTOGRAMS,
     SCRAPE_TARGETS,
     SCRAPE_TIMEOUT_SECONDS,
     TLS_ENABLED,
@@ -122,11 +124,17 @@ impl<'a> PodOptions<'a> {
         let enabled = self.parse(TLS_ENABLED, EXPECTED_BOOL, parse_bool)?;
         let verify = self.parse(TLS_VERIFY, EXPECTED_BOOL, parse_bool)?;
         let server_name = self.parse(TLS_SERVER_NAME, EXPECTED_SERVER_NAME, parse_server_name)?;
+        self.native_histograms()?;
         let tls = enabled.unwrap_or(false).then(|| TlsOptions {
             verify: verify.unwrap_or(true),
             server_name,
         });
         Ok((timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT), tls))
+    }
+
+    /// Whether Prometheus is to take native histograms of the pod, where it says so.
+    pub(super) fn native_histograms(&self) -> Result<Option<bool>, OptionError> {
+        self.parse(SCRAPE_NATIVE_HISTOGRAMS, EXPECTED_BOOL, parse_bool)
     }
 
     /// `None` where the pod does not have the option. The annotation wins over the label.

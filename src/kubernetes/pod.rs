@@ -42,7 +42,7 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     let shown_ip = ip
         .as_ref()
         .map_or_else(|_| pod_ip.to_owned(), IpAddr::to_string);
-    let meta = Arc::new(meta(pod));
+    let meta = Arc::new(meta(pod, &options));
     let target = |pod_port, options| {
         Arc::new(Target {
             job: job_name.to_owned(),
@@ -107,7 +107,7 @@ fn field_error(path: &str, value: &str, expected: &'static str) -> OptionError {
 }
 
 /// What the pod role of Prometheus tells too (`discovery/kubernetes/pod.go`, `podLabels`).
-fn meta(pod: &Pod) -> PodMeta {
+fn meta(pod: &Pod, options: &PodOptions<'_>) -> PodMeta {
     let boxed = |text: &Option<String>| {
         let text = text.as_deref().filter(|text| !text.is_empty());
         text.map(Box::from)
@@ -125,6 +125,7 @@ fn meta(pod: &Pod) -> PodMeta {
         host_ip: status.and_then(|status| boxed(&status.host_ip)),
         ready: status.map_or("unknown", ready),
         controller,
+        native_histograms: options.native_histograms().unwrap_or_default(),
         labels: PodLabels::new(labels.map(|(name, value)| (name.as_str(), value.as_str()))),
     }
 }

@@ -125,6 +125,11 @@ fn add_meta<'a>(
         add("__meta_kubernetes_pod_controller_kind", kind);
         add("__meta_kubernetes_pod_controller_name", name);
     }
+    // Read by Prometheus 3.13 and later, in place of `scrape_native_histograms` of the scrape configuration.
+    if let Some(is_wanted) = meta.native_histograms {
+        let value = if is_wanted { "true" } else { "false" };
+        add("__scrape_native_histograms__", value);
+    }
     for (name, value) in meta.labels.iter() {
         let name = sanitized(name);
         let label = format!("__meta_kubernetes_pod_label_{name}");

@@ -13,6 +13,8 @@ pub struct PodMeta {
     pub ready: &'static str,
     /// Kind and name of the controller.
     pub controller: Option<(Box<str>, Box<str>)>,
+    /// Whether Prometheus is to take native histograms of the pod, where an option says so.
+    pub native_histograms: Option<bool>,
     /// The labels.
     pub labels: PodLabels,
 }
