@@ -1,4 +1,4 @@
-//! Kubernetes metrics aggregator: scrapes the pods of a job when asked, answers with one merged Prometheus text.
+//! Kubernetes metrics aggregator: scrapes the pods of a job when asked, responds with one merged body.
 //!
 //! # Bird's eye view
 //!
@@ -14,8 +14,9 @@
 //!   idle. The connection's own thread sends the response.
 //! * **Scrapes**: the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]) fetch one target at a time
 //!   ([`scrape::client`]) and read its body ([`exposition::SeriesCache`]): lines that another body of the request had
-//!   are known, others are parsed; and so it is known where the identity labels go. What is left for the request's
-//!   thread is to put the samples in order ([`exposition::merge`]) and to write them.
+//!   are known, others are parsed; and so it is known where the identity labels go. Bodies in protobuf are checked
+//!   ([`exposition::protobuf`]). What is left for the request's thread is to put the samples in order
+//!   ([`exposition::merge()`]) and to write them.
 //!
 //! ```text
 //!  list or watch ──→ discovery ── Arc<TargetSet> ──→ TargetCache
@@ -33,7 +34,7 @@
 //! | [`config`] | every setting, the only reader of the environment | nothing of ours |
 //! | [`target`] | what is scraped; pure | nothing of ours |
 //! | [`reloaded`] | files that are read again when they change: tokens, CAs, certificates, keys | nothing of ours |
-//! | [`exposition`] | the text formats, bytes in, bytes out; pure | nothing of ours |
+//! | [`exposition`] | the formats of bodies, bytes in, bytes out; pure | nothing of ours |
 //! | [`telemetry`] | the aggregator's own counters | nothing of ours |
 //! | [`kubernetes`] | the API server's client, credentials, pod → targets | `reloaded`, `target` |
 //! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
@@ -71,7 +72,7 @@
 //!
 //! * No scrape without a request, and no result serves two requests.
 //! * Every target of a request yields a result: its samples and `up 1`, or `up 0` and a reason.
-//! * A body enters the merged text whole and valid or not at all.
+//! * A body enters the response whole and valid or not at all.
 //! * A published target set comes from a complete pod list, and each change that a watch has shown since.
 //! * Every queue, body, line, head, wait and number of threads has a bound with a name.
 //! * One `Instant` bounds a request; only instants travel, no timeouts.

@@ -1,6 +1,6 @@
 //! What scrapers send as `Accept`: what the pods are asked, and what comes back.
 
-use crate::support::fake_pod::{Behaviour, FakePod};
+use crate::support::fake_pod::{Behaviour, FakePod, ok_as};
 use crate::support::program::{Program, TempFile, pod_at};
 use kubernetes_metrics_aggregator::exposition::{
     Accept, Asked, Escaping, Exposition, Format, IdentityLabels, Part, Report, SeriesCache, merge,
@@ -63,24 +63,60 @@ fn prometheus_2_knows_no_escaping() {
     );
 }
 
-/// Bodies in protobuf are not merged, so nobody is asked for them.
+/// Native histograms: protobuf first, and it carries no `escaping`.
+const PROTOBUF_FIRST: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+    encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+    application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+    text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+const PROTOBUF_TYPE: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
 #[test]
-fn protobuf_is_taken_out() {
-    let protobuf =
-        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding";
-    let rest = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3";
+fn protobuf_is_asked_for_by_those_who_name_it() {
     check(
-        &format!("{protobuf}=delimited;q=0.7,{rest}"),
-        rest,
-        TEXT_TYPE,
+        PROTOBUF_FIRST,
+        PROTOBUF_FIRST,
+        "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
     );
-    // Telegraf
-    check(
-        &format!("{protobuf}=compact-text;q=0.7,text/plain;version=0.0.4;q=0.3"),
-        "text/plain;version=0.0.4;q=0.3",
-        TEXT_TYPE,
+    let accept = Accept::parse(PROTOBUF_FIRST);
+    assert_eq!(accept.content_type(Format::Protobuf), PROTOBUF_TYPE);
+    assert!(accept.takes(Format::Protobuf));
+    // What is said of names with the other formats is meant for this one too.
+    assert_eq!(accept.escaping(Format::Protobuf), Escaping::AllowUtf8);
+    let underscores = PROTOBUF_FIRST.replace("allow-utf-8", "underscores");
+    let accept = Accept::parse(&underscores);
+    assert_eq!(accept.escaping(Format::Protobuf), Escaping::Underscores);
+    let alone = "application/vnd.google.protobuf; Proto=io.prometheus.client.MetricFamily ;encoding=\"delimited\"; \
+        escaping=dots";
+    let accept = Accept::parse(alone);
+    assert_eq!(
+        accept.content_type(Format::Protobuf),
+        format!("{PROTOBUF_TYPE}; escaping=dots")
     );
-    check(&format!("{protobuf}=delimited"), TEXT, TEXT_TYPE);
+}
+
+/// Messages and encodings that are not merged, and `*/*`, which many say who cannot read protobuf.
+#[test]
+fn other_protobuf_is_taken_out() {
+    let protobuf = "application/vnd.google.protobuf";
+    let message = "proto=io.prometheus.client.MetricFamily";
+    for range in [
+        format!("{protobuf};{message};encoding=compact-text"),
+        format!("{protobuf};{message}"),
+        format!("{protobuf};encoding=delimited"),
+        format!("{protobuf};proto=io.prometheus.write.v2.Request;encoding=delimited"),
+        format!("{protobuf};{message};encoding=delimited;q=0"),
+        protobuf.to_owned(),
+    ] {
+        let header = format!("{range},text/plain;version=0.0.4;q=0.3,*/*;q=0.1");
+        let rest = "text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        check(&header, rest, TEXT_TYPE);
+        assert!(!Accept::parse(&header).takes(Format::Protobuf), "{range}");
+        check(&range, TEXT, TEXT_TYPE);
+    }
+    for header in ["*/*", "", PROMETHEUS_3] {
+        assert!(!Accept::parse(header).takes(Format::Protobuf), "{header}");
+    }
 }
 
 #[test]
@@ -166,7 +202,7 @@ fn merged(labels: &IdentityLabels, exposition: Exposition) -> String {
             duration: Duration::ZERO,
             samples_scraped: 0,
         },
-        exposition: Some(exposition),
+        body: Some(exposition.into()),
     };
     let mut text = Vec::new();
     merge(vec![part], Format::Text).write_to(&mut text).unwrap();
@@ -229,25 +265,39 @@ fn series_that_become_one_by_escaping_are_duplicates() {
 
 #[test]
 fn the_response_has_the_format_that_the_scraper_likes_best_of_those_that_came() {
-    let (text, open_metrics) = (Format::Text, Format::OpenMetrics);
+    use Format::{OpenMetrics, Protobuf, Text};
+    let protobuf_last = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.4,\
+        application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.3";
+    let protobuf_only = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
     for (accept, came, best) in [
-        (PROMETHEUS_3, vec![text, open_metrics, text], open_metrics),
-        (PROMETHEUS_3, vec![text], text),
-        (PROMETHEUS_3, vec![], text),
-        ("", vec![text, open_metrics], text),
+        (PROMETHEUS_3, vec![Text, OpenMetrics, Text], OpenMetrics),
+        (PROMETHEUS_3, vec![Text], Text),
+        (PROMETHEUS_3, vec![], Text),
+        ("", vec![Text, OpenMetrics], Text),
         // Whoever takes anything gets what there is.
-        ("*/*", vec![open_metrics], open_metrics),
-        ("text/plain", vec![open_metrics], text),
+        ("*/*", vec![OpenMetrics], OpenMetrics),
+        ("text/plain", vec![OpenMetrics], Text),
         (
             "text/plain;q=0.5,application/openmetrics-text;q=0.5",
-            vec![open_metrics, text],
-            text,
+            vec![OpenMetrics, Text],
+            Text,
         ),
         (
             "application/openmetrics-text;q=0.5,text/plain;q=0.5",
-            vec![text, open_metrics],
-            open_metrics,
+            vec![Text, OpenMetrics],
+            OpenMetrics,
         ),
+        (PROTOBUF_FIRST, vec![Text, Protobuf, OpenMetrics], Protobuf),
+        (PROTOBUF_FIRST, vec![Text, OpenMetrics], OpenMetrics),
+        (PROTOBUF_FIRST, vec![Text], Text),
+        (PROTOBUF_FIRST, vec![], Text),
+        // It cannot be converted to what is ranked higher.
+        (protobuf_last, vec![OpenMetrics, Protobuf], Protobuf),
+        (protobuf_last, vec![OpenMetrics, Text], OpenMetrics),
+        // Nothing that came is accepted: it is converted to what is.
+        ("application/openmetrics-text", vec![Text], OpenMetrics),
+        (protobuf_only, vec![Text, OpenMetrics], Protobuf),
+        (protobuf_only, vec![], Protobuf),
     ] {
         assert_eq!(
             Accept::parse(accept).best(came.clone()),
@@ -258,14 +308,8 @@ fn the_response_has_the_format_that_the_scraper_likes_best_of_those_that_came() 
 }
 
 fn open_metrics_pod(version: &str, body: &str) -> FakePod {
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version={version}\r\n\
-        Content-Length: {length}\r\n\r\n"
-    );
-    FakePod::start(Behaviour::Raw(
-        [head, body.to_owned()].concat().into_bytes(),
-    ))
+    let content_type = format!("application/openmetrics-text; version={version}");
+    FakePod::start(Behaviour::Raw(ok_as(&content_type, body.as_bytes())))
 }
 
 #[test]
@@ -313,24 +357,123 @@ fn a_job_of_openmetrics_keeps_its_exemplars_and_one_of_both_formats_too() {
     assert_eq!(response.sample(&value), Some("5"));
 }
 
+/// What a scraper sends as `Accept`, what the pods are asked, and the type of the response. The pods of the job speak
+/// all formats and send the one that is asked for first.
 #[test]
-fn pods_are_asked_what_the_scraper_asked() {
+fn scrapers_as_they_are() {
+    let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let open_metrics_utf8 = format!("{open_metrics}; escaping=allow-utf-8");
+    let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+        text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let prometheus_2_native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+        encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,\
+        application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,\
+        text/plain;version=0.0.4;q=0.3";
+    let datadog = "application/openmetrics-text; version=0.0.1; charset=utf-8";
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let with_weight = |header: &str| header.replacen(",app", ";q=1,app", 1);
+    let scrapers = [
+        (
+            "Prometheus 2",
+            prometheus_2,
+            with_weight(prometheus_2),
+            open_metrics,
+        ),
+        (
+            "with native histograms",
+            prometheus_2_native,
+            with_weight(prometheus_2_native),
+            PROTOBUF_TYPE,
+        ),
+        (
+            "Prometheus 3, OpenTelemetry Collector",
+            PROMETHEUS_3,
+            PROMETHEUS_3.to_owned(),
+            &open_metrics_utf8,
+        ),
+        (
+            "protobuf first",
+            PROTOBUF_FIRST,
+            PROTOBUF_FIRST.to_owned(),
+            PROTOBUF_TYPE,
+        ),
+        ("vmagent", TEXT, TEXT.to_owned(), TEXT_TYPE),
+        ("Telegraf", telegraf, telegraf.to_owned(), PROTOBUF_TYPE),
+        (
+            "Datadog",
+            "text/plain",
+            "text/plain;q=1".to_owned(),
+            TEXT_TYPE,
+        ),
+        (
+            "Datadog, use_latest_spec",
+            datadog,
+            "application/openmetrics-text;version=0.0.1;q=1".to_owned(),
+            "application/openmetrics-text; version=0.0.1; charset=utf-8",
+        ),
+        ("curl", "*/*", TEXT.to_owned(), TEXT_TYPE),
+        ("a browser", browser, TEXT.to_owned(), TEXT_TYPE),
+    ];
+    let pod = FakePod::start(Behaviour::Accept(vec![
+        (
+            "application/vnd.google.protobuf",
+            ok_as(
+                PROTOBUF_TYPE,
+                b"\x12\x0a\x01a\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\xf0\x3f\x18\0",
+            ),
+        ),
+        (
+            "application/openmetrics-text",
+            ok_as(open_metrics, b"a 1\n# EOF\n"),
+        ),
+        ("text/plain", ok_as("text/plain", b"a 1\n")),
+    ]));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
+    let program = Program::with_pods(&file, &[]);
+    for (scraper, accept, asked, content_type) in scrapers {
+        let response = program.get_with("/metrics?job=web", &[("Accept", accept)]);
+        assert_eq!(response.status, 200, "{scraper}");
+        assert_eq!(
+            response.header("content-type"),
+            Some(content_type),
+            "{scraper}"
+        );
+        assert_eq!(response.header("vary"), Some("Accept, Accept-Encoding"));
+        let head = pod.requests.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(
+            head.contains(&format!("\r\naccept: {asked}\r\n")),
+            "{scraper}: {head}"
+        );
+        let page = program.get("/");
+        assert!(
+            page.text().contains("  up    1 samples in "),
+            "{scraper}: {}",
+            page.text()
+        );
+    }
+}
+
+/// What is answered does not hang on what is asked for alone.
+#[test]
+fn a_scraper_of_protobuf_gets_the_best_of_what_comes() {
     let pod = FakePod::start(Behaviour::Body("up 1\n".to_owned()));
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
     let program = Program::with_pods(&file, &[]);
-    for (accept, asked, content_type) in [
+    for (accept, content_type) in [
         (
-            PROMETHEUS_3,
             PROMETHEUS_3,
             "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
         ),
-        ("*/*", TEXT, TEXT_TYPE),
+        (
+            PROTOBUF_FIRST,
+            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+        ),
+        ("*/*", TEXT_TYPE),
     ] {
         let response = program.get_with("/metrics?job=web", &[("Accept", accept)]);
         assert_eq!(response.header("content-type"), Some(content_type));
-        assert_eq!(response.header("vary"), Some("Accept, Accept-Encoding"));
-        let head = pod.requests.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert!(head.contains(&format!("\r\naccept: {asked}\r\n")), "{head}");
+        assert_eq!(response.up("web-0"), Some(true));
     }
 }
 

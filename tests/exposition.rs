@@ -29,7 +29,7 @@ fn parse_text(body: &[u8]) -> Result<Exposition, LineError> {
 fn merged_text(exposition: Exposition) -> String {
     let part = Part {
         labels: IdentityLabels::new([("i", "1")]),
-        exposition: Some(exposition),
+        body: Some(exposition.into()),
         report: Report {
             up: true,
             duration: Duration::ZERO,
@@ -289,12 +289,19 @@ fn content_types() {
         Ok(Format::OpenMetrics),
     );
     for value in [
-        "text/html",
-        "application/json",
-        "text/plain2",
-        "text",
-        "application/vnd.google.protobuf; x=y",
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+        "application/vnd.google.protobuf; Encoding=\"delimited\"; x=y",
+        "application/vnd.google.protobuf",
     ] {
+        check(value, Ok(Format::Protobuf));
+    }
+    for value in [
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text",
+        "application/vnd.google.protobuf; proto=io.prometheus.write.v2.Request",
+    ] {
+        check(value, Err(ContentTypeError::Encoding));
+    }
+    for value in ["text/html", "application/json", "text/plain2", "text"] {
         check(value, Err(ContentTypeError::Unsupported));
     }
     for value in [

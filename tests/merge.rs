@@ -9,7 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use kubernetes_metrics_aggregator::exposition::{
-    Format, IdentityLabels, MergedText, Part, Report, merge, parse,
+    Body, Format, IdentityLabels, Merged, Part, Report, merge, parse,
 };
 use std::io::Read;
 use std::time::Duration;
@@ -38,12 +38,12 @@ fn part_as(format: Format, number: usize, body: Option<&str>) -> Part {
     };
     Part {
         labels,
-        exposition,
+        body: exposition.map(Body::Lines),
         report,
     }
 }
 
-fn merge_bodies(bodies: &[&str]) -> MergedText {
+fn merge_bodies(bodies: &[&str]) -> Merged {
     merge(
         bodies
             .iter()
@@ -54,7 +54,7 @@ fn merge_bodies(bodies: &[&str]) -> MergedText {
     )
 }
 
-fn text(merged: &MergedText) -> String {
+fn text(merged: &Merged) -> String {
     let mut text = Vec::new();
     merged.write_to(&mut text).unwrap();
     assert_eq!(merged.len(), text.len());
@@ -214,11 +214,7 @@ fn differing_types() {
             format!("# TYPE a {expected}\n"),
             "{types:?}"
         );
-        assert_eq!(
-            (merged.help_conflicts(), merged.type_conflicts()),
-            (0, conflicts),
-            "{types:?}"
-        );
+        assert_eq!(merged.conflicts(), (0, conflicts), "{types:?}");
     }
     check_type(&["counter", "counter"], "counter", 0);
     check_type(&["counter", "gauge"], "untyped", 1);
@@ -242,7 +238,7 @@ fn differing_helps() {
         "# HELP a x\\n\\\\ \"y\n# HELP b z\n",
         "# HELP a w\n",
     ]);
-    assert_eq!((merged.help_conflicts(), merged.type_conflicts()), (1, 0));
+    assert_eq!(merged.conflicts(), (1, 0));
     assert_eq!(
         own_blocks(&text(&merged)),
         "# HELP a x\\n\\\\ \"y\n# TYPE a untyped\na{i=\"0\"} 1\n# HELP b z\n# TYPE b untyped\n"
@@ -279,7 +275,7 @@ fn identity_labels() {
         let exposition = Some(parse(Format::Text, body, &labels).unwrap());
         let part = Part {
             labels,
-            exposition,
+            body: exposition.map(Body::Lines),
             ..part(0, None)
         };
         assert_eq!(
@@ -311,7 +307,7 @@ fn clashes_with_several_identity_labels() {
     let exposition = Some(parse(Format::Text, body, &labels).unwrap());
     let part = Part {
         labels,
-        exposition,
+        body: exposition.map(Body::Lines),
         ..part(0, None)
     };
     assert_eq!(
@@ -351,7 +347,7 @@ fn the_report_on_every_target() {
          up{i=\"2\"} 1\n\
          up{c=\"d\",i=\"2\"} 7\n"
     );
-    assert_eq!(merged.help_conflicts(), 1);
+    assert_eq!(merged.conflicts().0, 1);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use kubernetes_metrics_aggregator::exposition::{
-    Exposition, Format, IdentityLabels, MergedText, Part, Report, merge, parse,
+    Exposition, Format, IdentityLabels, Merged, Part, Report, merge, parse,
 };
 use model::Body;
 use proptest::prelude::*;
@@ -43,13 +43,13 @@ fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
     };
     Part {
         labels,
-        exposition,
+        body: exposition.map(Into::into),
         report,
     }
 }
 
 /// The number of a target that was left out stays free: the others keep their labels.
-fn merge_bodies(bodies: &[Option<&[u8]>], left_out: Option<usize>) -> MergedText {
+fn merge_bodies(bodies: &[Option<&[u8]>], left_out: Option<usize>) -> Merged {
     let parts = bodies.iter().enumerate().filter_map(|(number, body)| {
         let exposition = body.map(|body| parse(Format::Text, body, &identity(number)).unwrap());
         (left_out != Some(number)).then(|| part(identity(number), exposition))
@@ -57,7 +57,7 @@ fn merge_bodies(bodies: &[Option<&[u8]>], left_out: Option<usize>) -> MergedText
     merge(parts.collect(), Format::Text)
 }
 
-fn text(merged: &MergedText) -> String {
+fn text(merged: &Merged) -> String {
     let mut text = Vec::new();
     merged.write_to(&mut text).unwrap();
     String::from_utf8(text).unwrap()
@@ -102,8 +102,8 @@ proptest! {
         let text = text(&merged);
         let found: Vec<Block> = read::read_blocks(&text);
         prop_assert_eq!(&found, &expected.blocks, "{}", text);
-        prop_assert_eq!(merged.help_conflicts(), expected.help_conflicts);
-        prop_assert_eq!(merged.type_conflicts(), expected.type_conflicts);
+        prop_assert_eq!(merged.conflicts().0, expected.help_conflicts);
+        prop_assert_eq!(merged.conflicts().1, expected.type_conflicts);
         prop_assert_eq!(merged.len(), text.len());
     }
 

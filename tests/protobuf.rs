@@ -3,33 +3,42 @@
 //! * `protobuf/rules.rs`: valid and invalid bodies, each for a named rule
 //! * `protobuf/converted.rs`: bodies of text and OpenMetrics, converted
 //! * `protobuf/grouped.rs`: histograms and summaries, converted
+//! * `protobuf/serving.rs`: on the way through the program
 //! * `protobuf/generated.rs`: what holds for all bodies
 
 use crate::support::client_model::{LabelPair, Metric, MetricFamily, decode, encode};
-use kubernetes_metrics_aggregator::exposition::protobuf::{
-    Position, ProtobufBody, ProtobufError, TargetLabels, push_gauge_family,
-};
+use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody, ProtobufError};
+use kubernetes_metrics_aggregator::exposition::{Asked, IdentityLabels};
 
 mod converted;
 mod generated;
 mod grouped;
 mod rules;
+mod serving;
 
 const TARGET: [(&str, &str); 2] = [("instance", "pod-a"), ("job", "shop")];
 
 fn read(body: &[u8]) -> Result<ProtobufBody, ProtobufError> {
-    ProtobufBody::read(body.to_vec(), TargetLabels::new(TARGET))
+    ProtobufBody::read(body.to_vec(), &target(), &Asked::default())
+}
+
+fn target() -> IdentityLabels {
+    IdentityLabels::new(TARGET)
+}
+
+fn written(body: &ProtobufBody) -> Vec<u8> {
+    written_for(&target(), body)
 }
 
 /// Also checks that the length is known, and that it does not matter in how many steps the body is written.
-fn written(body: &ProtobufBody) -> Vec<u8> {
+fn written_for(target: &IdentityLabels, body: &ProtobufBody) -> Vec<u8> {
     let mut whole = Vec::new();
-    assert!(!body.write(&mut Position::default(), &mut whole, usize::MAX));
+    assert!(!body.write(target, &mut Position::default(), &mut whole, usize::MAX));
     assert_eq!(whole.len() as u64, body.len());
     let (mut stepwise, mut position) = (Vec::new(), Position::default());
     loop {
         let mut step = Vec::new();
-        let is_more = body.write(&mut position, &mut step, 1);
+        let is_more = body.write(target, &mut position, &mut step, 1);
         stepwise.extend_from_slice(&step);
         if !is_more {
             break;

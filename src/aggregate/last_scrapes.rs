@@ -1,14 +1,17 @@
 //! How the last scrape of each target went: for the status page, and for the order of the next request.
 
+use super::counted;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use crate::exposition::Exposition;
+use crate::exposition::{Body, Format};
+use crate::scrape::client::PodResponse;
 use crate::scrape::pool::{Health, ProbeResult, ScrapeResult};
 use crate::scrape::{Phase, ScrapeError};
 use crate::target::{Target, TargetSet};
+use crate::telemetry::BodyFormat;
 
 /// A target that took longer last time is scraped after the others.
 const SLOW: Duration = Duration::from_secs(1);
@@ -26,6 +29,8 @@ pub struct LastScrape {
     pub samples: Option<u64>,
     /// Bytes of the body: after decompression, or as sent where it was handed on.
     pub body_bytes: usize,
+    /// Format of the body, if there was one; where it was handed on as its Content-Type says.
+    pub format: Option<BodyFormat>,
     /// What it says for the next request.
     health: Health,
 }
@@ -82,7 +87,7 @@ impl LastScrapes {
     ) {
         let mut last_scrapes = self.lock();
         for (target, result) in targets.iter().zip(results) {
-            let samples = result.outcome.as_ref().map_or(0, Exposition::samples);
+            let samples = result.outcome.as_ref().map_or(0, Body::samples);
             let outcome = result.outcome.as_ref().map(|_| ());
             let entry = last_scrapes.entry(key(target));
             let previous = match &entry {
@@ -92,6 +97,11 @@ impl LastScrapes {
             let last = LastScrape {
                 samples: Some(samples),
                 body_bytes: result.body_bytes,
+                format: result
+                    .outcome
+                    .as_ref()
+                    .ok()
+                    .map(|body| counted(body.format())),
                 ..last_scrape(outcome, result.duration, previous)
             };
             entry.insert_entry(last);
@@ -107,8 +117,10 @@ impl LastScrapes {
     pub(super) fn remember_probe(&self, target: &Target, result: &ProbeResult) {
         let mut last_scrapes = self.lock();
         let outcome = result.outcome.as_ref().map(|_| ());
+        let pod = result.outcome.as_ref().ok();
         let last = LastScrape {
-            body_bytes: result.outcome.as_ref().map_or(0, |pod| pod.body.len()),
+            body_bytes: pod.map_or(0, |pod| pod.body.len()),
+            format: pod.and_then(format_of),
             ..last_scrape(outcome, result.duration, last_scrapes.get(&key(target)))
         };
         last_scrapes.insert(key(target), last);
@@ -126,6 +138,7 @@ fn last_scrape(
         duration,
         samples: None,
         body_bytes: 0,
+        format: None,
         health: match outcome {
             // It was not scraped: nothing new is known of it.
             Err(error) if error.phase == Phase::Queue => {
@@ -136,6 +149,12 @@ fn last_scrape(
             Ok(()) => Health::Quick,
         },
     }
+}
+
+/// As its Content-Type says.
+fn format_of(pod: &PodResponse) -> Option<BodyFormat> {
+    let format = Format::from_content_type(pod.content_type.as_deref());
+    format.ok().map(counted)
 }
 
 fn health(last_scrapes: &HashMap<TargetKey, LastScrape>, target: &Target) -> Health {

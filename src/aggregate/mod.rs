@@ -1,4 +1,4 @@
-//! One request's work: its targets are scraped until the deadline, what they sent becomes one merged text.
+//! One request's work: its targets are scraped until the deadline, what they sent becomes one response.
 //!
 //! Runs on the server worker that responds to the request. Every target always yields a result: its samples and `up 1`,
 //! or `up 0` and a reason.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use crate::scrape::client::PodResponse;
 pub use last_scrapes::LastScrape;
 
-use crate::exposition::{Asked, Exposition, Format, MergedText, Part, Report, merge};
+use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
@@ -34,8 +34,8 @@ pub struct Aggregator {
 #[derive(Debug)]
 pub struct MergedResponse {
     /// Ready to be sent.
-    pub text: MergedText,
-    /// Of the text.
+    pub body: Merged,
+    /// Of the body.
     pub format: Format,
     /// For the log.
     pub summary: Summary,
@@ -78,7 +78,7 @@ pub struct Summary {
     pub body_bytes: usize,
     /// Target and reason of the first failure, in the order of targets.
     pub first_failure: Option<String>,
-    /// From the start of the request to the merged text.
+    /// From the start of the request to the merged body.
     pub duration: Duration,
 }
 
@@ -147,16 +147,17 @@ impl Aggregator {
                 parts.push(self.part(target, result));
             }
         }
-        let bodies = parts.iter().filter_map(|part| part.exposition.as_ref());
-        let bodies = bodies.filter(|exposition| exposition.samples() > 0);
-        let format = asked.accept.best(bodies.map(Exposition::format));
-        let text = merge(parts, format);
+        let bodies = parts.iter().filter_map(|part| part.body.as_ref());
+        let bodies = bodies.filter(|body| body.samples() > 0);
+        let format = asked.accept.best(bodies.map(Body::format));
+        let body = merge(parts, format);
         self.telemetry.count_merged_response(counted(format));
+        let (help_conflicts, type_conflicts) = body.conflicts();
         self.telemetry
-            .count_conflicts(text.help_conflicts(), text.type_conflicts());
+            .count_conflicts(help_conflicts, type_conflicts);
         summary.duration = start.elapsed();
         Some(MergedResponse {
-            text,
+            body,
             format,
             summary,
         })
@@ -246,7 +247,7 @@ impl Aggregator {
     fn part(&self, target: &Target, result: ScrapeResult) -> Part {
         let labels = result.labels;
         let samples_scraped = match &result.outcome {
-            Ok(exposition) => exposition.samples(),
+            Ok(body) => body.samples(),
             Err(error) => error.samples_before(),
         };
         Part {
@@ -256,7 +257,7 @@ impl Aggregator {
                 duration: result.duration,
                 samples_scraped,
             },
-            exposition: result.outcome.ok(),
+            body: result.outcome.ok(),
         }
     }
 }
@@ -264,9 +265,9 @@ impl Aggregator {
 impl Summary {
     fn add(&mut self, target: &Target, result: &ScrapeResult) {
         match &result.outcome {
-            Ok(exposition) => {
+            Ok(body) => {
                 self.up += 1;
-                self.samples += exposition.samples();
+                self.samples += body.samples();
                 self.body_bytes += result.body_bytes;
             }
             Err(error) => {
@@ -283,10 +284,10 @@ impl Summary {
 
 fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
     match &result.outcome {
-        Ok(exposition) => {
+        Ok(body) => {
             telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
-            telemetry.count_samples(exposition.samples(), exposition.duplicates_dropped());
-            telemetry.count_body(counted(exposition.format()));
+            telemetry.count_samples(body.samples(), body.duplicates_dropped());
+            telemetry.count_body(counted(body.format()));
         }
         Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
     }
@@ -297,5 +298,6 @@ fn counted(format: Format) -> BodyFormat {
     match format {
         Format::Text => BodyFormat::Text,
         Format::OpenMetrics => BodyFormat::OpenMetrics,
+        Format::Protobuf => BodyFormat::Protobuf,
     }
 }

@@ -7,7 +7,7 @@
 //! Source: RFC 9110, sections 5.6.6 and 12.5.1; what Prometheus sends: `acceptHeader` in its `scrape/scrape.go`.
 
 use super::Format;
-use super::content_type::OPENMETRICS_VERSIONS;
+use super::content_type::{OPENMETRICS_VERSIONS, PROTOBUF_ENCODING, PROTOBUF_MESSAGE};
 use super::escaping::Escaping;
 use std::fmt::Write as _;
 
@@ -109,22 +109,43 @@ impl Accept {
         header
     }
 
+    /// Whether a body in this format can be part of a response. One in protobuf only if the scraper names it: many say
+    /// `*/*` that cannot read it, and it cannot be converted to another format.
+    #[must_use]
+    pub fn takes(&self, format: Format) -> bool {
+        format != Format::Protobuf || self.place(format).is_some()
+    }
+
     /// Of the formats that bodies came in the one to respond with: the one that the scraper ranks highest, the first of
-    /// those that it ranks alike. Text if no body came, or none in a format that it accepts.
+    /// those that it ranks alike. Protobuf if any body came in it: what that says has no other form. If no body came,
+    /// or none in a format that the scraper accepts, it is text, or else what the scraper accepts.
     #[must_use]
     pub fn best(&self, came: impl IntoIterator<Item = Format>) -> Format {
         let rank = |format: &Format| {
             let place = self.place(*format)?;
-            Some((self.ranges[place].weight, usize::MAX - place))
+            let is_protobuf = *format == Format::Protobuf;
+            Some((is_protobuf, self.ranges[place].weight, usize::MAX - place))
         };
         let accepted = came.into_iter().filter(|format| rank(format).is_some());
-        accepted.max_by_key(rank).unwrap_or(Format::Text)
+        let others = [Format::Text, Format::OpenMetrics, Format::Protobuf];
+        let other = || others.into_iter().find(|format| rank(format).is_some());
+        accepted
+            .max_by_key(rank)
+            .or_else(other)
+            .unwrap_or(Format::Text)
     }
 
     /// How the names of a body in this format are written, if its pod did not escape them as it was asked to.
+    ///
+    /// Prometheus says it with its ranges of text and OpenMetrics only, and means protobuf too.
     #[must_use]
     pub fn escaping(&self, format: Format) -> Escaping {
-        match self.range(format).and_then(|range| range.escaping) {
+        let mut escaping = self.range(format).and_then(|range| range.escaping);
+        if format == Format::Protobuf {
+            let said = self.ranges.iter().find_map(|range| range.escaping);
+            escaping = escaping.or(said);
+        }
+        match escaping {
             Some(escaping) => escaping,
             None if self.is_default => Escaping::AllowUtf8,
             None => Escaping::Underscores,
@@ -146,6 +167,10 @@ impl Accept {
                 let version = if version == "1.0.0" { version } else { "0.0.4" };
                 format!("text/plain; version={version}; charset=utf-8")
             }
+            Format::Protobuf => {
+                let media_type = format.media_type();
+                format!("{media_type}; proto={PROTOBUF_MESSAGE}; encoding={PROTOBUF_ENCODING}")
+            }
         };
         if let Some(escaping) = escaping {
             // Writing to a String cannot fail.
@@ -158,15 +183,15 @@ impl Accept {
         self.place(format).map(|place| &self.ranges[place])
     }
 
-    /// The place of the range that speaks for a format: of those for it the one with the highest weight, else `*/*`. Of
-    /// equals it is the first.
+    /// The place of the range that speaks for a format: of those for it the one with the highest weight, else `*/*`,
+    /// which does not speak for protobuf. Of equals it is the first.
     fn place(&self, format: Format) -> Option<usize> {
         let best = |wanted: Option<Format>| {
             let places = (0..self.ranges.len()).rev();
             let matching = places.filter(move |place| self.ranges[*place].format == wanted);
             matching.max_by_key(|place| self.ranges[*place].weight)
         };
-        best(Some(format)).or_else(|| best(None))
+        best(Some(format)).or_else(|| best(None).filter(|_| format != Format::Protobuf))
     }
 }
 
@@ -177,14 +202,13 @@ impl AcceptedRange {
         let mut range = AcceptedRange {
             format: match media_type.as_str() {
                 "*/*" => None,
-                "text/plain" => Some(Format::Text),
-                "application/openmetrics-text" => Some(Format::OpenMetrics),
-                _ => return None,
+                media_type => Some(Format::from_media_type(media_type)?),
             },
             version: String::new(),
             escaping: None,
             weight: WEIGHT_MAX,
         };
+        let (mut message, mut encoding) = ("", "");
         for parameter in parts {
             let Some((name, value)) = parameter.split_once('=') else {
                 continue;
@@ -193,6 +217,8 @@ impl AcceptedRange {
             match name.trim().to_ascii_lowercase().as_str() {
                 "q" => range.weight = weight(value)?,
                 "version" => range.version = value.to_owned(),
+                "proto" => message = value,
+                "encoding" => encoding = value,
                 "escaping" => range.escaping = Escaping::from_word(value),
                 _ => {}
             }
@@ -201,17 +227,23 @@ impl AcceptedRange {
             None => true,
             Some(Format::Text) => is_version(&range.version),
             Some(Format::OpenMetrics) => OPENMETRICS_VERSIONS.contains(&range.version.as_str()),
+            Some(Format::Protobuf) => {
+                range.version.clear();
+                (message, encoding) == (PROTOBUF_MESSAGE, PROTOBUF_ENCODING)
+            }
         };
         is_understood.then_some(range)
     }
 
     fn write(&self, out: &mut String) {
-        out.push_str(match self.format {
-            None => "*/*",
-            Some(Format::Text) => "text/plain",
-            Some(Format::OpenMetrics) => "application/openmetrics-text",
-        });
+        out.push_str(self.format.map_or("*/*", Format::media_type));
         // Writing to a String cannot fail.
+        if self.format == Some(Format::Protobuf) {
+            let _ = write!(
+                out,
+                ";proto={PROTOBUF_MESSAGE};encoding={PROTOBUF_ENCODING}"
+            );
+        }
         if !self.version.is_empty() {
             let _ = write!(out, ";version={}", self.version);
         }

@@ -10,6 +10,8 @@ pub enum Format {
     Text,
     /// `application/openmetrics-text`, version 0.0.1 or 1.0.0.
     OpenMetrics,
+    /// `application/vnd.google.protobuf`: messages `io.prometheus.client.MetricFamily`, each behind its length.
+    Protobuf,
 }
 
 /// A Content-Type that cannot be merged.
@@ -17,15 +19,17 @@ pub enum Format {
 pub enum ContentTypeError {
     /// Not a Content-Type at all, e.g. `text/` or `text/plain; version`.
     Malformed(String),
-    /// A readable one of another format: HTML, JSON, protobuf.
+    /// A readable one of another format: HTML, JSON.
     Unsupported(String),
     /// OpenMetrics of a version with other rules.
     Version(String),
+    /// Protobuf of other messages, or not delimited.
+    Encoding(String),
 }
 
 impl fmt::Display for ContentTypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let formats = "text/plain or application/openmetrics-text";
+        let formats = "text/plain, application/openmetrics-text or application/vnd.google.protobuf";
         let (problem, value, expected) = match self {
             ContentTypeError::Malformed(value) => ("malformed", value, formats),
             ContentTypeError::Unsupported(value) => ("unsupported", value, formats),
@@ -33,6 +37,12 @@ impl fmt::Display for ContentTypeError {
                 "unknown version in",
                 value,
                 "version 1.0.0 or 0.0.1, as the pod was asked; its client library ignores the Accept header",
+            ),
+            ContentTypeError::Encoding(value) => (
+                "unknown messages or encoding in",
+                value,
+                "proto=io.prometheus.client.MetricFamily and encoding=delimited, as the pod was asked; \
+                 its client library ignores the Accept header",
             ),
         };
         let shown: String = value.chars().take(80).collect();
@@ -63,18 +73,45 @@ impl Format {
         let Some(parameters) = parameters else {
             return Err(ContentTypeError::Malformed(value.to_owned()));
         };
-        let version = parameters.iter().find(|(name, _)| name == "version");
-        let version = version.map_or("", |(_, version)| version);
-        match media_type.as_str() {
-            "text/plain" => Ok(Format::Text),
-            "application/openmetrics-text" if OPENMETRICS_VERSIONS.contains(&version) => {
-                Ok(Format::OpenMetrics)
+        let parameter = |wanted: &str| {
+            let found = parameters.iter().find(|(name, _)| name == wanted);
+            found.map_or("", |(_, value)| value)
+        };
+        match Format::from_media_type(&media_type) {
+            Some(Format::OpenMetrics) if !OPENMETRICS_VERSIONS.contains(&parameter("version")) => {
+                Err(ContentTypeError::Version(value.to_owned()))
             }
-            "application/openmetrics-text" => Err(ContentTypeError::Version(value.to_owned())),
-            _ => Err(ContentTypeError::Unsupported(value.to_owned())),
+            Some(Format::Protobuf)
+                if !["", PROTOBUF_MESSAGE].contains(&parameter("proto"))
+                    || !["", PROTOBUF_ENCODING].contains(&parameter("encoding")) =>
+            {
+                Err(ContentTypeError::Encoding(value.to_owned()))
+            }
+            Some(format) => Ok(format),
+            None => Err(ContentTypeError::Unsupported(value.to_owned())),
+        }
+    }
+
+    /// By the media type, in small letters and without parameters.
+    pub(super) fn from_media_type(media_type: &str) -> Option<Format> {
+        let formats = [Format::Text, Format::OpenMetrics, Format::Protobuf];
+        formats
+            .into_iter()
+            .find(|format| format.media_type() == media_type)
+    }
+
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain",
+            Format::OpenMetrics => "application/openmetrics-text",
+            Format::Protobuf => "application/vnd.google.protobuf",
         }
     }
 }
+
+/// The values of `proto` and `encoding` of bodies in protobuf that can be merged.
+pub(super) const PROTOBUF_MESSAGE: &str = "io.prometheus.client.MetricFamily";
+pub(super) const PROTOBUF_ENCODING: &str = "delimited";
 
 /// A token, or two with a slash between them.
 fn is_media_type(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
 
 use super::line::Label;
+use super::protobuf;
 use std::borrow::Cow;
 
 /// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
@@ -14,6 +15,8 @@ pub struct IdentityLabels {
     behind: Vec<u8>,
     /// The bits of all names, see [`name_bit`].
     name_bits: u64,
+    /// The labels as fields of a Metric in protobuf.
+    fields: Vec<u8>,
 }
 
 /// Most are shorter.
@@ -30,8 +33,10 @@ impl IdentityLabels {
             alone: Vec::with_capacity(IDENTITY_BYTES),
             behind: Vec::with_capacity(IDENTITY_BYTES),
             name_bits: 0,
+            fields: Vec::with_capacity(IDENTITY_BYTES),
         };
         for (name, value) in labels.into_iter().filter(|(_, value)| !value.is_empty()) {
+            protobuf::push_label(&mut identity.fields, name.as_bytes(), value.as_bytes());
             identity.behind.push(b',');
             push_label(&mut identity.behind, name.as_bytes(), value.as_bytes());
             identity.name_bits |= name_bit(name.as_bytes());
@@ -53,6 +58,16 @@ impl IdentityLabels {
 
     pub(super) fn behind(&self) -> &[u8] {
         &self.behind
+    }
+
+    /// Fields of a Metric in protobuf.
+    pub(super) fn fields(&self) -> &[u8] {
+        &self.fields
+    }
+
+    /// The bits of all names, see [`name_bit`].
+    pub(super) fn name_bits(&self) -> u64 {
+        self.name_bits
     }
 
     pub(super) fn names(&self) -> &[Vec<u8>] {

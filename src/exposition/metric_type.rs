@@ -49,12 +49,12 @@ impl MetricType {
             (MetricType::Gauge, _) => "gauge",
             (MetricType::Histogram, _) => "histogram",
             (MetricType::Summary, _) => "summary",
-            (MetricType::Untyped, Format::Text) => "untyped",
             (MetricType::Untyped, Format::OpenMetrics) => "unknown",
+            (MetricType::Untyped, _) => "untyped",
             (MetricType::Info, Format::OpenMetrics) => "info",
             (MetricType::StateSet, Format::OpenMetrics) => "stateset",
             (MetricType::GaugeHistogram, Format::OpenMetrics) => "gaugehistogram",
-            (_, Format::Text) => self.in_text().word(format),
+            (_, _) => self.in_text().word(format),
         }
     }
 

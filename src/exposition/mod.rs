@@ -1,9 +1,9 @@
-//! The exposition formats: the bodies of pods go in, one merged text comes out.
+//! The exposition formats: the bodies of pods go in, one merged body comes out.
 //!
-//! [`SeriesCache::parse`] turns one body into an [`Exposition`], which knows where in each sample the labels of its
-//! target go, or into the first [`LineError`]. Pods of a job mostly send the same series, so the cache of a request
-//! knows what a line means from the bodies before. [`merge`] orders the families of many expositions into one
-//! [`MergedText`], whose lines are put together as they are sent.
+//! [`SeriesCache::parse`] turns one body of lines into an [`Exposition`], which knows where in each sample the labels
+//! of its target go, or into the first [`LineError`]. Pods of a job mostly send the same series, so the cache of a
+//! request knows what a line means from the bodies before. A body in protobuf is read by [`Body::protobuf`]. [`merge`]
+//! orders many bodies into one [`Merged`], which is put together as it is sent.
 //! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
 //! taken, and a missing Content-Type counts as text.
 //!
@@ -46,6 +46,7 @@
 //!
 //! * `accept.rs`, `content_type.rs`: which formats a scraper accepts, and which one a body has
 //! * `asked.rs`: all that a scraper asks for: formats and families
+//! * `body.rs`, `merged.rs`: a body of any format, and a response of any format
 //! * `escaping.rs`: names as the scraper can read them
 //! * `text/`, `openmetrics.rs`: what the lines of each format say; `line.rs`: what a line can say
 //! * `series_cache/`: what is known of lines, and bodies read with it
@@ -60,6 +61,7 @@
 
 mod accept;
 mod asked;
+mod body;
 mod content_type;
 mod error;
 mod escaping;
@@ -67,6 +69,7 @@ mod labels;
 mod layout;
 mod line;
 mod merge;
+mod merged;
 mod metric_type;
 mod number;
 mod openmetrics;
@@ -80,11 +83,12 @@ mod values;
 
 pub use accept::Accept;
 pub use asked::{Asked, AskedFamilies};
+pub use body::{Body, BodyError, Part};
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use escaping::Escaping;
 pub use labels::IdentityLabels;
-pub use merge::{MergedText, MergedTextReader, Part, Position, merge};
+pub use merged::{Merged, MergedReader, Position, merge};
 pub use report::Report;
 pub use series_cache::{SeriesCache, parse};
 

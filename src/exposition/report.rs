@@ -35,6 +35,16 @@ impl Report {
             _ => self.samples_scraped.to_string(),
         }
     }
+
+    /// The same as a number.
+    #[expect(clippy::cast_precision_loss, reason = "no body has 2^53 samples")]
+    pub(super) fn float(&self, reported: usize) -> f64 {
+        match reported {
+            0 => f64::from(u8::from(self.up)),
+            1 => self.duration.as_secs_f64(),
+            _ => self.samples_scraped as f64,
+        }
+    }
 }
 
 /// Seconds as a plain decimal number without needless zeros: `0.25`, `3`.

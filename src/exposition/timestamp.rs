@@ -24,7 +24,7 @@ pub(super) fn milliseconds(value: &[u8], format: Format) -> Option<i64> {
     match (words.next()?, format) {
         (b"#", Format::OpenMetrics) => None,
         (seconds, Format::OpenMetrics) => milliseconds_of(seconds),
-        (digits, Format::Text) => number::timestamp(digits),
+        (digits, _) => number::timestamp(digits),
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn push_converted(out: &mut Vec<u8>, value: &[u8], from: Format) {
     };
     let timestamp = match from {
         Format::OpenMetrics => milliseconds.to_string(),
-        Format::Text => seconds_of(milliseconds),
+        _ => seconds_of(milliseconds),
     };
     out.push(b' ');
     out.extend_from_slice(timestamp.as_bytes());

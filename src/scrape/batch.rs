@@ -23,7 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::deadline::ScrapeDeadline;
 use super::question::Question;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Asked, Exposition, IdentityLabels, SeriesCache};
+use crate::exposition::{Asked, Body, IdentityLabels, SeriesCache};
 use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
@@ -59,7 +59,7 @@ pub struct ScrapeResult {
     /// The identity labels of the target, if a worker had it.
     pub labels: Option<IdentityLabels>,
     /// The valid body, or why there is none.
-    pub outcome: Result<Exposition, ScrapeError>,
+    pub outcome: Result<Body, ScrapeError>,
     /// From the start of the scrape until the body is read and valid, or until it failed.
     pub duration: Duration,
     /// Bytes of the body after decompression, 0 when it is not complete.

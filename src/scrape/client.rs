@@ -62,7 +62,7 @@ impl ScrapeClient {
     /// and the last byte of the body.
     ///
     /// # Errors
-    /// Anything but a complete body with status 200 and a content type that Prometheus reads as text. Of
+    /// Anything but a complete body with status 200 and a content type that Prometheus reads. Of
     /// `Content-Encoding` only `gzip` means anything.
     pub(super) fn scrape(
         &self,

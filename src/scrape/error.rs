@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::head::HeadError;
-use crate::exposition::{ContentTypeError, LineError};
+use crate::exposition::{BodyError, ContentTypeError};
 use crate::target::OptionError;
 pub use crate::telemetry::Phase;
 
@@ -31,10 +31,10 @@ pub enum Reason {
     Timeout(Duration),
     /// The connection, TLS, HTTP, the status or the bytes of the body, in words.
     Failed(String),
-    /// The body is declared as something that Prometheus would not read as text.
+    /// The body is declared as something that Prometheus would not read.
     ContentType(ContentTypeError),
-    /// A line of the body is malformed.
-    Line(LineError),
+    /// The body is malformed.
+    Body(BodyError),
     /// The scrape panicked: an error in this program.
     Panic,
 }
@@ -44,11 +44,11 @@ impl ScrapeError {
         ScrapeError { phase, reason }
     }
 
-    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before a malformed line, or 0.
+    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before the fault, or 0.
     #[must_use]
     pub fn samples_before(&self) -> u64 {
         match &self.reason {
-            Reason::Line(error) => error.samples_before,
+            Reason::Body(error) => error.samples_before(),
             _ => 0,
         }
     }
@@ -157,7 +157,7 @@ impl fmt::Display for ScrapeError {
             Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
             Reason::Failed(text) => f.write_str(text),
             Reason::ContentType(error) => error.fmt(f),
-            Reason::Line(error) => error.fmt(f),
+            Reason::Body(error) => error.fmt(f),
             Reason::Panic => {
                 f.write_str("panic in the scrape, an error in the aggregator; please report it")
             }
@@ -170,7 +170,7 @@ impl std::error::Error for ScrapeError {
         match &self.reason {
             Reason::Option(error) => Some(error),
             Reason::ContentType(error) => Some(error),
-            Reason::Line(error) => Some(error),
+            Reason::Body(error) => Some(error),
             _ => None,
         }
     }

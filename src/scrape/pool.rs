@@ -27,7 +27,7 @@ use super::body::BodyBuffer;
 use super::client::{PodResponse, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Asked, IdentityLabels};
+use crate::exposition::{Asked, Body, BodyError, Format, IdentityLabels};
 use crate::target::{Target, TargetLabels};
 use crate::telemetry::Telemetry;
 
@@ -299,8 +299,14 @@ impl Worker {
                 .client
                 .scrape(target, &batch.question, deadline, buffer)?;
             body_bytes = buffer.body().len();
-            let parsed = batch.series.parse(format, buffer.body(), &labels);
-            parsed.map_err(|error| ScrapeError::new(Phase::Parse, Reason::Line(error)))
+            let body = match format {
+                Format::Protobuf => Body::protobuf(buffer.take(), &labels, batch.series.asked()),
+                Format::Text | Format::OpenMetrics => {
+                    let parsed = batch.series.parse(format, buffer.body(), &labels);
+                    parsed.map(Body::Lines).map_err(BodyError::Line)
+                }
+            };
+            body.map_err(|error| ScrapeError::new(Phase::Parse, Reason::Body(error)))
         });
         ScrapeResult {
             index,

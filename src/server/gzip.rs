@@ -1,4 +1,4 @@
-//! A merged text as gzip, compressed piece by piece by all who have time.
+//! A merged body as gzip, compressed piece by piece by all who have time.
 //!
 //! Each piece is deflated by itself and ends at a byte, so that the pieces behind each other are one deflate stream
 //! (RFC 1951), and with a head and the checksum of all of them one gzip member (RFC 1952): readers that know only one
@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Sender, bounded};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
-use crate::exposition::{MergedText, Position};
+use crate::exposition::{Merged, Position};
 
 /// Deflate, no flags, no time, level unknown, system unknown.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -72,18 +72,18 @@ impl Gzip {
         Ok(gzip)
     }
 
-    /// The text, gzipped by the calling thread and the helpers that are idle: nothing waits for one, so a
+    /// The body, gzipped by the calling thread and the helpers that are idle: nothing waits for one, so a
     /// response takes no longer because others are made.
-    pub(super) fn compress(&self, text: &MergedText) -> Vec<u8> {
+    pub(super) fn compress(&self, body: &Merged) -> Vec<u8> {
         let mut deflater = Deflater::new(self.level);
         let (done, helped) = bounded(DEFLATED_MAX);
         let (mut deflated, mut rooms) = (Vec::new(), Vec::new());
         let mut position = Position::default();
         let mut pieces = 0;
         loop {
-            let mut bytes = rooms.pop().unwrap_or_else(|| text.buffer());
-            text.append(&mut position, &mut bytes);
-            let is_last = text.is_end(&position);
+            let mut bytes = rooms.pop().unwrap_or_else(|| body.buffer());
+            body.append(&mut position, &mut bytes);
+            let is_last = body.is_end(&position);
             let piece = Piece {
                 number: pieces,
                 bytes,

@@ -140,7 +140,7 @@ impl Handlers {
             merged.summary
         );
         Ok(reply::metrics(
-            merged.text,
+            merged.body,
             asked_for.accept.content_type(merged.format),
             is_gzipped.then_some(&self.gzip),
         ))

@@ -8,28 +8,28 @@ use flate2::write::GzEncoder;
 use super::gzip::Gzip;
 use super::response::Response;
 use crate::aggregate::PodResponse;
-use crate::exposition::MergedText;
+use crate::exposition::Merged;
 
 /// What Prometheus reads as the text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A page that fits into one packet is not made smaller.
 const GZIP_BYTES_MIN: usize = 1400;
 
-/// 200 with a merged text of this type, gzipped if there is something to do it. The merged text is not copied as a
-/// whole, unless that spares memory.
-pub(super) fn metrics(text: MergedText, content_type: String, gzip: Option<&Gzip>) -> Response {
+/// 200 with a merged body of this type, gzipped if there is something to do it. The body is not copied as a whole,
+/// unless that spares memory.
+pub(super) fn metrics(merged: Merged, content_type: String, gzip: Option<&Gzip>) -> Response {
     let mut headers = vec![
         ("Content-Type", content_type),
         ("Vary", "Accept, Accept-Encoding".to_owned()),
     ];
     let Some(gzip) = gzip else {
         return Response {
-            length: text.len(),
-            body: body(text),
+            length: merged.len(),
+            body: body(merged),
             ..Response::bytes(headers, Vec::new())
         };
     };
-    let gzipped = gzip.compress(&text);
+    let gzipped = gzip.compress(&merged);
     headers.push(("Content-Encoding", "gzip".to_owned()));
     Response::bytes(headers, gzipped)
 }
@@ -72,14 +72,15 @@ pub(super) fn compressed(mut response: Response, level: u32) -> Response {
     Response::bytes(response.headers, body)
 }
 
-/// What slow clients may hold of memory is counted by the length of responses. So a text that is much smaller than the
+/// What slow clients may hold of memory is counted by the length of responses. So a body that is much smaller than the
 /// bodies it comes from, as when they are comments for the most part, does not keep them.
-fn body(text: MergedText) -> Box<dyn BufRead + Send> {
-    if text.held_bytes() / 2 <= text.len() {
-        return Box::new(text.into_reader());
+fn body(merged: Merged) -> Box<dyn BufRead + Send> {
+    if merged.held_bytes() / 2 <= merged.len() {
+        return Box::new(merged.into_reader());
     }
-    let mut whole = Vec::with_capacity(text.len());
-    text.write_to(&mut whole)
+    let mut whole = Vec::with_capacity(merged.len());
+    merged
+        .write_to(&mut whole)
         .expect("writing into memory does not fail");
     Box::new(Cursor::new(whole))
 }

@@ -78,6 +78,8 @@ label! {
         Text = "text",
         /// OpenMetrics 1.0.0 or 0.0.1.
         OpenMetrics = "openmetrics",
+        /// Protobuf.
+        Protobuf = "protobuf",
     }
 }
 

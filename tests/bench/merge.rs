@@ -11,7 +11,7 @@
 )]
 
 use kubernetes_metrics_aggregator::exposition::{
-    Format, IdentityLabels, MergedText, Part, Report, SeriesCache, merge, parse,
+    Body, Format, IdentityLabels, Merged, Part, Report, SeriesCache, merge, parse,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ fn part(number: usize, body: &str) -> Part {
     };
     Part {
         labels,
-        exposition: Some(exposition),
+        body: Some(exposition.into()),
         report,
     }
 }
@@ -108,7 +108,7 @@ fn parts(bodies: &[String]) -> impl Iterator<Item = Part> {
         .map(|(number, body)| part(number, body))
 }
 
-fn merged(bodies: &[String]) -> MergedText {
+fn merged(bodies: &[String]) -> Merged {
     merge(parts(bodies).collect(), Format::Text)
 }
 
@@ -218,7 +218,7 @@ fn merging(targets: usize) {
             let report = parts[0].report;
             parts.push(Part {
                 labels,
-                exposition,
+                body: exposition.map(Body::Lines),
                 report,
             });
         }

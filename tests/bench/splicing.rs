@@ -6,7 +6,8 @@ use super::client_model::{
     Bucket, BucketSpan, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, encode,
 };
 use super::shortest_times;
-use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody, TargetLabels};
+use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody};
+use kubernetes_metrics_aggregator::exposition::{Asked, IdentityLabels};
 use std::hint::black_box;
 
 /// Series of each body, but for histograms a tenth of it.
@@ -23,7 +24,7 @@ pub(crate) fn splicing() {
         ("native histograms", histograms(true), SERIES / 10),
         ("clashing labels", clashing(), SERIES),
     ] {
-        let labels = TargetLabels::new([
+        let labels = IdentityLabels::new([
             ("instance", "memcached-7d9c5b7f4-00001"),
             ("job", "memcached"),
             ("pod_namespace", "production"),
@@ -47,10 +48,10 @@ pub(crate) fn splicing() {
     }
 }
 
-fn splice(body: &[u8], labels: &TargetLabels) -> Vec<u8> {
-    let read = ProtobufBody::read(body.to_vec(), labels.clone()).unwrap();
+fn splice(body: &[u8], labels: &IdentityLabels) -> Vec<u8> {
+    let read = ProtobufBody::read(body.to_vec(), labels, &Asked::default()).unwrap();
     let mut out = Vec::with_capacity(usize::try_from(read.len()).unwrap());
-    read.write(&mut Position::default(), &mut out, usize::MAX);
+    read.write(labels, &mut Position::default(), &mut out, usize::MAX);
     out
 }
 

@@ -37,7 +37,7 @@ fn check_with(
                 duration: Duration::ZERO,
                 samples_scraped: exposition.samples(),
             },
-            exposition: Some(exposition),
+            body: Some(exposition.into()),
         }
     });
     let counted = parts.each_ref().map(|part| part.report.samples_scraped);

@@ -5,7 +5,7 @@ use super::{own_blocks, text};
 use crate::support::client_model::decode;
 use crate::support::stored::stored;
 use kubernetes_metrics_aggregator::exposition::Format::{self, OpenMetrics, Text};
-use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody, TargetLabels};
+use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody};
 use kubernetes_metrics_aggregator::exposition::{
     Exposition, IdentityLabels, Part, Report, merge, parse,
 };
@@ -20,7 +20,7 @@ fn parsed(format: Format, body: &str) -> Exposition {
 fn converted(from: Format, body: &str, to: Format) -> String {
     let part = Part {
         labels: IdentityLabels::default(),
-        exposition: Some(parsed(from, body)),
+        body: Some(parsed(from, body).into()),
         report: Report {
             up: true,
             duration: Duration::ZERO,
@@ -32,9 +32,10 @@ fn converted(from: Format, body: &str, to: Format) -> String {
 
 /// What Prometheus stores of a body in protobuf, but for exemplars.
 fn stored_of_protobuf(from: Format, body: &str) -> Vec<String> {
-    let body = ProtobufBody::convert(parsed(from, body), TargetLabels::new([]));
+    let none = IdentityLabels::default();
+    let body = ProtobufBody::convert(parsed(from, body), &none);
     let mut bytes = Vec::new();
-    body.write(&mut Position::default(), &mut bytes, usize::MAX);
+    body.write(&none, &mut Position::default(), &mut bytes, usize::MAX);
     let samples = stored(&decode(&bytes)).into_iter().map(|sample| {
         let bits = sample.value.to_bits();
         format!(

@@ -54,7 +54,7 @@ fn a_text_without_targets() {
 fn the_reports_on_targets() {
     let part = Part {
         labels: IdentityLabels::new([("i", "0")]),
-        exposition: None,
+        body: None,
         report: Report {
             up: false,
             duration: Duration::from_millis(1500),

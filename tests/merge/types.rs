@@ -444,7 +444,7 @@ fn renamed_labels_are_renamed_once() {
 
 #[test]
 fn conflicts_are_counted() {
-    let counted = |bodies: &[&str]| merge_bodies(bodies).type_conflicts();
+    let counted = |bodies: &[&str]| merge_bodies(bodies).conflicts().1;
     assert_eq!(counted(&[HISTOGRAM, HISTOGRAM]), 0);
     assert_eq!(counted(&[HISTOGRAM, "# TYPE h summary\n"]), 1);
     assert_eq!(counted(&[HISTOGRAM, "# TYPE h gauge\n", HISTOGRAM]), 1);
@@ -458,7 +458,7 @@ fn open_metrics_beside_text() {
         let exposition = parse(format, body.as_bytes(), &labels).unwrap();
         Part {
             labels,
-            exposition: Some(exposition),
+            body: Some(exposition.into()),
             report: Report {
                 up: true,
                 duration: Duration::ZERO,

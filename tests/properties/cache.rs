@@ -105,11 +105,7 @@ fn merged(
     let mut text = Vec::new();
     merged.write_to(&mut text).unwrap();
     assert_eq!(merged.len(), text.len());
-    (
-        text,
-        counted,
-        (merged.help_conflicts(), merged.type_conflicts()),
-    )
+    (text, counted, merged.conflicts())
 }
 
 /// A request in which every body is parsed alone gives the same bytes as one with a cache.

@@ -27,7 +27,7 @@ fn merged(targets: &[Target], to: Format) -> String {
         let exposition = target.as_ref().map(|(format, body)| {
             let body = match format {
                 Format::Text => body.write(),
-                Format::OpenMetrics => body.write_open_metrics(),
+                _ => body.write_open_metrics(),
             };
             parse(*format, body, &identity(number)).unwrap()
         });

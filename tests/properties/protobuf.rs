@@ -5,26 +5,25 @@ use super::reference::stored_directly;
 use super::{config, identity};
 use crate::support::client_model::{MetricFamily, decode};
 use crate::support::stored::{StoredExemplar, StoredSample, stored};
-use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody, TargetLabels};
-use kubernetes_metrics_aggregator::exposition::{Exposition, Format, parse};
+use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody};
+use kubernetes_metrics_aggregator::exposition::{Asked, Exposition, Format, IdentityLabels, parse};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use std::collections::BTreeMap;
 
 fn converted(format: Format, body: impl AsRef<[u8]>) -> Vec<MetricFamily> {
-    let exposition = parse(format, body, &identity(0)).unwrap();
-    decode(&written(&ProtobufBody::convert(exposition, target())))
+    let target = identity(0);
+    let exposition = parse(format, body, &target).unwrap();
+    decode(&written(
+        &target,
+        &ProtobufBody::convert(exposition, &target),
+    ))
 }
 
-/// As [`identity`].
-fn target() -> TargetLabels {
-    TargetLabels::new([("i", "0"), ("j", "x\"\\\n")])
-}
-
-fn written(body: &ProtobufBody) -> Vec<u8> {
+fn written(target: &IdentityLabels, body: &ProtobufBody) -> Vec<u8> {
     let mut bytes = Vec::new();
-    assert!(!body.write(&mut Position::default(), &mut bytes, usize::MAX));
+    assert!(!body.write(target, &mut Position::default(), &mut bytes, usize::MAX));
     assert_eq!(bytes.len() as u64, body.len());
     bytes
 }
@@ -273,11 +272,12 @@ impl Family {
 /// What comes out can be read like any other body, and then has the same samples.
 pub(super) fn check_converts(exposition: Exposition) -> Result<(), TestCaseError> {
     let kept = exposition.samples() - exposition.duplicates_dropped();
-    let bytes = written(&ProtobufBody::convert(exposition, target()));
-    let read = ProtobufBody::read(bytes.clone(), TargetLabels::new([]));
+    let (target, none) = (identity(0), IdentityLabels::default());
+    let bytes = written(&target, &ProtobufBody::convert(exposition, &target));
+    let read = ProtobufBody::read(bytes.clone(), &none, &Asked::default());
     let read = read.map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert_eq!((read.samples(), read.duplicates_dropped()), (kept, 0));
-    prop_assert_eq!(written(&read), bytes);
+    prop_assert_eq!(written(&none, &read), bytes);
     Ok(())
 }
 

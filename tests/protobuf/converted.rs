@@ -1,30 +1,26 @@
 //! Bodies of text and OpenMetrics, converted: one for each rule.
 
-use super::{TargetLabels, written};
+use super::{target, written, written_for};
 use crate::support::client_model::{Exemplar, LabelPair, Metric, MetricFamily, decode};
 use crate::support::stored::stored;
 use kubernetes_metrics_aggregator::exposition::Format::{OpenMetrics, Text};
 use kubernetes_metrics_aggregator::exposition::protobuf::ProtobufBody;
-use kubernetes_metrics_aggregator::exposition::{Format, IdentityLabels, parse};
+use kubernetes_metrics_aggregator::exposition::{Asked, Format, IdentityLabels, parse};
 
-fn converted_for(
-    format: Format,
-    body: &str,
-    target: &[(&'static str, &'static str)],
-) -> ProtobufBody {
-    let pairs = target.iter().copied();
-    let exposition = parse(format, body, &IdentityLabels::new(pairs.clone()));
+fn converted_for(target: &IdentityLabels, format: Format, body: &str) -> ProtobufBody {
+    let exposition = parse(format, body, target);
     let exposition = exposition.unwrap_or_else(|error| panic!("{error}"));
-    ProtobufBody::convert(exposition, TargetLabels::new(pairs))
+    ProtobufBody::convert(exposition, target)
 }
 
 /// Also checks that it can be read like any other body, and then is the same.
 pub(super) fn converted(format: Format, body: &str) -> Vec<MetricFamily> {
-    let body = converted_for(format, body, &[]);
-    let bytes = written(&body);
-    let read = ProtobufBody::read(bytes.clone(), TargetLabels::new([]));
+    let none = IdentityLabels::default();
+    let body = converted_for(&none, format, body);
+    let bytes = written_for(&none, &body);
+    let read = ProtobufBody::read(bytes.clone(), &none, &Asked::default());
     let read = read.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(written(&read), bytes);
+    assert_eq!(written_for(&none, &read), bytes);
     let kept = body.samples() - body.duplicates_dropped();
     assert_eq!((read.samples(), read.duplicates_dropped()), (kept, 0));
     decode(&bytes)
@@ -132,8 +128,8 @@ fn exemplar(exemplar: &Option<Exemplar>) -> String {
 
 #[test]
 fn an_empty_body_is_empty() {
-    assert!(converted_for(Text, "", &[]).is_empty());
-    assert!(converted_for(OpenMetrics, "# EOF\n", &[]).is_empty());
+    assert!(converted_for(&target(), Text, "").is_empty());
+    assert!(converted_for(&target(), OpenMetrics, "# EOF\n").is_empty());
     text("\n# a comment\n", &[]);
 }
 
@@ -235,7 +231,7 @@ fn names_in_quotes() {
 #[test]
 fn the_labels_of_the_target_come_behind_those_of_the_sample() {
     let body = "a{job=\"x\"} 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
-    let body = converted_for(Text, body, &[("instance", "pod-a"), ("job", "shop")]);
+    let body = converted_for(&target(), Text, body);
     let families = decode(&written(&body));
     assert_eq!(
         pairs(&families[0].metric[0].label),
@@ -493,6 +489,6 @@ fn a_series_that_came_before_goes() {
             "  {le=\"1.0\"} 1",
         ],
     );
-    let body = converted_for(Text, "a 1\na 2\n", &[]);
+    let body = converted_for(&target(), Text, "a 1\na 2\n");
     assert_eq!((body.samples(), body.duplicates_dropped()), (2, 1));
 }

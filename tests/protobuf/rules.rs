@@ -1,10 +1,9 @@
 //! One body for each rule. What Prometheus 3.5.3 says of these bodies was seen by having it scrape them, unless the
 //! rule is that of a later version.
 
-use super::TargetLabels;
 use super::{
     COUNTER, GAUGE, GAUGE_HISTOGRAM, HISTOGRAM, SUMMARY, UNTYPED, decode, encode, family, labels,
-    push_gauge_family, read, spliced, written,
+    read, spliced, written,
 };
 use crate::support::client_model::{
     Bucket, BucketSpan, Counter, Gauge, Histogram, Metric, MetricFamily, Quantile, Summary,
@@ -548,34 +547,6 @@ fn bytes_that_are_no_messages_are_refused() {
         &around(b"\x30\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\0"),
         &format!("{in_metric} a varint of more than ten bytes"),
     );
-}
-
-#[test]
-fn what_is_reported_for_every_target_is_a_family_of_gauges() {
-    let mut body = Vec::new();
-    let targets =
-        [("a", 1.0), ("b", 0.0)].map(|(pod, up)| (TargetLabels::new([("instance", pod)]), up));
-    push_gauge_family(
-        "up",
-        "Up.",
-        targets.iter().map(|(target, up)| (target, *up)),
-        &mut body,
-    );
-    let expected = MetricFamily {
-        help: Some("Up.".to_owned()),
-        ..family(
-            "up",
-            GAUGE,
-            vec![
-                gauge(&[("instance", "a")], 1.0),
-                gauge(&[("instance", "b")], 0.0),
-            ],
-        )
-    };
-    assert_eq!(decode(&body), [expected]);
-    let mut empty = Vec::new();
-    push_gauge_family("up", "Up.", [], &mut empty);
-    assert!(empty.is_empty());
 }
 
 /// Prometheus takes the same family several times, so the order of the fields and of families says nothing.

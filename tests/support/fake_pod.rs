@@ -16,6 +16,9 @@ pub(crate) enum Behaviour {
     Body(String),
     /// These bytes as the whole answer, then the connection is closed.
     Raw(Vec<u8>),
+    /// The bytes of the media type that is the first known one in `Accept`, or else the last, as the whole response;
+    /// then the connection is closed.
+    Accept(Vec<(&'static str, Vec<u8>)>),
     /// The bytes of the path that is asked for, as the whole response; then the connection is closed.
     Paths(Vec<(&'static str, Vec<u8>)>),
     /// This status with an empty body.
@@ -124,6 +127,17 @@ fn answer(mut stream: &TcpStream, behaviour: &Behaviour, request: &str) -> std::
     match behaviour {
         Behaviour::Body(body) | Behaviour::CloseAfter(_, body) => stream.write_all(&ok(body)),
         Behaviour::Raw(bytes) => stream.write_all(bytes),
+        Behaviour::Accept(known) => {
+            let headers = request.lines().filter_map(|line| line.split_once(": "));
+            let mut accept = headers.filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+            let mut ranges = accept.next().map_or("", |(_, ranges)| ranges).split(',');
+            let asked = ranges.find_map(|range| {
+                let mut known = known.iter();
+                known.find(|(media_type, _)| range.starts_with(media_type))
+            });
+            let (_, response) = asked.or_else(|| known.last()).expect("one at least");
+            stream.write_all(response)
+        }
         Behaviour::Paths(paths) => {
             let asked = request.split(' ').nth(1);
             let known = paths.iter().find(|(path, _)| Some(*path) == asked);
@@ -185,4 +199,13 @@ fn head(length: usize) -> String {
 /// A whole answer with status 200, text format and this body.
 pub(crate) fn ok(body: &str) -> Vec<u8> {
     format!("{}{body}", head(body.len())).into_bytes()
+}
+
+/// A whole answer with status 200 and this body of this type.
+pub(crate) fn ok_as(content_type: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
 }

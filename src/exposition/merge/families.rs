@@ -82,9 +82,10 @@ impl Written<'_> {
     pub(super) fn push_head(&self, out: &mut Vec<u8>, family: &MergedFamily<'_>, format: Format) {
         if let Some(help) = family.help {
             self.push_keyword(out, b"# HELP ");
-            match format {
-                Format::Text => out.extend_from_slice(help),
-                Format::OpenMetrics => push_open_metrics_help(out, &unescape_help(help)),
+            if format == Format::OpenMetrics {
+                push_open_metrics_help(out, &unescape_help(help));
+            } else {
+                out.extend_from_slice(help);
             }
             out.push(b'\n');
         }

@@ -1,26 +1,19 @@
 //! The merged text, which never exists in one place: it is put together from the bodies and identity labels of its
 //! parts as it is read.
 
-use super::Part;
 use crate::exposition::labels::IdentityLabels;
 use crate::exposition::layout::{Layout, Run, TextRef};
 use crate::exposition::timestamp::push_converted;
 use crate::exposition::values::push_short;
-use crate::exposition::{Exposition, Format};
+use crate::exposition::{Body, Exposition, Format, Part};
 use std::collections::HashSet;
-use std::fmt;
 use std::hint::black_box;
-use std::io::{self, BufRead, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What is put together at once.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// So many pieces are looked at before they are needed.
 const AHEAD: usize = 8;
 const CACHE_LINE_BYTES: usize = 64;
-/// Whole lines are put together, so the last one goes beyond that.
-const LINE_BYTES: usize = 4 * 1024;
 
 /// What is kept of a part for its sample lines.
 #[derive(Debug)]
@@ -32,7 +25,10 @@ pub(super) struct Source {
 impl Source {
     /// With the values as this format has them. Only what follows a number is said in another way.
     pub(super) fn new(part: Part, format: Format) -> Source {
-        let mut exposition = part.exposition.unwrap_or_default();
+        let mut exposition = match part.body {
+            Some(Body::Lines(exposition)) => exposition,
+            _ => Exposition::default(),
+        };
         let from = exposition.format;
         if from != format && memchr::memchr(b' ', exposition.values.text()).is_some() {
             let convert = |value: &[u8], out: &mut Vec<u8>| push_converted(out, value, from);
@@ -157,51 +153,35 @@ impl Pieces {
     }
 }
 
-/// The answer to one request: the merged text of all its targets.
-///
-/// It owns the bodies of the expositions; beside them it holds only HELP, TYPE and UNIT lines, the reported samples,
-/// and the order.
-pub struct MergedText {
+/// The text of all parts. Beside their bodies it holds only HELP, TYPE and UNIT lines, the reported samples, and the
+/// order.
+#[derive(Debug)]
+pub(in crate::exposition) struct MergedText {
     sources: Vec<Source>,
     pieces: Pieces,
     len: usize,
-    help_conflicts: u64,
-    type_conflicts: u64,
+    conflicts: (u64, u64),
 }
 
 impl MergedText {
     /// The pieces have to hold each sample of the sources once.
-    pub(super) fn new(
-        pieces: Pieces,
-        sources: Vec<Source>,
-        help_conflicts: u64,
-        type_conflicts: u64,
-    ) -> MergedText {
+    pub(super) fn new(pieces: Pieces, sources: Vec<Source>, conflicts: (u64, u64)) -> MergedText {
         let samples: usize = sources.iter().map(Source::len).sum();
         MergedText {
             len: pieces.beside.len() + samples + pieces.longer - pieces.shorter,
             sources,
             pieces,
-            help_conflicts,
-            type_conflicts,
+            conflicts,
         }
     }
 
     /// Length of the whole text in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(in crate::exposition) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no text, which is so only without parts and in the text format.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Bytes of memory that the text is put together from. Mostly less than its length.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
+    pub(in crate::exposition) fn held_bytes(&self) -> usize {
         let (mut layouts, mut texts) = (HashSet::new(), HashSet::new());
         let mut held = self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice());
         for Source { exposition, .. } in &self.sources {
@@ -216,55 +196,13 @@ impl MergedText {
         held
     }
 
-    /// Number of families whose HELP texts differ between targets.
-    #[must_use]
-    pub fn help_conflicts(&self) -> u64 {
-        self.help_conflicts
-    }
-
-    /// Number of families whose TYPEs differ between targets.
-    #[must_use]
-    pub fn type_conflicts(&self) -> u64 {
-        self.type_conflicts
-    }
-
-    /// Writes the whole text, in large pieces.
-    ///
-    /// # Errors
-    /// The first error of the writer.
-    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut buffer = self.buffer();
-        let mut position = Position::default();
-        loop {
-            buffer.clear();
-            self.append(&mut position, &mut buffer);
-            if buffer.is_empty() {
-                return Ok(());
-            }
-            out.write_all(&buffer)?;
-        }
-    }
-
-    /// The text as a reader, which puts it together in large pieces.
-    #[must_use]
-    pub fn into_reader(self) -> MergedTextReader {
-        MergedTextReader {
-            buffer: self.buffer(),
-            read: 0,
-            position: Position::default(),
-            text: self,
-        }
-    }
-
-    /// Room for what [`MergedText::append`] appends at once.
-    #[must_use]
-    pub fn buffer(&self) -> Vec<u8> {
-        Vec::with_capacity(self.len.min(BUFFER_BYTES + LINE_BYTES))
+    /// Number of families whose HELP texts differ between targets, and of those whose TYPEs do.
+    pub(in crate::exposition) fn conflicts(&self) -> (u64, u64) {
+        self.conflicts
     }
 
     /// Whether nothing comes behind this position.
-    #[must_use]
-    pub fn is_end(&self, position: &Position) -> bool {
+    pub(in crate::exposition) fn is_end(&self, position: &Position) -> bool {
         position.piece == self.pieces.list.len()
     }
 
@@ -287,10 +225,15 @@ impl MergedText {
         black_box(first_bytes.fold(0, |a, b| a ^ b));
     }
 
-    /// Appends what comes behind this position, whole lines, at least so much that the buffer has its size, as long as
-    /// there is so much left.
-    pub fn append(&self, position: &mut Position, buffer: &mut Vec<u8>) {
-        while buffer.len() < BUFFER_BYTES
+    /// Appends what comes behind this position, whole lines, until the buffer has at least `enough` bytes or nothing is
+    /// left.
+    pub(in crate::exposition) fn append(
+        &self,
+        position: &mut Position,
+        buffer: &mut Vec<u8>,
+        enough: usize,
+    ) {
+        while buffer.len() < enough
             && let Some(piece) = self.pieces.list.get(position.piece)
         {
             if position.lines == 0 && position.piece.is_multiple_of(AHEAD) {
@@ -310,9 +253,9 @@ impl MergedText {
                     let (start, end) = (run.start as usize, run.end as usize);
                     let left = start + position.lines..end;
                     let next = if *is_stored {
-                        source.append_stored(left, buffer, BUFFER_BYTES)
+                        source.append_stored(left, buffer, enough)
                     } else {
-                        source.append(left, buffer, BUFFER_BYTES)
+                        source.append(left, buffer, enough)
                     };
                     position.lines = next - start;
                     next == end
@@ -326,54 +269,11 @@ impl MergedText {
     }
 }
 
-/// Without the text itself: it can have gigabytes.
-impl fmt::Debug for MergedText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MergedText")
-            .field("len", &self.len)
-            .field("pieces", &self.pieces.list.len())
-            .finish_non_exhaustive()
-    }
-}
-
 /// How much of a merged text has been put together; at first nothing.
 #[derive(Debug, Default)]
-pub struct Position {
+pub(in crate::exposition) struct Position {
     /// All pieces before this one.
     piece: usize,
     /// So many lines of it.
     lines: usize,
-}
-
-/// Reads a [`MergedText`] from front to back.
-#[derive(Debug)]
-pub struct MergedTextReader {
-    text: MergedText,
-    position: Position,
-    buffer: Vec<u8>,
-    /// What of the buffer has been read.
-    read: usize,
-}
-
-impl BufRead for MergedTextReader {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.read >= self.buffer.len() {
-            self.read = 0;
-            self.buffer.clear();
-            self.text.append(&mut self.position, &mut self.buffer);
-        }
-        Ok(&self.buffer[self.read..])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.read += amount;
-    }
-}
-
-impl Read for MergedTextReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.fill_buf()?.read(buffer)?;
-        self.consume(length);
-        Ok(length)
-    }
 }

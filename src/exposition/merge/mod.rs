@@ -6,52 +6,32 @@
 mod families;
 mod merged_text;
 
-use super::labels::IdentityLabels;
 use super::layout::{Layout, Run, Standing};
 use super::metric_type::MetricType;
-use super::report::{REPORTED, REPORTED_HELP, Report};
+use super::report::{REPORTED, REPORTED_HELP};
 use super::untyped::{Typed, block, settle};
-use super::{Exposition, Format, offset};
+use super::{Format, Part, offset};
 use families::{MergedFamily, Written};
-pub use merged_text::{MergedText, MergedTextReader, Position};
+pub(super) use merged_text::{MergedText, Position};
 use merged_text::{Pieces, Source};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The share of one target in a merged text.
-#[derive(Debug)]
-pub struct Part {
-    /// The same as were given to [`super::parse`].
-    pub labels: IdentityLabels,
-    /// `None` if the scrape failed.
-    pub exposition: Option<Exposition>,
-    /// Written for every target, with the identity labels alone.
-    pub report: Report,
-}
-
-/// Merges the parts into a text of this format; within a family their samples stand in the order of `parts`. Bodies of
-/// the other format are converted: series, values and timestamps stay, exemplars and units are lost in the text format.
-///
-/// HELP is that of the first part that has one. Where TYPEs differ, `untyped` is written, as for a family without a
-/// TYPE; also for a histogram or summary of which any part has samples that did not stand under its TYPE line: the
-/// values of `le` and `quantile` are then those that Prometheus would have stored. A family that has only HELP or TYPE
-/// is written without samples: Prometheus keeps its metadata.
-///
-/// In OpenMetrics a family has the name that it has there (counters without `_total`), and its `_created` samples stand
-/// in its block. Counters whose samples lack `_total` are `unknown`.
-#[must_use]
-pub fn merge(parts: Vec<Part>, format: Format) -> MergedText {
+/// Merges the parts into a text of this format, as [`crate::exposition::merge`] says.
+pub(super) fn merge(parts: Vec<Part>, format: Format) -> MergedText {
     let merger = Merger::new(&parts);
     let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
         let families = merger.families.iter();
         families.filter(|family| is_conflict(family)).count() as u64
     };
-    let help_conflicts = conflicts(|family| family.helps_differ);
-    let type_conflicts = conflicts(|family| family.types_differ);
+    let conflicts = (
+        conflicts(|family| family.helps_differ),
+        conflicts(|family| family.types_differ),
+    );
     let pieces = merger.write(format);
     let sources = parts.into_iter().map(|part| Source::new(part, format));
-    MergedText::new(pieces, sources.collect(), help_conflicts, type_conflicts)
+    MergedText::new(pieces, sources.collect(), conflicts)
 }
 
 type FamilyId = u32;
@@ -101,7 +81,7 @@ impl<'p> Merger<'p> {
     fn collect(&mut self) {
         let mut known = HashMap::new();
         for part in self.parts {
-            let layout = part.exposition.as_ref().map(|exposition| {
+            let layout = part.exposition().map(|exposition| {
                 let layout = &exposition.layout;
                 let new = known.len();
                 let id = *known.entry(Arc::as_ptr(layout)).or_insert(new);

@@ -1,24 +1,15 @@
 //! One body: taken in whole, then written with the labels of its target, piece by piece.
 
 use super::ProtobufError;
-use super::contents::{
-    Content, Contents, FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, MetricEntry, Position,
-    range,
-};
+use super::contents::{Content, Contents, FAMILY_METRIC, MetricEntry, Position, range};
 use super::from_lines::Lines;
-use super::labels::TargetLabels;
-use super::metric::{GAUGE, VALUE};
 use super::reader::Reader;
-use super::schema::MetricType;
-use super::wire::{push_double, push_field, push_message, push_uint, push_varint};
-use crate::exposition::Exposition;
+use super::wire::push_varint;
+use crate::exposition::{Asked, Exposition, IdentityLabels};
 
-/// One complete, valid body, with the labels of its target.
+/// One complete, valid body, ready to be written with the labels of its target.
 #[derive(Debug)]
-pub struct ProtobufBody {
-    source: Source,
-    target: TargetLabels,
-}
+pub struct ProtobufBody(Source);
 
 /// What a body is written from.
 #[derive(Debug)]
@@ -35,16 +26,19 @@ struct Messages {
 }
 
 impl ProtobufBody {
-    /// Checks a body and takes it in.
+    /// Checks a body for a target with these labels and takes in the families that are asked for, with names as the
+    /// scraper can read them.
     ///
     /// # Errors
-    /// The first fault, for which Prometheus would refuse the whole body.
-    pub fn read(body: Vec<u8>, target: TargetLabels) -> Result<ProtobufBody, ProtobufError> {
-        let contents = Reader::read(&body, &target)?;
-        Ok(ProtobufBody {
-            source: Source::Messages(Messages { body, contents }),
-            target,
-        })
+    /// The first fault, for which Prometheus would refuse the whole body, or labels that become one by escaping.
+    pub fn read(
+        body: Vec<u8>,
+        target: &IdentityLabels,
+        asked: &Asked,
+    ) -> Result<ProtobufBody, ProtobufError> {
+        let contents = Reader::read(&body, target, asked)?;
+        let messages = Messages { body, contents };
+        Ok(ProtobufBody(Source::Messages(messages)))
     }
 
     /// Converts a body of text or OpenMetrics, which was parsed for the same target: Prometheus stores the same series,
@@ -53,18 +47,15 @@ impl ProtobufBody {
     /// Histograms and summaries that protobuf cannot say as they are become untyped families, one for each name. Lost
     /// are other exemplars, HELP and TYPE without samples, and types that protobuf does not have.
     #[must_use]
-    pub fn convert(exposition: Exposition, target: TargetLabels) -> ProtobufBody {
-        ProtobufBody {
-            source: Source::Lines(Lines::new(exposition, &target)),
-            target,
-        }
+    pub fn convert(exposition: Exposition, target: &IdentityLabels) -> ProtobufBody {
+        ProtobufBody(Source::Lines(Lines::new(exposition, target)))
     }
 
     /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included, a
     /// native histogram as one.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        match &self.source {
+        match &self.0 {
             Source::Messages(messages) => messages.contents.samples,
             Source::Lines(lines) => lines.exposition.samples(),
         }
@@ -74,7 +65,7 @@ impl ProtobufBody {
     /// stands before them, or because it is one of those that are reported for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
-        match &self.source {
+        match &self.0 {
             Source::Messages(messages) => messages.contents.duplicates_dropped,
             Source::Lines(lines) => lines.exposition.duplicates_dropped(),
         }
@@ -83,7 +74,7 @@ impl ProtobufBody {
     /// How many bytes it has with the labels of its target.
     #[must_use]
     pub fn len(&self) -> u64 {
-        match &self.source {
+        match &self.0 {
             Source::Messages(messages) => messages.contents.len,
             Source::Lines(lines) => lines.len,
         }
@@ -95,12 +86,26 @@ impl ProtobufBody {
         self.len() == 0
     }
 
-    /// Writes the body with the labels of its target, from the position on, until `out` has at least `enough` bytes
-    /// or nothing is left, which is when it gives `false`.
-    pub fn write(&self, position: &mut Position, out: &mut Vec<u8>, enough: usize) -> bool {
-        match &self.source {
-            Source::Messages(messages) => messages.write(&self.target, position, out, enough),
-            Source::Lines(lines) => lines.write(&self.target, position, out, enough),
+    /// Bytes of memory that it takes.
+    pub(in crate::exposition) fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Source::Messages(messages) => messages.body.capacity() + messages.contents.held_bytes(),
+            Source::Lines(lines) => lines.held_bytes(),
+        }
+    }
+
+    /// Writes the body with the labels of its target, the same as it was taken in for, from the position on, until
+    /// `out` has at least `enough` bytes or nothing is left, which is when it gives `false`.
+    pub fn write(
+        &self,
+        target: &IdentityLabels,
+        position: &mut Position,
+        out: &mut Vec<u8>,
+        enough: usize,
+    ) -> bool {
+        match &self.0 {
+            Source::Messages(messages) => messages.write(target, position, out, enough),
+            Source::Lines(lines) => lines.write(target, position, out, enough),
         }
     }
 }
@@ -108,7 +113,7 @@ impl ProtobufBody {
 impl Messages {
     fn write(
         &self,
-        target: &TargetLabels,
+        target: &IdentityLabels,
         position: &mut Position,
         out: &mut Vec<u8>,
         enough: usize,
@@ -120,15 +125,20 @@ impl Messages {
             if position.metric == 0 {
                 push_varint(out, family.new_len as usize);
                 position.copied = family.message.start;
+                let head = family.head.as_ref().map_or(0..0, range);
+                out.extend_from_slice(&self.contents.rewritten[head]);
             }
             let metrics = &self.contents.metrics[range(&family.metrics)];
-            let Some(metric) = metrics.get(position.metric) else {
-                out.extend_from_slice(&self.body[range(&(position.copied..family.message.end))]);
+            let metric = metrics.get(position.metric);
+            let end = metric.map_or(family.message.end, |metric| metric.field.start);
+            if family.head.is_none() {
+                out.extend_from_slice(&self.body[range(&(position.copied..end))]);
+            }
+            let Some(metric) = metric else {
                 position.family += 1;
                 position.metric = 0;
                 continue;
             };
-            out.extend_from_slice(&self.body[range(&(position.copied..metric.field.start))]);
             self.push_metric(metric, target, out);
             position.copied = metric.field.end;
             position.metric += 1;
@@ -136,7 +146,7 @@ impl Messages {
         false
     }
 
-    fn push_metric(&self, metric: &MetricEntry, target: &TargetLabels, out: &mut Vec<u8>) {
+    fn push_metric(&self, metric: &MetricEntry, target: &IdentityLabels, out: &mut Vec<u8>) {
         let message = match &metric.content {
             Content::Body(at) => &self.body[range(at)],
             Content::Rewritten(at) => &self.contents.rewritten[range(at)],
@@ -151,27 +161,3 @@ impl Messages {
 }
 
 const METRIC_TAG: u8 = FAMILY_METRIC << 3 | 2;
-
-/// Writes a family of gauges, one for each target: what is reported for every target. Nothing without targets.
-pub fn push_gauge_family<'t>(
-    name: &str,
-    help: &str,
-    gauges: impl IntoIterator<Item = (&'t TargetLabels, f64)>,
-    out: &mut Vec<u8>,
-) {
-    let mut family = Vec::new();
-    push_field(&mut family, FAMILY_NAME, name.as_bytes());
-    push_field(&mut family, FAMILY_HELP, help.as_bytes());
-    push_uint(&mut family, FAMILY_TYPE, MetricType::Gauge.number());
-    let head = family.len();
-    for (target, value) in gauges {
-        push_message(&mut family, FAMILY_METRIC, |metric| {
-            push_message(metric, GAUGE, |gauge| push_double(gauge, VALUE, value));
-            metric.extend_from_slice(target.fields());
-        });
-    }
-    if family.len() > head {
-        push_varint(out, family.len());
-        out.extend_from_slice(&family);
-    }
-}

@@ -6,7 +6,7 @@ use std::ops::Range;
 /// What stands in a body.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// Metrics that could not stay as they stand in the body.
+    /// Metrics that could not stay as they stand in the body, and the other fields of such families.
     pub(super) rewritten: Vec<u8>,
     pub(super) families: Vec<Family>,
     pub(super) metrics: Vec<MetricEntry>,
@@ -21,6 +21,8 @@ pub(super) struct Contents {
 pub(super) struct Family {
     /// In the body, without the length.
     pub(super) message: Range<u32>,
+    /// What stands in `rewritten` in place of all fields but the metrics: those of a family whose name is escaped.
+    pub(super) head: Option<Range<u32>>,
     /// Indexes of the metrics.
     pub(super) metrics: Range<u32>,
     /// How long the message is with the labels of the target.
@@ -59,6 +61,15 @@ pub(super) const FAMILY_HELP: u8 = 2;
 pub(super) const FAMILY_TYPE: u8 = 3;
 pub(super) const FAMILY_METRIC: u8 = 4;
 pub(super) const FAMILY_UNIT: u8 = 5;
+
+impl Contents {
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.rewritten.capacity()
+            + self.families.capacity() * size_of::<Family>()
+            + self.metrics.capacity() * size_of::<MetricEntry>()
+    }
+}
 
 impl Family {
     /// In bytes, with its length in front.

@@ -10,18 +10,19 @@ use super::contents::{
     FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, FAMILY_UNIT, Position,
 };
 use super::grouped::{Sample, group, whole_number};
-use super::labels::{TargetLabels, push_label};
 use super::metric::{COUNTER, GAUGE, HISTOGRAM, SUMMARY, TIMESTAMP, UNTYPED, VALUE};
 use super::reader::is_unit_of;
 use super::schema::MetricType;
 use super::wire::{
-    push_double, push_field, push_int, push_message, push_uint, push_varint, varint_len,
+    push_double, push_field, push_int, push_label, push_message, push_uint, push_varint, varint_len,
 };
 use crate::exposition::labels::{unescape_help, written_labels};
 use crate::exposition::layout::{Layout, NameInBody};
 use crate::exposition::metric_type::{self, split_suffix};
 use crate::exposition::untyped::{Typed, block};
-use crate::exposition::{Exposition, Format, number, offset, openmetrics, timestamp};
+use crate::exposition::{
+    Exposition, Format, IdentityLabels, number, offset, openmetrics, timestamp,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ struct Family {
 }
 
 impl Lines {
-    pub(super) fn new(exposition: Exposition, target: &TargetLabels) -> Lines {
+    pub(super) fn new(exposition: Exposition, target: &IdentityLabels) -> Lines {
         let layout = Arc::clone(&exposition.layout);
         let mut lines = Lines {
             exposition,
@@ -147,7 +148,7 @@ impl Lines {
         }
     }
 
-    fn measure(&mut self, target: &TargetLabels) {
+    fn measure(&mut self, target: &IdentityLabels) {
         let mut scratch = Vec::new();
         let mut lens = Vec::with_capacity(self.families.len());
         for family in &self.families {
@@ -167,10 +168,21 @@ impl Lines {
         }
     }
 
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let layout = &self.exposition.layout;
+        // Bodies with the same series share it.
+        layout.held_bytes() / Arc::strong_count(layout)
+            + self.exposition.values.held_bytes()
+            + self.families.capacity() * size_of::<Family>()
+            + self.metrics.capacity() * size_of::<Range<u32>>()
+            + self.samples.capacity() * size_of::<u32>()
+    }
+
     /// As [`super::ProtobufBody::write`].
     pub(super) fn write(
         &self,
-        target: &TargetLabels,
+        target: &IdentityLabels,
         position: &mut Position,
         out: &mut Vec<u8>,
         enough: usize,
@@ -215,7 +227,7 @@ impl Lines {
         &self,
         family: &Family,
         metric: usize,
-        target: &TargetLabels,
+        target: &IdentityLabels,
         out: &mut Vec<u8>,
     ) {
         let samples = &self.metrics[metric];

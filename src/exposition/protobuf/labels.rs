@@ -1,53 +1,12 @@
-//! Labels as LabelPair messages: those that a metric has, and those that its target adds.
+//! The labels of a metric, which are LabelPair messages.
 
-use super::schema::{LABEL, MetricType};
-use super::wire::{Fields, push_field, push_message};
+use super::schema::MetricType;
+use super::wire::{Fields, push_label};
 use super::{Expected, Problem};
-use crate::exposition::labels::{IdentityLabels, name_bit, rename_clashing};
+use crate::exposition::IdentityLabels;
+use crate::exposition::escaping::Escaping;
+use crate::exposition::labels::{is_label_name, name_bit, rename_clashing};
 use crate::exposition::line::Label;
-
-/// The labels of a target, ready to be copied to the end of each of its metrics.
-#[derive(Debug, Clone)]
-pub struct TargetLabels {
-    identity: IdentityLabels,
-    /// The bits of the names: see [`name_bit`].
-    bits: u64,
-    /// Label fields of a Metric.
-    fields: Vec<u8>,
-}
-
-impl TargetLabels {
-    /// Renders names and values in the given order. A label without a value is left out: for Prometheus it does not
-    /// exist.
-    pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)> + Clone) -> TargetLabels {
-        let mut target = TargetLabels {
-            identity: IdentityLabels::new(labels.clone()),
-            bits: 0,
-            fields: Vec::new(),
-        };
-        for (name, value) in labels.into_iter().filter(|(_, value)| !value.is_empty()) {
-            target.bits |= name_bit(name.as_bytes());
-            push_label(&mut target.fields, name.as_bytes(), value.as_bytes());
-        }
-        target
-    }
-
-    /// Label fields of a Metric.
-    pub(super) fn fields(&self) -> &[u8] {
-        &self.fields
-    }
-}
-
-/// Writes a label field of a Metric or of an exemplar.
-pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    push_message(out, LABEL, |pair| {
-        push_field(pair, NAME, name);
-        push_field(pair, VALUE, value);
-    });
-}
-
-const NAME: u8 = 1;
-const VALUE: u8 = 2;
 
 /// The labels of the metric that is being read.
 #[derive(Debug, Default)]
@@ -123,7 +82,7 @@ impl<'b> MetricLabels<'b> {
                 }
             }
         }
-        for reserved in [Some(b"__name__".as_slice()), metric_type.bound_label()]
+        for reserved in [Some(METRIC_NAME), metric_type.bound_label()]
             .into_iter()
             .flatten()
         {
@@ -137,20 +96,45 @@ impl<'b> MetricLabels<'b> {
     }
 
     /// Whether a label is named like one of the target.
-    pub(super) fn clash_with(&self, target: &TargetLabels) -> bool {
-        let is_clash = |(name, _): &(&[u8], _)| target.identity.contains(name);
-        self.bits & target.bits != 0 && self.pairs.iter().any(is_clash)
+    pub(super) fn clash_with(&self, target: &IdentityLabels) -> bool {
+        let is_clash = |(name, _): &(&[u8], _)| target.contains(name);
+        self.bits & target.name_bits() != 0 && self.pairs.iter().any(is_clash)
     }
 
-    /// Writes the labels with those renamed that clash with the target's, as label fields of a Metric.
-    pub(super) fn push_renamed(&self, target: &TargetLabels, out: &mut Vec<u8>) {
+    /// Whether a name has to be escaped.
+    pub(super) fn need(&self, escaping: Escaping) -> bool {
+        escaping != Escaping::AllowUtf8 && !self.pairs.iter().all(|(name, _)| is_label_name(name))
+    }
+
+    /// Writes the labels with their names escaped, and those renamed that clash with the target's, as label fields of a
+    /// Metric.
+    ///
+    /// # Errors
+    /// [`Expected::UniqueLabelName`] if two names become one by escaping, [`Expected::NoReservedLabel`] if one becomes
+    /// one that Prometheus adds.
+    pub(super) fn push_renamed(
+        &self,
+        target: &IdentityLabels,
+        escaping: Escaping,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Problem> {
         let mut labels = self.with_value();
-        rename_clashing(&mut labels, &target.identity);
+        let escaped = escaping.label_names(&mut labels);
+        escaped
+            .map_err(|_| Problem::new(Expected::UniqueLabelName, "two that escaping makes one"))?;
+        if labels.iter().any(|(name, _)| **name == *METRIC_NAME) {
+            return Err(Problem::with_text(Expected::NoReservedLabel, METRIC_NAME));
+        }
+        rename_clashing(&mut labels, target);
         for (name, value) in &labels {
             push_label(out, name, value);
         }
+        Ok(())
     }
 }
+
+/// The label that the name of a metric becomes.
+const METRIC_NAME: &[u8] = b"__name__";
 
 /// A LabelPair as every client writes it: name, value, both under 128 bytes.
 fn plain_pair(message: &[u8]) -> Option<(&[u8], &[u8])> {

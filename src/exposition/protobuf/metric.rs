@@ -1,10 +1,12 @@
 //! One Metric: what it is, whether it is valid, and how it is written where it cannot stay as it is.
 
 use super::histogram::Histogram;
-use super::labels::{MetricLabels, TargetLabels};
+use super::labels::MetricLabels;
 use super::schema::{self, LABEL, MetricType};
 use super::wire::{Fields, push_double, push_message};
 use super::{Expected, Problem};
+use crate::exposition::IdentityLabels;
+use crate::exposition::escaping::Escaping;
 use std::ops::Range;
 
 /// Field numbers of a Metric, beside [`LABEL`].
@@ -93,8 +95,15 @@ impl<'b> Metric<'b> {
     ///
     /// A metric without a type and without a value is written with a 0: Prometheus would give it the value of the one
     /// before it, which may be that of another pod.
-    pub(super) fn needs_rewriting(&self, metric_type: MetricType, target: &TargetLabels) -> bool {
-        self.lacks_value(metric_type) || self.labels.clash_with(target)
+    pub(super) fn needs_rewriting(
+        &self,
+        metric_type: MetricType,
+        target: &IdentityLabels,
+        escaping: Escaping,
+    ) -> bool {
+        self.lacks_value(metric_type)
+            || self.labels.clash_with(target)
+            || self.labels.need(escaping)
     }
 
     fn lacks_value(&self, metric_type: MetricType) -> bool {
@@ -102,10 +111,14 @@ impl<'b> Metric<'b> {
     }
 
     /// Writes it with labels renamed and a value, but without the labels of the target; gives where it stands.
+    ///
+    /// # Errors
+    /// [`Expected::UniqueLabelName`] if two names become one by escaping.
     pub(super) fn rewrite(
         &self,
         metric_type: MetricType,
-        target: &TargetLabels,
+        target: &IdentityLabels,
+        escaping: Escaping,
         out: &mut Vec<u8>,
     ) -> Result<Range<usize>, Problem> {
         let start = out.len();
@@ -118,7 +131,7 @@ impl<'b> Metric<'b> {
         if self.lacks_value(metric_type) {
             push_message(out, UNTYPED, |untyped| push_double(untyped, VALUE, 0.0));
         }
-        self.labels.push_renamed(target, out);
+        self.labels.push_renamed(target, escaping, out)?;
         Ok(start..out.len())
     }
 

@@ -13,12 +13,13 @@
 //! * `wire.rs`: fields, varints
 //! * `schema.rs`: which message has which fields, and the types of families
 //! * `histogram.rs`: which histograms are native, and valid
-//! * `labels.rs`: labels of a metric, and those of its target
+//! * `labels.rs`: labels of a metric
 //! * `metric.rs`: one Metric
 //! * `reader.rs`: one body, read
 //! * `contents.rs`: what stands where in a body
 //! * `grouped.rs`, `from_lines.rs`: bodies of text and OpenMetrics, converted
 //! * `body.rs`: one body, written
+//! * `merged.rs`: many bodies, one after the other
 //! * `error.rs`: what is wrong with a body
 //!
 //! The format: `io/prometheus/client/metrics.proto` of prometheus/client_model. What is valid:
@@ -31,13 +32,15 @@ mod from_lines;
 mod grouped;
 mod histogram;
 mod labels;
+mod merged;
 mod metric;
 mod reader;
 mod schema;
 mod wire;
 
-pub use body::{ProtobufBody, push_gauge_family};
+pub use body::ProtobufBody;
 pub use contents::Position;
 pub use error::{Expected, Problem, ProtobufError};
-pub use labels::TargetLabels;
+pub(super) use merged::{MergedProtobuf, Position as MergedPosition};
 pub use wire::WireError;
+pub(super) use wire::push_label;

@@ -5,13 +5,16 @@ use super::contents::{
     MetricEntry, metric_field_len,
 };
 use super::error::excerpt;
-use super::labels::TargetLabels;
 use super::metric::Metric;
 use super::schema::MetricType;
-use super::wire::Fields;
+use super::wire::{Fields, push_field};
 use super::{Expected, Problem, ProtobufError};
+use crate::exposition::asked::AskedNames;
+use crate::exposition::escaping::Escaping;
 use crate::exposition::report::REPORTED;
+use crate::exposition::{Asked, Format, IdentityLabels, metric_type};
 use foldhash::fast::RandomState;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
@@ -23,7 +26,10 @@ const FAMILY_LENGTH_BYTES_MAX: usize = 5;
 /// A body that is being read.
 pub(super) struct Reader<'b> {
     body: &'b [u8],
-    target: &'b TargetLabels,
+    target: &'b IdentityLabels,
+    escaping: Escaping,
+    /// `None`: all families are asked for.
+    asked: Option<AskedNames>,
     contents: Contents,
     metric: Metric<'b>,
     /// By the hash of a series, the first metric that has it: name and message.
@@ -52,11 +58,15 @@ impl<'b> Reader<'b> {
     /// The first fault.
     pub(super) fn read(
         body: &'b [u8],
-        target: &'b TargetLabels,
+        target: &'b IdentityLabels,
+        asked: &Asked,
     ) -> Result<Contents, ProtobufError> {
+        let escaping = asked.accept.escaping(Format::Protobuf);
         let mut reader = Reader {
             body,
             target,
+            escaping,
+            asked: asked.families.written(Format::Protobuf, escaping),
             contents: Contents::default(),
             metric: Metric::default(),
             seen: HashMap::default(),
@@ -101,9 +111,17 @@ impl<'b> Reader<'b> {
             return Ok(());
         }
         let metric_type = fields.check()?;
+        let name = self.escaping.metric_name(fields.name);
+        let is_asked = self.is_asked(&name, metric_type);
+        let head = match &name {
+            Cow::Owned(name) if is_asked => Some(self.escaped_head(name, message, metric_type)?),
+            _ => None,
+        };
+        let in_metrics: usize = fields.metrics.iter().map(|(field, _)| field.len()).sum();
+        let in_head = head.as_ref().map_or(message.len() - in_metrics, Range::len);
+        let mut new_len = in_head;
         let first = self.contents.metrics.len();
         let mut first_is_native = None;
-        let mut grown = message.len();
         for (field, metric) in &fields.metrics {
             self.metric_number += 1;
             self.metric.read(metric, metric_type)?;
@@ -111,25 +129,63 @@ impl<'b> Reader<'b> {
                 self.metric.check_histogram(first_is_native)?;
                 first_is_native.get_or_insert_with(|| self.metric.histogram.is_native());
             }
+            if !is_asked {
+                continue;
+            }
             self.contents.samples += self.metric.samples(metric_type);
             let content = self.content(metric_type, start + field.end - metric.len(), metric)?;
-            grown -= field.len();
-            grown += content
-                .len()
-                .map_or(0, |len| metric_field_len(len + self.target.fields().len()));
+            let len = content.len();
+            new_len += len.map_or(0, |len| metric_field_len(len + self.target.fields().len()));
             self.contents.metrics.push(MetricEntry {
                 field: offsets(start + field.start..start + field.end)?,
                 content,
             });
         }
         self.metric_number = 0;
-        self.keep_family(start..start + message.len(), first, grown)
+        self.keep_family(start..start + message.len(), head, first, new_len)
+    }
+
+    /// Whether a family is asked for that has this name for the scraper.
+    fn is_asked(&self, name: &[u8], metric_type: MetricType) -> bool {
+        let declared = match metric_type {
+            MetricType::Counter => (metric_type::MetricType::Counter, &b"_total"[..]),
+            _ => (metric_type::MetricType::Untyped, &b""[..]),
+        };
+        let declared = |family: &[u8]| (family == name).then_some(declared);
+        let asked = self.asked.as_ref();
+        asked.is_none_or(|asked| asked.include(name, declared))
+    }
+
+    /// Writes the fields of a family beside its metrics, with this name. A unit that the name does not end with any
+    /// more is left out.
+    fn escaped_head(
+        &mut self,
+        name: &[u8],
+        message: &[u8],
+        metric_type: MetricType,
+    ) -> Result<Range<usize>, Problem> {
+        let rewritten = &mut self.contents.rewritten;
+        let start = rewritten.len();
+        push_field(rewritten, FAMILY_NAME, name);
+        let mut others = Fields::of(message);
+        while let Some(field) = others.next()? {
+            let is_kept = match u8::try_from(field.number).unwrap_or(u8::MAX) {
+                FAMILY_NAME | FAMILY_METRIC => false,
+                FAMILY_UNIT => is_unit_of(field.bytes()?, name, metric_type),
+                _ => true,
+            };
+            if is_kept {
+                rewritten.extend_from_slice(&message[field.range]);
+            }
+        }
+        Ok(start..rewritten.len())
     }
 
     /// Unless none of its metrics is kept.
     fn keep_family(
         &mut self,
         message: Range<usize>,
+        head: Option<Range<usize>>,
         first: usize,
         new_len: usize,
     ) -> Result<(), Problem> {
@@ -141,6 +197,7 @@ impl<'b> Reader<'b> {
         let metrics = offsets(first..self.contents.metrics.len())?;
         let family = Family {
             message: offsets(message)?,
+            head: head.map(offsets).transpose()?,
             metrics,
             new_len: offset(new_len)?,
         };
@@ -161,11 +218,14 @@ impl<'b> Reader<'b> {
             self.contents.duplicates_dropped += 1;
             return Ok(Content::Dropped);
         }
-        if !self.metric.needs_rewriting(metric_type, self.target) {
+        let (target, escaping) = (self.target, self.escaping);
+        if !self.metric.needs_rewriting(metric_type, target, escaping) {
             return Ok(Content::Body(offsets(start..start + message.len())?));
         }
         let rewritten = &mut self.contents.rewritten;
-        let at = self.metric.rewrite(metric_type, self.target, rewritten)?;
+        let at = self
+            .metric
+            .rewrite(metric_type, target, escaping, rewritten)?;
         Ok(Content::Rewritten(offsets(at)?))
     }
 
@@ -241,8 +301,8 @@ pub(super) fn is_unit_of(unit: &[u8], name: &[u8], metric_type: MetricType) -> b
         MetricType::Counter => name.strip_suffix(b"_total").unwrap_or(name),
         _ => name,
     };
-    let before = base.strip_suffix(unit);
-    before.is_some_and(|before| before.ends_with(b"_"))
+    let before_unit = base.strip_suffix(unit);
+    before_unit.is_some_and(|before| before.ends_with(b"_"))
 }
 
 /// # Errors

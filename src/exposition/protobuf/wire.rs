@@ -258,3 +258,14 @@ pub(super) fn push_uint(out: &mut Vec<u8>, number: u8, value: u64) {
     out.push(number << 3);
     push_varint_64(out, value);
 }
+
+/// Writes a label field of a Metric or of an exemplar, which is a LabelPair.
+pub(in crate::exposition) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    const LABEL: u8 = 1;
+    const NAME: u8 = 1;
+    const VALUE: u8 = 2;
+    push_message(out, LABEL, |pair| {
+        push_field(pair, NAME, name);
+        push_field(pair, VALUE, value);
+    });
+}

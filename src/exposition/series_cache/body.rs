@@ -126,8 +126,8 @@ impl<'b> Reader<'_, 'b> {
             self.unknown = None;
         }
         match self.lines.format {
-            Format::Text => Ok(()),
             Format::OpenMetrics => openmetrics::end(self.body),
+            _ => Ok(()),
         }
     }
 
@@ -231,8 +231,8 @@ impl<'b> Reader<'_, 'b> {
     fn other_line(&mut self) -> Result<bool, Fault> {
         let start = self.at;
         let (line, next) = match self.lines.format {
-            Format::Text => text::read_line(self.body, start)?,
             Format::OpenMetrics => openmetrics::read_line(self.body, start)?,
+            _ => text::read_line(self.body, start)?,
         };
         let size = |kind: LineErrorKind| Fault {
             kind,

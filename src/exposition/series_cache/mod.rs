@@ -74,8 +74,8 @@ impl SeriesCache {
         }
     }
 
-    /// Reads one complete body for a target with these labels: the same as [`parse`] makes of it, in less time if
-    /// bodies before had some of its lines.
+    /// Reads one complete body, in the text format or in OpenMetrics, for a target with these labels: the same as
+    /// [`parse`] makes of it, in less time if bodies before had some of its lines.
     ///
     /// # Errors
     /// As [`parse`].
@@ -98,6 +98,12 @@ impl SeriesCache {
         let exposition = lines.read(body, labels);
         turn.put_back(lines);
         exposition
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,7 +165,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Reads one complete body by itself, and finds in all its samples the place for the identity labels.
+/// Reads one complete body by itself, in the text format or in OpenMetrics, and finds in all its samples the place for
+/// the identity labels.
 ///
 /// Samples are written in one form, whatever the body's (quoted names, escapes, blanks between labels, labels without a
 /// value), with values and timestamps byte for byte. A label that clashes with an identity label is kept as `exported_`

@@ -205,7 +205,7 @@ fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
         page,
         "<div class=\"scroll\"><table class=\"targets\"><thead><tr><th>state</th><th>target</th><th>job</th><th>IP</th>\
          <th class=\"n\">seconds</th><th class=\"n\">samples</th><th class=\"n\">bytes</th>\
-         <th class=\"n\">when</th></tr></thead><tbody>"
+         <th>format</th><th class=\"n\">when</th></tr></thead><tbody>"
     )?;
     for row in shown.take(PAGE_TARGETS) {
         target_row(page, view.prefix(), row)?;
@@ -268,17 +268,20 @@ fn target_row(page: &mut String, prefix: &str, row: &Row<'_>) -> fmt::Result {
         Escaped(&row.target.pod_ip)
     )?;
     let Some(last) = &row.last else {
-        return writeln!(page, "<td></td><td></td><td></td><td></td></tr>");
+        return writeln!(page, "<td></td><td></td><td></td><td></td><td></td></tr>");
     };
     let is_up = row.state == State::Up;
     let samples = last.samples.filter(|_| is_up).map(|n| n.to_string());
     let bytes = is_up.then(|| last.body_bytes.to_string());
     writeln!(
         page,
-        "<td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{} ago</td></tr>",
+        "<td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td>\
+         <td class=\"n\">{} ago</td></tr>",
         last.duration.as_secs_f64(),
         samples.unwrap_or_default(),
         bytes.unwrap_or_default(),
+        last.format
+            .map_or(String::new(), |format| format.to_string()),
         ago(last.at.elapsed().unwrap_or_default().as_secs())
     )
 }

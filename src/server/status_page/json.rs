@@ -42,6 +42,7 @@ fn target(row: &Row<'_>) -> Value {
             "durationSeconds": last.duration.as_secs_f64(),
             "samples": last.samples,
             "bytes": last.body_bytes,
+            "format": last.format.map(|format| format.to_string()),
         })
     });
     json!({

@@ -60,7 +60,9 @@ fn state(row: &Row<'_>) -> String {
                 Some(samples) => format!("{samples} samples"),
                 None => format!("{} bytes", last.body_bytes),
             };
-            format!("up    {size} in {:.3} s", last.duration.as_secs_f64())
+            let format = last.format.map(|format| format!(", {format}"));
+            let (seconds, format) = (last.duration.as_secs_f64(), format.unwrap_or_default());
+            format!("up    {size} in {seconds:.3} s{format}")
         }
         (State::Down, _) => format!("down  {}", row.reason.as_deref().unwrap_or_default()),
         _ => "not scraped yet".to_owned(),

@@ -10,7 +10,7 @@ pub use request::check_request;
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::exposition::{
-    Exposition, Format, IdentityLabels, LineError, Part, Report, SeriesCache, merge,
+    Body, Exposition, Format, IdentityLabels, LineError, Part, Report, SeriesCache, merge,
 };
 
 /// Between the bodies of several targets in one input: a line that hardly any valid body has.
@@ -119,7 +119,7 @@ fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
     };
     Part {
         labels,
-        exposition,
+        body: exposition.map(Body::Lines),
         report,
     }
 }

@@ -1,0 +1,109 @@
+//! Many bodies one after the other, behind the families that report on the targets themselves.
+
+use super::body::ProtobufBody;
+use super::contents::{self, FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE};
+use super::metric::{UNTYPED, VALUE};
+use super::schema::MetricType;
+use super::wire::{push_double, push_field, push_message, push_uint, push_varint};
+use crate::exposition::report::{REPORTED, REPORTED_HELP};
+use crate::exposition::{IdentityLabels, Part};
+
+/// What is sent in protobuf. It is put together from the bodies as it is read.
+#[derive(Debug)]
+pub(in crate::exposition) struct MergedProtobuf {
+    /// The families that report on the targets.
+    reported: Vec<u8>,
+    bodies: Vec<(IdentityLabels, ProtobufBody)>,
+    len: usize,
+}
+
+/// How far it is written.
+#[derive(Debug, Default)]
+pub(in crate::exposition) struct Position {
+    /// The reported families, and then each body, are one piece.
+    piece: usize,
+    in_body: contents::Position,
+}
+
+impl MergedProtobuf {
+    /// With what is reported of all targets, and no body yet.
+    pub(in crate::exposition) fn new(parts: &[Part]) -> MergedProtobuf {
+        let mut reported = Vec::new();
+        for number in 0..REPORTED.len() {
+            push_reported(&mut reported, number, parts);
+        }
+        MergedProtobuf {
+            len: reported.len(),
+            reported,
+            bodies: Vec::new(),
+        }
+    }
+
+    /// Appends the body of the target with these labels.
+    pub(in crate::exposition) fn push(&mut self, labels: IdentityLabels, body: ProtobufBody) {
+        self.len += usize::try_from(body.len()).unwrap_or(usize::MAX);
+        self.bodies.push((labels, body));
+    }
+
+    /// In bytes.
+    pub(in crate::exposition) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory that it is put together from.
+    pub(in crate::exposition) fn held_bytes(&self) -> usize {
+        let bodies = self.bodies.iter().map(|(_, body)| body.held_bytes());
+        self.reported.len() + bodies.sum::<usize>()
+    }
+
+    /// Whether nothing comes behind this position.
+    pub(in crate::exposition) fn is_end(&self, position: &Position) -> bool {
+        position.piece > self.bodies.len()
+    }
+
+    /// Appends what comes behind this position, whole metrics, until the buffer has at least `enough` bytes or nothing
+    /// is left.
+    pub(in crate::exposition) fn append(
+        &self,
+        position: &mut Position,
+        buffer: &mut Vec<u8>,
+        enough: usize,
+    ) {
+        while buffer.len() < enough && !self.is_end(position) {
+            if position.piece == 0 {
+                buffer.extend_from_slice(&self.reported);
+            } else {
+                let (labels, body) = &self.bodies[position.piece - 1];
+                if body.write(labels, &mut position.in_body, buffer, enough) {
+                    return;
+                }
+            }
+            position.piece += 1;
+            position.in_body = contents::Position::default();
+        }
+    }
+}
+
+/// Writes one of the families that report on the targets. Without targets there is none.
+///
+/// It is untyped, as in the other formats: for its own series of these names Prometheus knows no type.
+fn push_reported(out: &mut Vec<u8>, number: usize, parts: &[Part]) {
+    if parts.is_empty() {
+        return;
+    }
+    let mut family = Vec::new();
+    push_field(&mut family, FAMILY_NAME, REPORTED[number]);
+    push_field(&mut family, FAMILY_HELP, REPORTED_HELP[number].as_bytes());
+    push_uint(&mut family, FAMILY_TYPE, MetricType::Untyped.number());
+    for part in parts {
+        let value = part.report.float(number);
+        push_message(&mut family, FAMILY_METRIC, |metric| {
+            push_message(metric, UNTYPED, |untyped| {
+                push_double(untyped, VALUE, value)
+            });
+            metric.extend_from_slice(part.labels.fields());
+        });
+    }
+    push_varint(out, family.len());
+    out.extend_from_slice(&family);
+}
