@@ -1,4 +1,4 @@
-//! The log of the process: one line for each event on stderr, in UTC. Panics are written there too.
+//! The log: one line for each event, on stderr, with times in UTC. Panics are logged too.
 
 use std::io::{self, LineWriter};
 use std::{panic, thread};
@@ -6,16 +6,16 @@ use std::{panic, thread};
 use log::{LevelFilter, SetLoggerError};
 use simplelog::{ConfigBuilder, ThreadLogMode, WriteLogger};
 
-/// Longer lines of the log are written in several pieces.
+/// Size of the buffer for one log line; longer lines are written in several pieces.
 const LOG_LINE_BYTES: usize = 8 * 1024;
-/// Longest part of a panic's message that is logged.
+/// How many characters of a panic's message are logged.
 const PANIC_CHARS_MAX: usize = 200;
 
-/// Starts the log and sends the message of every panic to it. Only this program's own lines are written: other crates
-/// may log what pods and clients send.
+/// Starts the log, and logs every panic. Only lines of this program are written, because other crates may log what pods
+/// and clients send.
 ///
 /// # Errors
-/// The process has a logger already.
+/// The process already has a logger.
 pub(crate) fn start(level: LevelFilter) -> Result<(), SetLoggerError> {
     let config = ConfigBuilder::new()
         .set_time_format_rfc3339()
@@ -25,7 +25,7 @@ pub(crate) fn start(level: LevelFilter) -> Result<(), SetLoggerError> {
         .set_location_level(LevelFilter::Off)
         .add_filter_allow_str("kubernetes_metrics_aggregator")
         .build();
-    // simplelog writes each part of a line by itself; without a buffer a line would take some forty system calls.
+    // simplelog writes each part of a line separately: without a buffer a line would take some forty system calls.
     let stderr = LineWriter::with_capacity(LOG_LINE_BYTES, io::stderr());
     WriteLogger::init(level, config, stderr)?;
     panic::set_hook(Box::new(|info| {

@@ -1,4 +1,4 @@
-//! The program: reads the settings, wires the parts, waits for a signal or a fatal error.
+//! The program: reads the settings, connects the modules, and waits for a signal or a fatal error.
 
 mod logging;
 mod signals;
@@ -29,27 +29,27 @@ use kubernetes_metrics_aggregator::target::TargetLabels;
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
 
 const USAGE: &str = "\
-Scrapes the pods of a job inside a Kubernetes cluster when asked, and answers with one merged Prometheus text.
+Scrapes all pods of a Kubernetes job when asked, and responds with one merged exposition for Prometheus.
 
 usage: kubernetes-metrics-aggregator [OPTION]
 
   (no option)      serve until SIGTERM or SIGINT
-  --demo           serve a dozen exporters on loopback, without a cluster
-  --check-config   read the settings, say whether they can be used, and end
-  --help           this text
-  --version        the version
+  --demo           serve twelve demo pods on loopback, without a cluster
+  --check-config   check the settings and the files that they name, and exit
+  --help           print this text
+  --version        print the version
 
-Settings are environment variables; unset and empty mean the default.
+Settings are environment variables. An empty one counts as unset. Exit code 2 means that a setting is invalid.
 ";
 
 const NOT_IN_CLUSTER: &str = "\
     not inside a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): \
     set KUBERNETES_API_URL (with kubectl proxy: http://127.0.0.1:8001) or POD_LIST_FILE, or try --demo";
 
-/// Why the program ends with a status other than 0, for the person who started it.
+/// Why the program exits with another code than 0, for the person who started it.
 #[derive(Debug)]
 enum MainError {
-    /// Exit code 2: an option, a setting or a file has to be changed.
+    /// Exit code 2: an option, a setting or a file that a setting names is invalid.
     Usage(String),
     /// Exit code 1.
     Failed(String),
@@ -59,7 +59,7 @@ fn usage(error: impl Display) -> MainError {
     MainError::Usage(error.to_string())
 }
 
-/// What was being done, and why it failed.
+/// An error that says what failed and why.
 fn failed(doing: &str, error: impl Display) -> MainError {
     MainError::Failed(format!("{doing}: {error}"))
 }
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
                 MainError::Failed(text) => (1, text),
             };
             for line in text.lines() {
-                // Nothing is left to do when stderr is gone.
+                // If stderr is gone, nobody can be told.
                 let _ = writeln!(io::stderr(), "kubernetes-metrics-aggregator: {line}");
             }
             ExitCode::from(code)
@@ -171,13 +171,13 @@ fn serve(config: &Config) -> Result<(), MainError> {
 
 /// Why the program ends.
 enum End {
-    /// It was asked to by this signal.
+    /// It received this signal.
     Signal(i32),
-    /// A part cannot go on.
+    /// A part of the program cannot continue.
     Failed(&'static str),
 }
 
-/// The parts, and what ends them.
+/// The running parts of the program, and the signals that end it.
 struct Running {
     server: Server,
     discovery: Discovery,

@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT. In a container this process is PID 1, and the kernel ignores both where there is no handler.
+//! SIGTERM and SIGINT. In a container this process is PID 1, for which the kernel ignores both unless there is a
+//! handler.
 
 use std::{io, thread};
 
@@ -6,7 +7,7 @@ use crossbeam_channel::{Receiver, bounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Handles both signals from now on, on the thread `signals`. The number of each that arrives comes out of the channel.
+/// Handles both signals from now on, in the thread `signals`. The channel receives the number of each signal.
 ///
 /// # Errors
 /// The handlers cannot be set, or the thread cannot be started.
