@@ -86,7 +86,7 @@ fn protobuf_passes_through_as_it_is() {
     assert_eq!(answer.header("content-type"), Some(content_type));
     let page = program.get("/");
     assert!(
-        page.text().contains("up    4000 bytes in "),
+        page.text().contains("probe up    4.0 kB protobuf in "),
         "{}",
         page.text()
     );

@@ -42,7 +42,8 @@ fn the_page_is_html_for_a_browser_json_for_a_program_and_text_for_curl() {
     let (_pods, program) = program();
     let page = html(&program, "/");
     for text in [
-        "<td class=\"n\">1</td>",
+        "<p class=\"verdict down\">1 of 3 targets is down.</p>",
+        "aria-label=\"1 down, 0 not scraped yet, 1 up\"",
         "wait: expected status 200, found 404",
         "http://test/sd/pods",
     ] {
@@ -58,11 +59,12 @@ fn the_page_is_html_for_a_browser_json_for_a_program_and_text_for_curl() {
         Some("text/plain; charset=utf-8")
     );
     let status = as_json(&program, "/");
+    let last_request = &status["jobs"][1]["lastRequest"];
     assert_eq!(
         status["jobs"],
         json!([
-            {"job": "queue", "up": 0, "down": 0, "unknown": 1},
-            {"job": "web", "up": 1, "down": 1, "unknown": 0},
+            {"job": "queue", "up": 0, "down": 0, "unknown": 1, "lastRequest": null},
+            {"job": "web", "up": 1, "down": 1, "unknown": 0, "lastRequest": last_request},
         ])
     );
     let states: Vec<&Value> = status["targets"]
@@ -74,6 +76,187 @@ fn the_page_is_html_for_a_browser_json_for_a_program_and_text_for_curl() {
     assert_eq!(states, ["unknown", "down", "up"]);
     assert_eq!(status["targets"][2]["lastScrape"]["samples"], 1);
     assert_eq!(status["ready"], true);
+}
+
+/// Where each of these texts begins in the page, which has to be in this order.
+#[track_caller]
+fn check_order(page: &str, texts: &[&str]) {
+    let mut rest = page;
+    for text in texts {
+        let found = rest.split_once(text);
+        (_, rest) =
+            found.unwrap_or_else(|| panic!("no {text:?} after those before it in:\n{page}"));
+    }
+}
+
+#[test]
+fn trouble_comes_first_in_a_browser() {
+    let up = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let down = FakePod::start(Behaviour::Status(404));
+    let file = TempFile::pods(&[
+        pod_at("shop", "a-up", "a-fine", up.address),
+        pod_at("shop", "b-new", "b-new", up.address),
+        pod_at("shop", "c-down", "c-bad", down.address),
+        pod_at("shop", "c-1", "c-bad", up.address),
+    ]);
+    let program = Program::with_pods(&file, &[]);
+    program.get("/metrics?job=a-fine&job=c-bad");
+    let page = html(&program, "/");
+    let jobs = ["/?job=c-bad\"", "/?job=b-new\"", "/?job=a-fine\""];
+    let targets = ["/c-down:", "/b-new:", "/a-up:", "/c-1:"];
+    let verdict = ["1 of 4 targets is down.", "<h2>Jobs</h2>"];
+    check_order(page.text(), &[&verdict[..], &jobs, &targets].concat());
+    // For programs the order stays that of the names.
+    let names: Vec<Value> = as_json(&program, "/")["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|target| target["pod"].clone())
+        .collect();
+    assert_eq!(names, ["a-up", "b-new", "c-1", "c-down"]);
+    // Nothing is down, but not all was scraped; then all was.
+    let file = TempFile::pods(&[
+        pod_at("shop", "a", "a", up.address),
+        pod_at("shop", "b", "b", up.address),
+    ]);
+    let program = Program::with_pods(&file, &[]);
+    for (job, verdict) in [
+        ("a", "No target is down, 1 not scraped yet."),
+        ("b", "All targets are up."),
+    ] {
+        program.get(&format!("/metrics?job={job}"));
+        check_order(html(&program, "/").text(), &[verdict]);
+    }
+}
+
+/// One failed target among ten thousand is seen: a part of a bar is never narrower than three hundredths.
+#[test]
+fn a_bar_shows_a_single_target() {
+    let ip = "127.1.2.3".parse().unwrap();
+    let mut pods: Vec<Value> = (0..9_999)
+        .map(|number| pod("shop", &format!("web-{number}"), ip, &[("job-name", "web")]))
+        .collect();
+    pods.push(pod(
+        "shop",
+        "bad",
+        ip,
+        &[("job-name", "web"), ("port", "0")],
+    ));
+    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let expected = "aria-label=\"1 down, 9999 not scraped yet, 0 up\">\
+                    <rect class=\"down\" x=\"0\" width=\"3\" height=\"8\"/>\
+                    <rect class=\"unknown\" x=\"3\" width=\"99\" height=\"8\"/></svg>";
+    check_order(html(&program, "/").text(), &[expected]);
+}
+
+/// A body that Prometheus can read from the pod, but that cannot be merged: its Content-Type is none of metrics.
+#[test]
+fn the_last_merged_scrape_and_the_last_probe_are_apart() {
+    let bytes = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    let fake = FakePod::start(Behaviour::Raw(bytes.to_vec()));
+    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
+    let program = Program::with_pods(&file, &[]);
+    let probe = format!("/probe?target=shop/web-0:{}", fake.address.port());
+    assert_eq!(program.get(&probe).status, 200);
+    let target = || as_json(&program, "/")["targets"][0].clone();
+    let probed = target();
+    assert_eq!(
+        (&probed["state"], &probed["lastScrape"]),
+        (&json!("up"), &json!(null))
+    );
+    let expected = (json!(null), json!(null), json!(2), json!(null));
+    let shown = |last: &Value| {
+        let keys = ["reason", "samples", "bytes", "format"];
+        let [reason, samples, bytes, format] = keys.map(|key| last[key].clone());
+        (reason, samples, bytes, format)
+    };
+    assert_eq!(shown(&probed["lastProbe"]), expected);
+    program.get("/metrics?job=web");
+    // The failure stays what counts, whoever has a look at the pod just after.
+    assert_eq!(program.get(&probe).status, 200);
+    let both = target();
+    assert_eq!(
+        (&both["state"], &both["lastProbe"]["reason"]),
+        (&json!("down"), &json!(null))
+    );
+    let reason = both["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("unsupported Content-Type \"application/json\""),
+        "{reason}"
+    );
+    assert_eq!(both["lastScrape"]["reason"], reason);
+    let page = html(&program, "/");
+    let kinds = [
+        "<td class=\"kind down\">merged</td>",
+        "<td class=\"kind up\">probe</td>",
+    ];
+    check_order(
+        page.text(),
+        &["unsupported Content-Type", kinds[0], kinds[1]],
+    );
+    let text = program.get("/").text().to_owned();
+    check_order(
+        &text,
+        &[
+            "  down  ",
+            "unsupported Content-Type",
+            "; probe up    2 B in 0.",
+        ],
+    );
+}
+
+#[test]
+fn format_and_size_of_each_body_and_the_last_request_of_each_job() {
+    let text = FakePod::start(Behaviour::Body(format!("# {}\na 1\n", "x".repeat(1994))));
+    let body = "# TYPE b counter\nb_total 1\n# EOF\n";
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0\r\n";
+    let open = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let open = FakePod::start(Behaviour::Raw(open.into_bytes()));
+    let file = TempFile::pods(&[
+        pod_at("shop", "open-0", "web", open.address),
+        pod_at("shop", "text-0", "web", text.address),
+        pod_at("shop", "other", "other", text.address),
+    ]);
+    let program = Program::with_pods(&file, &[]);
+    let accept = [(
+        "Accept",
+        "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+    )];
+    let merged = program.get_with("/metrics?job=web", &accept);
+    let status = as_json(&program, "/");
+    let of = |index: usize| {
+        let last = &status["targets"][index]["lastScrape"];
+        json!([last["format"], last["bytes"], last["samples"]])
+    };
+    assert_eq!(of(1), json!(["openmetrics", body.len(), 1]));
+    assert_eq!(of(2), json!(["text", 2001, 1]));
+    assert_eq!(status["jobs"][0]["lastRequest"], json!(null));
+    let request = &status["jobs"][1]["lastRequest"];
+    assert_eq!(request["format"], "openmetrics");
+    assert_eq!(request["bytes"], merged.body.len());
+    assert!(request["durationSeconds"].as_f64().unwrap() > 0.0);
+    let page = html(&program, "/");
+    let request = format!(
+        " s, {:.1} kB openmetrics</td>",
+        merged.body.len() as f64 / 1e3
+    );
+    check_order(
+        page.text(),
+        &["other</a>", "none</td>", "web</a>", &request],
+    );
+    let cell = |size: &str, format: &str| format!("<td class=\"n\">{size}</td><td>{format}</td>");
+    check_order(
+        page.text(),
+        &[&cell("33 B", "openmetrics"), &cell("2.0 kB", "text")],
+    );
+    let text = program.get("/").text().to_owned();
+    check_order(
+        &text,
+        &[
+            "job web: 2 targets, 0 down, 0 not scraped yet; last request ",
+            " kB openmetrics in 0.",
+        ],
+    );
 }
 
 #[test]
@@ -170,7 +353,7 @@ fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
     assert_eq!(status["podsWithoutJob"], expected);
     assert_eq!(
         status["jobs"],
-        json!([{"job": "web", "up": 0, "down": 1, "unknown": 0}])
+        json!([{"job": "web", "up": 0, "down": 1, "unknown": 0, "lastRequest": null}])
     );
     assert_eq!(status["targets"][0]["ip"], "<b>127.0.0.1");
     let reason = format!("{ip_reason}\"<b>127.0.0.1\"");
@@ -180,7 +363,7 @@ fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
     for text in [
         "<h2>Pods without a usable job name</h2>",
         &format!("shop/&lt;i&gt;blank<p class=\"reason\">{job_reason}&quot;&quot;</p>"),
-        "<td>&lt;b&gt;127.0.0.1</td>",
+        "<small><span class=\"job\">web</span> &lt;b&gt;127.0.0.1</small>",
     ] {
         assert!(
             page.text().contains(text),

@@ -1,13 +1,10 @@
-//! How the last scrape of each target went: for the status page, and for the order of the next request.
+//! How the last scrapes of each target went: for the status page, and for the order of the next request.
 
-use super::counted;
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use crate::exposition::{Body, Format};
-use crate::scrape::client::PodResponse;
 use crate::scrape::pool::{Health, ProbeResult, ScrapeResult};
 use crate::scrape::{Phase, ScrapeError};
 use crate::target::{Target, TargetSet};
@@ -15,8 +12,10 @@ use crate::telemetry::BodyFormat;
 
 /// A target that took longer last time is scraped after the others.
 const SLOW: Duration = Duration::from_secs(1);
+/// A failure that is no older than this counts beside a success of the other kind: longer than most scrape intervals.
+const RECENT: Duration = Duration::from_secs(120);
 
-/// How the last scrape of a target went.
+/// How one scrape of a target went.
 #[derive(Debug, Clone)]
 pub struct LastScrape {
     /// When it ended.
@@ -27,20 +26,64 @@ pub struct LastScrape {
     pub duration: Duration,
     /// Samples in the body; `None` where it was handed on unread.
     pub samples: Option<u64>,
-    /// Bytes of the body: after decompression, or as sent where it was handed on.
+    /// Bytes of the body: after decompression, or as sent where it was handed on. 0 if it failed.
     pub body_bytes: usize,
-    /// Format of the body, if there was one; where it was handed on as its Content-Type says.
+    /// Of the body, if there was one that can be merged; where it was handed on, as its Content-Type says.
     pub format: Option<BodyFormat>,
-    /// What it says for the next request.
+}
+
+/// The last scrapes of one target, by what they were for: one may fail where the other does not.
+#[derive(Debug, Default, Clone)]
+pub struct LastScrapes {
+    /// For a merged response.
+    pub merged: Option<LastScrape>,
+    /// For `/probe`.
+    pub probe: Option<LastScrape>,
+    /// What they say for the next request.
     health: Health,
+}
+
+impl LastScrapes {
+    /// The one by which the target is up or down: that which ended last, unless the other one failed just before. So
+    /// somebody who has a look at a pod does not hide that it cannot be merged, and what failed long ago is forgotten.
+    #[must_use]
+    pub fn decisive(&self) -> Option<&LastScrape> {
+        let all = self.merged.iter().chain(&self.probe);
+        let latest = all.clone().map(|last| last.at).max()?;
+        let is_recent = |last: &LastScrape| {
+            let age = latest.duration_since(last.at).unwrap_or_default();
+            last.failure.is_some() && age <= RECENT
+        };
+        let failed = all.clone().find(|last| is_recent(last));
+        failed.or_else(|| all.max_by_key(|last| last.at))
+    }
+}
+
+/// A merged response.
+#[derive(Debug, Clone)]
+pub struct LastRequest {
+    /// When it was made.
+    pub at: SystemTime,
+    /// From the request's start to the response.
+    pub duration: Duration,
+    /// Of the response.
+    pub format: BodyFormat,
+    /// Length of the response, uncompressed.
+    pub bytes: usize,
 }
 
 /// What a target keeps while its pod lives: uid and port.
 type TargetKey = (String, Option<u16>);
 
-/// The last scrapes of all targets; shared by all that scrape.
+/// The last scrapes of all targets and the last requests for all jobs; shared by all that scrape.
 #[derive(Debug, Default)]
-pub(super) struct LastScrapes(Mutex<HashMap<TargetKey, LastScrape>>);
+pub(super) struct History(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    targets: HashMap<TargetKey, LastScrapes>,
+    jobs: HashMap<String, LastRequest>,
+}
 
 /// Sorts neighbours apart from each other: multiples of the golden ratio, of which only the fraction counts, fill a
 /// range evenly from the start.
@@ -49,23 +92,28 @@ fn spread(index: usize) -> u64 {
     (index as u64).wrapping_mul(GOLDEN_RATIO)
 }
 
-impl LastScrapes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TargetKey, LastScrape>> {
+impl History {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    pub(super) fn get(&self, target: &Target) -> Option<LastScrape> {
-        self.lock().get(&key(target)).cloned()
+    pub(super) fn of_target(&self, target: &Target) -> LastScrapes {
+        let known = self.lock().targets.get(&key(target)).cloned();
+        known.unwrap_or_default()
+    }
+
+    pub(super) fn of_job(&self, job: &str) -> Option<LastRequest> {
+        self.lock().jobs.get(job).cloned()
     }
 
     /// The positions of the targets in the order in which they are to be scraped, with what is known of each.
     /// Neighbours of which nothing is known are apart from each other: pods of one namespace or node often hang
     /// together, and then not all workers wait for them before they come to others.
     pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> Vec<(Health, usize)> {
-        let last_scrapes = self.lock();
-        let healths = targets.iter().map(|target| health(&last_scrapes, target));
+        let entries = self.lock();
+        let healths = targets.iter().map(|target| entries.health(target));
         let mut order: Vec<_> = healths.zip(0..).collect();
-        drop(last_scrapes);
+        drop(entries);
         order.sort_unstable_by_key(|(health, index)| match health {
             Health::Unknown => (*health, spread(*index), *index),
             _ => (*health, 0, *index),
@@ -75,7 +123,7 @@ impl LastScrapes {
 
     /// How the last scrape of the target went.
     pub(super) fn health(&self, target: &Target) -> Health {
-        health(&self.lock(), target)
+        self.lock().health(target)
     }
 
     /// Takes note of one request's scrapes: the results are those of the targets, in their order.
@@ -85,83 +133,94 @@ impl LastScrapes {
         targets: &[Arc<Target>],
         results: &[ScrapeResult],
     ) {
-        let mut last_scrapes = self.lock();
+        let mut entries = self.lock();
         for (target, result) in targets.iter().zip(results) {
-            let samples = result.outcome.as_ref().map_or(0, Body::samples);
-            let outcome = result.outcome.as_ref().map(|_| ());
-            let entry = last_scrapes.entry(key(target));
-            let previous = match &entry {
-                Entry::Occupied(previous) => Some(previous.get()),
-                Entry::Vacant(_) => None,
-            };
+            let outcome = result.outcome.as_ref();
             let last = LastScrape {
-                samples: Some(samples),
+                samples: Some(outcome.map_or(0, Body::samples)),
                 body_bytes: result.body_bytes,
-                format: result
-                    .outcome
-                    .as_ref()
-                    .ok()
-                    .map(|body| counted(body.format())),
-                ..last_scrape(outcome, result.duration, previous)
+                format: outcome.ok().map(|body| counted(body.format())),
+                ..last_scrape(outcome.err(), result.duration)
             };
-            entry.insert_entry(last);
+            let known = entries.targets.entry(key(target)).or_default();
+            known.note(outcome.err(), result.duration);
+            known.merged = Some(last);
         }
-        // Pods that are gone: looked for only once as many entries as targets may be of such.
-        if last_scrapes.len() > 2 * set.len() {
-            let known: HashSet<TargetKey> = set.targets().map(|target| key(target)).collect();
-            last_scrapes.retain(|key, _| known.contains(key));
-        }
+        entries.forget_others(set);
+    }
+
+    /// Takes note of the response for these targets.
+    pub(super) fn remember_request(&self, targets: &[Arc<Target>], request: &LastRequest) {
+        let jobs: HashSet<&str> = targets.iter().map(|target| &*target.job).collect();
+        let mut entries = self.lock();
+        let requests = jobs.iter().map(|job| ((*job).to_owned(), request.clone()));
+        entries.jobs.extend(requests);
     }
 
     /// Takes note of one target's scrape for somebody else.
     pub(super) fn remember_probe(&self, target: &Target, result: &ProbeResult) {
-        let mut last_scrapes = self.lock();
-        let outcome = result.outcome.as_ref().map(|_| ());
-        let pod = result.outcome.as_ref().ok();
+        let (pod, error) = (result.outcome.as_ref().ok(), result.outcome.as_ref().err());
+        let format = pod.map(|pod| Format::from_content_type(pod.content_type.as_deref()));
         let last = LastScrape {
             body_bytes: pod.map_or(0, |pod| pod.body.len()),
-            format: pod.and_then(format_of),
-            ..last_scrape(outcome, result.duration, last_scrapes.get(&key(target)))
+            format: format.and_then(Result::ok).map(counted),
+            ..last_scrape(error, result.duration)
         };
-        last_scrapes.insert(key(target), last);
+        let mut entries = self.lock();
+        let known = entries.targets.entry(key(target)).or_default();
+        known.note(error, result.duration);
+        known.probe = Some(last);
     }
 }
 
-fn last_scrape(
-    outcome: Result<(), &ScrapeError>,
-    duration: Duration,
-    previous: Option<&LastScrape>,
-) -> LastScrape {
+impl Entries {
+    fn health(&self, target: &Target) -> Health {
+        let known = self.targets.get(&key(target));
+        known.map_or(Health::Unknown, |known| known.health)
+    }
+
+    /// Forgets pods and jobs that are gone: looked for only once as many entries as targets may be of such.
+    fn forget_others(&mut self, set: &TargetSet) {
+        if self.targets.len().max(self.jobs.len()) > 2 * set.len() {
+            let known: HashSet<TargetKey> = set.targets().map(|target| key(target)).collect();
+            self.targets.retain(|key, _| known.contains(key));
+            self.jobs.retain(|job, _| set.job(job).is_some());
+        }
+    }
+}
+
+impl LastScrapes {
+    fn note(&mut self, error: Option<&ScrapeError>, duration: Duration) {
+        self.health = match error {
+            // It was not scraped: nothing new is known of it.
+            Some(error) if error.phase == Phase::Queue => self.health,
+            Some(_) => Health::Failed,
+            None if duration > SLOW => Health::Slow,
+            None => Health::Quick,
+        };
+    }
+}
+
+fn last_scrape(error: Option<&ScrapeError>, duration: Duration) -> LastScrape {
     LastScrape {
         at: SystemTime::now(),
-        failure: outcome.err().map(ToString::to_string),
+        failure: error.map(ToString::to_string),
         duration,
         samples: None,
         body_bytes: 0,
         format: None,
-        health: match outcome {
-            // It was not scraped: nothing new is known of it.
-            Err(error) if error.phase == Phase::Queue => {
-                previous.map_or(Health::Unknown, |last| last.health)
-            }
-            Err(_) => Health::Failed,
-            Ok(()) if duration > SLOW => Health::Slow,
-            Ok(()) => Health::Quick,
-        },
     }
-}
-
-/// As its Content-Type says.
-fn format_of(pod: &PodResponse) -> Option<BodyFormat> {
-    let format = Format::from_content_type(pod.content_type.as_deref());
-    format.ok().map(counted)
-}
-
-fn health(last_scrapes: &HashMap<TargetKey, LastScrape>, target: &Target) -> Health {
-    let last = last_scrapes.get(&key(target));
-    last.map_or(Health::Unknown, |last| last.health)
 }
 
 fn key(target: &Target) -> TargetKey {
     (target.uid.clone(), target.port())
+}
+
+/// The format as it is counted.
+pub(super) fn counted(format: Format) -> BodyFormat {
+    match format {
+        Format::Text => BodyFormat::Text,
+        Format::OpenMetrics => BodyFormat::OpenMetrics,
+        Format::Protobuf => BodyFormat::Protobuf,
+    }
 }

@@ -7,10 +7,10 @@ mod last_scrapes;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use crate::scrape::client::PodResponse;
-pub use last_scrapes::LastScrape;
+pub use last_scrapes::{LastRequest, LastScrape, LastScrapes};
 
 use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge};
 use crate::scrape::client::ProbeWants;
@@ -18,15 +18,15 @@ use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
 use crate::scrape::{Reason, ScrapeError};
 use crate::target::{Target, TargetLabels, TargetSet};
-use crate::telemetry::{BodyFormat, Telemetry};
-use last_scrapes::LastScrapes;
+use crate::telemetry::Telemetry;
+use last_scrapes::{History, counted};
 
 /// Scrapes and merges; shared by all server workers.
 #[derive(Debug)]
 pub struct Aggregator {
     pool: ScrapePool,
     labels: TargetLabels,
-    last_scrapes: Arc<LastScrapes>,
+    history: Arc<History>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -108,7 +108,7 @@ impl Aggregator {
         Aggregator {
             pool,
             labels,
-            last_scrapes: Arc::default(),
+            history: Arc::default(),
             telemetry,
         }
     }
@@ -134,7 +134,7 @@ impl Aggregator {
         if !is_wanted() {
             return None;
         }
-        self.last_scrapes.remember(set, targets, &results);
+        self.history.remember(set, targets, &results);
         let mut summary = Summary {
             targets: targets.len(),
             ..Summary::default()
@@ -156,6 +156,13 @@ impl Aggregator {
         self.telemetry
             .count_conflicts(help_conflicts, type_conflicts);
         summary.duration = start.elapsed();
+        let request = LastRequest {
+            at: SystemTime::now(),
+            duration: summary.duration,
+            format: counted(format),
+            bytes: body.len(),
+        };
+        self.history.remember_request(targets, &request);
         Some(MergedResponse {
             body,
             format,
@@ -174,11 +181,10 @@ impl Aggregator {
         done: impl FnOnce(Result<PodResponse, ProbeError>, Duration) + Send + 'static,
     ) {
         // Nothing here may keep the pool alive: a client worker cannot wait for its own end.
-        let (last_scrapes, telemetry) =
-            (Arc::clone(&self.last_scrapes), Arc::clone(&self.telemetry));
+        let (history, telemetry) = (Arc::clone(&self.history), Arc::clone(&self.telemetry));
         let probed = Arc::clone(target);
         let done = move |result: ProbeResult| {
-            last_scrapes.remember_probe(&probed, &result);
+            history.remember_probe(&probed, &result);
             match &result.outcome {
                 Ok(pod) => telemetry.count_scrape(&probed.job, result.duration, pod.body.len()),
                 Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
@@ -189,7 +195,7 @@ impl Aggregator {
             accept,
             accept_encoding,
         };
-        let health = self.last_scrapes.health(target);
+        let health = self.history.health(target);
         let probe = Probe {
             target: Arc::clone(target),
             wants,
@@ -199,10 +205,16 @@ impl Aggregator {
         self.pool.probe(probe, health);
     }
 
-    /// How the last scrape of the target went, if there was one.
+    /// How the last scrapes of the target went.
     #[must_use]
-    pub fn last_scrape(&self, target: &Target) -> Option<LastScrape> {
-        self.last_scrapes.get(target)
+    pub fn last_scrapes(&self, target: &Target) -> LastScrapes {
+        self.history.of_target(target)
+    }
+
+    /// The last merged response for the job, if there was one.
+    #[must_use]
+    pub fn last_request(&self, job: &str) -> Option<LastRequest> {
+        self.history.of_job(job)
     }
 
     /// The labels that each series gets.
@@ -225,7 +237,7 @@ impl Aggregator {
         deadline: Option<ScrapeDeadline>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Vec<ScrapeResult> {
-        let order = self.last_scrapes.scrape_order(targets);
+        let order = self.history.scrape_order(targets);
         let queued = order
             .iter()
             .map(|(health, index)| (*health, Arc::clone(&targets[*index])));
@@ -290,14 +302,5 @@ fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
             telemetry.count_body(counted(body.format()));
         }
         Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
-    }
-}
-
-/// The format as it is counted.
-fn counted(format: Format) -> BodyFormat {
-    match format {
-        Format::Text => BodyFormat::Text,
-        Format::OpenMetrics => BodyFormat::OpenMetrics,
-        Format::Protobuf => BodyFormat::Protobuf,
     }
 }

@@ -31,11 +31,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How the last scrape of a target went. A request scrapes its targets in this order, so that those that respond are in
 /// before the deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// It responded within a second.
     Quick,
     /// It was never scraped.
+    #[default]
     Unknown,
     /// It responded later than that.
     Slow,

@@ -490,7 +490,7 @@ fn the_status_page_and_the_own_metrics_know_the_format() {
             page.text().contains(&format!("<td>{format}</td>")),
             "{format}"
         );
-        assert!(text.contains(&format!(" s, {format}\n")), "{text}");
+        assert!(text.contains(&format!(" B {format} in 0.")), "{text}");
     }
     for pod in [first, second, third] {
         let head = pod.requests.recv_timeout(Duration::from_secs(20)).unwrap();

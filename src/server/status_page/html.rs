@@ -2,36 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use super::{Job, PAGE_TARGETS, Row, View, query_encoded};
+use super::View;
+use super::escaped::Escaped;
+use super::job_table::jobs;
+use super::target_table::{pods_without_job, targets};
 use crate::server::route::State;
-
-/// Jobs in the table; with more, the filter by name still finds each.
-const SHOWN_JOBS_MAX: usize = 500;
-
-/// Text that can neither end nor begin markup, in an element or in a quoted attribute.
-struct Escaped<T>(T);
-
-impl<T: fmt::Display> fmt::Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.to_string().chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                // Neither shown nor allowed, and some of them turn the direction of what follows.
-                c if c.is_control()
-                    || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-                {
-                    write!(f, "\u{fffd}")?;
-                }
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = String::with_capacity(64 * 1024);
@@ -80,19 +55,30 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
             "<p class=\"notice bad\">No complete pod list from the API server yet.</p>"
         );
     }
-    tiles(page, view)
+    summary(page, view)
 }
 
-fn tiles(page: &mut String, view: &View<'_>) -> fmt::Result {
+/// The one sentence that most readers came for, then the numbers.
+fn summary(page: &mut String, view: &View<'_>) -> fmt::Result {
     let prefix = view.prefix();
+    let counts = State::ALL.map(|state| view.count(state));
+    let targets: usize = counts.iter().sum();
+    let (class, verdict) = match counts {
+        [0, 0, 0] => ("unknown", "There is no target.".to_owned()),
+        [_, 0, 0] => ("up", "All targets are up.".to_owned()),
+        [_, 0, unknown] => (
+            "unknown",
+            format!("No target is down, {unknown} not scraped yet."),
+        ),
+        [_, 1, _] => ("down", format!("1 of {targets} targets is down.")),
+        [_, down, _] => ("down", format!("{down} of {targets} targets are down.")),
+    };
+    writeln!(page, "<p class=\"verdict {class}\">{verdict}</p>")?;
     write!(page, "<dl class=\"tiles\">")?;
-    let targets: usize = State::ALL.map(|state| view.count(state)).iter().sum();
-    tile(page, "", "jobs", view.jobs.len())?;
-    tile(page, "", "targets", targets)?;
     for (state, name) in [
-        (State::Up, "up"),
         (State::Down, "down"),
         (State::Unknown, "not scraped yet"),
+        (State::Up, "up"),
     ] {
         match view.count(state) {
             0 => tile(page, "", name, 0)?,
@@ -103,13 +89,11 @@ fn tiles(page: &mut String, view: &View<'_>) -> fmt::Result {
             }
         }
     }
+    tile(page, "", "targets", targets)?;
+    tile(page, "", "jobs", view.jobs.len())?;
     if let Some(age) = view.cache_age {
-        tile(
-            page,
-            "",
-            "since the pod list",
-            format_args!("{:.0} s", age.as_secs_f64()),
-        )?;
+        let age = format_args!("{:.0} s", age.as_secs_f64());
+        tile(page, "", "since the pod list", age)?;
     }
     writeln!(page, "</dl>")
 }
@@ -119,201 +103,6 @@ fn tile(page: &mut String, class: &str, name: &str, value: impl fmt::Display) ->
         page,
         "<div class=\"{class}\"><dt>{name}</dt><dd>{value}</dd></div>"
     )
-}
-
-fn jobs(page: &mut String, view: &View<'_>) -> fmt::Result {
-    if !view.is_ready {
-        return Ok(());
-    }
-    writeln!(page, "<section><h2>Jobs</h2>")?;
-    if view.jobs.is_empty() {
-        return writeln!(
-            page,
-            "<p>No pod has the label <code>metrics-aggregator.apawel.me/job-name</code>.</p></section>"
-        );
-    }
-    writeln!(
-        page,
-        "<div class=\"scroll jobs\"><table><thead><tr><th>job</th><th class=\"n\">targets</th><th class=\"n\">up</th>\
-         <th class=\"n\">down</th><th class=\"n\">not yet</th><th>merged</th></tr></thead><tbody>"
-    )?;
-    for job in view.jobs.iter().take(SHOWN_JOBS_MAX) {
-        job_row(page, view.prefix(), job)?;
-    }
-    writeln!(page, "</tbody></table></div>")?;
-    if let Some(more) = view.jobs.len().checked_sub(SHOWN_JOBS_MAX + 1) {
-        writeln!(page, "<p>And {} more: filter by name.</p>", more + 1)?;
-    }
-    writeln!(page, "</section>")
-}
-
-fn job_row(page: &mut String, prefix: &str, job: &Job<'_>) -> fmt::Result {
-    let [up, down, unknown] = job.counts;
-    let query = query_encoded(job.name);
-    let down_link = match down {
-        0 => "0".to_owned(),
-        _ => format!("<a class=\"down\" href=\"{prefix}/?job={query}&amp;state=down\">{down}</a>"),
-    };
-    writeln!(
-        page,
-        "<tr><td><a href=\"{prefix}/?job={query}\">{}</a></td><td class=\"n\">{}</td><td class=\"n\">{up}</td>\
-         <td class=\"n\">{down_link}</td><td class=\"n\">{unknown}</td>\
-         <td><a href=\"{prefix}/metrics?job={query}\">text</a></td></tr>",
-        Escaped(job.name),
-        up + down + unknown
-    )
-}
-
-/// The pods that carry the label but belong to no job: nothing else shows them.
-fn pods_without_job(page: &mut String, view: &View<'_>) -> fmt::Result {
-    if view.without_job.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        page,
-        "<section><h2>Pods without a usable job name</h2>\n<p>They carry the label but are never scraped.</p>\n\
-         <div class=\"scroll\"><table class=\"targets\"><thead><tr><th>pod</th></tr></thead><tbody>"
-    )?;
-    for row in view.without_job.iter().take(PAGE_TARGETS) {
-        writeln!(
-            page,
-            "<tr class=\"down\"><td class=\"name\">{}<p class=\"reason\">{}</p></td></tr>",
-            Escaped(row.target),
-            Escaped(row.reason.as_deref().unwrap_or_default())
-        )?;
-    }
-    writeln!(page, "</tbody></table></div>")?;
-    if let Some(more) = view.without_job.len().checked_sub(PAGE_TARGETS + 1) {
-        writeln!(page, "<p>And {} more.</p>", more + 1)?;
-    }
-    writeln!(page, "</section>")
-}
-
-fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
-    if view.jobs.is_empty() {
-        return Ok(());
-    }
-    writeln!(page, "<section><h2>Targets</h2>")?;
-    filter_form(page, view)?;
-    let pages = view.rows.len().div_ceil(PAGE_TARGETS).max(1);
-    let number = view.filter.page.min(pages - 1);
-    let shown = view.rows.iter().skip(number * PAGE_TARGETS);
-    if view.rows.is_empty() {
-        return writeln!(page, "<p>None.</p></section>");
-    }
-    writeln!(
-        page,
-        "<div class=\"scroll\"><table class=\"targets\"><thead><tr><th>state</th><th>target</th><th>job</th><th>IP</th>\
-         <th class=\"n\">seconds</th><th class=\"n\">samples</th><th class=\"n\">bytes</th>\
-         <th>format</th><th class=\"n\">when</th></tr></thead><tbody>"
-    )?;
-    for row in shown.take(PAGE_TARGETS) {
-        target_row(page, view.prefix(), row)?;
-    }
-    writeln!(page, "</tbody></table></div>")?;
-    if pages > 1 {
-        page_links(page, view, number, pages)?;
-    }
-    writeln!(page, "</section>")
-}
-
-fn filter_form(page: &mut String, view: &View<'_>) -> fmt::Result {
-    let (prefix, filter) = (view.prefix(), view.filter);
-    write!(
-        page,
-        "<form action=\"{prefix}/\" method=\"get\">\
-         <label>job <input name=\"job\" value=\"{}\" autocomplete=\"off\"></label>\
-         <label>state <select name=\"state\"><option value=\"\">all</option>",
-        Escaped(filter.job.as_deref().unwrap_or_default())
-    )?;
-    for state in State::ALL {
-        let selected = if filter.state == Some(state) {
-            " selected"
-        } else {
-            ""
-        };
-        let name = state.name();
-        write!(page, "<option value=\"{name}\"{selected}>{name}</option>")?;
-    }
-    writeln!(
-        page,
-        "</select></label><button>Filter</button> <a href=\"{prefix}/\">all targets</a></form>"
-    )
-}
-
-fn target_row(page: &mut String, prefix: &str, row: &Row<'_>) -> fmt::Result {
-    let name = row.target.to_string();
-    let state = row.state.name();
-    let shown_state = match row.state {
-        State::Unknown => "not yet",
-        _ => state,
-    };
-    write!(
-        page,
-        "<tr class=\"{state}\"><td><span class=\"state {state}\">{shown_state}</span></td>\
-         <td class=\"name\"><a href=\"{prefix}/probe?target={}\">{}</a>",
-        query_encoded(&name),
-        Escaped(&name)
-    )?;
-    if row.target.terminating {
-        write!(page, " <small>terminating</small>")?;
-    }
-    if let Some(reason) = &row.reason {
-        write!(page, "<p class=\"reason\">{}</p>", Escaped(reason))?;
-    }
-    write!(
-        page,
-        "</td><td>{}</td><td>{}</td>",
-        Escaped(&row.target.job),
-        Escaped(&row.target.pod_ip)
-    )?;
-    let Some(last) = &row.last else {
-        return writeln!(page, "<td></td><td></td><td></td><td></td><td></td></tr>");
-    };
-    let is_up = row.state == State::Up;
-    let samples = last.samples.filter(|_| is_up).map(|n| n.to_string());
-    let bytes = is_up.then(|| last.body_bytes.to_string());
-    writeln!(
-        page,
-        "<td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td>\
-         <td class=\"n\">{} ago</td></tr>",
-        last.duration.as_secs_f64(),
-        samples.unwrap_or_default(),
-        bytes.unwrap_or_default(),
-        last.format
-            .map_or(String::new(), |format| format.to_string()),
-        ago(last.at.elapsed().unwrap_or_default().as_secs())
-    )
-}
-
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
-}
-
-fn page_links(page: &mut String, view: &View<'_>, number: usize, pages: usize) -> fmt::Result {
-    let prefix = view.prefix();
-    let job = query_encoded(view.filter.job.as_deref().unwrap_or_default());
-    let state = view.filter.state.map_or("", State::name);
-    let link = |to: usize, text: &str| {
-        format!("<a href=\"{prefix}/?job={job}&amp;state={state}&amp;page={to}\">{text}</a>")
-    };
-    write!(
-        page,
-        "<p class=\"pages\">Page {} of {pages}, {} targets.",
-        number + 1,
-        view.rows.len()
-    )?;
-    if number > 0 {
-        write!(page, " {}", link(number - 1, "previous"))?;
-    }
-    if number + 1 < pages {
-        write!(page, " {}", link(number + 1, "next"))?;
-    }
-    writeln!(page, "</p>")
 }
 
 /// What to paste so that Prometheus scrapes every pod through this address.

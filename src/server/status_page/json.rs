@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Row, View, unix_seconds};
+use crate::aggregate::LastScrape;
 use crate::server::route::State;
 
 pub(super) fn render(view: &View<'_>) -> String {
@@ -12,6 +13,12 @@ pub(super) fn render(view: &View<'_>) -> String {
             "up": job.counts[State::Up as usize],
             "down": job.counts[State::Down as usize],
             "unknown": job.counts[State::Unknown as usize],
+            "lastRequest": job.last_request.as_ref().map(|last| json!({
+                "timestampSeconds": unix_seconds(last.at),
+                "durationSeconds": last.duration.as_secs_f64(),
+                "bytes": last.bytes,
+                "format": last.format.to_string(),
+            })),
         })
     });
     json!({
@@ -36,15 +43,16 @@ fn pod_without_job(row: &Row<'_>) -> Value {
 
 fn target(row: &Row<'_>) -> Value {
     let target = row.target;
-    let last = row.last.as_ref().map(|last| {
+    let last = |last: &LastScrape| {
         json!({
             "timestampSeconds": unix_seconds(last.at),
             "durationSeconds": last.duration.as_secs_f64(),
+            "reason": last.failure,
             "samples": last.samples,
             "bytes": last.body_bytes,
             "format": last.format.map(|format| format.to_string()),
         })
-    });
+    };
     json!({
         "target": target.to_string(),
         "job": target.job,
@@ -54,6 +62,7 @@ fn target(row: &Row<'_>) -> Value {
         "terminating": target.terminating,
         "state": row.state.name(),
         "reason": row.reason,
-        "lastScrape": last,
+        "lastScrape": row.last.merged.as_ref().map(last),
+        "lastProbe": row.last.probe.as_ref().map(last),
     })
 }

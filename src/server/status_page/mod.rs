@@ -4,8 +4,11 @@
 //! Names and errors in it are strangers' text: each format escapes it, and the browser is told to load nothing and run
 //! nothing but this server's own two files.
 
+mod escaped;
 mod html;
+mod job_table;
 mod json;
+mod target_table;
 mod text;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,7 +19,7 @@ use super::Sources;
 use super::address::PublicAddress;
 use super::response::Response;
 use super::route::{Filter, State};
-use crate::aggregate::LastScrape;
+use crate::aggregate::{LastRequest, LastScrape, LastScrapes};
 use crate::target::{Target, TargetScope, TargetSet};
 
 /// Targets on one page of HTML.
@@ -40,6 +43,7 @@ pub(super) fn page(
         view.hide_others();
     }
     let (content_type, body) = if accept.contains("text/html") {
+        view.put_trouble_first();
         ("text/html; charset=utf-8", html::render(&view))
     } else if accept.contains("application/json") {
         ("application/json", json::render(&view))
@@ -94,18 +98,19 @@ struct View<'a> {
     without_job: Vec<Row<'a>>,
 }
 
-/// A job and its numbers of targets, by state.
+/// A job, its numbers of targets by state, and the last request for it.
 struct Job<'a> {
     name: &'a str,
     counts: [usize; State::ALL.len()],
+    last_request: Option<LastRequest>,
 }
 
-/// A target and how its last scrape went.
+/// A target and how its last scrapes went; state and reason are those of the decisive one.
 struct Row<'a> {
     target: &'a Target,
     state: State,
     reason: Option<String>,
-    last: Option<LastScrape>,
+    last: LastScrapes,
 }
 
 impl<'a> View<'a> {
@@ -121,13 +126,17 @@ impl<'a> View<'a> {
             let mut counts = [0; State::ALL.len()];
             let is_asked = filter.job.as_deref().is_none_or(|job| job == name);
             for target in targets {
-                let row = Row::new(target, sources.aggregator.last_scrape(target));
+                let row = Row::new(target, sources.aggregator.last_scrapes(target));
                 counts[row.state as usize] += 1;
                 if is_asked && filter.state.is_none_or(|state| state == row.state) {
                     rows.push(row);
                 }
             }
-            jobs.push(Job { name, counts });
+            jobs.push(Job {
+                name,
+                counts,
+                last_request: sources.aggregator.last_request(name),
+            });
         }
         let without_job = set.iter().flat_map(|set| set.without_job());
         View {
@@ -139,16 +148,35 @@ impl<'a> View<'a> {
             own_metrics: Some("/-/metrics"),
             jobs,
             rows,
-            without_job: without_job.map(|pod| Row::new(pod, None)).collect(),
+            without_job: without_job
+                .map(|pod| Row::new(pod, LastScrapes::default()))
+                .collect(),
         }
     }
 
     /// Leaves out what may name things other than the targets that the client may see.
     fn hide_others(&mut self) {
         self.own_metrics = None;
+        // It may have been for more than these targets.
+        for job in &mut self.jobs {
+            job.last_request = None;
+        }
         if let Some(error) = &mut self.last_error {
             "the log says why".clone_into(error);
         }
+    }
+
+    /// Jobs and targets that are down, then those that were never scraped; each in the order in which they were.
+    fn put_trouble_first(&mut self) {
+        self.jobs.sort_by_key(|job| {
+            let [_, down, unknown] = job.counts;
+            (down == 0, unknown == 0)
+        });
+        self.rows.sort_by_key(|row| match row.state {
+            State::Down => 0,
+            State::Unknown => 1,
+            State::Up => 2,
+        });
     }
 
     /// What stands before every path of a link.
@@ -163,8 +191,8 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(target: &'a Target, last: Option<LastScrape>) -> Row<'a> {
-        let (state, reason) = match (&target.options, &last) {
+    fn new(target: &'a Target, last: LastScrapes) -> Row<'a> {
+        let (state, reason) = match (&target.options, last.decisive()) {
             (Err(error), _) => (State::Down, Some(format!("options: {error}"))),
             (Ok(_), None) => (State::Unknown, None),
             (Ok(_), Some(last)) => match &last.failure {
@@ -179,6 +207,12 @@ impl<'a> Row<'a> {
             last,
         }
     }
+
+    /// The last scrapes that there were, each with what it was for.
+    fn scrapes(&self) -> impl Iterator<Item = (&'static str, &LastScrape)> {
+        let merged = self.last.merged.iter().map(|last| ("merged", last));
+        merged.chain(self.last.probe.iter().map(|last| ("probe", last)))
+    }
 }
 
 /// Everything but the unreserved characters of RFC 3986 as `%XX`.
@@ -189,6 +223,24 @@ fn query_encoded(text: &str) -> String {
         .remove(b'_')
         .remove(b'~');
     utf8_percent_encode(text, &UNRESERVED).to_string()
+}
+
+/// Bytes in the largest unit of which there is one.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// How long ago that was, in the unit in which somebody would say it.
+fn ago(time: SystemTime) -> String {
+    match time.elapsed().unwrap_or_default().as_secs() {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} h ago", seconds / 3600),
+    }
 }
 
 /// Seconds since the epoch.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Row, View};
-use crate::server::route::State;
+use super::{Job, Row, View, ago, size};
+use crate::aggregate::LastScrape;
 
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = concat!(
@@ -30,8 +30,7 @@ pub(super) fn render(view: &View<'_>) -> String {
     }
     let mut rows = view.rows.iter().peekable();
     for job in &view.jobs {
-        let targets: usize = job.counts.iter().sum();
-        let _ = writeln!(page, "job {}: {targets} targets", job.name.escape_debug());
+        let _ = writeln!(page, "job {}", summary(job));
         while let Some(row) = rows.next_if(|row| row.target.job == job.name) {
             let name = row.target.to_string();
             let _ = writeln!(
@@ -53,18 +52,43 @@ pub(super) fn render(view: &View<'_>) -> String {
     page
 }
 
+/// Name and numbers of a job, and the last request for it.
+fn summary(job: &Job<'_>) -> String {
+    let [up, down, unknown] = job.counts;
+    let (name, targets) = (job.name.escape_debug(), up + down + unknown);
+    let counts = format!("{name}: {targets} targets, {down} down, {unknown} not scraped yet");
+    let Some(last) = &job.last_request else {
+        return counts;
+    };
+    let (size, seconds) = (size(last.bytes), last.duration.as_secs_f64());
+    let (ago, format) = (ago(last.at), last.format);
+    format!("{counts}; last request {ago}: {size} {format} in {seconds:.3} s")
+}
+
+/// The state by the last scrapes, each that there was.
 fn state(row: &Row<'_>) -> String {
-    match (row.state, &row.last) {
-        (State::Up, Some(last)) => {
-            let size = match last.samples {
-                Some(samples) => format!("{samples} samples"),
-                None => format!("{} bytes", last.body_bytes),
-            };
-            let format = last.format.map(|format| format!(", {format}"));
-            let (seconds, format) = (last.duration.as_secs_f64(), format.unwrap_or_default());
-            format!("up    {size} in {seconds:.3} s{format}")
-        }
-        (State::Down, _) => format!("down  {}", row.reason.as_deref().unwrap_or_default()),
-        _ => "not scraped yet".to_owned(),
+    if let (Err(_), Some(reason)) = (&row.target.options, &row.reason) {
+        return format!("down  {reason}");
     }
+    let scrapes: Vec<String> = row.scrapes().map(outcome).collect();
+    if scrapes.is_empty() {
+        return "not scraped yet".to_owned();
+    }
+    scrapes.join("; ")
+}
+
+fn outcome((kind, last): (&str, &LastScrape)) -> String {
+    let kind = if kind == "probe" { "probe " } else { "" };
+    if let Some(failure) = &last.failure {
+        return format!("{kind}down  {failure}");
+    }
+    let samples = last.samples.map(|samples| format!("{samples} samples, "));
+    let format = last.format.map(|format| format!(" {format}"));
+    format!(
+        "{kind}up    {}{}{} in {:.3} s",
+        samples.unwrap_or_default(),
+        size(last.body_bytes),
+        format.unwrap_or_default(),
+        last.duration.as_secs_f64()
+    )
 }

@@ -20,10 +20,10 @@ from chromium import Browser
 
 # Resolved by the browser alone: plain http from a host that is not this one has no clipboard.
 OTHER_NAME = "aggregator.example"
-ALL_ROWS = """[...document.querySelectorAll("table.targets tbody tr")]
+ALL_ROWS = """[...document.querySelectorAll("table.targets tbody tr:not(.more)")]
     .filter((row) => row.getClientRects().length)
     .map((row) => [row.querySelector(".state").textContent, row.querySelector(".name a").textContent,
-        row.cells[2].textContent, row.querySelector(".reason")?.textContent ?? null])"""
+        row.querySelector(".job").textContent, row.querySelector(".reason")?.textContent ?? null])"""
 FILTER = "document.querySelector('form button')"
 JOB_FIELD = "document.querySelector('input[name=job]')"
 STATE_FIELD = "document.querySelector('select[name=state]')"
@@ -31,6 +31,7 @@ COPY_BUTTONS = "document.querySelectorAll('pre button')"
 SHOWN_STATES = {"unknown": "not yet"}
 KEYS = {"Tab": 9, "Enter": 13}
 PAGE_ROWS = 200
+TROUBLE_FIRST = ["down", "not yet", "up"]
 
 
 def check(name, expected, found):
@@ -54,8 +55,9 @@ def scrape(port, leave_out=()):
         if job["job"] not in leave_out:
             get(f"{base}/metrics?job={urllib.parse.quote(job['job'], safe='')}", "text/plain")
     targets = json.loads(get(f"{base}/", "application/json"))["targets"]
-    return [[SHOWN_STATES.get(target["state"], target["state"]), shown(target["target"]), shown(target["job"]),
+    rows = [[SHOWN_STATES.get(target["state"], target["state"]), shown(target["target"]), shown(target["job"]),
              target["reason"] and shown(target["reason"])] for target in targets]
+    return sorted(rows, key=lambda row: TROUBLE_FIRST.index(row[0]))
 
 
 def shown(text):
@@ -146,9 +148,25 @@ def stays_text(page, base, rows):
         check("its rows are text", [row for row in rows if job in (None, row[2])], page.evaluate(ALL_ROWS))
         check("scripts", [f"{base}/-/page.js"], page.evaluate("[...document.scripts].map((script) => script.src)"))
         check("elements that no template has", 0,
-              page.evaluate("document.querySelectorAll('img, b, iframe, object, svg, style, td script').length"))
+              page.evaluate("document.querySelectorAll('img, b, iframe, object, svg:not(.bar), style, td script').length"))
         check("attributes that run", 0, page.evaluate(
             "[...document.querySelectorAll('*')].flatMap((e) => [...e.attributes]).filter((a) => a.name.startsWith('on')).length"))
+
+
+def trouble_is_seen(page, base):
+    """Each job's bar is as red as its share of targets that are down, and never so narrow that nobody sees it."""
+    page.open(f"{base}/")
+    down = page.evaluate("""Object.fromEntries([...document.querySelectorAll(".jobs tbody tr")].map((row) => {
+        const [bar, part] = [row.querySelector("svg"), row.querySelector("rect.down")];
+        const [all, width] = [bar, part].map((element) => element?.getBoundingClientRect().width ?? 0);
+        return [row.querySelector("a").textContent, [Math.round(100 * width / all), getComputedStyle(part ?? bar).fill]];
+    }))""")
+    check("a third of the bar of a job with three targets, one down", 33, down["node"][0])
+    check("nothing of the bar of a job that is up", 0, down["batch"][0])
+    red = [int(value) for value in re.findall(r"\d+", down["node"][1])]
+    check("it is red", True, red[0] > 2 * max(red[1:3]))
+    jobs = list(down)
+    check("jobs with trouble come first", True, jobs.index("node") < jobs.index("native") < jobs.index("batch"))
 
 
 def large(page, port):
@@ -169,14 +187,13 @@ def large(page, port):
 def pictures(page, directory, ports):
     """For people to look at; and what can be told without looking: no sideways scrolling, dark is dark."""
     mixed, many, empty = ports
-    for name, port, screen in [
-        ("wide", mixed, {"width": 1280, "height": 1000}),
-        ("dark", mixed, {"width": 1280, "height": 1000, "is_dark": True}),
+    screens = [(f"mixed-{width}{'-dark' if is_dark else ''}", mixed, {"width": width, "height": 1000, "is_dark": is_dark})
+               for width in (400, 800, 1400) for is_dark in (False, True)]
+    for name, port, screen in screens + [
         ("phone", mixed, {"width": 390, "height": 844, "is_phone": True}),
-        ("phone-dark", mixed, {"width": 390, "height": 844, "is_phone": True, "is_dark": True}),
-        ("large", many, {"width": 1280, "height": 1000}),
+        ("large", many, {"width": 1400, "height": 1000}),
         ("large-phone", many, {"width": 390, "height": 844, "is_phone": True}),
-        ("empty", empty, {"width": 1280, "height": 600}),
+        ("empty", empty, {"width": 1400, "height": 600}),
     ]:
         page.screen(**screen)
         page.open(f"http://127.0.0.1:{port}/")
@@ -203,6 +220,7 @@ def main():
         rows = scrape(ports[0], leave_out=["native"])
         filters(page, mixed, rows)
         stays_text(page, mixed, rows)
+        trouble_is_seen(page, mixed)
         large(page, ports[1])
         pictures(page, directory, ports)
         copies(page, ports[0])
