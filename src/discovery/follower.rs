@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use log::debug;
 
 use super::WatchTimes;
@@ -273,10 +273,6 @@ pub(super) struct Reporter {
 
 impl Reporter {
     fn report(&self, outcomes: Vec<(usize, ListOutcome)>) -> Result<(), Stopped> {
-        // An interrupted request is not a fault.
-        if self.stop.try_recv() == Err(TryRecvError::Disconnected) {
-            return Err(Stopped);
-        }
         if outcomes.is_empty() {
             return Ok(());
         }

@@ -2,11 +2,9 @@
 //! second.
 
 use std::convert::Infallible;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use log::error;
 
 use super::cache_writer::CacheWriter;
 use super::follower::{Report, Stopped};
@@ -24,8 +22,6 @@ pub(super) struct Gatherer {
     pub(super) writer: CacheWriter,
     pub(super) reports: Receiver<Report>,
     pub(super) stop: Receiver<Infallible>,
-    /// The threads that send reports.
-    pub(super) threads: Vec<JoinHandle<()>>,
 }
 
 impl Gatherer {
@@ -34,13 +30,6 @@ impl Gatherer {
         let mut publish_at = Instant::now();
         while self.gather(publish_at).is_ok() {
             publish_at = Instant::now() + PUBLISH_INTERVAL;
-        }
-        // Threads that are sending are released before they are joined.
-        drop(self.reports);
-        for thread in self.threads {
-            if thread.join().is_err() {
-                error!("a thread of discovery ended with a panic");
-            }
         }
     }
 

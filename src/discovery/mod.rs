@@ -5,8 +5,7 @@
 //! back-off. A namespace that cannot be listed keeps its last targets, and the others are not affected.
 //!
 //! The thread `discovery` (the cache thread) publishes what other threads find: one thread `list`, which polls all
-//! namespaces in turn, so that their number has no limit, or one thread `watch` for each namespace. All of them wait
-//! either on a channel or on a connection that [`Discovery::stop`] closes, so they can be stopped at any time.
+//! namespaces in turn, so that their number has no limit, or one thread `watch` for each namespace.
 
 mod backoff;
 mod cache;
@@ -21,16 +20,14 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::{debug, error};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 pub use cache::TargetCache;
 pub use source::Source;
 
-use crate::kubernetes::client::Interrupter;
 use crate::kubernetes::error::BadUrl;
 use crate::telemetry::Telemetry;
 use cache_writer::CacheWriter;
@@ -38,7 +35,7 @@ use follower::{Follower, Pace, Reporter, Scope};
 use gatherer::{Gatherer, REPORTS_MAX};
 use source::Lister;
 
-/// How long [`Discovery::stop`] waits for the thread. Only a TCP connect or a name look-up can take longer.
+/// How long [`Discovery::stop`] waits for the thread, which is never busy for so long.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Where to find pods, and how often to look.
@@ -115,8 +112,6 @@ impl std::error::Error for DiscoveryError {
 pub struct Discovery {
     stop: Sender<Infallible>,
     ended: Receiver<Infallible>,
-    interrupters: Vec<Interrupter>,
-    thread: JoinHandle<()>,
 }
 
 impl Discovery {
@@ -139,25 +134,21 @@ impl Discovery {
             reports: sender,
             stop: stopped.clone(),
         };
-        let (mut interrupters, mut threads) = (Vec::new(), Vec::new());
         for (name, follower) in followers(lister, scopes, settings, &reporter) {
-            interrupters.extend(follower.lister.interrupter());
-            let (thread, _) = spawn(&name, move || follower.run())?;
-            threads.push(thread);
+            spawn(&name, move || follower.run())?;
         }
         let gatherer = Gatherer {
             writer,
             reports,
             stop: stopped,
-            threads,
         };
-        let (thread, ended) = spawn("discovery", move || gatherer.run())?;
-        Ok(Discovery {
-            stop,
-            ended,
-            interrupters,
-            thread,
-        })
+        let (ends, ended) = bounded(0);
+        spawn("discovery", move || {
+            // Dropped when the thread ends, even by a panic.
+            let _ends: Sender<Infallible> = ends;
+            gatherer.run();
+        })?;
+        Ok(Discovery { stop, ended })
     }
 
     /// Is disconnected once the thread has ended. If that happens before [`Discovery::stop`], the cache would never
@@ -167,19 +158,13 @@ impl Discovery {
         &self.ended
     }
 
-    /// Ends the threads, even in the middle of a slow response, and joins them.
+    /// Ends the cache thread, after which nothing is published, and waits for it.
     ///
-    /// Takes two seconds at most. A thread that is still connecting by then ends by its connect timeout.
+    /// A thread that waits for the API server ends when it hears from it, or by its timeout; nobody waits for that.
     pub fn stop(self) {
         drop(self.stop);
-        for interrupter in &self.interrupters {
-            interrupter.interrupt();
-        }
-        if self.ended.recv_timeout(STOP_WAIT_MAX) == Err(RecvTimeoutError::Timeout) {
-            debug!("discovery is still connecting and will end by itself");
-        } else if self.thread.join().is_err() {
-            error!("discovery ended with a panic");
-        }
+        // Nothing is ever sent: the thread drops its end.
+        let _ = self.ended.recv_timeout(STOP_WAIT_MAX);
     }
 }
 
@@ -214,19 +199,7 @@ fn followers(
     vec![("list".to_owned(), follower(scopes.collect(), lister, pace))]
 }
 
-/// Starts a thread, and returns a channel that is disconnected when the thread ends, even by a panic.
-fn spawn(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<(JoinHandle<()>, Receiver<Infallible>), DiscoveryError> {
-    let (ends, ended) = bounded(0);
-    let thread = thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            // Dropped when the thread ends.
-            let _ends: Sender<Infallible> = ends;
-            run();
-        })
-        .map_err(DiscoveryError::Thread)?;
-    Ok((thread, ended))
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), DiscoveryError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map(drop).map_err(DiscoveryError::Thread)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::DiscoverySettings;
-use crate::kubernetes::client::{ApiClient, Interrupter, PodList};
+use crate::kubernetes::client::{ApiClient, PodList};
 use crate::kubernetes::error::{BadUrl, ClientError};
 use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
@@ -96,14 +96,6 @@ impl Lister {
         };
         let client = ApiClient::new(url, service_account_dir)?;
         Ok(Lister::Api(Box::new(client)))
-    }
-
-    /// Interrupts a list from another thread. Reading a file takes no time and cannot be interrupted.
-    pub(super) fn interrupter(&self) -> Option<Interrupter> {
-        match self {
-            Lister::Api(client) => Some(client.interrupter()),
-            Lister::File { .. } => None,
-        }
     }
 
     /// One complete list. A file is always read again.

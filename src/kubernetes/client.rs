@@ -9,7 +9,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::crypto::ring;
@@ -68,7 +68,6 @@ pub struct ApiClient {
     service_account: Option<Arc<ServiceAccount>>,
     /// Made for the CA beside it.
     agent: Option<(Agent, Option<Arc<Certificates>>)>,
-    interrupter: Interrupter,
 }
 
 impl ApiClient {
@@ -96,7 +95,6 @@ impl ApiClient {
             base_url: base_url.trim_end_matches('/').to_owned(),
             service_account: is_https.then(|| Arc::new(ServiceAccount::open(service_account_dir))),
             agent: None,
-            interrupter: Interrupter::default(),
         })
     }
 
@@ -107,14 +105,7 @@ impl ApiClient {
             base_url: self.base_url.clone(),
             service_account: self.service_account.clone(),
             agent: None,
-            interrupter: Interrupter::default(),
         }
-    }
-
-    /// Ends what this client is doing, from another thread.
-    #[must_use]
-    pub fn interrupter(&self) -> Interrupter {
-        self.interrupter.clone()
     }
 
     /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces.
@@ -226,7 +217,6 @@ impl ApiClient {
             return Ok((agent.clone(), token));
         }
         let agent = new_agent(ca.as_deref());
-        self.interrupter.watch(&agent);
         self.agent = Some((agent.clone(), ca));
         Ok((agent, token))
     }
@@ -235,47 +225,6 @@ impl ApiClient {
         if let Some(account) = &self.service_account {
             account.expire();
         }
-    }
-}
-
-/// Ends what an [`ApiClient`] is doing, from another thread.
-#[derive(Debug, Clone, Default)]
-pub struct Interrupter {
-    current: Arc<Mutex<Current>>,
-}
-
-#[derive(Debug, Default)]
-struct Current {
-    interrupted: bool,
-    agent: Option<Agent>,
-}
-
-impl Interrupter {
-    /// Closes the connection of the client, for good: what it is waiting for fails, and so does every later request.
-    ///
-    /// Only a name look-up or TCP connect that has begun goes on to its own timeout of ten seconds.
-    pub fn interrupt(&self) {
-        let mut current = self.lock();
-        current.interrupted = true;
-        if let Some(agent) = current.agent.take() {
-            agent.shutdown();
-        }
-    }
-
-    /// Takes note of the agent that is to be shut down.
-    fn watch(&self, agent: &Agent) {
-        let mut current = self.lock();
-        if current.interrupted {
-            agent.clone().shutdown();
-        } else {
-            current.agent = Some(agent.clone());
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current
-            .lock()
-            .expect("the critical section only closes sockets")
     }
 }
 
