@@ -1,7 +1,7 @@
 //! Combines the outcomes of lists and watches into target sets, publishes these, and logs one line for each refresh.
 //! Runs in the cache thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::follower::ListOutcome;
 use super::own_address::OwnAddress;
 use super::source::ListError;
 use crate::kubernetes::watch::PodEvent;
-use crate::target::{OptionError, Target, TargetSet};
+use crate::target::{Target, TargetSet};
 use crate::telemetry::{RefreshResult, Telemetry};
 
 /// How much of a pod's name is shown. The API server takes 63 characters for a namespace and 253 for a pod.
@@ -33,8 +33,6 @@ pub(super) struct CacheWriter {
     targets: Arc<TargetSet>,
     is_published: bool,
     pending: Refresh,
-    /// The invalid options that were logged already, by the pod's uid and name. Pods that are gone are removed.
-    reported: HashMap<(String, String), OptionError>,
 }
 
 /// The state of the lists and watches of one scope.
@@ -84,7 +82,6 @@ impl CacheWriter {
             targets: Arc::default(),
             is_published: false,
             pending: Refresh::default(),
-            reported: HashMap::new(),
         }
     }
 
@@ -128,7 +125,7 @@ impl CacheWriter {
     /// Publishes the changes since the last call, and writes the log line of this refresh.
     pub(super) fn publish(&mut self) {
         let mut refresh = std::mem::take(&mut self.pending);
-        let counts = self.counts();
+        let (previous, counts) = (Arc::clone(&self.targets), self.counts());
         let was_published = self.is_published;
         let is_changed = (!refresh.listed.is_empty() || !refresh.changed.is_empty())
             && self.take_over(&mut refresh);
@@ -145,7 +142,7 @@ impl CacheWriter {
             self.telemetry.count_refresh(*result);
         }
         let invalid = if is_changed {
-            self.take_new_invalid()
+            self.new_invalid(&previous)
         } else {
             Vec::new()
         };
@@ -193,19 +190,18 @@ impl CacheWriter {
         (self.targets.len(), self.targets.jobs().count())
     }
 
-    /// One target of each pod with an invalid option that was not logged before.
-    fn take_new_invalid(&mut self) -> Vec<Arc<Target>> {
-        let mut reported = HashMap::new();
-        let mut new = Vec::new();
-        for (target, error) in self.targets.invalid() {
-            let pod = (target.uid.clone(), target.pod.clone());
-            let is_new = self.reported.get(&pod) != Some(error);
-            if reported.insert(pod, error.clone()).is_none() && is_new {
-                new.push(Arc::clone(target));
-            }
-        }
-        self.reported = reported;
-        new
+    /// One target of each pod with an invalid option that it did not have in the previous set.
+    fn new_invalid(&self, previous: &TargetSet) -> Vec<Arc<Target>> {
+        let pod = |target: &Arc<Target>| (target.uid.clone(), target.pod.clone());
+        let known: HashSet<_> = previous
+            .invalid()
+            .map(|(target, error)| (pod(target), error))
+            .collect();
+        let mut pods = HashSet::new();
+        let new = self.targets.invalid().filter(|(target, error)| {
+            !known.contains(&(pod(target), *error)) && pods.insert(pod(target))
+        });
+        new.map(|(target, _)| Arc::clone(target)).collect()
     }
 
     /// The one line of a refresh at info or above; pods that do not fit are logged at debug.

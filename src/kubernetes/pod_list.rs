@@ -10,8 +10,9 @@ use std::io::Read;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::fields::{Fields, ReadField, value};
 use super::pod::{Item, targets_from_pod};
 use super::pod_stream::take_pods;
 use crate::target::Target;
@@ -40,79 +41,72 @@ pub fn read_pod_list(
 ) -> Result<PodListEnd, serde_json::Error> {
     let rest = take_pods(reader, |pod| targets.extend(targets_from_pod(pod)))?;
     let mut json = serde_json::Deserializer::from_slice(&rest);
-    let end = json.deserialize_map(PodListVisitor(targets))?;
+    let Fields(list) = Fields::<List>::deserialize(&mut json)?;
     json.end()?;
-    Ok(end)
+    // An error page of a proxy, `{}` for one, must not pass for a cluster without pods.
+    if !matches!(list.kind.as_deref(), Some("PodList" | "List")) {
+        return Err(de::Error::custom("expected kind PodList or List"));
+    }
+    let items = list
+        .items
+        .ok_or_else(|| de::Error::missing_field("items"))?;
+    targets.extend(items.into_iter().flat_map(|Items(targets)| targets));
+    let metadata = list.metadata.unwrap_or_default();
+    Ok(PodListEnd {
+        continue_token: metadata.continue_.filter(|token| !token.is_empty()),
+        resource_version: metadata.resource_version.unwrap_or_default(),
+    })
 }
 
-struct PodListVisitor<'t>(&'t mut Vec<Arc<Target>>);
+#[derive(Default)]
+struct List {
+    kind: Option<String>,
+    metadata: Option<ListMeta>,
+    /// Null is an empty array, as a server in Go writes it.
+    items: Option<Option<Items>>,
+}
 
-impl<'de> Visitor<'de> for PodListVisitor<'_> {
-    type Value = PodListEnd;
+impl ReadField for List {
+    const WHAT: &'static str = "a pod list";
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a pod list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PodListEnd, A::Error> {
-        let mut kind = None;
-        let mut metadata = None;
-        let mut items = None;
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "kind" => kind = map.next_value::<Option<String>>()?,
-                "metadata" => metadata = map.next_value::<Option<ListMeta>>()?,
-                "items" if items.is_some() => return Err(de::Error::duplicate_field("items")),
-                "items" => items = Some(map.next_value_seed(Items(&mut *self.0))?),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "kind" => self.kind = value(map)?,
+            "metadata" => self.metadata = value(map)?,
+            "items" if self.items.is_some() => return Err(de::Error::duplicate_field("items")),
+            "items" => self.items = Some(value(map)?),
+            _ => return Ok(false),
         }
-        // An error page of a proxy, `{}` for one, must not pass for a cluster without pods.
-        if !matches!(kind.as_deref(), Some("PodList" | "List")) {
-            return Err(de::Error::custom("expected kind PodList or List"));
-        }
-        if items.is_none() {
-            return Err(de::Error::missing_field("items"));
-        }
-        let metadata = metadata.unwrap_or_default();
-        Ok(PodListEnd {
-            continue_token: metadata.continue_.filter(|token| !token.is_empty()),
-            resource_version: metadata.resource_version.unwrap_or_default(),
-        })
+        Ok(true)
     }
 }
 
-/// The array `items`, or null for an empty one, as a server in Go writes it. Pods that were taken out are empty
-/// objects, which become no target.
-struct Items<'t>(&'t mut Vec<Arc<Target>>);
+/// The targets of the pods that were not taken out. In place of those that were stand empty objects, which become no
+/// target.
+struct Items(Vec<Arc<Target>>);
 
-impl<'de> DeserializeSeed<'de> for Items<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Items, D::Error> {
+        deserializer.deserialize_seq(ItemsVisitor)
     }
 }
 
-impl<'de> Visitor<'de> for Items<'_> {
-    type Value = ();
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Items;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of pods")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Items, A::Error> {
+        let mut targets = Vec::new();
         while let Some(item) = items.next_element::<Option<Item>>()? {
             if let Some(Item(Some(pod))) = item {
-                self.0.extend(targets_from_pod(&pod));
+                targets.extend(targets_from_pod(&pod));
             }
         }
-        Ok(())
+        Ok(Items(targets))
     }
 }

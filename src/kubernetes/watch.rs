@@ -6,7 +6,6 @@
 //!
 //! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>.
 
-use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,20 +47,11 @@ pub enum PodEvent {
 }
 
 /// A watch that the API server has accepted.
-pub struct PodWatch {
+pub(crate) struct PodWatch {
     reader: BufReader<BodyReader<'static>>,
     line: Vec<u8>,
     namespace: Option<String>,
     resource_version: String,
-}
-
-impl fmt::Debug for PodWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PodWatch")
-            .field("namespace", &self.namespace)
-            .field("resource_version", &self.resource_version)
-            .finish_non_exhaustive()
-    }
 }
 
 impl ApiClient {
@@ -71,7 +61,7 @@ impl ApiClient {
     /// # Errors
     ///
     /// When it cannot be begun. Then the credentials are read again at the next request.
-    pub fn watch_pods(
+    pub(crate) fn watch_pods(
         &mut self,
         namespace: Option<&str>,
         resource_version: &str,
@@ -101,7 +91,7 @@ impl PodWatch {
     ///
     /// When the connection fails or is silent, when a line is no event, or with the status of an ERROR event, of which
     /// 410 says that the resource version is too old.
-    pub fn next_event(&mut self) -> Result<Option<PodEvent>, ClientError> {
+    pub(crate) fn next_event(&mut self) -> Result<Option<PodEvent>, ClientError> {
         loop {
             self.line.clear();
             self.line.shrink_to(LINE_BYTES_KEPT);
@@ -128,7 +118,7 @@ impl PodWatch {
 
     /// What the next watch goes on from.
     #[must_use]
-    pub fn resource_version(&self) -> &str {
+    pub(crate) fn resource_version(&self) -> &str {
         &self.resource_version
     }
 

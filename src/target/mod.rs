@@ -75,7 +75,7 @@ pub const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// An option of a pod that cannot be used.
 ///
 /// Its `Display` is for the person who set it: which key, where it stands, what was found and what is expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OptionError {
     /// Where the value stands: `label`, `annotation` or `field`.
     pub source: &'static str,
