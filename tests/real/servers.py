@@ -120,11 +120,12 @@ class Prometheus:
 
 
 def difference(ours, theirs):
-    """The first difference between what is stored through us and directly, or nothing."""
-    for series in sorted(ours.keys() | theirs.keys()):
-        if ours.get(series) != theirs.get(series):
-            return f"{series[:400]}: through us {ours.get(series)}, directly {theirs.get(series)}"
-    return None
+    """How many differences there are between what is stored through us and directly, and the first; or nothing."""
+    differ = [series for series in sorted(ours.keys() | theirs.keys()) if ours.get(series) != theirs.get(series)]
+    if not differ:
+        return None
+    first = differ[0]
+    return f"{len(differ)} differ: {first[:400]}: through us {ours.get(first)}, directly {theirs.get(first)}"
 
 
 class Checks:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -29,15 +30,21 @@ class Configuration:
     options: dict = dataclasses.field(default_factory=dict)
     # What has to be stored directly, so that the comparison is about something.
     shows: tuple = ()
-    # What differs, by the name of its series.
-    departs: tuple = ()
+    # What differs, and so is not compared: "POD NAME" of its series.
+    departs: re.Pattern = re.compile("(?!)")
 
 
+NATIVE = "exemplar-storage,native-histograms"
+TYPES = "exemplar-storage,native-histograms,type-and-unit-labels"
 CREATED = "exemplar-storage,created-timestamp-zero-ingestion"
 OPENMETRICS = {"scrape_protocols": ["OpenMetricsText1.0.0", "PrometheusText0.0.4"]}
 
-# With this feature, `_created` of OpenMetrics is no sample. Nothing that is sent says whether the feature is on.
-CREATED_DEPARTS = ("scrape_samples_scraped",)
+# How many samples Prometheus counts in a body depends on settings that nothing tells that it sends: with
+# `always_scrape_classic_histograms` the classic buckets of native histograms count too, converted histograms count as
+# one, and with start timestamps `_created` does not count.
+COUNT = "[^ ]* scrape_samples_scraped"
+# A histogram that lacks `_count` has no form in protobuf, so its samples have no type.
+INCOMPLETE = "text-of-all text_incomplete.*"
 
 CONFIGURATIONS = {
     "default": Configuration(shows=("exemplars", "names that need quotes")),
@@ -49,8 +56,27 @@ CONFIGURATIONS = {
     "legacy-validation": Configuration(
         options={"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "underscores"},
         shows=("exemplars", "legacy names")),
+    "protobuf-first": Configuration(
+        options={"scrape_protocols": ["PrometheusProto", "OpenMetricsText1.0.0", "PrometheusText0.0.4"]},
+        shows=("exemplars", "names that need quotes")),
+    "native-histograms": Configuration(NATIVE, shows=("exemplars", "native histograms")),
+    "native-and-classic-histograms": Configuration(
+        NATIVE, {"always_scrape_classic_histograms": True}, ("exemplars", "native histograms"),
+        re.compile(COUNT)),
+    # Prometheus itself loses some of the `_created` behind a converted histogram.
+    "native-histograms-of-buckets": Configuration(
+        NATIVE, {"convert_classic_histograms_to_nhcb": True}, ("exemplars", "native histograms"),
+        re.compile(f"{COUNT}|{INCOMPLETE}|[^ ]* .*_created")),
+    "native-by-protobuf-alone": Configuration(
+        NATIVE, {"scrape_protocols": ["PrometheusProto", "PrometheusText0.0.4"]}, ("native histograms",)),
+    # Of OpenMetrics, Prometheus lets the UNIT of a family stand for those behind it that have none.
+    "types-as-labels": Configuration(
+        TYPES, {}, ("exemplars", "native histograms", "types"), re.compile(f"python-of-.* (?!up$).*|{INCOMPLETE}")),
+    # From OpenMetrics to protobuf, `_created` becomes a series, which is right only without start timestamps.
+    "created-timestamps": Configuration(
+        CREATED, {}, ("exemplars", "zeros at the start"), re.compile(f"{COUNT}|python-of-all .*")),
     "created-timestamps-by-openmetrics": Configuration(
-        CREATED, OPENMETRICS, ("exemplars", "zeros at the start"), CREATED_DEPARTS),
+        CREATED, OPENMETRICS, ("exemplars", "zeros at the start"), re.compile(COUNT)),
 }
 
 
@@ -99,10 +125,11 @@ def stored_series(prometheus, via, configuration, departs):
     jobs = collections.defaultdict(dict)
     for series in prometheus.query(selector(via, configuration) + "[15m]"):
         labels = series["metric"]
-        if labels["__name__"] in servers.NOT_COMPARED.union(departs):
+        name = labels["__name__"]
+        if name in servers.NOT_COMPARED or departs.fullmatch(f"{labels['instance']} {name}"):
             continue
         times = collections.defaultdict(list)
-        last = -1 if labels["__name__"] in REPORT else 0
+        last = -1 if name in REPORT else 0
         for at, value in series.get("values", [])[last:]:
             times[value].append(at)
         for at, histogram in series.get("histograms", []):
@@ -139,6 +166,7 @@ def is_shown(what, series, exemplars):
         "exemplars": any(exemplars.values()),
         "names that need quotes": any("." in name for name in names),
         "legacy names": not any("." in name for name in names),
+        "types": any('"__type__"' in labels for job in series.values() for labels in job),
         "native histograms": any(value.startswith("native") for value, _ in values),
         "zeros at the start": any(value == "0" and at is not None for value, at in values),
     }[what]
