@@ -96,6 +96,26 @@ fn protobuf_is_asked_for_by_those_who_name_it() {
 }
 
 /// Messages and encodings that are not merged, and `*/*`, which many say who cannot read protobuf.
+/// The same header is sent for native histograms and for start timestamps.
+#[test]
+fn start_timestamps_may_be_read_by_those_who_name_protobuf_and_openmetrics() {
+    let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,\
+        text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+    for (header, may_read) in [
+        (PROTOBUF_FIRST, true),
+        (PROMETHEUS_3, false),
+        (telegraf, false),
+        ("*/*", false),
+        ("", false),
+    ] {
+        assert_eq!(
+            Accept::parse(header).may_read_start_timestamps(),
+            may_read,
+            "{header}"
+        );
+    }
+}
+
 #[test]
 fn other_protobuf_is_taken_out() {
     let protobuf = "application/vnd.google.protobuf";

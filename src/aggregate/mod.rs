@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub use crate::scrape::client::PodResponse;
 pub use last_scrapes::{LastRequest, LastScrape, LastScrapes};
 
-use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge};
+use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge_with};
 use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
@@ -150,7 +150,7 @@ impl Aggregator {
         let bodies = parts.iter().filter_map(|part| part.body.as_ref());
         let bodies = bodies.filter(|body| body.samples() > 0);
         let format = asked.accept.best(bodies.map(Body::format));
-        let body = merge(parts, format);
+        let body = merge_with(parts, format, asked.accept.may_read_start_timestamps());
         self.telemetry.count_merged_response(counted(format));
         let (help_conflicts, type_conflicts) = body.conflicts();
         self.telemetry

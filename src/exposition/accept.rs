@@ -179,6 +179,14 @@ impl Accept {
         value
     }
 
+    /// Whether the scraper may look for start timestamps in OpenMetrics: a Prometheus that stores them asks for
+    /// protobuf too.
+    #[must_use]
+    pub fn may_read_start_timestamps(&self) -> bool {
+        let names = |format| self.ranges.iter().any(|range| range.format == Some(format));
+        names(Format::Protobuf) && names(Format::OpenMetrics)
+    }
+
     fn range(&self, format: Format) -> Option<&AcceptedRange> {
         self.place(format).map(|place| &self.ranges[place])
     }

@@ -26,8 +26,23 @@ const LINE_BYTES: usize = 4 * 1024;
 /// protobuf has a share in no other format, since it cannot be converted: [`super::Accept::best`] sees to that.
 #[must_use]
 pub fn merge(parts: Vec<Part>, format: Format) -> Merged {
+    merge_with(parts, format, false)
+}
+
+/// The same; with `repeats_types` the TYPE line of a counter, histogram or summary stands before the samples of each
+/// part that has some, if the format is OpenMetrics.
+///
+/// A Prometheus that stores start timestamps looks behind each sample for its `_created`, up to the next TYPE line and
+/// every time anew. Without one before the end of a block, the time that it needs grows with the square of the number
+/// of targets: it took 10 s instead of 0.05 s for 500 pods with 20 counters of two series each. Strict parsers of the
+/// specification refuse a TYPE that is repeated: see [`super::Accept::may_read_start_timestamps`].
+#[must_use]
+pub fn merge_with(parts: Vec<Part>, format: Format, repeats_types: bool) -> Merged {
+    let repeats_types = repeats_types && format == Format::OpenMetrics;
     Merged(match format {
-        Format::Text | Format::OpenMetrics => Content::Lines(merge::merge(parts, format)),
+        Format::Text | Format::OpenMetrics => {
+            Content::Lines(merge::merge(parts, format, repeats_types))
+        }
         Format::Protobuf => Content::Protobuf(merge_protobuf(parts)),
     })
 }

@@ -83,6 +83,11 @@ impl MetricType {
         matches!(self, MetricType::Histogram | MetricType::Summary)
     }
 
+    /// Whether Prometheus knows start timestamps of this type.
+    pub(super) fn has_start_timestamps(self) -> bool {
+        self.has_children() || self == MetricType::Counter
+    }
+
     /// Whether a family of this type takes the samples that are named like it with this suffix.
     pub(super) fn takes(self, suffix: Suffix) -> bool {
         match self {

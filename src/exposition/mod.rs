@@ -88,7 +88,7 @@ pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use escaping::Escaping;
 pub use labels::IdentityLabels;
-pub use merged::{Merged, MergedReader, Position, merge};
+pub use merged::{Merged, MergedReader, Position, merge, merge_with};
 pub use report::Report;
 pub use series_cache::{SeriesCache, parse};
 

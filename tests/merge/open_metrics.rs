@@ -3,7 +3,9 @@
 
 use super::{own_blocks, part_as, text};
 use kubernetes_metrics_aggregator::exposition::Format::{self, OpenMetrics, Text};
-use kubernetes_metrics_aggregator::exposition::{IdentityLabels, Part, Report, merge, parse};
+use kubernetes_metrics_aggregator::exposition::{
+    IdentityLabels, Part, Report, merge, merge_with, parse,
+};
 use std::time::Duration;
 
 /// The families of these bodies, merged in this order, as they are written in this format. The end mark of OpenMetrics
@@ -48,6 +50,57 @@ pub(super) fn from_text(body: &str, expected: &[&str]) {
 #[test]
 fn a_text_without_targets() {
     assert_eq!(text(&merge(Vec::new(), OpenMetrics)), "# EOF\n");
+}
+
+/// Prometheus looks for start timestamps up to the next TYPE line.
+#[test]
+fn types_stand_before_each_target_if_start_timestamps_may_be_read() {
+    let bodies = [
+        "# HELP c Help.\n# TYPE c counter\nc_total 1\nc_created 2\n# TYPE g_seconds gauge\n# UNIT g_seconds seconds\n\
+            g_seconds 3\n# TYPE s summary\ns_count 4\ns_sum 5\n# EOF\n",
+        "# TYPE c counter\nc_total{a=\"b\"} 6\n# TYPE g_seconds gauge\ng_seconds 7\n# EOF\n",
+        "# TYPE h histogram\nh_bucket{le=\"1.0\"} 8\n# TYPE s summary\ns_count 9\n# EOF\n",
+    ];
+    let merged = |format, repeats_types| {
+        let parts = bodies.iter().enumerate();
+        let parts = parts.map(|(number, body)| part_as(OpenMetrics, number, Some(body)));
+        text(&merge_with(parts.collect(), format, repeats_types))
+    };
+    let repeated = merged(OpenMetrics, true);
+    let own = own_blocks(&repeated);
+    assert_eq!(
+        own.lines().collect::<Vec<_>>(),
+        [
+            "# HELP c Help.",
+            "# TYPE c counter",
+            "c_total{i=\"0\"} 1",
+            "c_created{i=\"0\"} 2",
+            "# TYPE c counter",
+            "c_total{a=\"b\",i=\"1\"} 6",
+            "# TYPE g_seconds gauge",
+            "# UNIT g_seconds seconds",
+            "g_seconds{i=\"0\"} 3",
+            "g_seconds{i=\"1\"} 7",
+            "# TYPE h histogram",
+            "# UNIT h ",
+            "h_bucket{le=\"1.0\",i=\"2\"} 8",
+            "# TYPE s summary",
+            "s_count{i=\"0\"} 4",
+            "s_sum{i=\"0\"} 5",
+            "# TYPE s summary",
+            "s_count{i=\"2\"} 9",
+            "# EOF",
+        ],
+        "{repeated}"
+    );
+    assert_eq!(merged(Text, true), merged(Text, false));
+    let again = parse(OpenMetrics, repeated.as_bytes(), &IdentityLabels::default()).unwrap();
+    // Nine of the bodies, and three reports on each of three targets.
+    assert_eq!(again.samples(), 18);
+    let once = merged(OpenMetrics, false);
+    let twice = ["# TYPE c counter\n", "# TYPE s summary\n"];
+    let repeated_bytes: usize = twice.iter().map(|line| line.len()).sum();
+    assert_eq!(repeated.len(), once.len() + repeated_bytes);
 }
 
 #[test]

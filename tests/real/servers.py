@@ -21,18 +21,23 @@ def free_port(ip="127.0.0.1"):
         return probe.getsockname()[1]
 
 
-def until(what, condition, patience=PATIENCE):
-    """Asks again until the condition holds; ends the run if it never does."""
+def happens(condition, patience=PATIENCE):
+    """Asks again until the condition holds; says whether it ever does."""
     deadline = time.monotonic() + patience
-    while True:
+    while time.monotonic() < deadline:
         try:
             if condition():
-                return
+                return True
         except OSError:
             pass
-        if time.monotonic() > deadline:
-            raise SystemExit(f"never happened: {what}")
         time.sleep(0.2)
+    return False
+
+
+def until(what, condition):
+    """Ends the run if the condition never holds."""
+    if not happens(condition):
+        raise SystemExit(f"never happened: {what}")
 
 
 class Processes:

@@ -78,8 +78,8 @@ pub(super) struct Written<'p> {
 }
 
 impl Written<'_> {
-    /// Writes HELP and TYPE.
-    pub(super) fn push_head(&self, out: &mut Vec<u8>, family: &MergedFamily<'_>, format: Format) {
+    /// Writes HELP, if there is one.
+    pub(super) fn push_help(&self, out: &mut Vec<u8>, family: &MergedFamily<'_>, format: Format) {
         if let Some(help) = family.help {
             self.push_keyword(out, b"# HELP ");
             if format == Format::OpenMetrics {
@@ -89,6 +89,10 @@ impl Written<'_> {
             }
             out.push(b'\n');
         }
+    }
+
+    /// Writes TYPE.
+    pub(super) fn push_type(&self, out: &mut Vec<u8>, format: Format) {
         self.push_keyword(out, b"# TYPE ");
         out.extend_from_slice(self.metric_type.word(format).as_bytes());
         out.push(b'\n');

@@ -111,7 +111,8 @@ enum Piece {
 pub(super) struct Pieces {
     beside: Vec<u8>,
     list: Vec<Piece>,
-    /// How much longer series are that are written as Prometheus stores them, and how much shorter.
+    /// How much longer the text is than what it is put together from, since series are written as Prometheus stores
+    /// them and lines are repeated, and how much shorter.
     longer: usize,
     shorter: usize,
 }
@@ -141,15 +142,22 @@ impl Pieces {
         });
     }
 
-    /// Appends what `write` appends to its buffer.
-    pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends what `write` appends to its buffer. Says where in the buffer that is, for [`Pieces::repeat`].
+    pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
         let start = self.beside.len();
         write(&mut self.beside);
         let end = self.beside.len();
         match self.list.last_mut() {
-            Some(Piece::Beside(range)) => range.end = end,
+            Some(Piece::Beside(range)) if range.end == start => range.end = end,
             _ => self.list.push(Piece::Beside(start..end)),
         }
+        start..end
+    }
+
+    /// Appends once more what was written before.
+    pub(super) fn repeat(&mut self, written: &Range<usize>) {
+        self.longer += written.len();
+        self.list.push(Piece::Beside(written.clone()));
     }
 }
 

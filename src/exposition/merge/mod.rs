@@ -18,8 +18,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Merges the parts into a text of this format, as [`crate::exposition::merge`] says.
-pub(super) fn merge(parts: Vec<Part>, format: Format) -> MergedText {
+/// Merges the parts into a text of this format, as [`crate::exposition::merge_with`] says.
+pub(super) fn merge(parts: Vec<Part>, format: Format, repeats_types: bool) -> MergedText {
     let merger = Merger::new(&parts);
     let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
         let families = merger.families.iter();
@@ -29,7 +29,7 @@ pub(super) fn merge(parts: Vec<Part>, format: Format) -> MergedText {
         conflicts(|family| family.helps_differ),
         conflicts(|family| family.types_differ),
     );
-    let pieces = merger.write(format);
+    let pieces = merger.write(format, repeats_types);
     let sources = parts.into_iter().map(|part| Source::new(part, format));
     MergedText::new(pieces, sources.collect(), conflicts)
 }
@@ -167,10 +167,10 @@ impl<'p> Merger<'p> {
     }
 
     /// The whole text as ranges of the parts' samples and of what is written beside them.
-    fn write(&self, format: Format) -> Pieces {
+    fn write(&self, format: Format, repeats_types: bool) -> Pieces {
         let mut pieces = Pieces::default();
         if !self.parts.is_empty() {
-            self.write_families(&mut pieces, format);
+            self.write_families(&mut pieces, format, repeats_types);
         }
         if format == Format::OpenMetrics {
             pieces.write(|out| out.extend_from_slice(b"# EOF\n"));
@@ -178,7 +178,7 @@ impl<'p> Merger<'p> {
         pieces
     }
 
-    fn write_families(&self, pieces: &mut Pieces, format: Format) {
+    fn write_families(&self, pieces: &mut Pieces, format: Format, repeats_types: bool) {
         let written = self.settled(format);
         let mut by_block: Vec<Vec<&Entry<'_>>> = vec![Vec::new(); self.families.len()];
         for entry in &self.entries {
@@ -193,30 +193,43 @@ impl<'p> Merger<'p> {
         for id in order {
             let family = &self.families[id];
             let metric_type = written[id].metric_type;
-            pieces.write(|out| {
-                written[id].push_head(out, family, format);
-                if format == Format::OpenMetrics {
-                    written[id].push_unit(out, family, &mut unit_stands);
-                }
-            });
+            pieces.write(|out| written[id].push_help(out, family, format));
+            let type_line = pieces.write(|out| written[id].push_type(out, format));
+            if format == Format::OpenMetrics {
+                pieces.write(|out| written[id].push_unit(out, family, &mut unit_stands));
+            }
+            let repeats_type = repeats_types && metric_type.has_start_timestamps();
             block.set(&by_block[id]);
             let reported = REPORTED.iter().position(|name| *name == family.name);
             let parts = reported.map_or(&block.parts, |_| &all);
-            for &number in parts {
-                let part = number as usize;
+            for (place, &part) in parts.iter().enumerate() {
+                if repeats_type && place > 0 {
+                    pieces.repeat(&type_line);
+                }
                 if let Some(reported) = reported {
-                    write_reported(pieces, reported, &self.parts[part]);
+                    write_reported(pieces, reported, &self.parts[part as usize]);
                 }
-                let Some((layout, layout_id)) = self.layouts[part] else {
-                    continue;
-                };
-                for run in block.runs_of(layout_id) {
-                    if metric_type.has_children() {
-                        pieces.push_run(number, run.clone());
-                    } else {
-                        pieces.push_stored_run(number, run.clone(), layout);
-                    }
-                }
+                self.write_samples(pieces, part, &block, metric_type);
+            }
+        }
+    }
+
+    /// The samples that a part has in a block.
+    fn write_samples(
+        &self,
+        pieces: &mut Pieces,
+        part: u32,
+        block: &Block,
+        metric_type: MetricType,
+    ) {
+        let Some((layout, layout_id)) = self.layouts[part as usize] else {
+            return;
+        };
+        for run in block.runs_of(layout_id) {
+            if metric_type.has_children() {
+                pieces.push_run(part, run.clone());
+            } else {
+                pieces.push_stored_run(part, run.clone(), layout);
             }
         }
     }
