@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts beside this one share. Sourced.
+# Shared by the scripts in this directory. Sourced.
 
 name=kubernetes-metrics-aggregator
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,16 +12,16 @@ fail() {
   exit 1
 }
 
-# `TARGET` names another one than the machine's own.
+# The target to build for: `TARGET`, or the machine's own.
 target() { echo "${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}"; }
 
-# The one place of the version is Cargo.toml.
+# Cargo.toml is the only place of the version.
 version() { sed -n '/^\[package\]/,/^\[dependencies\]/s/^version = "\(.*\)"$/\1/p' "$top/Cargo.toml"; }
 
-# The time that every file of a release carries: of the last commit, unless the caller says otherwise.
+# The time of every file of a release: that of the last commit, unless the caller sets it.
 epoch() { echo "${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct)}"; }
 
-# pack DIRECTORY NAME...: a tar of these, the same bytes whoever packs them where and when.
+# pack DIRECTORY NAME...: a tar of these names, with the same bytes on every machine and at any time.
 pack() {
   local directory=$1
   shift
