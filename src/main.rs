@@ -314,6 +314,7 @@ fn scrape_client(config: &Config) -> Result<ScrapeClient, MainError> {
             .collect(),
         client_certificate: pair.map(|(cert, key)| ClientCertificateFiles { cert, key }),
         body_bytes_max: config.body_bytes_max,
+        samples_max: config.samples_max,
         token: config.scrape_token_file.clone().map(|file| TokenSettings {
             file,
             namespaces: config.scrape_token_namespaces.clone(),

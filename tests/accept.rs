@@ -238,7 +238,7 @@ fn series(accept: &str, body: &str) -> Result<String, String> {
         accept: Accept::parse(accept),
         ..Asked::default()
     };
-    let cache = SeriesCache::new(asked, 1);
+    let cache = SeriesCache::new(asked, u64::MAX, 1);
     // Twice: the second body is read with what is known from the first.
     let texts = [(); 2].map(|()| {
         let exposition = cache.parse(Format::Text, body.as_bytes(), &labels);

@@ -28,6 +28,7 @@ fn nothing_set_means_the_defaults_of_the_contract() {
     );
     assert!(config.namespaces.is_empty() && config.pod_target_labels.is_empty());
     assert_eq!(config.body_bytes_max, 67_108_864);
+    assert_eq!(config.samples_max, None);
     assert_eq!(config.scrape_timeout_offset, Duration::from_millis(500));
     assert_eq!(config.waiting_requests_max, 64);
     assert_eq!(config.gzip_level, 1);
@@ -85,6 +86,12 @@ fn values_that_are_taken() {
         parse(&[("POD_LABEL_STYLE", "hyphen")])
             .unwrap()
             .hyphen_labels
+    );
+
+    let samples = |value| parse(&[("MAX_SAMPLES", value)]).unwrap().samples_max;
+    assert_eq!(
+        ["", "1", "50000"].map(samples),
+        [None, Some(1), Some(50_000)]
     );
 
     let service = [
@@ -148,6 +155,8 @@ fn values_that_are_refused() {
         ("KUBERNETES_API_URL", "http://host/?query"),
         ("MAX_BODY_BYTES", "1023"),
         ("MAX_BODY_BYTES", "64MiB"),
+        ("MAX_SAMPLES", "0"),
+        ("MAX_SAMPLES", "1e6"),
         ("SCRAPE_TIMEOUT_OFFSET_SECONDS", "61"),
         ("SCRAPE_TIMEOUT_OFFSET_SECONDS", "NaN"),
         ("SCRAPE_TIMEOUT_OFFSET_SECONDS", "1e1"),

@@ -8,6 +8,7 @@ mod faults;
 mod framing;
 mod order;
 mod redirects;
+mod sample_limit;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

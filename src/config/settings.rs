@@ -87,6 +87,9 @@ settings! {
     /// Largest body of one target, after decompression.
     body_bytes_max: u64 = value(|bytes| number(bytes, 1024..=u32::MAX.into())),
         "MAX_BODY_BYTES", default: "67108864", expected: "a number from 1024 to 4294967295";
+    /// Most samples of one target, so that no pod makes its job exceed the scraper's sample_limit; unset: no limit.
+    samples_max: Option<u64> = optional(|count| number(count, 1..=u32::MAX.into())),
+        "MAX_SAMPLES", expected: "a number from 1 to 4294967295";
     /// More CAs to verify certificates of pods with, besides the cluster's.
     scrape_ca_file: Option<PathBuf> = optional(path),
         "SCRAPE_CA_FILE", expected: "the path of a PEM file";

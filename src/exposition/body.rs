@@ -1,7 +1,7 @@
 //! One body of any format, or why there is none, and the share of its target in a response.
 
 use super::protobuf::{ProtobufBody, ProtobufError};
-use super::{Asked, Exposition, Format, IdentityLabels, LineError, Report};
+use super::{Asked, Exposition, Format, IdentityLabels, LineError, LineErrorKind, Report};
 use std::fmt;
 
 /// The share of one target in a response.
@@ -38,17 +38,24 @@ impl Body {
     /// Takes in what is asked for of a body in protobuf, for a target with these labels.
     ///
     /// # Errors
-    /// [`BodyError::NotAsked`] if the scraper does not name protobuf, else the first fault.
+    /// [`BodyError::NotAsked`] if the scraper does not name protobuf, else the first fault, else
+    /// [`BodyError::TooManySamples`] if more than so many samples would be taken in.
     pub fn protobuf(
         body: Vec<u8>,
         labels: &IdentityLabels,
         asked: &Asked,
+        samples_max: u64,
     ) -> Result<Body, BodyError> {
         if !asked.accept.takes(Format::Protobuf) {
             return Err(BodyError::NotAsked);
         }
-        let body = ProtobufBody::read(body, labels, asked);
-        body.map(Body::Protobuf).map_err(BodyError::Protobuf)
+        let body = ProtobufBody::read(body, labels, asked).map_err(BodyError::Protobuf)?;
+        let found = body.samples();
+        if found - body.duplicates_dropped() > samples_max {
+            let max = samples_max;
+            return Err(BodyError::TooManySamples { found, max });
+        }
+        Ok(Body::Protobuf(body))
     }
 
     /// The format of the body.
@@ -96,6 +103,13 @@ pub enum BodyError {
     Protobuf(ProtobufError),
     /// A body in protobuf, which the scraper did not ask for.
     NotAsked,
+    /// More samples than a target may have.
+    TooManySamples {
+        /// All of the body, duplicates too, as Prometheus counts them beyond its `sample_limit`.
+        found: u64,
+        /// As many may be, without duplicates.
+        max: u64,
+    },
 }
 
 impl BodyError {
@@ -106,6 +120,19 @@ impl BodyError {
             BodyError::Line(error) => error.samples_before,
             BodyError::Protobuf(error) => error.samples_before,
             BodyError::NotAsked => 0,
+            BodyError::TooManySamples { found, .. } => *found,
+        }
+    }
+}
+
+impl From<LineError> for BodyError {
+    fn from(error: LineError) -> BodyError {
+        match error.kind {
+            LineErrorKind::Samples(max) => BodyError::TooManySamples {
+                found: error.samples_before,
+                max,
+            },
+            _ => BodyError::Line(error),
         }
     }
 }
@@ -119,6 +146,10 @@ impl fmt::Display for BodyError {
                 "expected text or OpenMetrics, as the pod was asked, found protobuf; \
                  let the pod heed the Accept header, or the scraper ask for protobuf",
             ),
+            BodyError::TooManySamples { found, max } => {
+                let remedy = "raise MAX_SAMPLES, or have the pod serve fewer";
+                write!(f, "{found} samples, over the limit of {max}; {remedy}")
+            }
         }
     }
 }
@@ -128,7 +159,7 @@ impl std::error::Error for BodyError {
         match self {
             BodyError::Line(error) => Some(error),
             BodyError::Protobuf(error) => Some(error),
-            BodyError::NotAsked => None,
+            BodyError::NotAsked | BodyError::TooManySamples { .. } => None,
         }
     }
 }

@@ -75,6 +75,8 @@ pub enum LineErrorKind {
     AfterEndMark,
     /// The body, or its text with the labels of the target, is over `u32::MAX` bytes.
     Size,
+    /// More samples are kept of the body than this.
+    Samples(u64),
 }
 
 impl fmt::Display for LineErrorKind {
@@ -105,6 +107,7 @@ impl fmt::Display for LineErrorKind {
             LineErrorKind::EndMark => "# EOF at the end of the body",
             LineErrorKind::AfterEndMark => "nothing after # EOF",
             LineErrorKind::Size => "at most 4294967295 bytes with the labels of the target",
+            LineErrorKind::Samples(max) => return write!(f, "at most {max} samples"),
         })
     }
 }

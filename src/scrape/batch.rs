@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::body::BodyBuffer;
 use super::deadline::ScrapeDeadline;
 use super::question::Question;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Asked, Body, IdentityLabels, SeriesCache};
+use crate::exposition::{Asked, Body, BodyError, Format, IdentityLabels, SeriesCache};
 use crate::target::Target;
 
 /// Between two looks whether the results are still wanted.
@@ -73,7 +74,8 @@ pub(super) struct Batch {
     progress: Arc<Progress>,
     deadline: Option<ScrapeDeadline>,
     /// What is known of lines from the bodies so far.
-    pub(super) series: SeriesCache,
+    series: SeriesCache,
+    samples_max: u64,
     /// What the pods are asked for.
     pub(super) question: Question,
     results: Sender<ScrapeResult>,
@@ -95,6 +97,7 @@ struct Progress {
 pub(super) fn batch(
     targets: Vec<(Health, Arc<Target>)>,
     asked: Asked,
+    samples_max: u64,
     deadline: Option<ScrapeDeadline>,
     cores: usize,
 ) -> (Batch, Results) {
@@ -106,7 +109,8 @@ pub(super) fn batch(
         progress: Arc::clone(&progress),
         deadline,
         question: Question::new(&asked),
-        series: SeriesCache::new(asked, cores),
+        series: SeriesCache::new(asked, samples_max, cores),
+        samples_max,
         results: sender,
     };
     let results = Results {
@@ -145,6 +149,26 @@ impl Batch {
         let body_bytes = self.progress.body_bytes.load(Ordering::Relaxed);
         self.deadline
             .map(|deadline| deadline.of_scrapes(body_bytes))
+    }
+
+    /// Reads a complete body of a target with these labels.
+    pub(super) fn read(
+        &self,
+        format: Format,
+        buffer: &mut BodyBuffer,
+        labels: &IdentityLabels,
+    ) -> Result<Body, ScrapeError> {
+        let body = match format {
+            Format::Protobuf => {
+                let asked = self.series.asked();
+                Body::protobuf(buffer.take(), labels, asked, self.samples_max)
+            }
+            Format::Text | Format::OpenMetrics => {
+                let parsed = self.series.parse(format, buffer.body(), labels);
+                parsed.map(Body::Lines).map_err(BodyError::from)
+            }
+        };
+        body.map_err(ScrapeError::of_body)
     }
 
     /// Takes the result of a target.
@@ -241,7 +265,7 @@ pub(super) mod tests {
     fn three(deadline: Option<ScrapeDeadline>) -> (Batch, Results) {
         let healths = [Health::Quick, Health::Unknown, Health::Slow];
         let targets = healths.map(|health| (health, target()));
-        batch(Vec::from(targets), Asked::default(), deadline, 1)
+        batch(Vec::from(targets), Asked::default(), u64::MAX, deadline, 1)
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct ScrapeSettings {
     pub client_certificate: Option<ClientCertificateFiles>,
     /// Largest body, in bytes after decompression.
     pub body_bytes_max: u64,
+    /// Most samples of a body; `None`: as many as there are.
+    pub samples_max: Option<u64>,
     /// The token that some pods are sent, if any.
     pub token: Option<TokenSettings>,
 }
@@ -39,6 +41,7 @@ pub struct ScrapeSettings {
 pub struct ScrapeClient {
     agents: Agents,
     body_bytes_max: u64,
+    pub(super) samples_max: u64,
     token: Option<Token>,
 }
 
@@ -52,6 +55,7 @@ impl ScrapeClient {
         Ok(ScrapeClient {
             agents: Agents::new(files),
             body_bytes_max: settings.body_bytes_max,
+            samples_max: settings.samples_max.unwrap_or(u64::MAX),
             token: settings.token.map(Token::open),
         })
     }

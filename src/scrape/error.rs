@@ -53,6 +53,15 @@ impl ScrapeError {
         }
     }
 
+    /// A body that is malformed, or has too many samples: that is counted as a body of too many bytes is.
+    pub(super) fn of_body(error: BodyError) -> ScrapeError {
+        let phase = match error {
+            BodyError::TooManySamples { .. } => Phase::Body,
+            _ => Phase::Parse,
+        };
+        ScrapeError::new(phase, Reason::Body(error))
+    }
+
     /// What an error of ureq means that came up in this phase of a scrape that had so much time. One of the connection
     /// itself knows its phase better.
     pub(super) fn of_ureq(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeError {

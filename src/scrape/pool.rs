@@ -27,7 +27,7 @@ use super::body::BodyBuffer;
 use super::client::{PodResponse, ProbeWants, ScrapeClient};
 use super::deadline::ScrapeDeadline;
 use super::{Phase, Reason, ScrapeError};
-use crate::exposition::{Asked, Body, BodyError, Format, IdentityLabels};
+use crate::exposition::{Asked, IdentityLabels};
 use crate::target::{Target, TargetLabels};
 use crate::telemetry::Telemetry;
 
@@ -85,6 +85,7 @@ impl Queues {
 pub struct ScrapePool {
     queues: Arc<Queues>,
     threads: ThreadPool,
+    samples_max: u64,
     cores: usize,
 }
 
@@ -134,6 +135,7 @@ impl ScrapePool {
         ScrapePool {
             queues,
             threads,
+            samples_max: client.samples_max,
             cores: thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }
@@ -148,7 +150,7 @@ impl ScrapePool {
         asked: Asked,
         deadline: Option<ScrapeDeadline>,
     ) -> Results {
-        let (batch, results) = batch(targets, asked, deadline, self.cores);
+        let (batch, results) = batch(targets, asked, self.samples_max, deadline, self.cores);
         let Some(health) = batch.next_health() else {
             return results;
         };
@@ -299,14 +301,7 @@ impl Worker {
                 .client
                 .scrape(target, &batch.question, deadline, buffer)?;
             body_bytes = buffer.body().len();
-            let body = match format {
-                Format::Protobuf => Body::protobuf(buffer.take(), &labels, batch.series.asked()),
-                Format::Text | Format::OpenMetrics => {
-                    let parsed = batch.series.parse(format, buffer.body(), &labels);
-                    parsed.map(Body::Lines).map_err(BodyError::Line)
-                }
-            };
-            body.map_err(|error| ScrapeError::new(Phase::Parse, Reason::Body(error)))
+            batch.read(format, buffer, &labels)
         });
         ScrapeResult {
             index,
@@ -371,6 +366,7 @@ mod tests {
             ca_files: Vec::new(),
             client_certificate: None,
             body_bytes_max: 1000,
+            samples_max: None,
             token: None,
         });
         let client = Arc::new(client.unwrap());

@@ -25,6 +25,7 @@ fn check_with(
             accept: Accept::parse(accept),
             families: AskedFamilies::new(names.iter().map(|name| (*name).to_owned()).collect()),
         },
+        u64::MAX,
         1,
     );
     let labels = IdentityLabels::default();

@@ -420,6 +420,37 @@ fn only_the_families_that_are_asked_for_are_sent() {
     }
 }
 
+/// A native histogram counts once, a classic one for each of its series, and what is dropped not at all.
+#[test]
+fn a_body_with_too_many_samples_fails_its_pod() {
+    let series = |value: &str| counter(&[("a", value)], 1.0);
+    let histograms = family("b", HISTOGRAM, vec![native(&[]); 2]);
+    let counters = |values: &[&str]| {
+        let metrics = values.iter().map(|value| series(value)).collect();
+        family("a_total", COUNTER, metrics)
+    };
+    let at = protobuf_pod(&[counters(&["1", "1"]), histograms.clone()]);
+    let over = protobuf_pod(&[counters(&["1", "2", "3", "3"]), histograms]);
+    let pods = TempFile::pods(&[
+        pod_at("shop", "at", "web", at.address),
+        pod_at("shop", "over", "web", over.address),
+    ]);
+    let program = Program::with_pods(&pods, &[("MAX_SAMPLES", "3")]);
+    let response = scrape(&program, PROTOBUF_FIRST);
+    let (own, reports) = families(&response.body, &["at", "over"]);
+    assert_eq!(reports, [(1.0, 4.0), (0.0, 6.0)], "{own:?}");
+    let names: Vec<_> = own.iter().map(|family| family.name.as_deref()).collect();
+    assert_eq!(names, [Some("a_total"), Some("b")]);
+    let reason =
+        "body: 6 samples, over the limit of 3; raise MAX_SAMPLES, or have the pod serve fewer";
+    assert!(program.get("/").text().contains(reason));
+    // Only what is asked for counts.
+    let url = "/metrics?job=web&name[]=b";
+    let response = program.get_with(url, &[("Accept", PROTOBUF_FIRST)]);
+    let (_, reports) = families(&response.body, &["at", "over"]);
+    assert_eq!(reports, [(1.0, 2.0); 2]);
+}
+
 #[test]
 fn labels_that_become_one_by_escaping_fail_their_pod() {
     let twice = protobuf_pod(&[family(

@@ -1,6 +1,5 @@
 //! Reads one body, line by line.
 
-use super::known_layout::KnownLayout;
 use super::known_lines::{Key, KnownLines, Means, NONE, Seen};
 use super::places::EntryId;
 use crate::exposition::error::{Fault, LineError, LineErrorKind};
@@ -12,7 +11,6 @@ use crate::exposition::values::Values;
 use crate::exposition::{Exposition, Format, number, offset, openmetrics, timestamp};
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Most exporters write more for each sample, with HELP and TYPE lines counted in.
 const BODY_BYTES_PER_SAMPLE: usize = 64;
@@ -23,11 +21,12 @@ const VALUE_BYTES: usize = 8;
 const NO_TIMESTAMP: i64 = -1;
 
 impl KnownLines {
-    /// Reads one body for a target with these labels.
+    /// Reads one body for a target with these labels. One of which more samples would be kept is not read to its end.
     pub(super) fn read(
         &mut self,
         body: &[u8],
         identity: &IdentityLabels,
+        samples_max: u64,
     ) -> Result<Exposition, LineError> {
         // Bodies of a job have about as many samples, also where their lines are unusually long.
         let samples_about = match self.ids.len() {
@@ -39,6 +38,11 @@ impl KnownLines {
         }
         self.ids.clear();
         self.body += 1;
+        // Where not all families are asked for, it is known only at the end how many samples are kept.
+        let samples_before_end = match self.asked {
+            None => usize::try_from(samples_max).unwrap_or(usize::MAX),
+            Some(_) => usize::MAX,
+        };
         let mut reader = Reader {
             lines: self,
             identity,
@@ -48,45 +52,31 @@ impl KnownLines {
             standing: None,
             values: Values::with_capacity(samples_about, samples_about * VALUE_BYTES),
             samples: 0,
+            samples_max: samples_before_end,
             dropped: Vec::new(),
             unknown: None,
             repeated: HashSet::new(),
         };
         let read = reader.lines();
         let Reader {
+            at,
             values,
             samples,
             dropped,
             ..
         } = reader;
         self.texts.seal();
-        match read {
-            Ok(()) => Ok(self.exposition(values, dropped)),
-            Err(fault) => Err(fault.describe(body, samples)),
+        read.map_err(|fault| fault.describe(body, samples))?;
+        let exposition = self.exposition(values, dropped);
+        if exposition.values.count() as u64 <= samples_max {
+            return Ok(exposition);
         }
-    }
-
-    /// What the body that has been read has of the families that are asked for.
-    fn exposition(&mut self, mut values: Values, mut dropped: Vec<EntryId>) -> Exposition {
-        let at = self.layout();
-        let KnownLayout {
-            layout, selection, ..
-        } = &self.layouts[at];
-        if let Some(selection) = selection {
-            values = values.only(&selection.samples);
-            dropped.retain(|id| match self.entries[*id as usize].means {
-                Means::Sample { name, .. } | Means::Reported(name) => selection.has(name),
-                _ => false,
-            });
-        }
-        values.shrink();
-        Exposition {
-            format: self.format,
-            layout: Arc::clone(layout),
-            samples: (values.count() + dropped.len()) as u64,
-            values,
-            duplicates_dropped: dropped.len() as u64,
-        }
+        let fault = Fault {
+            kind: LineErrorKind::Samples(samples_max),
+            at: 0,
+            counted: false,
+        };
+        Err(fault.describe(body, exposition.samples + sample_lines(&body[at..])))
     }
 }
 
@@ -102,6 +92,7 @@ struct Reader<'r, 'b> {
     standing: Option<FloatLabel>,
     values: Values,
     samples: u64,
+    samples_max: usize,
     /// The samples that are not kept.
     dropped: Vec<EntryId>,
     /// The key of the line that starts here, if it has been looked for in vain.
@@ -118,8 +109,12 @@ struct Value<'b> {
 }
 
 impl<'b> Reader<'_, 'b> {
+    /// Reads to the end, or until more samples are kept than may be.
     fn lines(&mut self) -> Result<(), Fault> {
         while self.at < self.body.len() {
+            if self.values.count() > self.samples_max {
+                return Ok(());
+            }
             if self.known_line().is_none() && self.other_line()? {
                 return Ok(());
             }
@@ -385,4 +380,14 @@ impl<'b> Value<'b> {
             apart: timestamp.and_then(|timestamp| timestamp.apart),
         }
     }
+}
+
+/// Samples in lines that nobody reads; counted, so that `scrape_samples_scraped` is that of the whole body, as it is in
+/// Prometheus beyond `sample_limit`.
+fn sample_lines(lines: &[u8]) -> u64 {
+    let lines = lines
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_start);
+    let samples = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    samples.count() as u64
 }

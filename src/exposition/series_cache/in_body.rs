@@ -5,12 +5,14 @@ use super::known_layout::{KnownLayout, Selection};
 use super::known_lines::{KnownLines, Means, NONE};
 use super::names::NameId;
 use super::places::EntryId;
+use crate::exposition::Exposition;
 use crate::exposition::asked::{AskedNames, Declared};
 use crate::exposition::layout::{Layout, Lengths, NameInBody, Run, Standing, TextRef};
 use crate::exposition::metric_type::MetricType;
 use crate::exposition::offset;
 use crate::exposition::report::REPORTED;
 use crate::exposition::untyped::{Typed, settle};
+use crate::exposition::values::Values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,9 +20,36 @@ use std::sync::Arc;
 const LAYOUTS_KEPT: usize = 4;
 
 impl KnownLines {
+    /// What the body that has been read has of the families that are asked for.
+    pub(super) fn exposition(
+        &mut self,
+        mut values: Values,
+        mut dropped: Vec<EntryId>,
+    ) -> Exposition {
+        let at = self.layout();
+        let KnownLayout {
+            layout, selection, ..
+        } = &self.layouts[at];
+        if let Some(selection) = selection {
+            values = values.only(&selection.samples);
+            dropped.retain(|id| match self.entries[*id as usize].means {
+                Means::Sample { name, .. } | Means::Reported(name) => selection.has(name),
+                _ => false,
+            });
+        }
+        values.shrink();
+        Exposition {
+            format: self.format,
+            layout: Arc::clone(layout),
+            samples: (values.count() + dropped.len()) as u64,
+            values,
+            duplicates_dropped: dropped.len() as u64,
+        }
+    }
+
     /// Where among `layouts` that of the body stands of which `ids` has the HELP and TYPE lines and the samples that
     /// are kept.
-    pub(super) fn layout(&mut self) -> usize {
+    fn layout(&mut self) -> usize {
         let known = self.layouts.iter().position(|known| known.ids == self.ids);
         if let Some(at) = known {
             return at;

@@ -35,6 +35,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct SeriesCache {
     asked: Asked,
+    samples_max: u64,
     state: Mutex<State>,
     /// A body has been read.
     ended: Condvar,
@@ -60,14 +61,15 @@ const KNOWN_LINES_PART: usize = 8;
 
 impl SeriesCache {
     /// Nothing is known yet. Names are written as the scraper can read them. Of the bodies only the families that are
-    /// asked for are kept.
+    /// asked for are kept, and bodies of which more than `samples_max` samples would be kept are refused.
     ///
     /// No more than `readers_max` bodies are read at the same time, unless the others would wait long. There is no use
     /// in more than there are cores: each of them has to learn what the lines mean.
     #[must_use]
-    pub fn new(asked: Asked, readers_max: usize) -> SeriesCache {
+    pub fn new(asked: Asked, samples_max: u64, readers_max: usize) -> SeriesCache {
         SeriesCache {
             asked,
+            samples_max,
             state: Mutex::default(),
             ended: Condvar::new(),
             readers_max: readers_max.max(1),
@@ -78,7 +80,7 @@ impl SeriesCache {
     /// [`parse`] makes of it, in less time if bodies before had some of its lines.
     ///
     /// # Errors
-    /// As [`parse`].
+    /// As [`parse`], and [`LineErrorKind::Samples`].
     pub fn parse(
         &self,
         format: Format,
@@ -95,7 +97,7 @@ impl SeriesCache {
         }
         let turn = self.turn();
         let mut lines = turn.take(format, labels);
-        let exposition = lines.read(body, labels);
+        let exposition = lines.read(body, labels, self.samples_max);
         turn.put_back(lines);
         exposition
     }
@@ -125,7 +127,7 @@ impl SeriesCache {
 /// For bodies that are read one after the other.
 impl Default for SeriesCache {
     fn default() -> SeriesCache {
-        SeriesCache::new(Asked::default(), 1)
+        SeriesCache::new(Asked::default(), u64::MAX, 1)
     }
 }
 
