@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# A Kubernetes control plane of etcd and kube-apiserver on loopback. Sourced. There is no kubelet and no
-# controller: pods are created as objects, and their status is written as a kubelet would write it.
+# A Kubernetes control plane on loopback: etcd and kube-apiserver. Sourced. There is no kubelet and no controller: the
+# tests create pods as objects and write their status as a kubelet would.
 
 start_etcd() {
   local client peer
@@ -11,7 +11,7 @@ start_etcd() {
   etcd_url=$client
 }
 
-# A certificate authority as a cluster has one, and the API server's certificate signed by it.
+# A certificate authority, as a cluster has, and a certificate for the API server.
 make_certificates() {
   local new=(openssl req -newkey rsa:2048 -nodes -sha256)
   "${new[@]}" -x509 -days 2 -subj /CN=kubernetes -keyout "$work/ca.key" -out "$work/ca.crt"
@@ -36,8 +36,9 @@ YAML
 
 kubectl() { "$kubectl" --kubeconfig="$work/kubeconfig" --cache-dir="$work/kubectl" "$@"; }
 
-# The advertised address is one that nobody has (loopback is refused there), and is told to nobody.
-# Without a controller no namespace gets its default service account, which that admission plugin insists on.
+# The API server does not accept loopback as the advertised address, so it gets one that nobody has and nobody uses.
+# The admission plugin `ServiceAccount` requires a default service account in each namespace, which only a controller
+# would create.
 start_apiserver() {
   start kube-apiserver "$apiserver" --etcd-servers="$etcd_url" \
     --bind-address=127.0.0.1 --secure-port="$api_port" \
@@ -50,9 +51,9 @@ start_apiserver() {
     --disable-admission-plugins=ServiceAccount
 }
 
-# api TOKEN METHOD PATH [CURL-OPTION...]: the body of the answer, then its status code in a line of its own.
-# Not under curl's own name: for that the server indents its JSON, and the library that does so ends this old
-# server when it was built with a newer Go (its map iteration knows Go up to 1.17).
+# api TOKEN METHOD PATH [CURL-OPTION...]: prints the body of the response, and its status code on the last line.
+# The user agent is not curl's, because for curl the server indents its JSON with a library that crashes if it was built
+# with a Go after 1.17.
 api() {
   local token=$1 method=$2 path=$3
   shift 3
@@ -62,8 +63,8 @@ api() {
 
 api_status() { api "$@" | tail -n 1; }
 
-# create_pod NAMESPACE NAME IP: the pod's labels, annotations and containers are read as JSON (a pod template)
-# from standard input. Bound to a node as if it had been scheduled, so that deleting it leaves it terminating.
+# create_pod NAMESPACE NAME IP: reads labels, annotations and containers from standard input, as a pod template in JSON.
+# The pod is bound to a node as if it had been scheduled, so that deleting it leaves it terminating.
 create_pod() {
   jq --arg namespace "$1" --arg name "$2" '. + {apiVersion: "v1", kind: "Pod"}
       | .metadata += {namespace: $namespace, name: $name} | .spec.nodeName = "node"' |
@@ -75,9 +76,8 @@ create_pod() {
 
 service_account_dir() { echo "$root/var/run/secrets/kubernetes.io/serviceaccount"; }
 
-# What the kubelet mounts into a container. The place is fixed by convention, so it is made on this machine
-# for the time of the run, or in the image's own root. One that somebody else made, or a run that is still going
-# on, is left alone.
+# Mounts the service account as a kubelet does. Its path is fixed, so it is created on this machine for the time of the
+# run, or in the image's root. A directory of somebody else, or of another run, is left alone.
 mount_service_account() {
   local namespace=$1 account=$2 service_account_dir owner
   service_account_dir=$(service_account_dir)
@@ -99,6 +99,6 @@ unmount_service_account() {
   owner=$service_account_dir/.made-by-tests-real
   [[ -e $owner && $(<"$owner") == $$ ]] || return 0
   rm -r "$service_account_dir"
-  # The directories above it too, where nothing else is in them.
+  # Also removes the directories above it, if they are empty.
   rmdir -p "${service_account_dir%/*}" 2>/dev/null || true
 }

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# What the real-world tests need from Debian. Sourced; needs root only when something is missing.
+# Installs and fetches what the real-world tests need from Debian. Sourced. Needs root only if something is missing.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 
-# The mirror that this machine's own package lists use, so that no host name stands in the repository.
+# The mirror of this machine's own package lists, so that the repository names no host.
 debian_mirror() {
   cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
     awk '/^URIs:/ { print $2; exit } $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }'
 }
 
-# apt_from DIR LINE-TYPE SUITE: sets `apt` to the options with which apt-get reads that one suite only, with
-# lists of its own below DIR. The machine's own lists stay as they are.
+# apt_from DIR LINE-TYPE SUITE: sets `apt` to options with which apt-get reads only this suite, with separate lists
+# below DIR. The machine's own lists do not change.
 apt_from() {
   local dir=$1 type=$2 suite=$3
   mkdir -p "$dir/lists/partial"
@@ -45,7 +45,7 @@ unpack() {
   rm -rf "$home/debs" "$home/apt"
 }
 
-# Installs those of the packages that are missing, without starting the services they bring.
+# Installs the missing ones of these packages, without starting their services.
 install_packages() {
   local package missing=()
   for package; do
@@ -57,7 +57,7 @@ install_packages() {
   without_services env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-# The tests start their own exporters, on ports of their own; a package's service would only get in the way.
+# The tests start exporters themselves, so the packages' services must not run.
 without_services() {
   local policy=/usr/sbin/policy-rc.d status=0
   [[ -e $policy ]] && { "$@"; return; }

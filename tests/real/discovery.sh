@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Discovery in a cluster with thousands of pods: aggregators that poll and that watch, side by side. Sourced.
-# Nothing answers for these pods; the status page says which there are.
+# Nothing listens at the addresses of these pods; the status page shows which pods an aggregator knows.
 
 fleet_size=2000
 # name → where its status page is
@@ -57,7 +57,7 @@ canary_is() {
 }
 
 # One request for each pod of the fleet; prints how many got which status. The body is a jq expression of $n.
-# What kubectl does one by one, curl does in parallel.
+# curl does this in parallel, kubectl would do it one by one.
 for_each_of_the_fleet() {
   jq -nr --argjson size "$fleet_size" --arg method "$1" --arg path "$2" --arg type "$3" --arg ca "$work/ca.crt" \
     --arg url "https://127.0.0.1:$api_port/api/v1/namespaces/fleet/pods" --arg token "$admin_token" '

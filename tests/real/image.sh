@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What runs as the aggregator: a program of this machine, or an OCI archive as `.ci/image` writes it, run as a
-# container runtime would run it. Sourced.
+# Runs the aggregator: either a program of this machine, or an OCI archive of `.ci/image`, as a container runtime would.
+# Sourced.
 
-# The root file system that the program sees.
+# The root file system of the program.
 root=
 
 # Sets `root`, `entrypoint` and `user`.
 lay_out_program() {
   user=$(deployment_spec | jq .securityContext.runAsUser)
-  # The user can neither look into the directories of the one who builds nor into this one, but enter it.
+  # The program's user may enter this directory but not list it, and cannot reach the build directory.
   chmod 711 "$work"
   if [[ $program == *.tar ]]; then
     unpack_image "$program"
@@ -22,7 +22,7 @@ unpack_image() {
   local layout=$work/image manifest config layer
   install_packages skopeo
   root=$work/root
-  # The places that a runtime makes for what it mounts.
+  # The mount points that a runtime creates.
   mkdir -p "$layout" "$root/proc"
   tar -xf "$1" -C "$layout"
   check "each file of the image is what its name says" "" "$(wrong_blobs "$layout/blobs/sha256")"
@@ -44,9 +44,9 @@ wrong_blobs() { (cd "$1" && for blob in *; do echo "$blob  $blob"; done | sha256
 
 deployment_spec() { kubectl -n "$namespace" get deployment "$name" -o json | jq .spec.template.spec; }
 
-# as_container ENVIRONMENT...: replaces this shell with the program, as the Deployment runs it: its user, its
-# environment, no capabilities. Of an image it sees nothing but the image, which is read-only, /proc and the
-# service account.
+# as_container ENVIRONMENT...: replaces this shell with the program, as the Deployment runs it: with its user and its
+# environment and without capabilities. The program of an image sees only the read-only image, /proc and the service
+# account.
 as_container() {
   if [[ ! $root ]]; then
     exec env -i "$@" setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs --bounding-set=-all \

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Checks, processes and free ports for `run`. Sourced.
+# Checks, processes and free ports, for `run`. Sourced.
 
 passed=0
 failed=0
-# The processes started here that have not been stopped: name → process id.
+# The running processes that were started here: name → process id.
 declare -A processes=()
 
-# check NAME EXPECTED FOUND [NOTE]: one line, and one more in the count that ends the output.
+# check NAME EXPECTED FOUND [NOTE]: prints one line and counts the result.
 check() {
   if matches "$3" "$2"; then
     passed=$((passed + 1))
@@ -17,12 +17,12 @@ check() {
   fi
 }
 
-# What is expected is a pattern, so that it can leave open what does not matter.
+# The expected text is a pattern.
 # shellcheck disable=SC2053
 matches() { [[ $1 == $2 ]]; }
 
-# check_within SECONDS NAME EXPECTED COMMAND...: asks the command until it prints what is expected. Everything
-# waits this way: a fixed sleep would be too short on one machine and wasted on another.
+# check_within SECONDS NAME EXPECTED COMMAND...: repeats the command until it prints the expected text. All waiting is
+# done this way, because a fixed sleep is too short on one machine and too long on another.
 check_within() {
   local limit=$1 name=$2 expected=$3 found start
   shift 3
@@ -33,7 +33,7 @@ check_within() {
   check "$name" "$expected" "$found" ", after $(($(now_ms) - start)) of at most $((limit * 1000)) ms"
 }
 
-# Ends the run when the ground that the checks stand on does not come up.
+# Ends the run if something that all further checks need does not happen.
 wait_for() {
   local name=$2 before=$failed
   check_within "$@"
@@ -42,7 +42,7 @@ wait_for() {
 
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 
-# start NAME COMMAND...: in the background, with a log of its own.
+# start NAME COMMAND...: starts it in the background with its own log.
 start() {
   local name=$1
   shift
@@ -50,7 +50,7 @@ start() {
   processes[$name]=$!
 }
 
-# stop NAME: returns the exit status of the process; a process that ignores the request is killed.
+# stop NAME: returns the exit status of the process. A process that ignores SIGTERM is killed.
 stop() {
   local pid=${processes[$1]} start
   unset "processes[$1]"
@@ -63,7 +63,7 @@ stop() {
   wait "$pid"
 }
 
-# A TCP port that nobody listens on, below the range from which outgoing connections take theirs.
+# A TCP port on which nothing listens, below the range of ports for outgoing connections.
 free_port() {
   local port
   while :; do

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# The pods of the tests and the real exporters that answer for them. Sourced.
-# All of 127.0.0.0/8 is this machine, so every pod has an address of its own at which its exporter listens.
+# The pods of the tests, and the real exporters behind them. Sourced.
+# All of 127.0.0.0/8 is this machine, so each pod has its own address, where its exporter listens.
 
 # name → "namespace ip job port", for the pods that are running.
 declare -A pods=()
-# A network of this run's own, so that nothing else on the machine listens there.
+# A random network for this run, so that nothing else on the machine listens there.
 pod_network=127.$((RANDOM % 200 + 20)).$((RANDOM % 256))
 
 pod_namespace() { cut -d' ' -f1 <<<"${pods[$1]}"; }
 pod_address() { awk '{ print $2 ":" $4 }' <<<"${pods[$1]}"; }
 
-# run_pod NAME TEMPLATE-FILE: creates the pod of that name from the template.
+# run_pod NAME TEMPLATE-FILE: creates the pod with this name from the template.
 run_pod() {
   local namespace ip job port
   read -r namespace ip job port <<<"${pods[$1]}"
@@ -25,7 +25,7 @@ template() {
      spec: {containers: [{name: "exporter", image: "exporter"}]}}'
 }
 
-# Two machines, scraped with the labels alone.
+# Two machines, whose options are labels only.
 run_node_exporters() {
   local port name
   port=$(free_port)
@@ -52,12 +52,12 @@ run_redis() {
   run_pod redis-a "$work/redis.json"
 }
 
-# A pod whose series carry `job` and `instance` of their own: what was pushed to it says so.
+# A pod whose series have their own `job` and `instance`, as they were pushed to it.
 run_pushgateway() {
   local port
   port=$(free_port)
   pods[pushgateway-a]="shop $pod_network.4 batch $port"
-  # Debian's keeps what was pushed in a place of the machine.
+  # By default Debian's pushgateway keeps pushed series in a directory of the machine.
   start pushgateway-a prometheus-pushgateway --web.listen-address="$(pod_address pushgateway-a)" \
     --persistence.file=
   template batch "$port" '{"endpoint": "/metrics"}' >"$work/batch.json"
@@ -78,8 +78,7 @@ import_seconds_count 4
 TEXT
 }
 
-# The example of k8s/example as it stands, port and all. Debian has no memcached exporter: what answers is
-# a node exporter, which makes no difference to the pod's labels.
+# A pod of k8s/example with its own labels and port. Debian has no memcached exporter, so a node exporter responds.
 run_example() {
   pods[memcached-a]="default $pod_network.5 memcached 9150"
   kubectl -n default get deployment memcached -o json | jq '.spec.template' >"$work/memcached.json"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Real Prometheus servers that scrape every pod twice, through the aggregator and directly, and what they
-# found. Sourced. What is scraped directly carries one more label, via="direct"; all else must be the same.
+# Real Prometheus servers that scrape every pod twice, through the aggregator and directly, and queries on what they
+# stored. Sourced. Series that were scraped directly have one more label, via="direct"; all else must be the same.
 
 scrape_interval=1
 # name → address of its HTTP API
@@ -75,11 +75,11 @@ query() { curl -fsS --max-time 10 "http://${prometheus[$1]}/api/v1/query" --data
 # The values of an expression's result, in order of their instance label: "node-a=1 node-b=0".
 values() { query "$@" | jq -r 'map("\(.metric.instance)=\(.value[1])") | sort | join(" ")'; }
 
-# The `up` of every pod, as it is expected when all answer, and as it is.
+# The `up` of every pod: the expected one if all respond, and the stored one.
 all_up() { printf '%s=1\n' "${!pods[@]}" | sort | paste -sd' '; }
 up() { values "$1" 'up{via="", pod_ip!=""}'; }
 
-# Which of a pod's series differ between the two ways.
+# The series of a pod that differ between the two ways.
 differences() {
   jq -nr -f "$here/differences.jq" \
     --slurpfile direct <(query "$1" "{instance=\"$2\", via=\"direct\"}[${3:-5}s]") \

@@ -1,5 +1,5 @@
-# Prints what in a list of workloads breaks the *restricted* Pod Security Standard, one word a line.
-# As far as a pod without host namespaces can break it.
+# Prints each violation of the *restricted* Pod Security Standard in a list of workloads, one word a line. Does not look
+# at host namespaces.
 def allowed_volumes: ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 .items[] | .metadata.name as $name | .spec.template.spec as $pod
 | ($pod.containers[] | . as $container | ($pod.securityContext + .securityContext)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The ServiceMonitor for a merged job, as the Prometheus Operator has a real Prometheus scrape it. Sourced.
+# Scrapes the ServiceMonitor for a merged job as the Prometheus Operator would configure it. Sourced.
 
 the_operator_scrapes_a_merged_job() {
   local pod
