@@ -85,18 +85,21 @@ impl Demo {
         })
     }
 
-    /// Settings that make the aggregator find the demo; everything else is the user's.
+    /// A setting that makes the aggregator find the demo, in place of what the user has set; everything else, and what
+    /// matters to the user here too, is the user's.
     #[must_use]
-    pub fn setting(&self, name: &str) -> Option<String> {
+    pub fn setting(&self, name: &str, set: Option<String>) -> Option<String> {
+        let set_or = |default: &str| {
+            set.clone()
+                .filter(|set| !set.is_empty())
+                .or_else(|| Some(default.to_owned()))
+        };
         match name {
             "KUBERNETES_API_URL" => Some(format!("http://{}", self.api)),
-            "LISTEN_ADDRESS" => match std::env::var(name) {
-                Ok(set) if !set.is_empty() => Some(set),
-                _ => Some(self.listen_address.clone()),
-            },
-            "CLIENT_WORKERS" if std::env::var_os(name).is_none() => Some("8".to_owned()),
-            "POD_LIST_FILE" | "NAMESPACES" | "KUBERNETES_SERVICE_HOST" => Some(String::new()),
-            _ => None,
+            "POD_LIST_FILE" | "NAMESPACES" | "KUBERNETES_SERVICE_HOST" => None,
+            "LISTEN_ADDRESS" => set_or(&self.listen_address),
+            "CLIENT_WORKERS" => set_or("8"),
+            _ => set,
         }
     }
 

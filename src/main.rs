@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use crossbeam_channel::{Receiver, select};
 use kubernetes_metrics_aggregator::aggregate::Aggregator;
-use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help};
+use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help, variable};
 use kubernetes_metrics_aggregator::demo::Demo;
 use kubernetes_metrics_aggregator::discovery::{
     Discovery, DiscoverySettings, Source, TargetCache, WatchTimes,
@@ -117,7 +117,7 @@ fn print(text: &str) -> Result<(), MainError> {
 }
 
 fn read_config() -> Result<Config, MainError> {
-    Config::from_lookup(|name| env::var(name).ok()).map_err(|errors| config_error(&errors))
+    Config::from_lookup(variable).map_err(|errors| config_error(&errors))
 }
 
 fn check_config() -> Result<(), MainError> {
@@ -158,7 +158,7 @@ fn source(config: &Config) -> Result<Source, MainError> {
 
 fn serve_demo() -> Result<(), MainError> {
     let demo = Demo::start().map_err(|error| failed("starting the demo's exporters", error))?;
-    let config = Config::from_lookup(|name| demo.setting(name).or_else(|| env::var(name).ok()))
+    let config = Config::from_lookup(|name| demo.setting(name, variable(name)))
         .map_err(|errors| config_error(&errors))?;
     let running = Running::start(&config)?;
     print(&demo.introduction(running.server.address()))?;

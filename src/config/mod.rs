@@ -1,4 +1,4 @@
-//! Settings. This is the only place that reads the environment.
+//! Settings. This is the only place that reads the environment ([`variable`]).
 //!
 //! One table (`settings.rs`) has the name, default, range, meaning and parser of each setting. [`Config`], `--help` and
 //! the test that compares the README with the program all come from this table, so a new setting is one row there and
@@ -8,7 +8,7 @@ mod reader;
 mod settings;
 mod values;
 
-use std::fmt;
+use std::{env, fmt};
 
 pub use settings::Config;
 
@@ -67,6 +67,12 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The value of a variable of the environment.
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
 impl Config {
     /// Reads all settings. `lookup` returns the value of a variable; unset and empty mean the default.
     ///
@@ -79,15 +85,7 @@ impl Config {
         let mut config = Config::read(&mut reader);
         config.effective = reader.effective;
         let mut errors = reader.errors;
-        // An invalid value is reported already.
-        if !errors
-            .iter()
-            .any(|error| error.name.starts_with("SCRAPE_TOKEN_"))
-        {
-            errors.extend(config.token_error());
-        }
-        errors.extend(config.tls_error());
-        errors.extend(config.client_certificate_error());
+        errors.extend(config.pair_errors());
         errors.extend(config.watch_error());
         errors.extend(config.source_error());
         errors.extend(config.target_label_errors());
@@ -116,42 +114,30 @@ impl Config {
         rest.find('/').map_or("", |at| &rest[at..])
     }
 
-    /// Token and namespaces belong together: if only one is set, nobody can tell which of them is the mistake.
-    fn token_error(&self) -> Option<ConfigError> {
-        let namespaces = &self.scrape_token_namespaces;
-        let (name, value) = match &self.scrape_token_file {
-            Some(file) if namespaces.is_empty() => {
-                ("SCRAPE_TOKEN_FILE", file.display().to_string())
-            }
-            None if !namespaces.is_empty() => ("SCRAPE_TOKEN_NAMESPACES", namespaces.join(",")),
-            _ => return None,
+    /// Settings that belong together: if only one of two is set, nobody can tell which of them is the mistake.
+    fn pair_errors(&self) -> impl Iterator<Item = ConfigError> {
+        let token = "SCRAPE_TOKEN_FILE and SCRAPE_TOKEN_NAMESPACES both set, or none of them";
+        let client = "SCRAPE_CERT_FILE and SCRAPE_KEY_FILE both set, or none of them";
+        let tls = "TLS_CERT_FILE and TLS_KEY_FILE both set with it";
+        let pairs = [
+            ("SCRAPE_TOKEN_FILE", "SCRAPE_TOKEN_NAMESPACES", token),
+            ("SCRAPE_TOKEN_NAMESPACES", "SCRAPE_TOKEN_FILE", token),
+            ("SCRAPE_CERT_FILE", "SCRAPE_KEY_FILE", client),
+            ("SCRAPE_KEY_FILE", "SCRAPE_CERT_FILE", client),
+            ("TLS_CERT_FILE", "TLS_KEY_FILE", tls),
+            ("TLS_KEY_FILE", "TLS_CERT_FILE", tls),
+            ("TLS_CLIENT_CA_FILE", "TLS_CERT_FILE", tls),
+        ];
+        let value = |wanted| {
+            let found = self.effective.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.clone())
         };
-        let expected = "SCRAPE_TOKEN_FILE and SCRAPE_TOKEN_NAMESPACES both set, or none of them";
-        Some(ConfigError::new(name, value, expected))
-    }
-
-    /// Certificate and key belong together, and client certificates need both.
-    fn tls_error(&self) -> Option<ConfigError> {
-        let (cert, key) = (&self.tls_cert_file, &self.tls_key_file);
-        let (name, file) = match (cert, key, &self.tls_client_ca_file) {
-            (Some(cert), None, _) => ("TLS_CERT_FILE", cert),
-            (None, Some(key), _) => ("TLS_KEY_FILE", key),
-            (None, None, Some(ca)) => ("TLS_CLIENT_CA_FILE", ca),
-            _ => return None,
-        };
-        let expected = "TLS_CERT_FILE and TLS_KEY_FILE both set with it";
-        Some(ConfigError::new(name, file.display().to_string(), expected))
-    }
-
-    /// A client certificate and its key belong together.
-    fn client_certificate_error(&self) -> Option<ConfigError> {
-        let (name, file) = match (&self.scrape_cert_file, &self.scrape_key_file) {
-            (Some(cert), None) => ("SCRAPE_CERT_FILE", cert),
-            (None, Some(key)) => ("SCRAPE_KEY_FILE", key),
-            _ => return None,
-        };
-        let expected = "SCRAPE_CERT_FILE and SCRAPE_KEY_FILE both set, or none of them";
-        Some(ConfigError::new(name, file.display().to_string(), expected))
+        let alone = pairs
+            .into_iter()
+            .filter(move |(_, other, _)| value(*other).is_none());
+        alone.filter_map(move |(name, _, expected)| {
+            Some(ConfigError::new(name, value(name)?, expected))
+        })
     }
 
     /// Each watch takes a thread and a connection.

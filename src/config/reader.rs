@@ -19,7 +19,7 @@ pub(super) struct Setting {
 pub(super) struct Reader<L> {
     rows: slice::Iter<'static, Setting>,
     lookup: L,
-    /// Name and value of each setting that is not unset.
+    /// Name and value of each setting that is not unset, valid or not.
     pub(super) effective: Vec<(&'static str, String)>,
     pub(super) errors: Vec<ConfigError>,
 }
@@ -51,12 +51,11 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             return None;
         }
         let parsed = parse(&value);
-        match parsed {
-            Some(_) => self.effective.push((row.name, value)),
-            None => self
-                .errors
-                .push(ConfigError::new(row.name, value, row.expected)),
+        if parsed.is_none() {
+            let error = ConfigError::new(row.name, value.clone(), row.expected);
+            self.errors.push(error);
         }
+        self.effective.push((row.name, value));
         parsed
     }
 
