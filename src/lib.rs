@@ -48,8 +48,9 @@
 //! | [`server`] | the HTTP server | `aggregate`, `discovery`, `exposition`, `reloaded`, `target`, `telemetry` |
 //! | [`demo`] | `--demo`: pods and an API server on loopback | nothing of ours |
 //!
-//! `main.rs` connects all of them; the log and the signals are in `logging.rs` and `signals.rs`. `tests/tidy.rs` checks
-//! this table against the code, and that no two files import each other.
+//! `main.rs` connects all of them, with what `wiring.rs` makes of the settings; the log and the signals are in
+//! `logging.rs` and `signals.rs`. `tests/tidy.rs` checks this table against the code, and that no two files import each
+//! other.
 //!
 //! # The auditor's path
 //!

@@ -2,30 +2,20 @@
 
 mod logging;
 mod signals;
+mod wiring;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
 use crossbeam_channel::{Receiver, select};
-use kubernetes_metrics_aggregator::aggregate::Aggregator;
 use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help, variable};
 use kubernetes_metrics_aggregator::demo::Demo;
-use kubernetes_metrics_aggregator::discovery::{
-    Discovery, DiscoverySettings, Source, TargetCache, WatchTimes,
-};
-use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
-use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
-use kubernetes_metrics_aggregator::scrape::pool::ScrapePool;
-use kubernetes_metrics_aggregator::scrape::{ClientCertificateFiles, TokenSettings};
-use kubernetes_metrics_aggregator::server::listener::{
-    Limits, ListenerError, ListenerSettings, TlsFiles,
-};
-use kubernetes_metrics_aggregator::server::{Server, ServerSettings, Sources, listener};
-use kubernetes_metrics_aggregator::target::TargetLabels;
+use kubernetes_metrics_aggregator::discovery::{Discovery, TargetCache};
+use kubernetes_metrics_aggregator::server::listener::ListenerError;
+use kubernetes_metrics_aggregator::server::{Server, Sources, listener};
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
 
 const USAGE: &str = "\
@@ -41,10 +31,6 @@ usage: kubernetes-metrics-aggregator [OPTION]
 
 Settings are environment variables. An empty one counts as unset. Exit code 2 means that a setting is invalid.
 ";
-
-const NOT_IN_CLUSTER: &str = "\
-    not inside a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): \
-    set KUBERNETES_API_URL (with kubectl proxy: http://127.0.0.1:8001) or POD_LIST_FILE, or try --demo";
 
 /// Why the program exits with another code than 0, for the person who started it.
 #[derive(Debug)]
@@ -122,7 +108,7 @@ fn read_config() -> Result<Config, MainError> {
 
 fn check_config() -> Result<(), MainError> {
     let config = read_config()?;
-    source(&config)?;
+    wiring::source(&config).map_err(usage)?;
     for file in config
         .pod_list_file
         .iter()
@@ -131,29 +117,12 @@ fn check_config() -> Result<(), MainError> {
     {
         fs::read(file).map_err(|error| failed(&file.display().to_string(), error))?;
     }
-    listener_settings(&config).check().map_err(usage)?;
-    scrape_client(&config)?;
+    wiring::listener(&config).check().map_err(usage)?;
+    wiring::scrape_client(&config).map_err(usage)?;
     print(&format!(
         "{}\nthe settings can be used\n",
         config.effective("\n")
     ))
-}
-
-fn source(config: &Config) -> Result<Source, MainError> {
-    if let Some(file) = &config.pod_list_file {
-        return Ok(Source::File(file.clone()));
-    }
-    let service_account_dir = PathBuf::from(SERVICE_ACCOUNT_DIR);
-    if let Some(url) = &config.kubernetes_api_url {
-        return Ok(Source::Url {
-            url: url.clone(),
-            service_account_dir,
-        });
-    }
-    match &config.kubernetes_service {
-        Some((host, port)) => Ok(Source::in_cluster(host, *port, service_account_dir)),
-        None => Err(usage(NOT_IN_CLUSTER)),
-    }
 }
 
 fn serve_demo() -> Result<(), MainError> {
@@ -169,14 +138,6 @@ fn serve(config: &Config) -> Result<(), MainError> {
     Running::start(config)?.wait()
 }
 
-/// Why the program ends.
-enum End {
-    /// It received this signal.
-    Signal(i32),
-    /// A part of the program cannot continue.
-    Failed(&'static str),
-}
-
 /// The running parts of the program, and the signals that end it.
 struct Running {
     server: Server,
@@ -186,7 +147,7 @@ struct Running {
 
 impl Running {
     fn start(config: &Config) -> Result<Running, MainError> {
-        let source = source(config)?;
+        let source = wiring::source(config).map_err(usage)?;
         logging::start(config.log_level).map_err(|error| failed("starting the log", error))?;
         log::info!(
             "version {} {}",
@@ -201,25 +162,19 @@ impl Running {
         })?;
         let telemetry = Arc::new(Telemetry::default());
         let cache = TargetCache::default();
-        let discovery_settings = DiscoverySettings {
-            source,
-            namespaces: config.namespaces.clone(),
-            interval: config.cache_update_interval,
-            watch: config.watch.then(WatchTimes::default),
-            own_address: listener.local_addr().ok(),
-        };
+        let discovery_settings = wiring::discovery(config, source, listener.local_addr().ok());
         let discovery =
             Discovery::start(&discovery_settings, cache.clone(), Arc::clone(&telemetry))
                 .map_err(|error| MainError::Failed(error.to_string()))?;
         let sources = Sources {
             cache,
-            aggregator: aggregator(config, &telemetry)?,
+            aggregator: wiring::aggregator(config, &telemetry).map_err(usage)?,
             telemetry,
         };
         let server = Server::start(
             listener,
-            listener_settings(config),
-            server_settings(config),
+            wiring::listener(config),
+            wiring::server(config),
             sources,
         )
         .map_err(listener_error)?;
@@ -231,24 +186,20 @@ impl Running {
         })
     }
 
+    /// Waits for a signal, or for a part of the program that cannot continue, and stops the others.
     fn wait(self) -> Result<(), MainError> {
-        let signal_thread = "the signal thread has ended";
         let end = select! {
-            recv(self.signals) -> signal => signal.map_or(End::Failed(signal_thread), End::Signal),
-            recv(self.server.ended()) -> _ => End::Failed("the server can read no more requests"),
-            recv(self.discovery.ended()) -> _ => {
-                End::Failed("the discovery thread has ended, the log has more")
-            }
+            recv(self.signals) -> signal => signal.map_err(|_| "the signal thread has ended"),
+            recv(self.server.ended()) -> _ => Err("the server can read no more requests"),
+            recv(self.discovery.ended()) -> _ => Err("the discovery thread has ended, the log has more"),
         };
-        if let End::Signal(signal) = end {
+        if let Ok(signal) = end {
             log::info!("signal {signal}: stopping");
         }
         self.server.stop();
         self.discovery.stop();
-        match end {
-            End::Signal(_) => log::info!("stopped"),
-            End::Failed(reason) => return Err(MainError::Failed(reason.to_owned())),
-        }
+        end.map_err(|reason| MainError::Failed(reason.to_owned()))?;
+        log::info!("stopped");
         Ok(())
     }
 }
@@ -258,67 +209,4 @@ fn listener_error(error: ListenerError) -> MainError {
         ListenerError::File(error) => usage(error),
         other => MainError::Failed(other.to_string()),
     }
-}
-
-fn server_settings(config: &Config) -> ServerSettings {
-    ServerSettings {
-        workers: config.server_workers,
-        waiting_requests_max: config.waiting_requests_max,
-        gzip_level: config.gzip_level,
-        scrape_timeout_offset: config.scrape_timeout_offset,
-        client_workers: config.client_workers,
-        advertise_address: config.advertise_address.clone(),
-        is_tls: config.tls_cert_file.is_some(),
-    }
-}
-
-fn listener_settings(config: &Config) -> ListenerSettings {
-    let tls = config
-        .tls_cert_file
-        .clone()
-        .zip(config.tls_key_file.clone());
-    ListenerSettings {
-        connections_max: config.connections_max,
-        tls: tls.map(|(cert, key)| TlsFiles {
-            cert,
-            key,
-            client_ca: config.tls_client_ca_file.clone(),
-        }),
-        token_file: config.auth_token_file.clone(),
-        path_prefix: config.advertise_path().to_owned(),
-        limits: Limits::default(),
-    }
-}
-
-fn aggregator(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Aggregator, MainError> {
-    let labels = TargetLabels {
-        is_hyphenated: config.hyphen_labels,
-        from_pod: config.pod_target_labels.clone().into(),
-    };
-    let client = Arc::new(scrape_client(config)?);
-    let pool = ScrapePool::start(config.client_workers, &client, &labels, telemetry);
-    Ok(Aggregator::new(pool, labels, Arc::clone(telemetry)))
-}
-
-fn scrape_client(config: &Config) -> Result<ScrapeClient, MainError> {
-    let cluster_ca = PathBuf::from(SERVICE_ACCOUNT_DIR).join("ca.crt");
-    let cluster_ca = cluster_ca.exists().then_some(cluster_ca);
-    let pair = config
-        .scrape_cert_file
-        .clone()
-        .zip(config.scrape_key_file.clone());
-    let settings = ScrapeSettings {
-        ca_files: cluster_ca
-            .into_iter()
-            .chain(config.scrape_ca_file.clone())
-            .collect(),
-        client_certificate: pair.map(|(cert, key)| ClientCertificateFiles { cert, key }),
-        body_bytes_max: config.body_bytes_max,
-        samples_max: config.samples_max,
-        token: config.scrape_token_file.clone().map(|file| TokenSettings {
-            file,
-            namespaces: config.scrape_token_namespaces.clone(),
-        }),
-    };
-    ScrapeClient::new(settings).map_err(usage)
 }
