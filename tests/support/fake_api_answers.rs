@@ -180,6 +180,8 @@ impl State {
             Some(token) => token.strip_prefix("from-").unwrap().parse().unwrap(),
             None => 0,
         };
+        // There may be fewer pods than when the page before was asked for.
+        let start = start.min(selected.len());
         let limit = request.query.get("limit");
         let limit: usize = limit.map_or(usize::MAX, |limit| limit.parse().unwrap());
         let end = selected
