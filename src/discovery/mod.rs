@@ -16,7 +16,6 @@ mod own_address;
 mod source;
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +27,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 pub use cache::TargetCache;
 pub use source::Source;
 
-use crate::kubernetes::error::BadUrl;
 use crate::telemetry::Telemetry;
 use cache_writer::CacheWriter;
 use follower::{Follower, Pace, Reporter, Scope};
@@ -80,33 +78,6 @@ impl Default for WatchTimes {
     }
 }
 
-/// Why discovery cannot start.
-#[derive(Debug)]
-pub enum DiscoveryError {
-    /// The URL of the API server cannot be used.
-    Url(BadUrl),
-    /// A thread cannot be started.
-    Thread(io::Error),
-}
-
-impl fmt::Display for DiscoveryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DiscoveryError::Url(error) => error.fmt(f),
-            DiscoveryError::Thread(error) => write!(f, "thread of discovery: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for DiscoveryError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            DiscoveryError::Url(error) => Some(error),
-            DiscoveryError::Thread(error) => Some(error),
-        }
-    }
-}
-
 /// The running cache thread, and the watch threads if there are any.
 #[derive(Debug)]
 pub struct Discovery {
@@ -124,10 +95,10 @@ impl Discovery {
         settings: &DiscoverySettings,
         cache: TargetCache,
         telemetry: Arc<Telemetry>,
-    ) -> Result<Discovery, DiscoveryError> {
+    ) -> io::Result<Discovery> {
         let (stop, stopped) = bounded(0);
         let (sender, reports) = bounded(REPORTS_MAX);
-        let lister = Lister::new(settings).map_err(DiscoveryError::Url)?;
+        let lister = Lister::new(settings)?;
         let scopes = source::scopes(settings);
         let writer = CacheWriter::new(settings, scopes.clone(), cache, telemetry);
         let reporter = Reporter {
@@ -188,7 +159,7 @@ fn followers(
                 Some(namespace) => format!("watch-{namespace}"),
                 None => "watch".to_owned(),
             };
-            let lister = Lister::Api(Box::new(client.another()));
+            let lister = Lister::Api(client.clone());
             let scopes = vec![Scope::new(index, namespace)];
             (name, follower(scopes, lister, Pace::Watch(times)))
         };
@@ -199,7 +170,9 @@ fn followers(
     vec![("list".to_owned(), follower(scopes.collect(), lister, pace))]
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), DiscoveryError> {
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
-    thread.map(drop).map_err(DiscoveryError::Thread)
+    thread
+        .map(drop)
+        .map_err(|error| io::Error::new(error.kind(), format!("thread {name}: {error}")))
 }

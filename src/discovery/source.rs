@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::DiscoverySettings;
 use crate::kubernetes::client::{ApiClient, PodList};
-use crate::kubernetes::error::{BadUrl, ClientError};
+use crate::kubernetes::error::ClientError;
 use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
 use crate::telemetry::RefreshResult;
@@ -81,7 +81,7 @@ pub(super) enum ListError {
 }
 
 impl Lister {
-    pub(super) fn new(settings: &DiscoverySettings) -> Result<Lister, BadUrl> {
+    pub(super) fn new(settings: &DiscoverySettings) -> io::Result<Lister> {
         let (url, service_account_dir) = match &settings.source {
             Source::File(path) => {
                 return Ok(Lister::File {
@@ -186,11 +186,4 @@ impl fmt::Display for ListError {
     }
 }
 
-impl std::error::Error for ListError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ListError::Client(error) | ListError::Watch(error) => Some(error),
-            ListError::File { source, .. } => Some(source),
-        }
-    }
-}
+impl std::error::Error for ListError {}

@@ -19,7 +19,7 @@ use ureq::{Agent, Body, Timeout};
 
 use super::body::decompressed;
 use super::credentials::ServiceAccount;
-use super::error::{BadUrl, ClientError, Verb};
+use super::error::ClientError;
 use super::pod_list::{PodListEnd, read_pod_list};
 use super::url::{Freshness, page_url};
 use crate::reloaded::{BearerToken, Certificates};
@@ -60,8 +60,8 @@ pub struct PodList {
     pub resource_version: String,
 }
 
-/// The client, with its connection and its credentials.
-#[derive(Debug)]
+/// The client, with its connection and its credentials, which a clone shares.
+#[derive(Debug, Clone)]
 pub struct ApiClient {
     pub(super) base_url: String,
     /// `None`: plain HTTP, over which no credential is ever sent.
@@ -78,8 +78,12 @@ impl ApiClient {
     /// # Errors
     ///
     /// When `base_url` is not an absolute `http` or `https` URL, or has a user or a query.
-    pub fn new(base_url: &str, service_account_dir: &Path) -> Result<ApiClient, BadUrl> {
-        let bad_url = || BadUrl(base_url.to_owned());
+    pub fn new(base_url: &str, service_account_dir: &Path) -> io::Result<ApiClient> {
+        let bad_url = || {
+            let expected = "a URL like https://10.96.0.1:443 or http://127.0.0.1:8001";
+            let error = format!("API server: expected {expected}, found {base_url:?}");
+            io::Error::new(io::ErrorKind::InvalidInput, error)
+        };
         let uri: Uri = base_url.parse().map_err(|_| bad_url())?;
         let is_https = match uri.scheme_str() {
             Some("https") => true,
@@ -96,16 +100,6 @@ impl ApiClient {
             service_account: is_https.then(|| Arc::new(ServiceAccount::open(service_account_dir))),
             agent: None,
         })
-    }
-
-    /// A client of the same API server with the same credentials, and a connection of its own.
-    #[must_use]
-    pub fn another(&self) -> ApiClient {
-        ApiClient {
-            base_url: self.base_url.clone(),
-            service_account: self.service_account.clone(),
-            agent: None,
-        }
     }
 
     /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces.
@@ -263,7 +257,7 @@ fn read_page(
     targets: &mut Vec<Arc<Target>>,
 ) -> Result<PodListEnd, ClientError> {
     if response.status().as_u16() != 200 {
-        return Err(status_error(response, Verb::List, namespace));
+        return Err(status_error(response, "list", namespace));
     }
     let reader = decompressed(response, PAGE_BYTES_MAX);
     read_pod_list(reader, targets).map_err(|error| {
@@ -277,7 +271,7 @@ fn read_page(
 
 pub(super) fn status_error(
     response: Response<Body>,
-    verb: Verb,
+    verb: &'static str,
     namespace: Option<&str>,
 ) -> ClientError {
     let status = response.status().as_u16();

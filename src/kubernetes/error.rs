@@ -9,24 +9,6 @@ use crate::reloaded::FileError;
 /// How much of a message from outside is shown.
 const SHOWN_MESSAGE_CHARS: usize = 300;
 
-/// What was asked for, as the rights of a service account name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// The pods as they are.
-    List,
-    /// Their changes.
-    Watch,
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Verb::List => "list",
-            Verb::Watch => "watch",
-        })
-    }
-}
-
 /// Why a list or a watch failed.
 ///
 /// `Display` is for the operator: what is missing, and what the API server said, escaped and cut.
@@ -38,8 +20,8 @@ pub enum ClientError {
     Status {
         /// The HTTP status, any but 200, or the code of the event.
         status: u16,
-        /// What it is the response to.
-        verb: Verb,
+        /// The right that the request needs: `list` or `watch`.
+        verb: &'static str,
         /// The namespace that was asked for; `None`: all.
         namespace: Option<String>,
         /// The `message` of the `Status` in the body; empty if there is none.
@@ -129,31 +111,4 @@ fn write_message(f: &mut fmt::Formatter<'_>, message: &str) -> fmt::Result {
     write!(f, ": {shown:?}{cut}")
 }
 
-impl std::error::Error for ClientError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ClientError::Credentials(error) => Some(error),
-            ClientError::Connection(error) => Some(error),
-            ClientError::Malformed(error) => Some(error),
-            ClientError::Status { .. }
-            | ClientError::Timeout { .. }
-            | ClientError::TooLarge { .. } => None,
-        }
-    }
-}
-
-/// The URL of the API server cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadUrl(pub String);
-
-impl fmt::Display for BadUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "API server: expected a URL like https://10.96.0.1:443 or http://127.0.0.1:8001, found {:?}",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for BadUrl {}
+impl std::error::Error for ClientError {}

@@ -16,7 +16,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use super::client::{ApiClient, client_error, status_error};
-use super::error::{ClientError, Verb};
+use super::error::ClientError;
 use super::fields::{Fields, ReadField, value};
 use super::pod::{Item, pod_uid, targets_from_pod};
 use super::url::watch_url;
@@ -72,7 +72,7 @@ impl ApiClient {
         let result = self.get_authorized(&url, Some((timeout + OVERTIME, idle)));
         let response = result.and_then(|response| match response.status().as_u16() {
             200 => Ok(response),
-            _ => Err(status_error(response, Verb::Watch, namespace)),
+            _ => Err(status_error(response, "watch", namespace)),
         });
         let response = response.inspect_err(|_| self.expire_credentials())?;
         Ok(PodWatch {
@@ -164,7 +164,7 @@ impl PodWatch {
             .and_then(|code| code.try_into().ok());
         Ok(ClientError::Status {
             status: code.unwrap_or(500),
-            verb: Verb::Watch,
+            verb: "watch",
             namespace: self.namespace.clone(),
             message: status["message"].as_str().unwrap_or_default().to_owned(),
             retry_after: status["details"]["retryAfterSeconds"]
