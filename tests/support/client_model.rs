@@ -2,7 +2,7 @@
 //!
 //! Source: `io/prometheus/client/metrics.proto` of prometheus/client_model.
 
-use prost::Message;
+use prost::{DecodeError, Message};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct MetricFamily {
@@ -166,10 +166,15 @@ pub(crate) fn encode(families: &[MetricFamily]) -> Vec<u8> {
 
 /// # Panics
 /// If the bytes are no body.
-pub(crate) fn decode(mut body: &[u8]) -> Vec<MetricFamily> {
+pub(crate) fn decode(body: &[u8]) -> Vec<MetricFamily> {
+    try_decode(body).unwrap()
+}
+
+/// As strict as prost, which wants UTF-8 in all texts.
+pub(crate) fn try_decode(mut body: &[u8]) -> Result<Vec<MetricFamily>, DecodeError> {
     let mut families = Vec::new();
     while !body.is_empty() {
-        families.push(MetricFamily::decode_length_delimited(&mut body).unwrap());
+        families.push(MetricFamily::decode_length_delimited(&mut body)?);
     }
-    families
+    Ok(families)
 }

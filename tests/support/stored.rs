@@ -15,14 +15,6 @@ pub(crate) struct StoredSample {
     pub(crate) exemplar: Option<StoredExemplar>,
 }
 
-impl StoredSample {
-    /// And the same timestamp.
-    pub(crate) fn is_same_series(&self, other: &StoredSample) -> bool {
-        (&self.name, &self.labels, self.milliseconds)
-            == (&other.name, &other.labels, other.milliseconds)
-    }
-}
-
 /// What stands with a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredExemplar {

@@ -1,4 +1,4 @@
-//! One OpenMetrics body, as it is and with the end mark that it needs, and the text that is made of it.
+//! One OpenMetrics body, as it is and with the end mark that it needs, and the text of either format made of it.
 #![no_main]
 
 use kubernetes_metrics_aggregator::exposition::Format;
@@ -7,7 +7,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     check_parse(Format::OpenMetrics, body);
-    check_round_trip(Format::OpenMetrics, body);
     // Behind a body that has the mark already this is one that goes on after it.
-    check_round_trip(Format::OpenMetrics, &[body, b"# EOF\n"].concat());
+    let ended = [body, b"# EOF\n"].concat();
+    for to in [Format::Text, Format::OpenMetrics] {
+        check_round_trip(Format::OpenMetrics, to, body);
+        check_round_trip(Format::OpenMetrics, to, &ended);
+    }
 });

@@ -1,11 +1,13 @@
-//! What the fuzz targets check: bodies of pods here, requests in `request.rs`.
+//! What the fuzz targets check: bodies of lines here, those in protobuf in `protobuf.rs`, requests in `request.rs`.
 //!
 //! Each check panics where something does not hold, which is what the fuzzer looks for. None of them says what a body
 //! means: `tests/properties.rs` compares with a slow merge, and `tests/real/bodies` with Prometheus.
 
+mod protobuf;
 mod request;
 
-pub use request::check_request;
+pub use protobuf::{check_protobuf, check_to_protobuf};
+pub use request::{check_accept, check_request};
 
 use std::time::Duration;
 
@@ -56,7 +58,10 @@ pub fn check_cache(format: Format, bodies: &[u8]) {
     let seen = |read: Result<Exposition, LineError>| {
         read.map(|exposition| {
             let counts = (exposition.samples(), exposition.duplicates_dropped());
-            (text(vec![part(identity(0), Some(exposition))]), counts)
+            (
+                merged(vec![part(identity(0), Some(exposition))], Format::Text),
+                counts,
+            )
         })
     };
     let cache = SeriesCache::default();
@@ -66,30 +71,31 @@ pub fn check_cache(format: Format, bodies: &[u8]) {
     }
 }
 
-/// The bodies of some targets, those that are valid, in one text: it is valid, has all samples that were not counted as
-/// dropped, and its own merge has the same lines again. Not always in the same order: where one target types `a` as a
-/// histogram and another one `a_sum`, the first one's `a_sum` stands with `a`.
+/// The bodies of some targets, those that are valid, in one text of another format or the same: it is valid, has all
+/// samples that were not counted as dropped, and its own merge has the same lines again. Not always in the same order:
+/// where one target types `a` as a histogram and another one `a_sum`, the first one's `a_sum` stands with `a`.
 ///
 /// # Panics
 /// Where that is not so.
-pub fn check_round_trip(format: Format, bodies: &[u8]) {
+pub fn check_round_trip(from: Format, to: Format, bodies: &[u8]) {
     let mut parts = Vec::new();
     let mut samples = 0;
     for (number, body) in targets(bodies).enumerate() {
-        let exposition = parse(format, body, &identity(number)).ok();
+        let exposition = parse(from, body, &identity(number)).ok();
         if let Some(exposition) = &exposition {
             samples += exposition.samples() - exposition.duplicates_dropped();
         }
         samples += REPORTED_SAMPLES;
         parts.push(part(identity(number), exposition));
     }
-    let merged = text(parts);
-    let again = parse(Format::Text, merged.as_bytes(), &IdentityLabels::default())
-        .unwrap_or_else(|error| panic!("{error}:\n{merged}"));
-    assert_eq!(again.duplicates_dropped(), 0, "{merged}");
-    assert_eq!(again.samples(), samples, "{merged}");
-    let again = text(vec![part(IdentityLabels::default(), Some(again))]);
-    assert_eq!(lines_without_bare_reports(&again), lines(&merged));
+    let once = merged(parts, to);
+    let text = readable(&once);
+    let again = parse(to, &once, &IdentityLabels::default())
+        .unwrap_or_else(|error| panic!("{error}:\n{text}"));
+    assert_eq!(again.duplicates_dropped(), 0, "{text}");
+    assert_eq!(again.samples(), samples, "{text}");
+    let again = merged(vec![part(IdentityLabels::default(), Some(again))], to);
+    assert_eq!(lines_without_bare_reports(&readable(&again)), lines(&text));
 }
 
 fn targets(bodies: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -124,12 +130,17 @@ fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
     }
 }
 
-fn text(parts: Vec<Part>) -> String {
-    let merged = merge(parts, Format::Text);
+fn merged(parts: Vec<Part>, to: Format) -> Vec<u8> {
+    let merged = merge(parts, to);
     let mut text = Vec::new();
     merged.write_to(&mut text).expect("a Vec takes everything");
     assert_eq!(text.len(), merged.len());
-    String::from_utf8(text).expect("merged text is UTF-8")
+    text
+}
+
+/// The names of labels of an exemplar need not be UTF-8.
+fn readable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
 }
 
 /// In an order of their own, and without labels that have no value: those of a line that needs no care stay in it.

@@ -1,5 +1,6 @@
-//! What a client sends: the head as the listener reads it, and what the head asks for.
+//! What a client sends: the head as the listener reads it, what the head asks for, and in which formats.
 
+use kubernetes_metrics_aggregator::exposition::{Accept, Format};
 use kubernetes_metrics_aggregator::server::HttpError;
 use kubernetes_metrics_aggregator::server::listener::{Head, HeadBuffer};
 use kubernetes_metrics_aggregator::server::route::{Route, Selection, route};
@@ -17,6 +18,34 @@ pub fn check_request(bytes: &[u8]) {
     };
     check_written_again(&head);
     check_route(&head);
+}
+
+/// What pods are asked for is short, in one line, and says the same to whoever reads it; and a response in the format
+/// that is chosen says so.
+///
+/// # Panics
+/// Where that is not so.
+pub fn check_accept(bytes: &[u8]) {
+    let header = String::from_utf8_lossy(bytes);
+    let accept = Accept::parse(&header);
+    let for_pods = accept.for_pods();
+    let is_one_line = for_pods.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    assert!(is_one_line && for_pods.len() < 4096, "{for_pods:?}");
+    let again = Accept::parse(&for_pods);
+    assert_eq!(again.for_pods(), for_pods, "{header:?}");
+    let formats = [Format::Text, Format::OpenMetrics, Format::Protobuf];
+    for number in 0..1 << formats.len() {
+        let came = (0..).zip(formats).filter(|(bit, _)| number >> bit & 1 == 1);
+        let came: Vec<Format> = came.map(|(_, format)| format).collect();
+        let best = accept.best(came.clone());
+        assert_eq!(again.best(came), best, "{header:?}");
+        let content_type = accept.content_type(best);
+        assert_eq!(
+            Format::from_content_type(Some(&content_type)),
+            Ok(best),
+            "{content_type:?}"
+        );
+    }
 }
 
 /// The first head in bytes that come in pieces of this size.
