@@ -1,7 +1,7 @@
-//! `--demo`: pods and their exporters on loopback, and the API server that lists them.
+//! `--demo`: pods with their exporters on loopback, and the API server that lists them.
 //!
-//! Only what a cluster would provide is played here. The aggregator itself takes the same way as in a cluster: it
-//! lists pods by HTTP, selects by label, scrapes by IP and port.
+//! Only the cluster is simulated. The aggregator works as in a real cluster: it lists pods by HTTP, selects them by
+//! label, and scrapes them by IP and port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -13,7 +13,7 @@ use tiny_http::{Header, Request, Response, Server};
 
 use Exporter::{Cache, Down, Queue, SlowWeb, Web};
 
-/// Where the aggregator listens unless `LISTEN_ADDRESS` says otherwise.
+/// Where the aggregator listens by default.
 const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
 /// How long the slow exporter takes.
 const SLOW: Duration = Duration::from_millis(1500);
@@ -56,7 +56,7 @@ impl Demo {
     /// Starts the exporters and the API server, each on a free port of a loopback address.
     ///
     /// # Errors
-    /// No loopback port can be had, or no thread.
+    /// No port on loopback is free, or a thread cannot be started.
     pub fn start() -> io::Result<Demo> {
         let start = Instant::now();
         let mut pods = Vec::new();
@@ -85,8 +85,8 @@ impl Demo {
         })
     }
 
-    /// A setting that makes the aggregator find the demo, in place of what the user has set; everything else, and what
-    /// matters to the user here too, is the user's.
+    /// The value of a setting of the demo, where the user has `set` this one: those with which the aggregator finds the
+    /// demo are fixed, all others are the user's.
     #[must_use]
     pub fn setting(&self, name: &str, set: Option<String>) -> Option<String> {
         let set_or = |default: &str| {
@@ -103,7 +103,7 @@ impl Demo {
         }
     }
 
-    /// What to try, what to paste into a Prometheus, and how to stop.
+    /// What to try, what to paste into a Prometheus configuration, and how to stop.
     #[must_use]
     pub fn introduction(&self, address: SocketAddr) -> String {
         format!(
@@ -134,7 +134,7 @@ Ctrl-C stops it.
     }
 }
 
-/// A loopback address of its own for each pod where the system has them (Linux: all of 127.0.0.0/8), else 127.0.0.1.
+/// A separate loopback address for each pod if the system has them (Linux: all of 127.0.0.0/8), else 127.0.0.1.
 fn loopback(number: u8) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::new(127, 0, 10, number), 0))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
@@ -169,7 +169,7 @@ fn pod_object(
     })
 }
 
-/// Answers every request on a thread of its own, one after the other.
+/// Responds to all requests in one thread, one after the other.
 fn serve(
     name: &str,
     listener: TcpListener,
@@ -187,7 +187,7 @@ fn serve(
                 let header =
                     Header::from_bytes("Content-Type", content_type).expect("an ASCII constant");
                 let response = Response::from_string(body(&request)).with_header(header);
-                // A scraper that went away is its own affair.
+                // A scraper that went away needs no response.
                 let _ = request.respond(response);
             }
         })?;
@@ -195,7 +195,7 @@ fn serve(
 }
 
 impl Exporter {
-    /// An exposition whose values move with the time since the start.
+    /// An exposition whose values change with the time since the start.
     fn page(self, number: u8, up: Duration) -> String {
         let seconds = up.as_secs();
         let rate = u64::from(number) + 3;

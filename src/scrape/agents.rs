@@ -1,8 +1,8 @@
-//! The kept connections to pods: an agent of ureq for each pod's address and TLS options.
+//! Kept connections to pods: one ureq agent for each address and its TLS options.
 //!
-//! One agent for all pods would keep all connections in one list, through which ureq goes at each connect and each
-//! return: with a thousand pods most of the processor's time. An agent of its own also keeps pods apart whose
-//! certificates are checked for the same name, because ureq finds kept connections by the URL's host.
+//! A single agent for all pods would keep all connections in one list, and ureq goes through that list at each connect
+//! and each return: with a thousand pods this takes most of the processor time. Separate agents also keep pods apart
+//! whose certificates are checked for the same name, because ureq finds kept connections by the URL's host.
 //!
 //! New CAs or another client certificate (`tls_files.rs`) drop the connections that were made with the old ones.
 
@@ -20,9 +20,9 @@ use super::tls_files::TlsFiles;
 use crate::target::{ScrapeOptions, TlsOptions};
 use crate::telemetry::open_files_max;
 
-/// Time between two searches for pods that are not scraped any more.
+/// How often agents of pods that are no longer scraped are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
-/// More pods with kept connections than one aggregator scrapes are of no use.
+/// How many pods may have kept connections: more than one aggregator scrapes.
 const KEPT_PODS_MAX: usize = 20_000;
 
 /// The agents of all scrapes.
@@ -37,13 +37,13 @@ pub(super) struct Agents {
 #[derive(Debug)]
 struct Kept {
     pods: HashMap<Pod, KeptAgent>,
-    /// What the files held after so many changes.
+    /// The content of the files, by the number of changes so far.
     verified: Tls,
     changes: u64,
     swept_at: Instant,
 }
 
-/// Whom a kept connection is to, and what was checked when it was made.
+/// What a kept connection depends on: the address, and what was verified when it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Pod {
     address: SocketAddr,
@@ -53,12 +53,12 @@ struct Pod {
 #[derive(Debug)]
 struct KeptAgent {
     access: Access,
-    /// Path and query of its URL: those that were asked for last.
+    /// Path and query of its URL, as last requested.
     path: String,
     used_at: Instant,
 }
 
-/// What is needed to ask a pod.
+/// What a scrape needs to ask a pod.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     pub(super) agent: Agent,
@@ -68,7 +68,7 @@ pub(super) struct Access {
 }
 
 impl Agents {
-    /// No agent yet.
+    /// There is no agent yet.
     pub(super) fn new(files: TlsFiles) -> Agents {
         let kept = Kept {
             pods: HashMap::new(),
@@ -84,7 +84,7 @@ impl Agents {
         }
     }
 
-    /// The agent that may talk to this pod, the URL for this path and query in it, and what is known of its times.
+    /// The agent for this pod, the URL for this path and query, and the times of its scrapes so far.
     ///
     /// # Errors
     /// There is no such URL.
@@ -124,7 +124,7 @@ impl Agents {
             url: url(&pod, path)?,
             times: Arc::default(),
         };
-        // Over the bound the connection is closed with its agent, after this one scrape.
+        // Over the limit, the connection is closed with its agent after this scrape.
         if kept.pods.len() < self.kept_pods_max {
             let kept_agent = KeptAgent {
                 access: access.clone(),
@@ -148,7 +148,7 @@ fn url(pod: &Pod, path: &str) -> Result<Uri, ureq::Error> {
 }
 
 impl Kept {
-    /// Forgets pods that have not been scraped for so long that their connections are not used any more.
+    /// Removes pods that have not been scraped for so long that their connections are closed anyway.
     fn sweep(&mut self, now: Instant) {
         if now.duration_since(self.swept_at) >= SWEEP_INTERVAL {
             self.swept_at = now;
@@ -164,8 +164,8 @@ impl Pod {
     }
 }
 
-/// A quarter of the descriptors that this process may open, so that connections to pods never take those of clients.
-/// Where the limit is not known, that of a small process.
+/// A quarter of the descriptors that this process may open, so that connections to pods leave enough for those of
+/// clients. If the limit is unknown, a small one is assumed.
 fn kept_pods_max() -> usize {
     open_files_max().unwrap_or(1024).min(KEPT_PODS_MAX * 4) / 4
 }

@@ -1,7 +1,7 @@
 //! The targets of one request on their way through the client workers, and their results on the way back.
 //!
-//! A batch is a list of targets, the index of the next one, and a counter of the bytes of the bodies so far. It stands
-//! in one queue at most, that of its next target, and whoever takes it out of there has it alone:
+//! A batch is a list of targets, the index of the next one, and a counter of the bytes of all bodies so far. It is in
+//! at most one queue, the queue of its next target, and the worker that takes it out has it alone:
 //!
 //! ```text
 //!               a worker takes it                       no target is left, or it is too late,
@@ -12,7 +12,7 @@
 //!   batch()     and scrapes the target
 //! ```
 //!
-//! The results end when they are all in, or when the last worker that scrapes a target of the batch has dropped it.
+//! The results end when all of them are in, or when the last worker that scrapes a target of the batch has dropped it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,11 +27,11 @@ use super::{Phase, Reason, ScrapeError};
 use crate::exposition::{Asked, Body, BodyError, Format, IdentityLabels, SeriesCache};
 use crate::target::Target;
 
-/// Between two looks whether the results are still wanted.
+/// How often to check whether the results are still wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How the last scrape of a target went. A request scrapes its targets in this order, so that those that respond are in
-/// before the deadline.
+/// How the last scrape of a target went. A request scrapes its targets in this order, so that those that respond are
+/// done before the deadline.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// It responded within a second.
@@ -46,34 +46,34 @@ pub enum Health {
 }
 
 impl Health {
-    /// Whether the target responded the last time.
+    /// Whether the target responded to the last scrape.
     #[must_use]
     pub fn is_healthy(self) -> bool {
         matches!(self, Health::Quick | Health::Slow)
     }
 }
 
-/// What became of one target of a batch.
+/// The result of one target of a batch.
 #[derive(Debug)]
 pub struct ScrapeResult {
     /// Position of the target in the batch.
     pub index: usize,
-    /// The identity labels of the target, if a worker had it.
+    /// The identity labels of the target, if a worker has scraped it.
     pub labels: Option<IdentityLabels>,
     /// The valid body, or why there is none.
     pub outcome: Result<Body, ScrapeError>,
-    /// From the start of the scrape until the body is read and valid, or until it failed.
+    /// From the start of the scrape until the body is read and valid, or until the scrape failed.
     pub duration: Duration,
-    /// Bytes of the body after decompression, 0 when it is not complete.
+    /// Bytes of the body after decompression; 0 if the body is not complete.
     pub body_bytes: usize,
 }
 
-/// The targets of one request on their way.
+/// The targets of one request.
 pub(super) struct Batch {
     targets: Vec<(Health, Arc<Target>)>,
     progress: Arc<Progress>,
     deadline: Option<ScrapeDeadline>,
-    /// What is known of lines from the bodies so far.
+    /// What is known about lines from the bodies so far.
     series: SeriesCache,
     samples_max: u64,
     /// What the pods are asked for.
@@ -81,19 +81,19 @@ pub(super) struct Batch {
     results: Sender<ScrapeResult>,
 }
 
-/// How far a batch is.
+/// How far the batch is.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Targets from this one on wait for a worker. Changed only by the worker that has the batch.
+    /// The first target that still waits for a worker. Only the worker that has the batch changes it.
     next: AtomicUsize,
-    /// Bytes of the bodies so far.
+    /// Bytes of all bodies so far.
     body_bytes: AtomicUsize,
     /// Nobody waits for the results any more.
     is_closed: AtomicBool,
 }
 
-/// A batch whose targets are scraped in this order until the deadline, on so many cores, and where its results come
-/// out.
+/// A batch whose targets are scraped in this order until the deadline, with up to so many bodies parsed at once; and
+/// the channel of its results.
 pub(super) fn batch(
     targets: Vec<(Health, Arc<Target>)>,
     asked: Asked,
@@ -101,7 +101,7 @@ pub(super) fn batch(
     deadline: Option<ScrapeDeadline>,
     cores: usize,
 ) -> (Batch, Results) {
-    // There is room for all results, so no worker waits here.
+    // The channel has room for all results, so no worker waits here.
     let (sender, results) = bounded(targets.len());
     let progress = Arc::<Progress>::default();
     let batch = Batch {
@@ -123,8 +123,8 @@ pub(super) fn batch(
 }
 
 impl Batch {
-    /// The health of the next target, which says in which queue the batch has to stand; `None`: in none, because it has
-    /// no target left, or it is too late for one, or nobody waits for the results.
+    /// The health of the next target, which decides the queue of the batch. `None` if the batch needs no queue: it has
+    /// no target left, it is too late for one, or nobody waits for the results.
     pub(super) fn next_health(&self) -> Option<Health> {
         let is_late = self.scrapes_end().is_some_and(|end| end <= Instant::now());
         if is_late || self.progress.is_closed.load(Ordering::Relaxed) {
@@ -144,14 +144,14 @@ impl Batch {
         &self.targets[index].1
     }
 
-    /// Until when a scrape that begins now may go on.
+    /// When a scrape that begins now has to end.
     pub(super) fn scrapes_end(&self) -> Option<Instant> {
         let body_bytes = self.progress.body_bytes.load(Ordering::Relaxed);
         self.deadline
             .map(|deadline| deadline.of_scrapes(body_bytes))
     }
 
-    /// Reads a complete body of a target with these labels.
+    /// Parses a complete body of a target with these labels.
     pub(super) fn read(
         &self,
         format: Format,
@@ -171,18 +171,19 @@ impl Batch {
         body.map_err(ScrapeError::of_body)
     }
 
-    /// Takes the result of a target.
+    /// Sends the result of a target.
     pub(super) fn hand_in(&self, result: ScrapeResult) {
         if result.outcome.is_ok() {
             let bytes = result.body_bytes;
             self.progress.body_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        // The request may be gone by now.
+        // The request may have ended.
         let _ = self.results.send(result);
     }
 }
 
-/// The results of a batch as they come in. Dropping it closes the batch: what is not yet scraped never will be.
+/// The results of a batch as they come in. Dropping it closes the batch: targets that are not scraped yet never will
+/// be.
 #[derive(Debug)]
 pub struct Results {
     results: Receiver<ScrapeResult>,
@@ -192,7 +193,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// The next result; `None` when all are in, the time for them is over, or nobody wants them any more.
+    /// The next result. `None` if all are in, the time is over, or the results are no longer wanted.
     pub fn next(&mut self, is_wanted: &dyn Fn() -> bool) -> Option<ScrapeResult> {
         loop {
             let look = Instant::now() + LOOK_INTERVAL;
@@ -209,7 +210,7 @@ impl Results {
         }
     }
 
-    /// What to say of the target at this position, of which no result has come in time.
+    /// The result of the target at this position if none came in time.
     #[must_use]
     pub fn missing(&self, index: usize) -> ScrapeResult {
         let duration = self.since.elapsed();

@@ -1,7 +1,7 @@
-//! The body of a pod's answer, read to its end within a limit of size.
+//! Reads the body of a pod's response to its end, up to a limit.
 //!
-//! ureq is built without decompression: `/probe` hands the bytes of the pod on as they are. What is to be read here
-//! is decompressed here.
+//! ureq is built without decompression, because `/probe` passes the bytes of the pod on unchanged. Bodies that are
+//! parsed are decompressed here.
 
 use std::io::{self, ErrorKind, Read};
 use std::mem;
@@ -12,17 +12,17 @@ use ureq::Body;
 
 use super::{Phase, ScrapeError};
 
-/// A declared Content-Length is believed up to here; a longer body grows the buffer as it arrives.
+/// A declared Content-Length is trusted up to this size; for a longer body the buffer grows as it arrives.
 const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
-/// What a worker keeps for the next body.
+/// How much memory a worker keeps for the next body.
 const BUFFER_BYTES_KEPT: usize = 2 << 20;
-/// Room for a body of unknown length, at first.
+/// First size of the buffer for a body of unknown length.
 const BUFFER_BYTES_MIN: usize = 4 * 1024;
 
-/// What the body of one pod after the other is read into.
+/// A buffer into which one body after the other is read.
 #[derive(Debug, Default)]
 pub(super) struct BodyBuffer {
-    /// What has been written to it once stays, so that it need not be cleared for the next body.
+    /// Bytes once written stay, so that the buffer need not be cleared for the next body.
     bytes: Vec<u8>,
     filled: usize,
 }
@@ -33,7 +33,7 @@ impl BodyBuffer {
         &self.bytes[..self.filled]
     }
 
-    /// The last body, in no more memory than it needs.
+    /// The last body, without unused memory.
     pub(super) fn take(&mut self) -> Vec<u8> {
         if self.bytes.len() > 2 * self.filled + BUFFER_BYTES_MIN {
             return self.body().to_vec();
@@ -43,14 +43,14 @@ impl BodyBuffer {
         body
     }
 
-    /// Gives the memory back that an unusually large body took.
+    /// Frees the memory of an unusually large body.
     pub(super) fn shrink(&mut self) {
         if self.bytes.len() > BUFFER_BYTES_KEPT {
             *self = BodyBuffer::default();
         }
     }
 
-    /// Reads to the end, but no more than one byte over the limit.
+    /// Reads to the end, or to one byte over the limit.
     pub(super) fn fill(
         &mut self,
         mut reader: impl Read,
@@ -58,7 +58,7 @@ impl BodyBuffer {
         limit: usize,
     ) -> io::Result<()> {
         self.filled = 0;
-        // One more than expected, so that the end is seen without asking for more memory.
+        // One byte more than expected, so that the end is seen without a larger buffer.
         let mut size = (expected + 1).max(BUFFER_BYTES_MIN);
         loop {
             let size_max = limit.saturating_add(1);
@@ -88,7 +88,7 @@ impl BodyBuffer {
 /// The whole body, decompressed if it is gzip.
 ///
 /// # Errors
-/// The body is not all there in time, is over `limit` bytes as it is read, or is no gzip.
+/// The body does not arrive completely in time, is over `limit` bytes, or is not valid gzip.
 pub(super) fn read(
     body: Body,
     is_gzip: bool,
@@ -99,7 +99,7 @@ pub(super) fn read(
     let expected = body.content_length().unwrap_or(0);
     let expected = expected.min(BODY_RESERVE_BYTES_MAX).min(limit);
     let [expected, limit] = [expected, limit].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    // The limit of ureq would be one of compressed bytes; the buffer has its own.
+    // ureq's limit would count compressed bytes; the buffer has its own.
     let reader = body.into_with_config().limit(u64::MAX).reader();
     let read = if is_gzip {
         into.fill(Gunzip(MultiGzDecoder::new(reader)), expected, limit)
@@ -109,13 +109,13 @@ pub(super) fn read(
     read.map_err(|error| ScrapeError::of_ureq(Phase::Body, error.into(), budget))
 }
 
-/// Tells errors of gzip from those of the connection below.
+/// Distinguishes errors of gzip from those of the connection below.
 struct Gunzip<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Gunzip<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer).map_err(|error| {
-            // What ureq reports stands inside of an error of this kind.
+            // ureq's own error is inside an error of this kind.
             let is_below = error
                 .get_ref()
                 .is_some_and(|inner| inner.is::<ureq::Error>());

@@ -1,4 +1,4 @@
-//! How a scrape gets to its pod: no DNS, no proxy, and TLS as the pod's options have it.
+//! How a scrape connects to its pod: without DNS, without a proxy, and with TLS as the pod's options say.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::connection::Watching;
 use super::error::ConnectionError;
 use super::transport::{PodConnector, RESPONSE_HEAD_BYTES_MAX};
 
-/// Kept connections outlive scrape intervals of up to four minutes.
+/// Kept connections outlast scrape intervals of up to four minutes.
 pub(super) const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(245);
 /// Two requests for one job may scrape the same pod at once.
 const IDLE_CONNECTIONS_PER_POD_MAX: usize = 2;
-/// Buffers of a TLS connection, kept while it is idle.
+/// Buffers of a TLS connection, which are kept while it is idle.
 const TLS_INPUT_BYTES: usize = 16 * 1024;
 const TLS_OUTPUT_BYTES: usize = 4 * 1024;
 
-/// An agent for one pod: whatever host the URL names, it connects to this address.
+/// An agent for one pod: it connects to this address, whatever host the URL names.
 pub(super) fn agent(tls: &Tls, address: SocketAddr) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -44,7 +44,7 @@ pub(super) fn agent(tls: &Tls, address: SocketAddr) -> Agent {
     Agent::with_parts(config, connector, PodResolver { address })
 }
 
-/// How certificates are checked. All pods of which the same is asked share one, and with it what the CAs became.
+/// How certificates are verified. Pods with the same options share it, and with it the parsed CAs.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     config: TlsConfig,
@@ -52,7 +52,8 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Against these CAs, if at all. Pods that ask for a certificate are shown that of the client.
+    /// The TLS configuration: verification with these CAs, or none, and the client certificate for pods that ask for
+    /// one.
     pub(super) fn new(
         roots: Vec<Certificate<'static>>,
         client: Option<ClientCert>,
@@ -79,8 +80,8 @@ impl<In: Transport> Connector<In> for Tls {
         details: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        // Each request has a configuration of its own, for its timeout. For one that may have other CAs too ureq would
-        // read them again at each connection; here they are those of the agent.
+        // Each request needs its own configuration, for its timeout. If that one could have other CAs, ureq would parse
+        // them for each connection; here they come from the agent.
         let details = &ConnectionDetails {
             request_level: false,
             uri: details.uri,
@@ -98,7 +99,7 @@ impl<In: Transport> Connector<In> for Tls {
     }
 }
 
-/// Always the same address; never asks a name server.
+/// Always resolves to the same address, and never asks a name server.
 #[derive(Debug)]
 struct PodResolver {
     address: SocketAddr,

@@ -1,8 +1,8 @@
-//! A connection to a pod as ureq sees it, above TLS: knows whether it was kept from an earlier scrape, and looks at
+//! A connection to a pod as ureq sees it, above TLS. It knows whether it was kept from an earlier scrape, and inspects
 //! responses before ureq reads them.
 //!
-//! ureq hands nothing of a request to a connection that it keeps, so what has to be known of an error goes back in the
-//! error itself.
+//! ureq passes no data of a request to a connection that it keeps, so everything that must be known about an error
+//! travels in the error itself.
 
 use std::io::{self, ErrorKind};
 
@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 use super::error::ConnectionError;
 use super::head::{self, End};
 
-/// Wraps what the connectors before it made.
+/// Wraps the connection that the connectors before it made.
 #[derive(Debug)]
 pub(super) struct Watching;
 
@@ -40,17 +40,17 @@ enum Expects {
     Body(End),
 }
 
-/// A connection that says of its errors whether another one is worth a try, and refuses responses that ureq would take.
+/// A connection whose errors say whether a retry is worthwhile, and which refuses responses that ureq would accept.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     connection: T,
-    /// Whether an earlier request used it.
+    /// Whether an earlier request used this connection.
     is_kept: bool,
     expects: Expects,
 }
 
 impl<T> Watched<T> {
-    /// Pods close connections that they have kept for long. The request has not been answered then, and is sent again.
+    /// Pods close connections that were idle for long. Such a request got no response, and is sent again.
     fn known(&self, error: Error) -> Error {
         match error {
             Error::Io(error) if self.is_kept && self.expects == Expects::Head => {
@@ -84,7 +84,7 @@ impl<T: Transport> Transport for Watched<T> {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let has_more = match self.connection.await_input(timeout) {
-            // So TLS calls an end without a farewell.
+            // TLS reports an end without a close_notify like this.
             Err(Error::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => false,
             has_more => has_more.map_err(|error| self.known(error))?,
         };
@@ -94,7 +94,7 @@ impl<T: Transport> Transport for Watched<T> {
                 let end = io::Error::new(ErrorKind::UnexpectedEof, "connection closed by the pod");
                 return Err(self.known(end.into()));
             }
-            // For ureq the line with the 0 is enough.
+            // ureq stops at the line with the 0.
             Expects::Body(End::LastChunk) if !has_more => {
                 return Err(ConnectionError::NoLastChunk.into());
             }
@@ -103,7 +103,7 @@ impl<T: Transport> Transport for Watched<T> {
         Ok(has_more)
     }
 
-    /// ureq asks first when it puts the connection away.
+    /// ureq asks this first when it puts the connection away.
     fn is_open(&mut self) -> bool {
         self.is_kept = true;
         self.expects = Expects::Nothing;

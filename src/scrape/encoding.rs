@@ -1,28 +1,28 @@
-//! Whether a pod is asked for gzip. That costs the pod and us processor time, and spares the network some: it pays
-//! where the network is slow, and what is slow is what takes long.
+//! Decides whether to ask a pod for gzip. Compression costs processor time on both sides and saves bytes on the
+//! network. So it pays if the network is slow, which shows in the time that scrapes take.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// One scrape in so many asks for the encoding that took longer, in case that has changed.
+/// One scrape in this many uses the slower encoding, in case that has changed.
 const LOOK_AGAIN: u32 = 32;
-/// A new time counts for a quarter, what was known for the rest.
+/// The weight of a new time is a quarter.
 const NEW_PART: u64 = 4;
 
-/// How long scrapes of one pod took, by the encoding that it was asked for.
+/// How long scrapes of one pod took with each encoding.
 ///
-/// Two requests may scrape the pod at once, and one of two times get lost: no harm.
+/// If two requests scrape the pod at once, one of the times may be lost, which does no harm.
 #[derive(Debug, Default)]
 pub(super) struct EncodingTimes {
-    /// In nanoseconds; 0 before the first.
+    /// In nanoseconds; 0 before the first scrape.
     gzip: AtomicU64,
     identity: AtomicU64,
     scrapes: AtomicU32,
 }
 
 impl EncodingTimes {
-    /// Whether to ask for gzip now: first of all, as Prometheus does, then once not, and from then on where it takes
-    /// less than four fifths of the time.
+    /// Whether to ask for gzip now: the first time yes, as Prometheus does, the second time no, and from then on if
+    /// gzip takes less than four fifths of the time.
     pub(super) fn is_gzip_next(&self) -> bool {
         let [gzip, identity] = [&self.gzip, &self.identity].map(|n| n.load(Ordering::Relaxed));
         if gzip == 0 || identity == 0 {
@@ -36,7 +36,7 @@ impl EncodingTimes {
         pays != looks_again
     }
 
-    /// Takes note of a scrape that took so long, from the request to the last byte, decompressed.
+    /// Records how long a scrape took, from the request to the last byte, decompression included.
     pub(super) fn note(&self, was_gzip: bool, took: Duration) {
         let known = if was_gzip { &self.gzip } else { &self.identity };
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);

@@ -1,4 +1,4 @@
-//! Why a target is `up 0`: in which phase of its scrape, and for what reason.
+//! Why a target is `up 0`: the phase in which its scrape failed, and the reason.
 
 use std::fmt;
 use std::io;
@@ -9,33 +9,33 @@ use crate::exposition::{BodyError, ContentTypeError};
 use crate::target::OptionError;
 pub use crate::telemetry::Phase;
 
-/// Why a scrape failed. The owner of the target adds its name when it logs.
+/// Why a scrape failed. Whoever logs it adds the name of the target.
 #[derive(Debug)]
 pub struct ScrapeError {
-    /// Where it failed.
+    /// The phase in which it failed.
     pub phase: Phase,
-    /// What failed there.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// What failed. Texts that a pod had a hand in are escaped and cut.
+/// The reason of a failed scrape. Text that a pod can influence is escaped and cut.
 #[derive(Debug)]
 pub enum Reason {
-    /// A label or annotation of the pod cannot be used.
+    /// A label or annotation of the pod is invalid.
     Option(OptionError),
     /// The request's deadline came first.
     Deadline,
-    /// As many scrapes as there is room for are waiting for a client worker.
+    /// Too many scrapes are waiting for a client worker.
     QueueFull,
-    /// The target's own timeout, or what the request's deadline left of it, was over.
+    /// The target's own timeout, or what the request's deadline left of it, is over.
     Timeout(Duration),
-    /// The connection, TLS, HTTP, the status or the bytes of the body, in words.
+    /// A failure of the connection, TLS, HTTP, the status or the bytes of the body, in words.
     Failed(String),
-    /// The body is declared as something that Prometheus would not read.
+    /// Prometheus would not read a body of this Content-Type.
     ContentType(ContentTypeError),
     /// The body is malformed.
     Body(BodyError),
-    /// The scrape panicked: an error in this program.
+    /// The scrape panicked, which is a bug in this program.
     Panic,
 }
 
@@ -44,7 +44,7 @@ impl ScrapeError {
         ScrapeError { phase, reason }
     }
 
-    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before the fault, or 0.
+    /// The value of `scrape_samples_scraped` for this scrape: the samples before the fault, or 0.
     #[must_use]
     pub fn samples_before(&self) -> u64 {
         match &self.reason {

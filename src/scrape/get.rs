@@ -1,4 +1,4 @@
-//! The head of the response to one GET, after redirects within the pod, within the time of its scrape.
+//! One GET: the head of its response, after redirects within the pod, within the time of its scrape.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
     "kubernetes-metrics-aggregator/",
     env!("CARGO_PKG_VERSION")
 ));
-/// As Prometheus says how long it waits.
+/// The header in which Prometheus sends its timeout.
 static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 /// How long one scrape may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Time {
     pub(super) start: Instant,
-    /// When the scrape ends, counted from its start. The pod is told what is left of it.
+    /// When the scrape ends, counted from its start. The pod is told how much of this time is left.
     pub(super) budget: Duration,
 }
 
-/// Asks the pod at this IP, and again for what its redirects lead to, with the same headers: nobody gets them who would
-/// not have got them anyway. What comes back has a status that is no redirect, or is one without a place.
+/// Asks the pod at this IP, and follows its redirects with the same headers: a redirect never sends them to anyone who
+/// would not have got them anyway. The response is not a redirect, or it is one without a place.
 ///
 /// # Errors
-/// No connection, no time, no HTTP, or a redirect that is not followed.
+/// There is no connection, no time is left, the response is not HTTP, or a redirect is not followed.
 pub(super) fn get(
     access: &Access,
     pod: IpAddr,
@@ -49,7 +49,7 @@ pub(super) fn get(
         } else {
             Err(TOO_MANY)
         };
-        // The body of the redirect is not read: its connection ends with it.
+        // The body of the redirect is not read, so its connection is closed.
         url = next.map_err(|why| {
             let status = response.status().as_u16();
             let place = brief(&redirect::shown(location));
@@ -60,8 +60,7 @@ pub(super) fn get(
     }
 }
 
-/// Where the response leads, if it is one that Go's client follows: of several headers the first, if there is something
-/// in it.
+/// Where the response redirects to, if Go's client would follow it: the first of several headers, if it is not empty.
 fn location(response: &Response<ureq::Body>) -> Option<&[u8]> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -76,8 +75,8 @@ fn with_path(url: &Uri, path: &str) -> Result<Uri, NotFollowed> {
     Uri::from_parts(parts).map_err(|_| UNREADABLE)
 }
 
-/// Sends the request and reads the head of the response. A connection that was kept and turns out to be closed is
-/// replaced by a new one, since others that are kept may be closed too; a new one that fails is not tried again.
+/// Sends the request and reads the head of the response. If a kept connection turns out to be closed, a new one is
+/// used, because other kept ones may be closed too. A new connection that fails is not retried.
 fn get_one(
     agent: &Agent,
     url: &Uri,

@@ -1,43 +1,43 @@
-//! The head of a response, looked at before ureq reads it.
+//! Inspects the head of a response before ureq reads it.
 //!
-//! ureq takes some heads that Go's client refuses: transfer codings other than `chunked`, lists of lengths. A pod that
-//! sends them would have another body here than for Prometheus. Others it refuses without a word that helps. Both are
-//! found here (RFC 9112; for what Go does see `readTransfer` in its `net/http/transfer.go`).
+//! ureq accepts some heads that Go's client refuses: transfer codings other than `chunked`, and lists of lengths. With
+//! them a pod would have another body here than in Prometheus. Other heads ureq refuses with an error that does not
+//! help. Both are found here (RFC 9112; for Go see `readTransfer` in its `net/http/transfer.go`).
 
 use std::fmt;
 
 use httparse::{EMPTY_HEADER, Header, Response, Status};
 
-/// As many headers as ureq reads.
+/// The most headers that ureq reads.
 const HEADERS_MAX: usize = 128;
-/// Characters that are shown of the value of a header.
+/// How many characters of a header's value an error shows.
 const SHOWN_CHARS_MAX: usize = 40;
 
-/// What says where the body ends.
+/// How the end of the body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// Its last chunk.
+    /// By its last chunk.
     LastChunk,
-    /// Its length, or the end of the connection.
+    /// By its length, or by the end of the connection.
     LengthOrClose,
 }
 
-/// A head that is not read.
+/// Why a head is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     /// It is a frame of HTTP/2.
     Http2,
     /// It is a record of TLS.
     Tls,
-    /// It has more headers than are read.
+    /// It has too many headers.
     TooManyHeaders,
-    /// A header goes on in the next line.
+    /// A header continues on the next line.
     Folded,
-    /// A transfer coding that is not `chunked`, or more than that.
+    /// It has a transfer coding other than `chunked`, or more than one.
     TransferEncoding(String),
-    /// Several lengths that differ.
+    /// It has several lengths that differ.
     Lengths,
-    /// A length that is not a number.
+    /// It has a length that is not a number.
     Length(String),
 }
 
@@ -75,18 +75,18 @@ impl fmt::Display for HeadError {
     }
 }
 
-/// What ends the body, by the head that these bytes begin with; `None` if it is not all there yet. Heads before it that
-/// only say that it will come (status 1xx) are skipped. So are those that ureq has good words for itself.
+/// How the body ends, by the head at the start of these bytes; `None` if the head is not complete. Skips heads with
+/// status 1xx before it, and heads for which ureq has good errors itself.
 ///
 /// # Errors
-/// A head that ureq does not read, or would read otherwise than Go.
+/// A head that ureq does not read, or reads differently than Go.
 pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<End>, HeadError> {
     loop {
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut response = Response::new(&mut headers);
         match response.parse(input) {
             Ok(Status::Partial) => return Ok(None),
-            // Behind 101 comes another protocol.
+            // After 101 comes another protocol.
             Ok(Status::Complete(length)) if matches!(response.code, Some(100 | 102..=199)) => {
                 input = &input[length..];
             }
@@ -97,7 +97,7 @@ pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<End>, HeadError> {
 }
 
 fn framing(response: &Response<'_, '_>) -> Result<End, HeadError> {
-    // HTTP/1.0 has no transfer codings, and Go does not look for them there.
+    // HTTP/1.0 has no transfer codings, so Go ignores them there.
     let is_1_0 = response.version == Some(0);
     let codings = values(response.headers, "transfer-encoding");
     if let [first, rest @ ..] = &codings[..]
@@ -124,7 +124,7 @@ fn framing(response: &Response<'_, '_>) -> Result<End, HeadError> {
     Ok(End::LengthOrClose)
 }
 
-/// The values of the headers of this name.
+/// The values of the headers with this name.
 fn values<'a>(headers: &[Header<'a>], name: &str) -> Vec<&'a [u8]> {
     let named = headers
         .iter()
@@ -140,7 +140,7 @@ fn shown(values: &[&[u8]]) -> String {
     text.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// What these bytes are, as far as it helps to know.
+/// What these bytes are, if that helps the reader of an error.
 fn unreadable(error: httparse::Error, input: &[u8]) -> Option<HeadError> {
     let is_folded = |pair: &[u8]| pair[0] == b'\n' && b" \t".contains(&pair[1]);
     match (error, input) {

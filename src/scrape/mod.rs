@@ -1,6 +1,6 @@
-//! Scraping: one GET of one target within a deadline (`client.rs`), many of them fairly by a fixed number of
-//! threads (`pool.rs`, `batch.rs`) until their request has to be answered (`deadline.rs`), and why a scrape failed
-//! (`error.rs`).
+//! Scraping. `client.rs` does one GET of one target within a deadline, `pool.rs` and `batch.rs` share a fixed number of
+//! threads fairly among requests, `deadline.rs` decides when the scrapes of a request have to end, and `error.rs` says
+//! why one failed.
 
 mod agents;
 mod batch;

@@ -1,15 +1,15 @@
-//! The client workers: a fixed number of threads that scrape the targets of all requests, fairly.
+//! The client workers: a fixed number of threads that scrape the targets of all requests fairly.
 //!
-//! There are two queues: *healthy*, for targets that responded the last time, and *unhealthy*, for those that failed
-//! and those of which nothing is known. A request hands in one batch (`batch.rs`), which stands in the queue of its
-//! next target: a worker takes the batch at the head, takes that target, puts the batch back at the tail, and scrapes.
-//! So requests share the workers target by target, whatever their sizes.
+//! There are two queues: *healthy*, for targets that responded to the last scrape, and *unhealthy*, for targets that
+//! failed or were never scraped. A request hands in one batch (`batch.rs`), which is in the queue of its next target. A
+//! worker takes the batch at the head of a queue, takes its next target, puts the batch back at the tail, and scrapes
+//! the target. So requests share the workers target by target, however large they are.
 //!
-//! A worker that waits for a pod can do nothing else, so pods that hang could take all workers, and everybody would
-//! wait as long as they do. Therefore a quarter of the workers serves the healthy queue only. All others serve both,
-//! since a worker that is kept free for nobody only makes the unhealthy targets wait. Slow targets that respond are
-//! healthy, or a job of them would lack a quarter of the workers for ever. Pods that begin to hang may take any worker,
-//! once.
+//! A worker that waits for a pod can do nothing else. Without a rule, pods that hang could occupy all workers, and
+//! everybody would wait for them. Therefore a quarter of the workers serves only the healthy queue. All others serve
+//! both queues, because keeping a worker idle would only make unhealthy targets wait longer. Slow targets that respond
+//! count as healthy, or else their job would never get that quarter of the workers. A pod that starts hanging can
+//! occupy any worker once.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -31,41 +31,42 @@ use crate::exposition::{Asked, IdentityLabels};
 use crate::target::{Target, TargetLabels};
 use crate::telemetry::Telemetry;
 
-/// Batches and probes in a queue: those of requests under way and the abandoned ones that no worker has met yet.
+/// The most batches and probes in a queue: those of running requests, and abandoned ones that no worker has taken out
+/// yet.
 const QUEUE_MAX: usize = 1024;
-/// One in so many workers, rounded up, serves the healthy queue only; a single worker serves both.
+/// One in this many workers, rounded up, serves only the healthy queue; a single worker serves both.
 const RESERVED_PART: usize = 4;
 
-/// What became of a target that was scraped for somebody else.
+/// The result of one target that was scraped for `/probe`.
 #[derive(Debug)]
 pub struct ProbeResult {
     /// What the pod sent, or why there is nothing.
     pub outcome: Result<PodResponse, ScrapeError>,
-    /// From the start of the scrape until the last byte is read, or until it failed.
+    /// From the start of the scrape until the last byte is read, or until the scrape failed.
     pub duration: Duration,
 }
 
-/// One target to be scraped for somebody else.
+/// One target to be scraped for `/probe`.
 pub(crate) struct Probe {
-    /// Whom to ask.
+    /// The target.
     pub(crate) target: Arc<Target>,
-    /// For what.
+    /// What the scraper asks for.
     pub(crate) wants: ProbeWants,
-    /// When its result is of no use any more.
+    /// When the result is no longer of use.
     pub(crate) deadline: Option<Instant>,
-    /// Gets the result in the worker that scraped, or at once where the queue is full.
+    /// Gets the result, in the worker that scraped, or at once if the queue is full.
     pub(crate) done: Box<dyn FnOnce(ProbeResult) + Send>,
 }
 
-/// What stands in a queue.
+/// An entry of a queue.
 enum QueueItem {
     Batch(Arc<Batch>),
     Probe(Box<Probe>),
-    /// The worker that takes it ends.
+    /// Ends the worker that takes it.
     Stop,
 }
 
-/// Where batches and probes wait for a worker.
+/// The queues in which batches and probes wait for a worker.
 struct Queues {
     healthy: Sender<QueueItem>,
     unhealthy: Sender<QueueItem>,
@@ -81,7 +82,7 @@ impl Queues {
     }
 }
 
-/// The workers. Dropping it ends them: each finishes the scrape it is at.
+/// The workers. Dropping it ends them, each after the scrape that it is doing.
 pub struct ScrapePool {
     queues: Arc<Queues>,
     threads: ThreadPool,
@@ -140,9 +141,9 @@ impl ScrapePool {
         }
     }
 
-    /// Has the targets scraped, beginning in this order, and none after the deadline.
+    /// Scrapes the targets in this order, none of them after the deadline.
     ///
-    /// Waits for a place in the queue, at most until then. Targets that get no result were not scraped in time.
+    /// Waits for a place in the queue, at most until the deadline. Targets without a result were not scraped in time.
     #[must_use]
     pub fn scrape(
         &self,
@@ -157,7 +158,7 @@ impl ScrapePool {
         let end = batch.scrapes_end();
         let item = QueueItem::Batch(Arc::new(batch));
         let queue = self.queues.of(health);
-        // A batch that finds no place is dropped, and with it the sender of its results: `Results` is at its end.
+        // A batch without a place is dropped, and with it the sender of its results, which ends `Results`.
         let placed = match end {
             Some(end) => queue.send_deadline(item, end).is_ok(),
             None => queue.send(item).is_ok(),
@@ -168,7 +169,7 @@ impl ScrapePool {
         results
     }
 
-    /// Has one target scraped for somebody else, after what waits before it.
+    /// Scrapes one target for `/probe`, after everything that waits before it.
     pub(crate) fn probe(&self, probe: Probe, health: Health) {
         let item = QueueItem::Probe(Box::new(probe));
         if let Err(refused) = self.queues.of(health).try_send(item)
@@ -191,14 +192,14 @@ impl ScrapePool {
 impl Drop for ScrapePool {
     fn drop(&mut self) {
         for _ in 0..self.threads.max_count() {
-            // All serve this queue. Fails only when no worker is left to stop.
+            // All workers serve this queue. Sending fails only if no worker is left to stop.
             let _ = self.queues.healthy.send(QueueItem::Stop);
         }
         self.threads.join();
     }
 }
 
-/// One client worker. A panic outside of a scrape ends its thread; the worker then goes on in another one.
+/// One client worker. A panic outside a scrape ends its thread, and the worker continues in another one.
 #[derive(Clone)]
 struct Worker {
     client: Arc<ScrapeClient>,
@@ -206,9 +207,9 @@ struct Worker {
     telemetry: Arc<Telemetry>,
     queues: Arc<Queues>,
     healthy: Receiver<QueueItem>,
-    /// Nothing comes here for a worker that is reserved for healthy targets.
+    /// Always empty for a worker that is reserved for healthy targets.
     unhealthy: Receiver<QueueItem>,
-    /// Of the pool, which starts a thread in the place of one that panics, but gives it nothing to do.
+    /// The pool that owns the threads. It replaces a thread that panics, but gives the new one nothing to do.
     threads: ThreadPool,
 }
 
@@ -234,7 +235,7 @@ impl Worker {
         }
     }
 
-    /// What is at the head of a queue; of either, where both have something. A worker that has to wait keeps no memory.
+    /// The entry at the head of a queue; of either queue if both have one. A worker that has to wait frees its buffer.
     fn next_item(&self, buffer: &mut BodyBuffer) -> Result<QueueItem, RecvError> {
         select! {
             recv(self.healthy) -> item => return item,
@@ -250,21 +251,21 @@ impl Worker {
     /// Scrapes one target of the batch, which was taken out of a queue and is put back.
     fn scrape_next(&self, batch: &Arc<Batch>, buffer: &mut BodyBuffer) {
         while let Some(index) = batch.take() {
-            // Before the scrape, so that other workers can go on with the batch meanwhile.
+            // Put back before the scrape, so that other workers can continue with the batch.
             let is_put_back = self.put_back(batch);
             let busy = self.telemetry.busy_client_worker();
             let result = self.scrape(batch, index, buffer);
             buffer.shrink();
             drop(busy);
             batch.hand_in(result);
-            // With the queue full this worker keeps the batch and takes its next target itself, healthy or not.
+            // If the queue is full, this worker keeps the batch and takes its next target itself, healthy or not.
             if is_put_back {
                 return;
             }
         }
     }
 
-    /// Whether the batch stands in a queue now, or need not.
+    /// Whether the batch is in a queue now, or needs none.
     fn put_back(&self, batch: &Arc<Batch>) -> bool {
         batch.next_health().is_none_or(|health| {
             let item = QueueItem::Batch(Arc::clone(batch));
@@ -283,7 +284,7 @@ impl Worker {
             outcome,
             duration: start.elapsed(),
         };
-        // It counts its own panic; there is nobody left to tell of it.
+        // The worker counts its own panic, and there is nobody left to tell.
         let _ = caught(&self.telemetry, || {
             (probe.done)(result);
             Ok(())
@@ -320,12 +321,12 @@ pub fn identity_labels(target: &Target, labels: &TargetLabels) -> IdentityLabels
     IdentityLabels::new(labels.iter().map(|(name, value)| (*name, &**value)))
 }
 
-/// A panic costs the one scrape in which it happens.
+/// A panic costs only the scrape in which it happens.
 fn caught<T>(
     telemetry: &Telemetry,
     scrape: impl FnOnce() -> Result<T, ScrapeError>,
 ) -> Result<T, ScrapeError> {
-    // Unwind safe: what the closure holds is either shared and locked or written anew by the next scrape.
+    // Unwind safe: what the closure holds is either shared and locked, or overwritten by the next scrape.
     catch_unwind(AssertUnwindSafe(scrape)).unwrap_or_else(|_| {
         telemetry.count_panic();
         Err(ScrapeError::new(Phase::Parse, Reason::Panic))
@@ -350,7 +351,7 @@ mod tests {
         assert_eq!(telemetry.panics(), 1);
     }
 
-    /// A panic with this payload goes on where the payload is dropped, and that is outside of the scrape.
+    /// A payload that panics when it is dropped, which happens outside the scrape.
     struct PanicsAgain;
 
     impl Drop for PanicsAgain {
@@ -371,7 +372,7 @@ mod tests {
         });
         let client = Arc::new(client.unwrap());
         let pool = ScrapePool::start(1, &client, &TargetLabels::default(), &telemetry);
-        // It is too late to ask the pod anything.
+        // It is too late to ask the pod.
         let probe = |done| {
             let probe = Probe {
                 target: target(),

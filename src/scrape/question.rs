@@ -1,4 +1,4 @@
-//! What the pods of a request are asked for: formats, and metric families.
+//! What a request asks its pods for: formats, and metric families.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::exposition::Asked;
 
-/// What is escaped in a value of a query. Names of metrics mostly have nothing of it.
+/// The bytes that are escaped in a query. Names of metrics rarely have one.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b':')
@@ -18,7 +18,7 @@ const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC
 pub(super) struct Question {
     /// The header `Accept`.
     pub(super) accept: String,
-    /// `name[]` for each family, percent-encoded; empty: all.
+    /// `name[]` for each family, percent-encoded; empty if all families are wanted.
     query: String,
 }
 
@@ -34,7 +34,7 @@ impl Question {
         }
     }
 
-    /// The path and query of a pod, with this query behind its own.
+    /// The path and query for a pod, with this query appended to its own.
     pub(super) fn path<'p>(&self, path_and_query: &'p str) -> Cow<'p, str> {
         match (self.query.as_str(), path_and_query.contains('?')) {
             ("", _) => Cow::Borrowed(path_and_query),

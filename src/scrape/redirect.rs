@@ -1,41 +1,42 @@
-//! Redirects: where one leads, and whether that is still the pod that was asked.
+//! Redirects: where they lead, and whether that is still the same pod.
 //!
-//! Whoever may answer for a pod chooses the place, so only the same scheme, host and port are followed: nobody is asked
-//! who would not have been asked anyway. References are resolved as RFC 3986, section 5.2, has it and as Go does.
+//! Whoever controls a pod's responses chooses the place. So only redirects to the same scheme, host and port are
+//! followed: a redirect never makes this program ask anyone whom it would not have asked anyway. References are
+//! resolved as in RFC 3986, section 5.2, and as Go does.
 
 use std::net::IpAddr;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use ureq::http::Uri;
 
-/// Redirects that are followed in one scrape.
+/// How many redirects are followed in one scrape.
 pub(super) const REDIRECTS_MAX: usize = 3;
-/// Path and query that a redirect may lead to. The head of a request has to fit into one buffer.
+/// The longest path and query that a redirect may lead to: the request head has to fit into one buffer.
 const PATH_BYTES_MAX: usize = 2048;
 
-/// Why a redirect is not followed: stands behind the place, and says what to set instead.
+/// Why a redirect is not followed: completes an error after the place, and says what to set instead.
 pub(super) type NotFollowed = &'static str;
 
-/// It leads from http to https or the reverse, or to neither.
+/// It leads from http to https, or the reverse, or to neither.
 const OTHER_SCHEME: NotFollowed =
     "another scheme, which is not followed; set the options tls-enabled and port";
 const OTHER_HOST: NotFollowed = "another host, which is not followed; \
     set the option endpoint to a path where the pod itself serves its metrics";
 const OTHER_PORT: NotFollowed = "another port, which is not followed; set the option port";
-/// Go would send it as a credential.
+/// It has a user name, which Go would send as a credential.
 const USER: NotFollowed = "with a user name, which is not followed; set the option endpoint";
-/// It is not a URL, or one that is too long to be asked for.
+/// It is not a URL, or it is too long.
 pub(super) const UNREADABLE: NotFollowed =
     "which is not a URL that can be asked for; set the option endpoint";
-/// As many as may be followed came before it.
+/// There were too many redirects before it.
 pub(super) const TOO_MANY: NotFollowed = "after three redirects, and no more are followed; \
     set the option endpoint to where they lead";
 
-/// The path and query that a redirect leads to, as they go into a request, for the header `Location` of a response to
-/// `asked`. The pod is known by the host of that URL and by its IP.
+/// The path and query of a redirect, ready for a request, from the header `Location` of a response to `asked`. The pod
+/// may be named by the host of that URL or by its IP.
 ///
 /// # Errors
-/// The place is not in the pod, or cannot be read.
+/// The place is not in the pod, or is not valid.
 pub(super) fn path_in_pod(
     asked: &Uri,
     pod: IpAddr,
@@ -70,7 +71,7 @@ pub(super) fn path_in_pod(
     Ok(whole)
 }
 
-/// The place without what may be a secret in it, user name and query, to be shown to people.
+/// The place for people to read, without what may be secret in it: user name and query.
 pub(super) fn shown(location: &[u8]) -> String {
     let place = Place::parse(location);
     let part = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
@@ -86,7 +87,7 @@ pub(super) fn shown(location: &[u8]) -> String {
     shown
 }
 
-/// The parts of a `Location`. A fragment is for browsers.
+/// The parts of a `Location`. A fragment is ignored.
 struct Place<'a> {
     scheme: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
@@ -119,7 +120,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The path, resolved against the one that was asked for.
+    /// The path, resolved against the requested one.
     fn path_from(&self, asked: &[u8]) -> Vec<u8> {
         if self.authority.is_some() || self.path.starts_with(b"/") {
             return without_dots(self.path);
@@ -137,7 +138,7 @@ fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
 }
 
-/// What stands before the first of these bytes, and the rest with it.
+/// The text before the first of these bytes, and the rest, which begins with it.
 fn split_at_first<'a>(text: &'a [u8], ends: &[u8]) -> (&'a [u8], &'a [u8]) {
     let end = text.iter().position(|byte| ends.contains(byte));
     text.split_at(end.unwrap_or(text.len()))
@@ -180,7 +181,7 @@ fn check_authority(asked: &Uri, pod: IpAddr, authority: &[u8]) -> Result<(), Not
     Ok(())
 }
 
-/// The path with its segments `.` and `..` worked out, and with a leading slash.
+/// The path without its segments `.` and `..`, and with a leading slash.
 fn without_dots(path: &[u8]) -> Vec<u8> {
     let path = path.strip_prefix(b"/").unwrap_or(path);
     let mut segments: Vec<&[u8]> = Vec::new();
@@ -200,7 +201,7 @@ fn without_dots(path: &[u8]) -> Vec<u8> {
     [b"/", &segments.join(&b'/')[..]].concat()
 }
 
-/// Whether two hexadecimal digits follow each `%`.
+/// Whether each `%` is followed by two hexadecimal digits.
 fn are_escapes_whole(path: &[u8]) -> bool {
     let mut escapes = path.split(|&byte| byte == b'%').skip(1);
     escapes.all(|rest| {
@@ -209,7 +210,7 @@ fn are_escapes_whole(path: &[u8]) -> bool {
     })
 }
 
-/// What a URL may not have beside what is not ASCII (RFC 3986, section 2).
+/// The ASCII bytes that a URL may not have (RFC 3986, section 2).
 const NOT_IN_URLS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -222,7 +223,7 @@ const NOT_IN_URLS: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// With each byte that a URL may not have as `%XX`.
+/// The text with each byte that a URL may not have as `%XX`.
 fn escaped(text: &[u8]) -> String {
     percent_encode(text, NOT_IN_URLS).to_string()
 }
@@ -236,14 +237,14 @@ mod tests {
     #[track_caller]
     fn check(asked: &str, location: &str, expected: Result<&str, NotFollowed>) {
         let asked: Uri = asked.parse().unwrap();
-        // The host, or what it stands for.
+        // The host as it is compared.
         let host = asked.host().unwrap().trim_matches(['[', ']']);
         let pod = host.parse().unwrap_or_else(|_| IpAddr::from([10, 0, 0, 1]));
         let path = path_in_pod(&asked, pod, location.as_bytes());
         assert_eq!(path.as_deref(), expected.as_ref().map(|path| *path));
     }
 
-    /// Names and the ports that go without saying; the rest is in `tests/scrape/redirects.rs`, with real pods.
+    /// Host names and default ports; `tests/scrape/redirects.rs` tests the rest with real pods.
     #[test]
     fn the_pod_is_known_by_name_and_address() {
         let named = "https://web.shop.svc:8443/metrics";

@@ -1,9 +1,9 @@
-//! The files of TLS to pods: the CAs that their certificates are checked against, and the certificate and key that are
-//! shown to pods that ask for one.
+//! The files for TLS to pods: the CAs that verify their certificates, and the certificate and key that are shown to
+//! pods that ask for one.
 //!
-//! Each CA file stands for itself: one that has no certificates that can be parsed, or cannot be read, keeps what it
-//! held last, whatever the others do. So do certificate and key, together. Connections that were made with other
-//! content than that of now are dropped by `agents.rs`.
+//! Each CA file is independent: one that cannot be read, or has no certificate that can be parsed, keeps its last
+//! content, whatever the others do. The same holds for the certificate and key together. `agents.rs` drops connections
+//! that were made with other content than the current one.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,19 +16,19 @@ use crate::reloaded::{
     Certificates, Content, FileError, Reloaded, authorities, certificates, certified_key,
 };
 
-/// Age at which the files are read again, as client-go does with its own.
+/// The age at which the files are read again, as in client-go.
 pub(super) const FILES_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// A client certificate and its key, PEM.
+/// A client certificate and its key, in PEM.
 #[derive(Debug, Clone)]
 pub struct ClientCertificateFiles {
-    /// The certificate and those between it and its CA (`SCRAPE_CERT_FILE`).
+    /// The certificate, and those between it and its CA (`SCRAPE_CERT_FILE`).
     pub cert: PathBuf,
     /// Its key (`SCRAPE_KEY_FILE`).
     pub key: PathBuf,
 }
 
-/// The files, read again when they are due.
+/// The files, which are read again when they are due.
 #[derive(Debug)]
 pub(super) struct TlsFiles {
     cas: Vec<Reloaded<Certificates>>,
@@ -37,10 +37,10 @@ pub(super) struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Reads the files. CA files that cannot be used are logged and left out until they can.
+    /// Reads the files. CA files that cannot be used are logged, and left out until they can.
     ///
     /// # Errors
-    /// Certificate or key cannot be used, or they do not go together.
+    /// The certificate or the key cannot be used, or they do not belong together.
     pub(super) fn open(
         ca_files: Vec<PathBuf>,
         client: Option<ClientCertificateFiles>,
@@ -66,7 +66,7 @@ impl TlsFiles {
         })
     }
 
-    /// Reads those files again that are due. Not to be called under a lock.
+    /// Reads the files again that are due. Must not be called while holding a lock.
     pub(super) fn refresh(&self, now: Instant) {
         let mut is_new = false;
         self.cas.iter().for_each(|file| is_new |= file.refresh(now));
@@ -78,12 +78,12 @@ impl TlsFiles {
         }
     }
 
-    /// How often what is in use has changed.
+    /// The number of changes so far.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// How certificates of pods are checked now, and what is shown to pods that ask, without a look at the files.
+    /// The current verification of certificates and the current client certificate, without reading files.
     pub(super) fn verified(&self) -> Tls {
         let cas = self.cas.iter().filter_map(|file| file.latest().ok());
         let cas = cas.flat_map(|file| owned(&file)).collect();
@@ -92,7 +92,7 @@ impl TlsFiles {
     }
 }
 
-/// Certificate and key in the form of ureq, which takes a pair that does not go together and panics.
+/// Certificate and key in ureq's form. ureq accepts a pair that does not belong together, and panics later.
 fn client_certificate(files: &[Content]) -> Result<ClientCert, FileError> {
     certified_key(&files[0], &files[1])?;
     let chain = owned(&certificates(&files[0])?);

@@ -1,7 +1,7 @@
-//! The bearer token that pods of some namespaces are sent, if the operator says so.
+//! The bearer token that is sent to pods of some namespaces, if the operator wants that.
 //!
-//! Whoever may label a pod chooses where a scrape goes, so the token leaves only over TLS with a checked certificate
-//! and only for the namespaces that are named.
+//! Whoever may label a pod chooses where a scrape goes. So the token is sent only over verified TLS, and only to pods
+//! of the namespaces that the operator named.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use crate::reloaded::{BearerToken, Reloaded};
 use crate::target::{ScrapeOptions, Target};
 
-/// Age at which the file is read again; a refusal by a pod that was sent the token has it read at once.
+/// The age at which the file is read again. After a 401 of a pod that got the token it is read at once.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Which token, and for whom.
+/// The token's file, and the namespaces that get it.
 #[derive(Debug, Clone)]
 pub struct TokenSettings {
-    /// The file that holds the token.
+    /// The file with the token.
     pub file: PathBuf,
-    /// The namespaces whose pods are sent it.
+    /// The namespaces whose pods get the token.
     pub namespaces: Vec<String>,
 }
 
-/// The token, and for whom it is.
+/// The token, and who gets it.
 #[derive(Debug)]
 pub(super) struct Token {
     namespaces: Vec<String>,
@@ -29,7 +29,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Reads the file. Without a token in it pods are scraped without one, until there is one.
+    /// Reads the file. If it has no token, pods are scraped without one until it has.
     pub(super) fn open(settings: TokenSettings) -> Token {
         let files = vec![("SCRAPE_TOKEN_FILE", settings.file)];
         let file = Reloaded::open(files, TOKEN_AGE_MAX, |files| {
@@ -44,18 +44,18 @@ impl Token {
         }
     }
 
-    /// The value of the header `Authorization` for this target, if it may have it.
+    /// The value of the `Authorization` header for this target, if it gets the token.
     pub(super) fn header_for(&self, target: &Target, options: &ScrapeOptions) -> Option<String> {
         let is_verified = options.tls.as_ref().is_some_and(|tls| tls.verify);
         if !is_verified || !self.namespaces.contains(&target.namespace) {
             return None;
         }
-        // What is wrong with the file is in the log.
+        // The error is logged already.
         let token = self.file.current(Instant::now()).ok()?;
         Some(token.header_value())
     }
 
-    /// Has the file read again at the next use: a pod refused the token.
+    /// Makes the next use read the file again, because a pod refused the token.
     pub(super) fn expire(&self) {
         self.file.expire();
     }

@@ -1,8 +1,8 @@
-//! TCP connections to pods, whose buffers belong to the threads that scrape.
+//! TCP connections to pods, with buffers that belong to the scraping threads.
 //!
-//! ureq's own transport gives each connection a read and a write buffer for as long as it is kept: with a thousand pods
-//! more than all else that an idle server holds. Here a connection has them only while a request is under way, so
-//! that they can be large enough for most bodies to arrive in a few reads.
+//! ureq's own transport keeps a read and a write buffer for each connection: with a thousand pods, that is more memory
+//! than everything else in an idle server. Here a connection has buffers only during a request, so they can be large
+//! enough for most bodies to arrive in a few reads.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -17,14 +17,14 @@ use ureq::{Error, Timeout};
 use super::Phase;
 use super::error::ConnectionError;
 
-/// A pod that sends more of a head than this fails.
+/// The largest response head of a pod; a larger one fails.
 pub(super) const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// More than the largest response head, which has to be there as a whole.
+/// Larger than the largest response head, which must fit as a whole.
 const INPUT_BYTES: usize = RESPONSE_HEAD_BYTES_MAX + 4 * 1024;
 /// One request head.
 const OUTPUT_BYTES: usize = 4 * 1024;
-/// The timeout of a socket is not set again for a smaller change, so that a body costs one such call and not one for
-/// each read.
+/// A smaller change does not set the timeout of a socket again, so that a body costs one such call and not one for each
+/// read.
 const TIMEOUT_TOLERANCE: Duration = Duration::from_millis(5);
 
 thread_local! {
@@ -32,7 +32,7 @@ thread_local! {
     static OUTPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Connects to the one address that the resolver gave.
+/// Connects to the one address that the resolver returned.
 #[derive(Debug)]
 pub(super) struct PodConnector;
 
@@ -51,15 +51,15 @@ impl<In: Transport> Connector<In> for PodConnector {
     }
 }
 
-/// A connection to a pod. Calls end when the time is over that ureq has for them.
+/// A connection to a pod. A call ends when the time that ureq has for it is over.
 #[derive(Debug)]
 pub(super) struct PodTransport {
     stream: TcpStream,
     buffers: LentBuffers,
-    /// As they are set for the socket.
+    /// The timeouts that are set for the socket.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
-    /// Whether it was read from since it was asked whether it is open.
+    /// Whether anything was read since it was last checked whether the connection is open.
     was_read: bool,
 }
 
@@ -99,7 +99,7 @@ impl Transport for PodTransport {
         let deadline = deadline(timeout)?;
         let input = self.buffers.input_append_buf();
         let amount = loop {
-            // Again after an interruption, which would otherwise begin the whole time anew.
+            // Tried again after an interruption, which would otherwise restart the whole timeout.
             bound(&mut self.read_timeout, deadline, |left| {
                 self.stream.set_read_timeout(left)
             })?;
@@ -113,9 +113,9 @@ impl Transport for PodTransport {
         Ok(amount > 0)
     }
 
-    /// Not if the pod closed the connection, nor if it sent what nobody asked for. ureq asks when it puts a connection
-    /// away and again when it takes it for the next request; the first time the socket is not asked, which takes three
-    /// system calls: a third of all that a scrape makes.
+    /// False if the pod closed the connection, or sent bytes that nobody asked for. ureq asks when it puts a connection
+    /// away and again when it takes it for the next request. The first time the socket is not checked, because that
+    /// takes three system calls, a third of all calls of a scrape.
     fn is_open(&mut self) -> bool {
         if mem::take(&mut self.was_read) {
             return self.buffers.input().is_empty();
@@ -130,7 +130,7 @@ impl Transport for PodTransport {
     }
 }
 
-/// Bounds the next call by the time that is left, unless the timeout that the socket has is near enough.
+/// Limits the next call to the time that is left, unless the socket's timeout is close enough.
 fn bound(
     has: &mut Option<Duration>,
     deadline: Instant,
@@ -158,7 +158,7 @@ fn left_until(deadline: Instant) -> Result<Duration, Error> {
     Ok(left)
 }
 
-/// A reset that ureq does not know for one: in a body without a length it would take it for the end.
+/// A reset that ureq does not recognise as one: in a body without a length it would take it for the end.
 fn no_end(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => io::Error::other(error),
@@ -166,7 +166,7 @@ fn no_end(error: io::Error) -> io::Error {
     }
 }
 
-/// Tells a call that took too long from one that failed.
+/// Distinguishes a call that took too long from one that failed.
 fn in_time(error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(Timeout::Global),
@@ -174,11 +174,11 @@ fn in_time(error: io::Error) -> Error {
     }
 }
 
-/// Buffers that come from the thread when something is written to them, and go back to it when it has been read.
+/// Buffers that are taken from the thread at the first write, and returned to it when everything has been read.
 #[derive(Debug, Default)]
 struct LentBuffers {
     input: Vec<u8>,
-    /// What of the input is read from the socket, and what of that has been used.
+    /// The part of the input that is read from the socket, and the part of it that has been used.
     filled: usize,
     consumed: usize,
     /// Whether anything was used the last time.

@@ -1,29 +1,29 @@
-//! The labels that each series of a target gets beside its own. Pure.
+//! The labels that every series of a target gets besides its own. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Target;
 
-/// The field of a pod whose value can be a label like those of the pod's labels.
+/// The field of a pod that can become a label, like its labels.
 const NODE_NAME: &str = "spec.nodeName";
 
-/// Which labels those are, and how they are named. The default is that of the settings.
+/// Which labels these are, and what they are called. The default is that of the settings.
 #[derive(Debug, Clone, Default)]
 pub struct TargetLabels {
-    /// `pod-namespace` and `pod-ip`, which have to be quoted and need Prometheus 3, in place of `pod_namespace` and
-    /// `pod_ip` (setting `POD_LABEL_STYLE`).
+    /// Use `pod-namespace` and `pod-ip` instead of `pod_namespace` and `pod_ip`. They have to be quoted, and need
+    /// Prometheus 3 (setting `POD_LABEL_STYLE`).
     pub is_hyphenated: bool,
-    /// Labels of the pod that its series get too: the key, or `spec.nodeName`, and the name that it has there (setting
-    /// `POD_TARGET_LABELS`). No name stands twice, and none is one of the others.
+    /// Labels of the pod that its series get too: the key, or `spec.nodeName`, and the name of the label (setting
+    /// `POD_TARGET_LABELS`). All names differ from each other and from the other labels.
     pub from_pod: Arc<[(String, String)]>,
 }
 
 impl TargetLabels {
-    /// Names and values in the order in which they are written: `instance`, `job`, `pod_namespace`, `pod_ip` and, where
-    /// there is one, `pod_port`, which tell the target from all others; then those of the pod, if it has them.
+    /// Names and values in the order in which they are written: `instance`, `job`, `pod_namespace`, `pod_ip` and, if
+    /// there is one, `pod_port`, which identify the target; then labels of the pod, if it has them.
     ///
-    /// The names are unquoted, the values are unescaped.
+    /// The names are not quoted, and the values are not escaped.
     #[must_use]
     pub fn of<'a>(&'a self, target: &'a Target) -> Vec<(&'a str, Cow<'a, str>)> {
         let [namespace, ip, port] = match self.is_hyphenated {
@@ -44,7 +44,7 @@ impl TargetLabels {
                 NODE_NAME => target.meta.node_name.as_deref(),
                 key => target.meta.labels.get(key),
             };
-            // To Prometheus an empty label is none.
+            // For Prometheus an empty label does not exist.
             let value = value.filter(|value| !value.is_empty())?;
             Some((name.as_str(), value.into()))
         }));

@@ -1,6 +1,6 @@
-//! What Kubernetes tells about a pod beside how to scrape it: for service discovery. Pure data.
+//! Facts about a pod for service discovery. Pure data.
 
-/// The facts that the pod role of Prometheus knows too. Shared by all targets of a pod.
+/// The facts that Prometheus' pod role has too. Shared by all targets of a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodMeta {
     /// `spec.nodeName`.
@@ -13,22 +13,22 @@ pub struct PodMeta {
     pub ready: &'static str,
     /// Kind and name of the controller.
     pub controller: Option<(Box<str>, Box<str>)>,
-    /// Whether Prometheus is to take native histograms of the pod, where an option says so.
+    /// Whether Prometheus should scrape native histograms of the pod, if an option says so.
     pub native_histograms: Option<bool>,
     /// The labels.
     pub labels: PodLabels,
 }
 
-/// The labels of a pod in one piece of memory: there may be ten thousand pods with a dozen labels each.
+/// The labels of a pod in one piece of memory, because there may be ten thousand pods with a dozen labels each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodLabels(Box<str>);
 
-/// Ends each name and each value; no label of Kubernetes can hold it.
+/// Ends each name and each value; no label of Kubernetes can contain it.
 const END: char = '\0';
 
 impl PodLabels {
-    /// Keeps names and values in their order. A pair that holds a NUL, which only a file written by hand can have, is
-    /// left out.
+    /// Keeps names and values in their order. Leaves out pairs that contain a NUL, which only a handwritten file can
+    /// have.
     pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> PodLabels {
         let mut packed = String::new();
         for (name, value) in labels {
@@ -49,7 +49,7 @@ impl PodLabels {
         std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
     }
 
-    /// The value of the label of this name.
+    /// The value of the label with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()

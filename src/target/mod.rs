@@ -1,7 +1,7 @@
 //! What is scraped: a [`Target`], and the [`TargetSet`] of all targets of a cluster at one moment.
 //!
-//! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery` publishes
-//! sets of them, everything else only reads them.
+//! Pure data: no I/O, no clock, no log. `kubernetes/pod.rs` makes targets from pods, `discovery` publishes sets of
+//! them, and everything else only reads them.
 
 mod labels;
 mod meta;
@@ -20,9 +20,9 @@ pub use meta::{PodLabels, PodMeta};
 pub use scope::TargetScope;
 pub use shard::{SHARDS_MAX, Shard};
 
-/// One thing to scrape: one port and path of one pod, or a pod whose options cannot be used.
+/// One thing to scrape: a port and path of a pod, or a pod with an invalid option.
 ///
-/// A pod is known by its `uid`, never by its IP: two hostNetwork pods on one node share the IP.
+/// A pod is identified by its `uid`, never by its IP: two hostNetwork pods on one node share the IP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Value of `job=` in a request and of the label `job`. Empty only in [`TargetSet::without_job`].
@@ -33,61 +33,61 @@ pub struct Target {
     pub pod: String,
     /// `metadata.uid` of the pod.
     pub uid: String,
-    /// `status.podIP`, the label `pod_ip` (written without brackets, also for IPv6). Never empty; the text as found
-    /// where it is no IP, which the options then say.
+    /// `status.podIP`, the label `pod_ip` (without brackets, also for IPv6). Never empty. If it is not an IP, this is
+    /// the text that was found, and the options say so.
     pub pod_ip: String,
-    /// Value of the label `pod_port`, which only targets of the annotation `scrape-targets` carry.
+    /// The label `pod_port`, which only targets of the annotation `scrape-targets` have.
     pub pod_port: Option<u16>,
-    /// The pod has a `deletionTimestamp`: while it responds it is a target like any other, when it does not it is
-    /// left out of the response instead of being `up 0`.
+    /// The pod has a `deletionTimestamp`. If it does not respond, it is left out of the response instead of being `up
+    /// 0`.
     pub terminating: bool,
-    /// What else Kubernetes tells about the pod.
+    /// Facts about the pod for service discovery.
     pub meta: Arc<PodMeta>,
-    /// How to scrape it; or why that cannot be known, which makes the target `up 0` with this reason.
+    /// How to scrape it, or which option is invalid, which makes the target `up 0`.
     pub options: Result<ScrapeOptions, OptionError>,
 }
 
 /// How one target is scraped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrapeOptions {
-    /// IP and port of the pod; the port need not be a declared containerPort.
+    /// IP and port of the pod. No container needs to declare the port.
     pub address: SocketAddr,
-    /// Path and query as they stand in the request line: begins with `/`, percent-encoded where needed.
+    /// Path and query for the request line: begins with `/`, percent-encoded where necessary.
     pub path_and_query: String,
-    /// Bounds the whole scrape, connect to last byte. Over 0, at most [`SCRAPE_TIMEOUT_MAX`].
+    /// Limits the whole scrape, from connecting to the last byte. Above 0, at most [`SCRAPE_TIMEOUT_MAX`].
     pub timeout: Duration,
     /// `None`: plain HTTP.
     pub tls: Option<TlsOptions>,
 }
 
-/// How the certificate of a pod is checked.
+/// How the certificate of a pod is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
-    /// `false`: not at all.
+    /// `false`: it is not verified.
     pub verify: bool,
-    /// Name to verify and to send as SNI; `None`: the pod's IP.
+    /// The name to verify and to send as SNI; `None`: the pod's IP.
     pub server_name: Option<String>,
 }
 
 /// The longest scrape timeout that a pod may ask for.
 pub const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
-/// An option of a pod that cannot be used.
+/// An invalid option of a pod.
 ///
-/// Its `Display` is for the person who set it: which key, where it stands, what was found and what is expected.
+/// Its `Display` is for the person who set it: it names the key, the place, what was found and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OptionError {
-    /// Where the value stands: `label`, `annotation` or `field`.
+    /// Where the value is: `label`, `annotation` or `field`.
     pub source: &'static str,
-    /// The whole key, prefix included; of a field, its path in the pod.
+    /// The whole key with its prefix; for a field, its path in the pod.
     pub key: String,
-    /// The value as found, as long as Kubernetes allows; `Display` cuts and escapes it.
+    /// The value that was found, as long as Kubernetes allows; `Display` cuts and escapes it.
     pub value: String,
-    /// What would have been right, e.g. `true or false`.
+    /// What is valid, e.g. `true or false`.
     pub expected: Cow<'static, str>,
 }
 
-/// How much of a bad value is shown.
+/// How many characters of an invalid value are shown.
 const SHOWN_VALUE_CHARS: usize = 80;
 
 impl fmt::Display for OptionError {
@@ -109,26 +109,26 @@ impl fmt::Display for OptionError {
 impl std::error::Error for OptionError {}
 
 impl Target {
-    /// The port that is scraped, if the options could be read.
+    /// The port that is scraped, if the options are valid.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.address().map(|address| address.port())
     }
 
-    /// The port in the target's name: that of an entry of `scrape-targets` is known even where another option is bad.
+    /// The port in the target's name. For an entry of `scrape-targets` it is known even if another option is invalid.
     fn named_port(&self) -> Option<u16> {
         self.port().or(self.pod_port)
     }
 
-    /// Where the pod listens, if the options could be read.
+    /// The address of the pod, if the options are valid.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.options.as_ref().ok().map(|options| options.address)
     }
 }
 
-/// The name of a target in logs, responses and `/probe?target=`: `namespace/pod:port`, without `:port` where it is not
-/// known. No other target has it at the same time.
+/// The name of a target in logs, responses and `/probe?target=`: `namespace/pod:port`, without `:port` if that is
+/// unknown. No two targets have the same name at the same time.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.pod)?;
@@ -139,8 +139,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// All targets of the cluster at one moment, by job, each job's in the order in which responses have them: namespace,
-/// pod name, port. Beside them the pods that belong to no job because they lack a usable job name.
+/// All targets of the cluster at one moment, by job. The targets of a job are in the order of responses: namespace, pod
+/// name, port. Also has the pods that belong to no job because they have no usable job name.
 #[derive(Debug, Default)]
 pub struct TargetSet {
     jobs: BTreeMap<String, Vec<Arc<Target>>>,
@@ -148,10 +148,10 @@ pub struct TargetSet {
 }
 
 impl TargetSet {
-    /// The set that follows this one; `None` if it would be the same.
+    /// The set after this one; `None` if it would be equal.
     ///
-    /// A target that did not change stays the same `Arc`, so it can be recognised by its pointer and is not in memory
-    /// twice.
+    /// A target that did not change stays the same `Arc`, so it is recognised by its pointer and takes memory only
+    /// once.
     #[must_use]
     pub fn updated(&self, targets: impl IntoIterator<Item = Arc<Target>>) -> Option<TargetSet> {
         let mut updated = TargetSet::default();
@@ -207,7 +207,7 @@ impl TargetSet {
         targets
     }
 
-    /// The target of this name, as its `Display` writes it.
+    /// The target with this name, as its `Display` writes it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<Target>> {
         let (namespace, rest) = name.split_once('/')?;
@@ -225,20 +225,20 @@ impl TargetSet {
         })
     }
 
-    /// The jobs in name order, each with its targets.
+    /// The jobs in the order of their names, each with its targets.
     pub fn jobs(&self) -> impl Iterator<Item = (&str, &[Arc<Target>])> {
         self.jobs
             .iter()
             .map(|(name, targets)| (name.as_str(), targets.as_slice()))
     }
 
-    /// The pods without a usable job name, one target each, with the reason in its options. They are never scraped.
+    /// The pods without a usable job name, each as a target whose options say why. They are never scraped.
     #[must_use]
     pub fn without_job(&self) -> &[Arc<Target>] {
         &self.without_job
     }
 
-    /// The targets whose options are invalid, pods without a job among them.
+    /// The targets with an invalid option, including pods without a job.
     pub fn invalid(&self) -> impl Iterator<Item = (&Arc<Target>, &OptionError)> {
         self.all()
             .filter_map(|target| Some((target, target.options.as_ref().err()?)))
@@ -267,13 +267,13 @@ impl TargetSet {
     }
 }
 
-/// What targets are ordered by; the uid makes the order total while a pod is replaced by one of its name.
+/// The sort key of targets. The uid makes the order total while a pod is replaced by another one with its name.
 fn order_key(target: &Target) -> (&str, &str, Option<u16>, &str) {
     (&target.namespace, &target.pod, target.port(), &target.uid)
 }
 
-/// Sorts the new targets and puts the `Arc` of an equal previous one in place of each; returns for how many. The
-/// previous targets are in order, and none is used twice.
+/// Sorts the new targets, replaces each by the `Arc` of an equal previous one, and returns how many were replaced. The
+/// previous targets are sorted, and none is used twice.
 fn sort_and_reuse(current: &mut [Arc<Target>], previous: &[Arc<Target>]) -> usize {
     current.sort_by(|a, b| order_key(a).cmp(&order_key(b)));
     let mut previous = previous.iter().peekable();

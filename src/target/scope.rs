@@ -1,11 +1,11 @@
-//! Which targets somebody may see. Pure.
+//! Which targets a token may see. Pure.
 
 use super::Target;
 
-/// Longest name of a job or a namespace: that of a label value.
+/// The longest name of a job or a namespace: that of a label value.
 const NAME_BYTES_MAX: usize = 63;
 
-/// What a bearer token is limited to: the targets of some jobs, of some namespaces, or both at once. Defaults to all.
+/// What a bearer token is limited to: the targets of some jobs, of some namespaces, or both. Defaults to all targets.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct TargetScope {
     jobs: Option<Vec<String>>,
@@ -13,8 +13,8 @@ pub struct TargetScope {
 }
 
 impl TargetScope {
-    /// Reads `job=NAME,…` and `namespace=NAME,…`, each at most once; no word at all means no limit. `None` where a word
-    /// is something else, or a name could be none of a job or namespace.
+    /// Parses `job=NAME,…` and `namespace=NAME,…`, each at most once; no word means no limit. `None` if a word is
+    /// anything else, or a name cannot be that of a job or namespace.
     pub fn parse<'w>(words: impl Iterator<Item = &'w str>) -> Option<TargetScope> {
         let mut scope = TargetScope::default();
         for word in words {
@@ -32,13 +32,13 @@ impl TargetScope {
         Some(scope)
     }
 
-    /// Whether there is anything that it does not admit.
+    /// Whether it hides anything.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         self.jobs.is_some() || self.namespaces.is_some()
     }
 
-    /// Whether the target is one of those; a pod without a job is of no job that can be named.
+    /// Whether the target may be seen. A pod without a job belongs to no job that can be named.
     #[must_use]
     pub fn admits(&self, target: &Target) -> bool {
         let has = |limit: &Option<Vec<String>>, name: &String| {
@@ -48,7 +48,7 @@ impl TargetScope {
     }
 }
 
-/// The alphabet of label values, of which the names of namespaces need less.
+/// The characters of label values; names of namespaces have fewer.
 fn is_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal)

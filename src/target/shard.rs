@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Most parts of one job.
+/// The most parts of one job.
 pub const SHARDS_MAX: u16 = 1000;
 
-/// The `index`-th of `count` parts. Each pod, with all its targets, belongs to exactly one of them, and to the same
-/// one as long as it lives, whoever asks.
+/// The `index`-th of `count` parts. Each pod, with all its targets, belongs to exactly one of them, and always to the
+/// same one, in every replica.
 ///
 /// ```
 /// use kubernetes_metrics_aggregator::target::Shard;
@@ -29,14 +29,14 @@ impl Shard {
         (1 <= index && index <= count && count <= SHARDS_MAX).then_some(Shard { index, count })
     }
 
-    /// Reads `i/n`, digits only.
+    /// Parses `i/n`, digits only.
     #[must_use]
     pub fn parse(text: &str) -> Option<Shard> {
         let (index, count) = text.split_once('/')?;
         Shard::new(parse_number(index)?, parse_number(count)?)
     }
 
-    /// Whether the pod with this uid belongs to the part.
+    /// Whether the pod with this uid belongs to this part.
     #[must_use]
     pub fn contains(self, uid: &str) -> bool {
         fnv_1a(uid.as_bytes()) % u64::from(self.count) == u64::from(self.index - 1)
@@ -49,14 +49,14 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Digits only: `u16::from_str` would take a `+`.
+/// Digits only: `u16::from_str` would accept a `+`.
 pub(super) fn parse_number(text: &str) -> Option<u16> {
     text.parse()
         .ok()
         .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// FNV-1a with 64 bits: the same in every version and on every machine, as replicas have to agree.
+/// FNV-1a with 64 bits: the same in every version and on every machine, because replicas have to agree.
 fn fnv_1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
