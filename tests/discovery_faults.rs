@@ -120,7 +120,7 @@ fn an_old_continue_token_starts_the_list_again() {
     api.script_pages([Fault::Status(410, ""), Fault::Status(410, "")]);
     let running = start(&api, &[]);
     running.wait_for_names(&["ns/a-1", "ns/a-2", "ns/a-3"]);
-    assert_eq!(running.telemetry.refreshes(RefreshResult::Gone), 0);
+    assert_eq!(running.telemetry.refreshes.get(RefreshResult::Gone), 0);
     let is_first = |_| !api.next_request().query.contains_key("continue");
     let firsts: Vec<bool> = (0..6).map(is_first).collect();
     assert_eq!(firsts, [true, false, true, false, true, false]);
@@ -164,7 +164,10 @@ fn a_token_that_was_replaced_is_read_at_once() {
     api.set_token("second");
     api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
     running.wait_for_names(&["ns/a-1"]);
-    assert_eq!(running.telemetry.refreshes(RefreshResult::Unauthorized), 0);
+    assert_eq!(
+        running.telemetry.refreshes.get(RefreshResult::Unauthorized),
+        0
+    );
     running.discovery.stop();
 }
 

@@ -312,7 +312,8 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
     assert_eq!(
         listener
             .telemetry
-            .events(kubernetes_metrics_aggregator::telemetry::ListenerEvent::Accepted),
+            .events
+            .get(kubernetes_metrics_aggregator::telemetry::ListenerEvent::Accepted),
         1
     );
 }
@@ -350,7 +351,9 @@ fn a_fault_behind_costs_one_request_only() {
     let mut client = listener.client();
     client.send(b"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(client.is_closed());
-    eventually("the panic is counted", || listener.telemetry.panics() == 1);
+    eventually("the panic is counted", || {
+        listener.telemetry.panics.get() == 1
+    });
     // A body that is shorter than said: the client can tell.
     let answer = listener.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answer.len() < 200_000);

@@ -261,7 +261,9 @@ fn check_has(text: &str, samples: &[&str]) {
 fn a_duration_counts_in_its_bucket_and_all_above() {
     let telemetry = Telemetry::default();
     for milliseconds in [5, 6, 400_000] {
-        telemetry.count_request_wait(Duration::from_millis(milliseconds));
+        telemetry
+            .request_wait
+            .count(Duration::from_millis(milliseconds));
     }
     check_has(
         &telemetry.text(&Gauges::default()),

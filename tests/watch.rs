@@ -237,7 +237,7 @@ fn a_version_that_is_too_old_is_listed_again_at_once() {
         api.set_pod(pod("ns", "a-3", "a", "10.0.0.3"));
         running.wait_for_names(&["ns/a-2", "ns/a-3"]);
         // Once is usual, and waits for nothing.
-        assert_eq!(running.telemetry.refreshes(RefreshResult::Gone), 0);
+        assert_eq!(running.telemetry.refreshes.get(RefreshResult::Gone), 0);
         running.discovery.stop();
     }
 }
@@ -265,7 +265,7 @@ fn versions_that_are_always_too_old_are_no_storm_of_lists() {
         watch: Some(WatchTimes::default()),
         ..watch_settings(&api, &[])
     });
-    let gone = || running.telemetry.refreshes(RefreshResult::Gone);
+    let gone = || running.telemetry.refreshes.get(RefreshResult::Gone);
     eventually("two faults", || gone() >= 2);
     // After the first list and the one at once each waits, the first time from 1.6 s on.
     assert!(begin.elapsed() >= Duration::from_millis(1_500));

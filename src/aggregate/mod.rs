@@ -151,10 +151,10 @@ impl Aggregator {
         let bodies = bodies.filter(|body| body.samples() > 0);
         let format = asked.accept.best(bodies.map(Body::format));
         let body = merge_with(parts, format, asked.accept.may_read_start_timestamps());
-        self.telemetry.count_merged_response(counted(format));
+        self.telemetry.merged_responses.count(counted(format));
         let (help_conflicts, type_conflicts) = body.conflicts();
-        self.telemetry
-            .count_conflicts(help_conflicts, type_conflicts);
+        self.telemetry.help_conflicts.add(help_conflicts);
+        self.telemetry.type_conflicts.add(type_conflicts);
         summary.duration = start.elapsed();
         let request = LastRequest {
             at: SystemTime::now(),
@@ -298,8 +298,9 @@ fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
     match &result.outcome {
         Ok(body) => {
             telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
-            telemetry.count_samples(body.samples(), body.duplicates_dropped());
-            telemetry.count_body(counted(body.format()));
+            telemetry.samples.add(body.samples());
+            telemetry.duplicates.add(body.duplicates_dropped());
+            telemetry.bodies.count(counted(body.format()));
         }
         Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
     }

@@ -139,7 +139,7 @@ impl CacheWriter {
             self.scopes.iter().find_map(|scope| scope.error.clone()),
         );
         for result in &refresh.results {
-            self.telemetry.count_refresh(*result);
+            self.telemetry.refreshes.count(*result);
         }
         let invalid = if is_changed {
             self.new_invalid(&previous)

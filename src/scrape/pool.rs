@@ -216,7 +216,7 @@ struct Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.telemetry.count_panic();
+            self.telemetry.panics.add(1);
             let worker = self.clone();
             self.threads.execute(move || worker.run());
         }
@@ -253,7 +253,7 @@ impl Worker {
         while let Some(index) = batch.take() {
             // Put back before the scrape, so that other workers can continue with the batch.
             let is_put_back = self.put_back(batch);
-            let busy = self.telemetry.busy_client_worker();
+            let busy = self.telemetry.busy_client_workers.busy();
             let result = self.scrape(batch, index, buffer);
             buffer.shrink();
             drop(busy);
@@ -274,7 +274,7 @@ impl Worker {
     }
 
     fn probe(&self, probe: Probe) {
-        let _busy = self.telemetry.busy_client_worker();
+        let _busy = self.telemetry.busy_client_workers.busy();
         let start = Instant::now();
         let outcome = caught(&self.telemetry, || {
             self.client
@@ -328,7 +328,7 @@ fn caught<T>(
 ) -> Result<T, ScrapeError> {
     // Unwind safe: what the closure holds is either shared and locked, or overwritten by the next scrape.
     catch_unwind(AssertUnwindSafe(scrape)).unwrap_or_else(|_| {
-        telemetry.count_panic();
+        telemetry.panics.add(1);
         Err(ScrapeError::new(Phase::Parse, Reason::Panic))
     })
 }
@@ -348,7 +348,7 @@ mod tests {
         let telemetry = Telemetry::default();
         let outcome: Result<(), ScrapeError> = caught(&telemetry, || panic!("on purpose"));
         assert!(matches!(outcome.unwrap_err().reason, Reason::Panic));
-        assert_eq!(telemetry.panics(), 1);
+        assert_eq!(telemetry.panics.get(), 1);
     }
 
     /// A payload that panics when it is dropped, which happens outside the scrape.
@@ -390,6 +390,6 @@ mod tests {
             result.outcome.unwrap_err().reason,
             Reason::Deadline
         ));
-        assert_eq!(telemetry.panics(), 2);
+        assert_eq!(telemetry.panics.get(), 2);
     }
 }

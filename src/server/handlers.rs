@@ -46,8 +46,8 @@ impl Handlers {
     pub(super) fn scrape_all(&self) {
         for asked in &self.waiting {
             let telemetry = &self.sources.telemetry;
-            telemetry.count_request_wait(asked.since.elapsed());
-            let _busy = telemetry.busy_server_worker();
+            telemetry.request_wait.count(asked.since.elapsed());
+            let _busy = telemetry.busy_server_workers.busy();
             let response = self.caught(|| self.metrics(&asked));
             asked.request.respond(response);
         }
@@ -217,7 +217,7 @@ impl Handlers {
     fn caught(&self, handle: impl FnOnce() -> Result<Response, HttpError>) -> Response {
         // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
         let result = catch_unwind(AssertUnwindSafe(handle)).unwrap_or_else(|_| {
-            self.sources.telemetry.count_panic();
+            self.sources.telemetry.panics.add(1);
             Err(HttpError::internal())
         });
         result.unwrap_or_else(|error| Response::from(&error))

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::jobs::JobCounts;
 use super::labels::{BodyFormat, Path, Phase, RefreshResult};
 use super::text::{Samples, escaped};
-use super::{Gauges, ListenerEvent, Telemetry, load, process};
+use super::{Gauges, ListenerEvent, Telemetry, process};
+
+/// Status codes of the listener's error responses that are written even if there has been none.
+const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
 
 /// Writes the samples of a family.
 type Write = fn(&mut Samples, &Now<'_>);
@@ -93,7 +96,7 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "metrics_aggregator_front_refusals_total",
         "Requests that were refused before routing (malformed, too large, not authorized), by status code.",
-        |out, now| out.each("code", now.counts.refusals()),
+        |out, now| out.each("code", now.counts.refusals.with(REFUSAL_STATUSES)),
     ),
     gauge(
         "metrics_aggregator_requests_waiting",
@@ -117,8 +120,8 @@ pub const FAMILIES: &[Family] = &[
         "metrics_aggregator_workers_busy",
         "Busy worker threads by kind.",
         |out, now| {
-            let client = load(&now.counts.busy_client_workers);
-            let server = load(&now.counts.busy_server_workers);
+            let client = now.counts.busy_client_workers.get();
+            let server = now.counts.busy_server_workers.get();
             out.each("kind", [("client", client), ("server", server)]);
         },
     ),
@@ -134,7 +137,7 @@ pub const FAMILIES: &[Family] = &[
             let failed = now.counts.scrape_failures.with([]).into_values().sum();
             out.each(
                 "result",
-                [("failed", failed), ("ok", load(&now.counts.scrapes))],
+                [("failed", failed), ("ok", now.counts.scrapes.get())],
             );
         },
     ),
@@ -161,7 +164,7 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "metrics_aggregator_scraped_samples_total",
         "Samples in scraped bodies, duplicates included.",
-        |out, now| out.sample(load(&now.counts.samples)),
+        |out, now| out.sample(now.counts.samples.get()),
     ),
     counter(
         "metrics_aggregator_bodies_total",
@@ -179,14 +182,14 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "metrics_aggregator_duplicate_samples_total",
         "Samples that were dropped because their body already had the same series.",
-        |out, now| out.sample(load(&now.counts.duplicates)),
+        |out, now| out.sample(now.counts.duplicates.get()),
     ),
     counter(
         "metrics_aggregator_metadata_conflicts_total",
         "Metric families in merged responses on whose HELP or TYPE targets disagree, by kind.",
         |out, now| {
-            let help = load(&now.counts.help_conflicts);
-            let type_ = load(&now.counts.type_conflicts);
+            let help = now.counts.help_conflicts.get();
+            let type_ = now.counts.type_conflicts.get();
             out.each("kind", [("help", help), ("type", type_)]);
         },
     ),
@@ -214,10 +217,11 @@ pub const FAMILIES: &[Family] = &[
         "metrics_aggregator_connections",
         "Open client connections.",
         |out, now| {
-            let ended = now.counts.events(ListenerEvent::Ended);
+            let ended = now.counts.events.get(ListenerEvent::Ended);
             out.sample(
                 now.counts
-                    .events(ListenerEvent::Accepted)
+                    .events
+                    .get(ListenerEvent::Accepted)
                     .saturating_sub(ended),
             );
         },
@@ -225,7 +229,7 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "metrics_aggregator_connections_total",
         "Accepted client connections.",
-        |out, now| out.sample(now.counts.events(ListenerEvent::Accepted)),
+        |out, now| out.sample(now.counts.events.get(ListenerEvent::Accepted)),
     ),
     counter(
         "metrics_aggregator_connections_cut_total",
@@ -238,19 +242,19 @@ pub const FAMILIES: &[Family] = &[
             ];
             out.each(
                 "reason",
-                reasons.map(|(reason, event)| (reason, now.counts.events(event))),
+                reasons.map(|(reason, event)| (reason, now.counts.events.get(event))),
             );
         },
     ),
     counter(
         "metrics_aggregator_accept_errors_total",
         "Client connections that could not be accepted.",
-        |out, now| out.sample(now.counts.events(ListenerEvent::AcceptError)),
+        |out, now| out.sample(now.counts.events.get(ListenerEvent::AcceptError)),
     ),
     counter(
         "metrics_aggregator_panics_total",
         "Caught panics: each is a bug and has failed one scrape or one request.",
-        |out, now| out.sample(now.counts.panics()),
+        |out, now| out.sample(now.counts.panics.get()),
     ),
     counter(
         "process_cpu_seconds_total",

@@ -10,14 +10,15 @@ const BOUNDS: [u64; 14] = [
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
-pub(super) struct Durations {
+pub struct Durations {
     /// One for each bound, and one for `+Inf`.
     counts: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
 impl Durations {
-    pub(super) fn count(&self, duration: Duration) {
+    /// Counts one duration.
+    pub fn count(&self, duration: Duration) {
         let bucket = BOUNDS.partition_point(|&bound| Duration::from_millis(bound) < duration);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         // 2^64 ns are 584 years.

@@ -75,7 +75,7 @@ fn those_who_wait_longest_make_room() {
     for client in [&mut first, &mut fourth, &mut fifth] {
         assert!(client.get("/a").starts_with("200"));
     }
-    assert_eq!(listener.telemetry.events(ListenerEvent::MadeRoom), 2);
+    assert_eq!(listener.telemetry.events.get(ListenerEvent::MadeRoom), 2);
     assert_eq!(listener.open(), 3);
 }
 
@@ -119,7 +119,7 @@ fn only_when_all_are_being_answered_a_new_one_is_refused() {
                 .starts_with("200 GET /-/healthy")
         );
     }
-    let mut refusals = listener.telemetry.refusals();
+    let mut refusals = listener.telemetry.refusals.with([]).into_iter();
     assert_eq!(refusals.find(|(status, _)| *status == 503), Some((503, 3)));
     for request in held {
         request.respond(Response::text(200, "held"));
@@ -147,7 +147,7 @@ fn clients_that_do_not_read_are_cut_off_and_hold_nobody_up() {
         "200 ".len() + LARGE
     );
     eventually("all are cut off", || {
-        listener.telemetry.events(ListenerEvent::SendCutOff) == 6
+        listener.telemetry.events.get(ListenerEvent::SendCutOff) == 6
     });
     eventually("their memory is free", || listener.open() == 0);
 }
@@ -160,7 +160,7 @@ fn a_client_that_reads_too_slowly_is_cut_off() {
     let started = Instant::now();
     let mut piece = [0; 100];
     // A hundred bytes now and then: always some progress, never enough.
-    while listener.telemetry.events(ListenerEvent::SendCutOff) == 0 {
+    while listener.telemetry.events.get(ListenerEvent::SendCutOff) == 0 {
         assert!(started.elapsed() < PATIENCE);
         client.stream.read_exact(&mut piece).unwrap();
         thread::sleep(SHORT / 10);
@@ -185,7 +185,7 @@ fn answers_that_nobody_takes_make_room_for_others() {
         "200 ".len() + LARGE
     );
     eventually("deaf clients are cut off", || {
-        listener.telemetry.events(ListenerEvent::SendCutOff) >= 2
+        listener.telemetry.events.get(ListenerEvent::SendCutOff) >= 2
     });
     // Larger than all the room: it gets it alone.
     assert_eq!(

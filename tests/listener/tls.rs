@@ -137,7 +137,7 @@ fn both_versions_are_spoken_and_connections_kept() {
         // An end without close_notify would be an error here.
         assert!(client.rest().contains("GET /three\n"));
     }
-    assert_eq!(listener.telemetry.events(ListenerEvent::Accepted), 2);
+    assert_eq!(listener.telemetry.events.get(ListenerEvent::Accepted), 2);
 }
 
 #[test]
@@ -160,7 +160,11 @@ fn who_does_not_speak_tls_is_told_or_cut_off() {
     assert!(Client::new(started).is_closed());
     assert!(listener.client().is_closed());
     eventually("all are counted", || {
-        listener.telemetry.events(ListenerEvent::HandshakeFailed) == 2
+        listener
+            .telemetry
+            .events
+            .get(ListenerEvent::HandshakeFailed)
+            == 2
     });
     assert_eq!(
         visitor(&files.authority).ask(&listener, "/").as_deref(),

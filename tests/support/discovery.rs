@@ -82,7 +82,7 @@ impl Running {
 
     #[track_caller]
     pub(crate) fn wait_for(&self, result: RefreshResult) {
-        let is_counted = || self.telemetry.refreshes(result) > 0;
+        let is_counted = || self.telemetry.refreshes.get(result) > 0;
         eventually(&format!("{result:?}"), is_counted);
     }
 

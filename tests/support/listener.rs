@@ -97,7 +97,8 @@ impl TestListener {
     }
 
     pub(crate) fn open(&self) -> u64 {
-        self.telemetry.events(ListenerEvent::Accepted) - self.telemetry.events(ListenerEvent::Ended)
+        self.telemetry.events.get(ListenerEvent::Accepted)
+            - self.telemetry.events.get(ListenerEvent::Ended)
     }
 
     pub(crate) fn stop_accepting(&self) {

@@ -81,7 +81,7 @@ pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
                 slot.id,
                 error.status
             );
-            shared.telemetry.count_refusal(error.status);
+            shared.telemetry.refusals.count(error.status);
             if connection.send(Response::from(&error), false).is_ok() {
                 connection.stream.close(&shared.limits);
             }
@@ -132,7 +132,8 @@ impl Connection<'_> {
         self.stream.handshake(deadline).map_err(|error| {
             self.shared
                 .telemetry
-                .count_event(ListenerEvent::HandshakeFailed);
+                .events
+                .count(ListenerEvent::HandshakeFailed);
             log::debug!("connection {}: TLS handshake: {error}", self.slot.id);
             End::Done
         })
@@ -215,7 +216,7 @@ impl Connection<'_> {
         let keep_alive = head.keep_alive && !shared.connections.is_stopping();
         self.send(response, keep_alive).map_err(|error| {
             if error.kind() == ErrorKind::TimedOut {
-                shared.telemetry.count_event(ListenerEvent::SendCutOff);
+                shared.telemetry.events.count(ListenerEvent::SendCutOff);
             }
             End::Broken(error)
         })?;
@@ -239,7 +240,10 @@ impl Connection<'_> {
     /// Counts the response and sends it.
     fn send(&mut self, mut response: Response, keep_alive: bool) -> io::Result<()> {
         let shared = self.shared;
-        shared.telemetry.count_request(self.path, response.status);
+        shared
+            .telemetry
+            .requests
+            .count((self.path, response.status));
         let mut progress = Progress::start(&shared.limits, self.slot);
         let mut head = response.head(keep_alive);
         let mut left = if self.head_only { 0 } else { response.length };

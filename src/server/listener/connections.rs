@@ -146,7 +146,7 @@ impl Connections {
         table.next_id += 1;
         let (tcp, state) = (Arc::clone(tcp), State::Waiting(Instant::now()));
         table.entries.insert(id, Entry { tcp, state });
-        self.telemetry.count_event(ListenerEvent::Accepted);
+        self.telemetry.events.count(ListenerEvent::Accepted);
         Some(Slot {
             connections: Arc::clone(self),
             id,
@@ -168,7 +168,7 @@ impl Connections {
             return false;
         };
         entry.close();
-        self.telemetry.count_event(ListenerEvent::MadeRoom);
+        self.telemetry.events.count(ListenerEvent::MadeRoom);
         true
     }
 
@@ -230,7 +230,7 @@ impl Connections {
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() {
             entry.close();
-            self.telemetry.count_event(ListenerEvent::SendCutOff);
+            self.telemetry.events.count(ListenerEvent::SendCutOff);
             return time;
         }
         left
@@ -391,10 +391,10 @@ impl Drop for Slot {
         let mut table = connections.table();
         table.entries.remove(&self.id);
         // Counted before anybody can see that it has left.
-        connections.telemetry.count_event(ListenerEvent::Ended);
+        connections.telemetry.events.count(ListenerEvent::Ended);
         connections.changed.notify_all();
         if std::thread::panicking() {
-            connections.telemetry.count_panic();
+            connections.telemetry.panics.add(1);
         }
     }
 }

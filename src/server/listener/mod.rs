@@ -277,7 +277,7 @@ impl Shared {
                 pause = ACCEPT_PAUSE.0;
                 continue;
             };
-            self.telemetry.count_event(ListenerEvent::AcceptError);
+            self.telemetry.events.count(ListenerEvent::AcceptError);
             if matches!(
                 error.kind(),
                 ErrorKind::ConnectionAborted | ErrorKind::Interrupted
