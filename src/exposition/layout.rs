@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     /// What its lines were written into. Other layouts have some of these texts too.
-    pub(super) texts: Vec<Arc<[u8]>>,
+    pub(super) texts: Vec<Arc<Vec<u8>>>,
     /// One for each sample that is kept, in the order of the body.
     pub(super) series: Vec<TextRef>,
     /// The number of a sample, and the series as Prometheus stores it, where that is another text: because the TYPE
@@ -35,13 +35,6 @@ pub(super) struct TextRef {
 }
 
 impl TextRef {
-    /// Nothing.
-    pub(super) const EMPTY: TextRef = TextRef {
-        text: 0,
-        start: 0,
-        length_and_brace: 0,
-    };
-
     /// `None` if it is too long or starts too far behind.
     pub(super) fn new(
         text: u32,

@@ -30,15 +30,8 @@ pub(super) struct SampleLine<'b> {
     pub(super) labels: Vec<Label<'b>>,
     /// Where in the body the value stands; in OpenMetrics with all that follows it.
     pub(super) value: Range<usize>,
-    pub(super) timestamp: Option<Timestamp<'b>>,
-}
-
-/// When a sample was taken.
-#[derive(Debug)]
-pub(super) struct Timestamp<'b> {
-    /// As it is written, unless it is a part of the value already.
-    pub(super) apart: Option<&'b [u8]>,
-    pub(super) milliseconds: i64,
+    /// Digits that stand apart from the value.
+    pub(super) timestamp: Option<&'b [u8]>,
 }
 
 /// A HELP, TYPE or UNIT line.

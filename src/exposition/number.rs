@@ -97,15 +97,26 @@ fn is_decimal(unsigned: &[u8]) -> bool {
     }
 }
 
-pub(super) fn leading_digits(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count()
+fn leading_digits(bytes: &[u8]) -> usize {
+    let mut words = bytes.chunks_exact(8);
+    let mut length = 0;
+    for word in &mut words {
+        let others = bytes_but_digits(word.try_into().map_or(0, u64::from_le_bytes));
+        if others != 0 {
+            return length + others.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    let is_digit = |byte: &&u8| byte.is_ascii_digit();
+    length + words.remainder().iter().take_while(is_digit).count()
 }
 
-fn is_finite(decimal: &[u8]) -> bool {
-    to_float(decimal).is_some_and(f64::is_finite)
+/// Whether a number that [`is_value`] is finite as a 64-bit float. Those that start with a digit, and have no exponent
+/// and few digits, need not be made one.
+pub(super) fn is_finite(value: &[u8]) -> bool {
+    let is_plain = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.');
+    value.len() < SAFE_DIGITS && value.iter().all(is_plain)
+        || to_float(value).is_some_and(f64::is_finite)
 }
 
 /// The float nearest to a number that [`is_value`].
@@ -118,6 +129,13 @@ pub(super) fn stored_float(value: &[u8]) -> f64 {
     const NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
     let float = to_float(value).filter(|float| !float.is_nan());
     float.unwrap_or(f64::from_bits(NAN_BITS))
+}
+
+/// The length of the timestamp that starts here and ends before anything but a digit, if there is one.
+pub(super) fn timestamp_length(rest: &[u8]) -> Option<usize> {
+    let length = leading_digits(rest);
+    let is_small = (1..=18).contains(&length);
+    (is_small || timestamp(&rest[..length]).is_some()).then_some(length)
 }
 
 /// The milliseconds that these bytes mean as a timestamp, if Prometheus takes them as one: digits only, at most
@@ -134,11 +152,13 @@ pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
     Some(milliseconds)
 }
 
-/// Whether Prometheus stores this value of `le` or `quantile` as it is. Those that exporters write can be seen to be so
-/// without making a float of them: `0.005`, `2.5`, `100.0`, `+Inf`.
-pub(super) fn is_canonical_float(value: &[u8]) -> bool {
-    is_plainly_canonical(value)
-        || canonical_float(value).is_some_and(|canonical| canonical.as_bytes() == value)
+/// How Prometheus stores this value of `le` or `quantile`, if it is another text. Of values that exporters write, such
+/// as `0.005`, `2.5`, `100.0` and `+Inf`, it can be seen that they stay without making a float of them.
+pub(super) fn rewritten_float(value: &[u8]) -> Option<String> {
+    if is_plainly_canonical(value) {
+        return None;
+    }
+    canonical_float(value).filter(|canonical| canonical.as_bytes() != value)
 }
 
 fn is_plainly_canonical(value: &[u8]) -> bool {
@@ -160,7 +180,13 @@ fn is_plainly_canonical(value: &[u8]) -> bool {
 ///
 /// The shortest digits that give the same float, with an exponent below 1e-4 and from 1e6 on, and `.0` after a
 /// number that would look like an integer: as `formatOpenMetricsFloat` in Prometheus' `model/textparse`.
-pub(super) fn canonical_float(value: &[u8]) -> Option<String> {
+fn canonical_float(value: &[u8]) -> Option<String> {
+    if let [b'1'..=b'9', rest @ ..] = value
+        && rest.len() < 6
+        && leading_digits(rest) == rest.len()
+    {
+        return Some(String::from_utf8_lossy(value).into_owned() + ".0");
+    }
     let float = parse_float(value)?;
     if float.is_nan() {
         return Some("NaN".to_owned());

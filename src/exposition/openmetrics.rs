@@ -11,11 +11,10 @@ use super::error::{Fault, LineErrorKind};
 use super::labels::{
     is_metric_byte, is_metric_start, is_name_byte, is_name_start, push_help, unescape,
 };
-use super::line::{HeadLine, Label, Line, SampleLine, Says, Text, Timestamp};
+use super::line::{HeadLine, Label, Line, SampleLine, Says, Text};
 use super::number;
 use super::text::possible_name;
 use super::text::sample_line::{quoted_name, quoted_value, valid_labels};
-use super::timestamp::milliseconds_of;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -33,18 +32,17 @@ pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fau
     Ok((line, reader.at))
 }
 
-/// Reads what follows the value of a sample, the line end included; gives the milliseconds of the timestamp and the
-/// start of the next line.
+/// Reads what follows the value of a sample, the line end included; gives the start of the next line.
 ///
 /// # Errors
 /// As for [`read_line`].
-pub(super) fn read_rest(body: &[u8], value_end: usize) -> Result<(Option<i64>, usize), Fault> {
+pub(super) fn read_rest(body: &[u8], value_end: usize) -> Result<usize, Fault> {
     let mut reader = Reader {
         body,
         at: value_end,
     };
-    let milliseconds = reader.rest()?;
-    Ok((milliseconds, reader.at))
+    reader.rest()?;
+    Ok(reader.at)
 }
 
 /// What a sample was an example of.
@@ -227,15 +225,12 @@ impl<'b> Reader<'b> {
         }
         let name = name.ok_or_else(|| fault(LineErrorKind::MetricName, start))?;
         let value = self.number(LineErrorKind::Value)?;
-        let milliseconds = self.rest()?;
+        self.rest()?;
         Ok(SampleLine {
             labels: valid_labels(&name, labels, start)?,
             name,
             value: value.start..self.at - 1,
-            timestamp: milliseconds.map(|milliseconds| Timestamp {
-                apart: None,
-                milliseconds,
-            }),
+            timestamp: None,
         })
     }
 
@@ -319,21 +314,20 @@ impl<'b> Reader<'b> {
         Ok(number)
     }
 
-    /// What may follow the value, and the line end. Gives the milliseconds of the timestamp.
+    /// What may follow the value, and the line end.
     ///
     /// Prometheus counts a sample before it finds that what follows its value is neither of the two.
-    fn rest(&mut self) -> Result<Option<i64>, Fault> {
-        let mut milliseconds = None;
-        if self.has_timestamp() {
-            milliseconds = milliseconds_of(self.seconds()?);
+    fn rest(&mut self) -> Result<(), Fault> {
+        let has_timestamp = self.has_timestamp();
+        if has_timestamp {
+            self.seconds()?;
         }
         let has_exemplar = self.body[self.at..].starts_with(EXEMPLAR_START);
         if has_exemplar {
             self.at += EXEMPLAR_START.len();
             self.exemplar()?;
         }
-        let counted = milliseconds.is_none() && !has_exemplar;
-        self.line_end(counted).map(|()| milliseconds)
+        self.line_end(!has_timestamp && !has_exemplar)
     }
 
     fn has_timestamp(&self) -> bool {
@@ -363,9 +357,10 @@ impl<'b> Reader<'b> {
     fn seconds(&mut self) -> Result<&'b [u8], Fault> {
         let number = self.number(LineErrorKind::Seconds)?;
         let seconds = &self.body[number.clone()];
-        match milliseconds_of(seconds) {
-            Some(_) => Ok(seconds),
-            None => Err(fault(LineErrorKind::Seconds, number.start)),
+        if number::is_finite(seconds) {
+            Ok(seconds)
+        } else {
+            Err(fault(LineErrorKind::Seconds, number.start))
         }
     }
 

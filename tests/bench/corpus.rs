@@ -1,17 +1,96 @@
 //! Bodies as exporters write them, the same at every run.
 
+use super::body::{self, Series};
 use std::fmt::Write;
 
 /// Each with the bodies of its pods.
 pub(crate) fn all() -> Vec<(&'static str, Vec<String>)> {
+    let pods = |series| pods(|number| body::render(1000, number, series));
     vec![
+        ("alike", pods(Series::Same)),
+        ("stamped", pods(Series::Stamped)),
+        ("all stamped", pods(Series::CAdvisor)),
+        ("rollout", pods(Series::Rollout)),
+        ("own", pods(Series::Own)),
+        ("distinct", pods(Series::Distinct)),
         ("mixed page", vec![mixed_page()]),
         ("histograms", vec![histograms()]),
         ("cadvisor", vec![cadvisor()]),
         ("1000 tiny pods", (0..1000).map(tiny).collect()),
         ("100000 series", vec![many_series(100_000)]),
         ("escapes", vec![escapes()]),
+        ("two pods", (0..2).map(alike).collect()),
+        ("other order", self::pods(other_order)),
+        ("1 of 20 missing", self::pods(with_missing_lines)),
+        ("long labels", self::pods(long_labels)),
+        ("exponents", self::pods(exponents)),
     ]
+}
+
+const PODS: usize = 64;
+
+fn pods(body: impl Fn(usize) -> String) -> Vec<String> {
+    (0..PODS).map(body).collect()
+}
+
+fn alike(number: usize) -> String {
+    body::render(1000, number, Series::Same)
+}
+
+/// Families in the same order, but the samples of each in another one for each pod.
+fn other_order(number: usize) -> String {
+    let body = alike(number);
+    let lines: Vec<&str> = body.split_inclusive('\n').collect();
+    let is_head = |line: &str| line.starts_with('#');
+    let families = lines.chunk_by(|a, b| is_head(a) == is_head(b));
+    let ordered = families.flat_map(|lines| {
+        let mut lines = lines.to_vec();
+        if !is_head(lines[0]) {
+            let middle = number * 7 % lines.len();
+            lines.rotate_left(middle);
+            lines[..middle].reverse();
+        }
+        lines
+    });
+    ordered.collect()
+}
+
+/// Another line in 20 is not there in each pod.
+fn with_missing_lines(number: usize) -> String {
+    let body = alike(number);
+    let lines = body.split_inclusive('\n').enumerate();
+    lines
+        .filter(|(at, _)| !(at + number).is_multiple_of(20))
+        .map(|(_, line)| line)
+        .collect()
+}
+
+/// Labels of 300 bytes, which differ at their ends.
+fn long_labels(number: usize) -> String {
+    let mut page = String::new();
+    for n in 0..10 {
+        let name = format!("workflow_steps_{n}_total");
+        head(&mut page, &name, "counter");
+        for m in 0..30 {
+            let labels = format!("path=\"/{}{m}\",step=\"{m}\"", "workflows/".repeat(30));
+            line(&mut page, &name, &labels, number * n + m);
+        }
+    }
+    page
+}
+
+/// Values that are not digits and a point alone.
+fn exponents(number: usize) -> String {
+    let mut page = String::new();
+    for n in 0..50 {
+        let name = format!("process_memory_{n}_bytes");
+        head(&mut page, &name, "gauge");
+        for m in 0..20 {
+            let value = (number * n + m + 1) as f64 * -1.234_567e9;
+            let _ = writeln!(page, "{name}{{pool=\"slab-{m}\"}} {value:e}");
+        }
+    }
+    page
 }
 
 /// About 190 kB: 237 families of all kinds, most of them with few series.

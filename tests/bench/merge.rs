@@ -3,6 +3,9 @@
 //! The floor of a row is the least that any merge could do: one scan of the input for line ends, and one copy of the
 //! output. It is measured in turns with the rest, so that the ratio says something on a busy machine too. Each figure
 //! is that of the quickest of many short rounds: what others do on the machine only makes a round longer.
+//!
+//! With `once` among the words, each work is done once, in a function of its own: for
+//! `valgrind --tool=callgrind --toggle-collect='*known*'`, which counts instructions on a busy machine too.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,8 +17,11 @@ use kubernetes_metrics_aggregator::exposition::{
     Body, Format, IdentityLabels, Merged, Part, Report, SeriesCache, merge, parse,
 };
 use std::hint::black_box;
+use std::io;
 use std::time::{Duration, Instant};
 
+#[expect(dead_code, reason = "pages of real exporters are for the other bench")]
+mod body;
 #[path = "../support/client_model.rs"]
 #[expect(dead_code, reason = "decoding is for tests")]
 mod client_model;
@@ -25,34 +31,32 @@ mod splicing;
 const ROUNDS: usize = 101;
 /// Each measurement repeats its work until it takes about this long.
 const MEASUREMENT: Duration = Duration::from_millis(1);
+/// Among the arguments: each work is done once only.
+const ONCE: &str = "once";
 
 fn main() {
     let wanted: Vec<String> = std::env::args()
         .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
+        .filter(|argument| !argument.starts_with('-') && argument != ONCE)
         .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
     println!(
-        "parse: validate, group, find where labels go; whole: parse, merge, write with labels"
+        "ns a sample; cold: each body parsed alone; request: all bodies of the row with one cache, which knows \
+         nothing at first; known: bodies whose lines are all known but for their values; half: of which every second \
+         one is; write: merge, and write the text"
     );
     println!(
-        "known: ns a sample of a body whose lines are all known but for their values; half: of which every second \
-         one is"
-    );
-    println!(
-        "{:<16}{:>8}{:>9}{:>12}{:>9}{:>11}{:>9}{:>9}{:>11}{:>9}{:>9}{:>9}",
+        "{:<16}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
         "corpus",
         "kB in",
         "samples",
-        "floor GB/s",
-        "parse MB/s",
-        "ns/sample",
+        "floor",
+        "cold",
         "x floor",
-        "whole MB/s",
-        "ns/sample",
-        "x floor",
+        "request",
         "known",
-        "half"
+        "half",
+        "write"
     );
     for (name, bodies) in corpus::all() {
         if is_wanted(name) {
@@ -101,87 +105,98 @@ fn part(number: usize, body: &str) -> Part {
     }
 }
 
-fn parts(bodies: &[String]) -> impl Iterator<Item = Part> {
-    bodies
-        .iter()
-        .enumerate()
-        .map(|(number, body)| part(number, body))
-}
-
+/// The bodies of one request, merged.
 fn merged(bodies: &[String]) -> Merged {
-    merge(parts(bodies).collect(), Format::Text)
+    let cache = SeriesCache::default();
+    let parts = bodies.iter().enumerate().map(|(number, body)| {
+        let labels = identity(number);
+        let exposition = cache.parse(Format::Text, body.as_bytes(), &labels).unwrap();
+        Part {
+            body: Some(exposition.into()),
+            ..part(number, "")
+        }
+    });
+    merge(parts.collect(), Format::Text)
 }
 
 fn parsing(name: &str, bodies: &[String]) {
     let labels: Vec<IdentityLabels> = (0..bodies.len()).map(identity).collect();
+    let text = merged(bodies);
     let mut output = Vec::new();
-    merged(bodies).write_to(&mut output).unwrap();
+    text.write_to(&mut output).unwrap();
     let mut copy = vec![0; output.len()];
-    let mut samples = 0;
-    let mut floor = || {
-        for body in bodies {
-            black_box(memchr::memchr_iter(b'\n', black_box(body.as_bytes())).count());
-        }
-        copy.copy_from_slice(black_box(&output));
-        black_box(&copy);
-    };
-    let mut parse_all = || {
-        samples = 0;
-        for (body, labels) in bodies.iter().zip(&labels) {
-            let exposition = parse(Format::Text, black_box(body.as_bytes()), labels).unwrap();
-            samples += exposition.samples();
-            black_box(exposition);
-        }
-    };
-    let mut whole = Vec::with_capacity(output.len());
-    let mut merge_all = || {
-        whole.clear();
-        merged(black_box(bodies)).write_to(&mut whole).unwrap();
-        black_box(&whole);
-    };
-    let [floor, parse_all, merge_all] =
-        shortest_times([&mut floor, &mut parse_all, &mut merge_all]);
-    let [known, half_known] = known(bodies, &labels);
-    let bytes = bodies.iter().map(String::len).sum::<usize>() as f64;
-    println!(
-        "{name:<16}{:>8.0}{:>9}{:>12.1}{:>9.0}{:>11.1}{:>9.1}{:>9.0}{:>11.1}{:>9.1}{:>9.1}{:>9.1}",
-        bytes / 1e3,
-        samples,
-        bytes / floor / 1e9,
-        bytes / parse_all / 1e6,
-        parse_all * 1e9 / samples as f64,
-        parse_all / floor,
-        bytes / merge_all / 1e6,
-        merge_all * 1e9 / samples as f64,
-        merge_all / floor,
-        known * 1e9 / samples as f64,
-        half_known * 1e9 / samples as f64
-    );
-}
-
-/// The seconds for bodies of which the lines are known but for their values, and for those of which every second sample
-/// has another series than what is known.
-fn known(bodies: &[String], labels: &[IdentityLabels]) -> [f64; 2] {
     let others: Vec<String> = bodies.iter().map(|body| half_different(body)).collect();
-    let read = |cache: &SeriesCache, bodies: &[String]| {
-        for (body, labels) in bodies.iter().zip(labels) {
-            let body = black_box(body.as_bytes());
-            black_box(cache.parse(Format::Text, body, labels).unwrap());
-        }
-    };
-    let known = SeriesCache::default();
-    read(&known, bodies);
-    let [known, half, other] = shortest_times([
-        &mut || read(&known, bodies),
+    let cache = SeriesCache::default();
+    read(&cache, bodies, &labels);
+    let times = shortest_times([
+        &mut || floor(bodies, &output, &mut copy),
+        &mut || cold(bodies, &labels),
+        &mut || request(bodies, &labels),
+        &mut || known(&cache, bodies, &labels),
         // What is learnt here has to be forgotten for the next time.
         &mut || {
             let cache = SeriesCache::default();
-            read(&cache, &others);
-            read(&cache, bodies);
+            read(&cache, &others, &labels);
+            half_known(&cache, bodies, &labels);
         },
-        &mut || read(&SeriesCache::default(), &others),
+        &mut || read(&SeriesCache::default(), &others, &labels),
+        &mut || write(&text),
     ]);
-    [known, half - other]
+    let samples: u64 = bodies
+        .iter()
+        .map(|body| part(0, body).report.samples_scraped)
+        .sum();
+    let [floor, cold, request, known, half_known, other, write] =
+        times.map(|seconds| seconds * 1e9 / samples as f64);
+    println!(
+        "{name:<16}{:>8.0}{samples:>9}{floor:>9.1}{cold:>9.1}{:>9.1}{request:>9.1}{known:>9.1}{:>9.1}{write:>9.1}",
+        bodies.iter().map(String::len).sum::<usize>() as f64 / 1e3,
+        cold / floor,
+        half_known - other,
+    );
+}
+
+#[inline(never)]
+fn floor(bodies: &[String], output: &[u8], copy: &mut [u8]) {
+    for body in bodies {
+        black_box(memchr::memchr_iter(b'\n', black_box(body.as_bytes())).count());
+    }
+    copy.copy_from_slice(black_box(output));
+    black_box(copy);
+}
+
+#[inline(never)]
+fn cold(bodies: &[String], labels: &[IdentityLabels]) {
+    for (body, labels) in bodies.iter().zip(labels) {
+        black_box(parse(Format::Text, black_box(body.as_bytes()), labels).unwrap());
+    }
+}
+
+#[inline(never)]
+fn request(bodies: &[String], labels: &[IdentityLabels]) {
+    read(&SeriesCache::default(), bodies, labels);
+}
+
+#[inline(never)]
+fn known(cache: &SeriesCache, bodies: &[String], labels: &[IdentityLabels]) {
+    read(cache, bodies, labels);
+}
+
+#[inline(never)]
+fn half_known(cache: &SeriesCache, bodies: &[String], labels: &[IdentityLabels]) {
+    read(cache, bodies, labels);
+}
+
+fn read(cache: &SeriesCache, bodies: &[String], labels: &[IdentityLabels]) {
+    for (body, labels) in bodies.iter().zip(labels) {
+        let body = black_box(body.as_bytes());
+        black_box(cache.parse(Format::Text, body, labels).unwrap());
+    }
+}
+
+#[inline(never)]
+fn write(text: &Merged) {
+    text.write_to(&mut io::sink()).unwrap();
 }
 
 /// The body with one label more in every second sample.
@@ -264,24 +279,30 @@ fn ordering_many_families(targets: usize) -> f64 {
 
 /// The seconds that each of the works takes, measured in turns.
 fn shortest_times<const N: usize>(mut works: [&mut dyn FnMut(); N]) -> [f64; N] {
+    if std::env::args().any(|argument| argument == ONCE) {
+        return works.map(|work| seconds(1, work));
+    }
     let repeats = works.each_mut().map(|work| {
         work();
-        let start = Instant::now();
-        work();
-        let once = start.elapsed().max(Duration::from_nanos(1));
+        let once = Duration::from_secs_f64(seconds(1, work)).max(Duration::from_nanos(1));
         (MEASUREMENT.as_nanos() / once.as_nanos()).clamp(1, 100_000) as u32
     });
     let mut times = [const { Vec::new() }; N];
     for _ in 0..ROUNDS {
         for ((work, repeats), times) in works.iter_mut().zip(repeats).zip(&mut times) {
-            let start = Instant::now();
-            for _ in 0..repeats {
-                work();
-            }
-            times.push(start.elapsed().as_secs_f64() / f64::from(repeats));
+            times.push(seconds(repeats, work));
         }
     }
     times.map(shortest)
+}
+
+/// How long this takes once, if it is done so many times.
+fn seconds(repeats: u32, work: &mut dyn FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        work();
+    }
+    start.elapsed().as_secs_f64() / f64::from(repeats)
 }
 
 fn shortest(times: Vec<f64>) -> f64 {

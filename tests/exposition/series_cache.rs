@@ -61,6 +61,53 @@ fn other_values() {
     check(&body(".5"), &body(&format!(".{}", "3".repeat(1000))));
 }
 
+/// What only one body has is forgotten, and learnt when it comes again; the other lines stay known.
+#[test]
+fn lines_that_only_some_bodies_have() {
+    let body = |own: &str| {
+        let own = (0..9).map(|n| format!("a{{own=\"{own}\",b=\"{n}\"}} {n}\n"));
+        let own: String = own.collect();
+        format!("# TYPE a counter\na{{b=\"c\"}} 1\n{own}a{{b=\"d\",own=\"\"}} 2\n# HELP e x\ne 3\n")
+    };
+    let bodies = ["1", "2", "3", "2", "2", "4", "3", "1"].map(body);
+    // In another order of labels it is the same series; one that was forgotten is none of this body.
+    let swapped = bodies[1].replace("own=\"2\",b=\"3\"", "b=\"3\",own=\"2\"");
+    let twice = format!("{swapped}a{{own=\"2\",b=\"3\"}} 4\na{{own=\"3\",b=\"3\"}} 5\n");
+    let mut all: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    all.splice(3..3, [swapped.as_str(), twice.as_str(), "a b=\"c\"} 1\n"]);
+    check_all(Format::Text, &all);
+}
+
+/// Labels without a value, and `le` and `quantile` under each TYPE line.
+#[test]
+fn labels_that_are_written_otherwise() {
+    let series = [
+        "{}",
+        "{b=\"\"}",
+        "{b=\"\",c=\"\"}",
+        "{b=\"\",c=\"1\"}",
+        "{c=\"1\",b=\"\",le=\"1\"}",
+        "{le=\"1\",d=\"\"}",
+        "{le=\"1.0\"}",
+        "{quantile=\"10\",le=\"1e1\"}",
+        "{le=\"x\\\\\"}",
+        "{le=\"\"}",
+        "{i=\"\"}",
+        "{i=\"2\",le=\"5\"}",
+        "{c=\"\u{e4}\",le=\"100\"}",
+        "{a=\"1\",a=\"\"}",
+        "{ab=\"1\",kb=\"2\",Kb=\"3\"}",
+    ];
+    for word in ["histogram", "summary", "gauge"] {
+        let lines = series.map(|series| format!("a{series} 1\n"));
+        let body = format!("# TYPE a {word}\n{}", lines.concat());
+        check(&body, &lines.concat());
+        for line in &lines {
+            check(&body, &format!("# TYPE a {word}\n{line}{line}"));
+        }
+    }
+}
+
 #[test]
 fn values_that_are_none() {
     for value in [

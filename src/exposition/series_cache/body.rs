@@ -4,9 +4,9 @@ use super::known_lines::{Key, KnownLines, Means, NONE, Seen};
 use super::places::EntryId;
 use crate::exposition::error::{Fault, LineError, LineErrorKind};
 use crate::exposition::labels::IdentityLabels;
-use crate::exposition::line::{Line, SampleLine, Timestamp};
+use crate::exposition::line::{Line, SampleLine};
 use crate::exposition::metric_type::FloatLabel;
-use crate::exposition::text::{self, sample_line::skip_line_end};
+use crate::exposition::text::{self, plain::PlainSeries, sample_line::skip_line_end};
 use crate::exposition::values::Values;
 use crate::exposition::{Exposition, Format, number, offset, openmetrics, timestamp};
 use std::collections::HashSet;
@@ -17,9 +17,6 @@ const BODY_BYTES_PER_SAMPLE: usize = 64;
 /// Most values are shorter.
 const VALUE_BYTES: usize = 8;
 
-/// Stands for "none" among timestamps, which are never negative.
-const NO_TIMESTAMP: i64 = -1;
-
 impl KnownLines {
     /// Reads one body for a target with these labels. One of which more samples would be kept is not read to its end.
     pub(super) fn read(
@@ -28,22 +25,14 @@ impl KnownLines {
         identity: &IdentityLabels,
         samples_max: u64,
     ) -> Result<Exposition, LineError> {
-        // Bodies of a job have about as many samples, also where their lines are unusually long.
-        let samples_about = match self.ids.len() {
-            0 => body.len() / BODY_BYTES_PER_SAMPLE,
-            before => before + before / 8,
-        };
-        if self.entries.is_empty() {
-            self.reserve(samples_about, body.len());
-        }
-        self.ids.clear();
-        self.body += 1;
+        let samples_about = self.start(body);
         // Where not all families are asked for, it is known only at the end how many samples are kept.
         let samples_before_end = match self.asked {
             None => usize::try_from(samples_max).unwrap_or(usize::MAX),
             Some(_) => usize::MAX,
         };
         let mut reader = Reader {
+            expected: self.first,
             lines: self,
             identity,
             body,
@@ -55,6 +44,7 @@ impl KnownLines {
             samples_max: samples_before_end,
             dropped: Vec::new(),
             unknown: None,
+            plain: PlainSeries::default(),
             repeated: HashSet::new(),
         };
         let read = reader.lines();
@@ -66,8 +56,11 @@ impl KnownLines {
             ..
         } = reader;
         self.texts.seal();
-        read.map_err(|fault| fault.describe(body, samples))?;
-        let exposition = self.exposition(values, dropped);
+        let read = read
+            .map_err(|fault| fault.describe(body, samples))
+            .map(|()| self.exposition(values, dropped));
+        self.keep_or_forget();
+        let exposition = read?;
         if exposition.values.count() as u64 <= samples_max {
             return Ok(exposition);
         }
@@ -78,6 +71,21 @@ impl KnownLines {
         };
         Err(fault.describe(body, exposition.samples + sample_lines(&body[at..])))
     }
+
+    /// Makes ready for a body, and gives the number of its samples, about.
+    fn start(&mut self, body: &[u8]) -> usize {
+        // Bodies of a job have about as many samples, also where their lines are unusually long.
+        let samples_about = match self.ids.len() {
+            0 => body.len() / BODY_BYTES_PER_SAMPLE,
+            before => before + before / 8,
+        };
+        if self.entries.is_empty() {
+            self.reserve(samples_about, body.len());
+        }
+        self.ids.clear();
+        self.body += 1;
+        samples_about
+    }
 }
 
 struct Reader<'r, 'b> {
@@ -86,8 +94,10 @@ struct Reader<'r, 'b> {
     body: &'b [u8],
     /// Where the next line starts.
     at: usize,
-    /// The last line that can be found, or [`NONE`].
+    /// The last line, if it can be found, or [`NONE`].
     last: EntryId,
+    /// The line that came here the last time, or [`NONE`].
+    expected: EntryId,
     /// The label whose values Prometheus rewrites under the TYPE line that stands.
     standing: Option<FloatLabel>,
     values: Values,
@@ -97,15 +107,15 @@ struct Reader<'r, 'b> {
     dropped: Vec<EntryId>,
     /// The key of the line that starts here, if it has been looked for in vain.
     unknown: Option<Key<'b>>,
-    /// Series that the body has several times, with their timestamps.
-    repeated: HashSet<(EntryId, i64)>,
+    plain: PlainSeries<'b>,
+    /// Series that the body has several times, with the milliseconds of their timestamps.
+    repeated: HashSet<(EntryId, Option<i64>)>,
 }
 
-/// Where in the body a value stands, and a timestamp that does not stand right behind it.
+/// Where in the body a value stands with what belongs to it, and a timestamp that does not stand right behind it.
 struct Value<'b> {
     range: Range<usize>,
     apart: Option<&'b [u8]>,
-    milliseconds: i64,
 }
 
 impl<'b> Reader<'_, 'b> {
@@ -126,100 +136,77 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
-    /// Takes a line that is known; `None` if it is not, or if there is anything unusual behind its value.
+    /// Takes a line that is known or written in the usual way; `None` if it is not, or if there is anything unusual
+    /// behind its value.
     #[inline(always)]
     fn known_line(&mut self) -> Option<()> {
-        let expected = match self.lines.entries.get(self.last as usize) {
-            Some(last) => last.follower,
-            None => self.lines.first,
-        };
         let rest = &self.body[self.at..];
-        let id = if self.lines.starts(expected, rest, self.standing) {
-            expected
-        } else {
-            let key = self.lines.key_of(self.key()?);
-            let known = self.lines.find(key, self.standing);
-            let id = known.or_else(|| self.lines.add_plain(key, self.standing, self.identity));
-            if id.is_none() {
-                self.unknown = Some(key);
-            }
-            self.follow(id?);
-            id?
+        let id = match self.lines.guess(self.expected, rest, self.standing) {
+            Some(id) => id,
+            None => self.found_or_plain_line()?,
         };
         let entry = &self.lines.entries[id as usize];
         let key_end = self.at + entry.key_length as usize;
-        let series = match entry.means {
-            Means::Sample { series, .. } => series,
-            Means::Reported(_) => NONE,
-            Means::Help(..) | Means::Type(..) | Means::Unit(..) => {
-                self.at = key_end;
-                self.take_head(id);
-                return Some(());
-            }
-        };
+        if entry.is_head {
+            self.at = key_end;
+            self.take_head(id);
+            return Some(());
+        }
+        let series = entry.series;
         let (value, next) = self.value(key_end)?;
         self.at = next;
         self.samples += 1;
-        self.last = id;
+        self.go_on_behind(id);
         self.take_sample(id, series, value);
         Some(())
     }
 
-    /// What of the line that starts here must be its bytes before the value, if it is an ordinary one.
-    fn key(&self) -> Option<&'b [u8]> {
+    /// The entry of a line that did not come here the last time: found by its bytes, or new.
+    fn found_or_plain_line(&mut self) -> Option<EntryId> {
         let rest = &self.body[self.at..];
-        let mut line = &rest[..memchr::memchr(b'\n', rest)?];
-        if line.first() == Some(&b'#') {
-            let starts: [&[u8]; 3] = [b"# HELP ", b"# TYPE ", b"# UNIT "];
-            let is_head = starts.iter().any(|start| line.starts_with(start));
-            return is_head.then(|| &rest[..=line.len()]);
+        let key = self.lines.key_of(self.lines.key_bytes(rest)?);
+        if let Some(id) = self.lines.find(key, self.standing) {
+            self.follow(id);
+            return Some(id);
         }
-        if self.lines.format == Format::OpenMetrics
-            && let Some(exemplar) = memchr::memmem::find(line, b" # {")
-        {
-            line = &line[..exemplar];
-        }
-        let end = match memchr::memrchr(b'}', line) {
-            Some(brace) => brace + 1,
-            None => memchr::memchr(b' ', line)?,
-        };
-        (line.get(end) == Some(&b' ')).then(|| &line[..=end])
+        self.unknown = Some(key);
+        let is_allowed = |name: &[u8]| !self.identity.contains(name) && name != b"__name__";
+        self.plain.read(rest, key.bytes.len(), is_allowed)?;
+        let id = self.lines.add_plain(key, &self.plain, self.standing)?;
+        self.unknown = None;
+        self.follow_new(id);
+        Some(id)
     }
 
     /// The value that stands here, with what follows it in an ordinary line, and the start of the next one.
     #[inline(always)]
     fn value(&self, start: usize) -> Option<(Value<'b>, usize)> {
-        let end = start + number::value_length(&self.body[start..])?;
-        if self.body.get(end) == Some(&b'\n') {
-            let value = Value {
-                range: start..end,
-                apart: None,
-                milliseconds: NO_TIMESTAMP,
-            };
-            return Some((value, end + 1));
-        }
-        self.value_and_more(start, end)
+        let mut end = start + number::value_length(&self.body[start..])?;
+        let next = if self.body.get(end) == Some(&b'\n') {
+            end + 1
+        } else {
+            let next;
+            (end, next) = self.behind_value(end)?;
+            next
+        };
+        let value = Value {
+            range: start..end,
+            apart: None,
+        };
+        Some((value, next))
     }
 
-    fn value_and_more(&self, start: usize, end: usize) -> Option<(Value<'b>, usize)> {
+    /// Where what belongs to the value ends, and the next line starts.
+    fn behind_value(&self, end: usize) -> Option<(usize, usize)> {
         if self.lines.format == Format::OpenMetrics {
-            let (milliseconds, next) = openmetrics::read_rest(self.body, end).ok()?;
-            let value = Value {
-                range: start..next - 1,
-                apart: None,
-                milliseconds: milliseconds.unwrap_or(NO_TIMESTAMP),
-            };
-            return Some((value, next));
+            let next = openmetrics::read_rest(self.body, end).ok()?;
+            return Some((next - 1, next));
         }
-        let rest = &self.body[end..];
-        let mut value = Value::new(start..end, None);
-        if let [b' ', digits @ ..] = rest {
-            let length = number::leading_digits(digits);
-            value.range.end = end + 1 + length;
-            value.milliseconds = number::timestamp(&digits[..length])?;
-        }
-        let next = skip_line_end(self.body, value.range.end)?;
-        Some((value, next))
+        let end = match &self.body[end..] {
+            [b' ', digits @ ..] => end + 1 + number::timestamp_length(digits)?,
+            _ => end,
+        };
+        Some((end, skip_line_end(self.body, end)?))
     }
 
     /// Any line. Says whether the body ends here.
@@ -246,7 +233,7 @@ impl<'b> Reader<'_, 'b> {
                     Err(key) => self.lines.add_head(key, head).map_err(size)?,
                 };
                 if let Some(id) = id {
-                    self.follow(id);
+                    self.follow_new(id);
                     self.take_head(id);
                 }
             }
@@ -275,7 +262,10 @@ impl<'b> Reader<'_, 'b> {
         mut sample: SampleLine<'b>,
     ) -> Result<(), LineErrorKind> {
         self.samples += 1;
-        let value = Value::new(sample.value.clone(), sample.timestamp.take());
+        let value = Value {
+            range: sample.value.clone(),
+            apart: sample.timestamp.take(),
+        };
         let key = &self.body[start..sample.value.start];
         // Without a blank, another value might go on with the name.
         let key = if key.ends_with(b" ") || key.ends_with(b"\t") {
@@ -289,12 +279,9 @@ impl<'b> Reader<'_, 'b> {
                 .lines
                 .add_sample(key, sample, self.standing, self.identity)?,
         };
-        self.follow(id);
-        let series = match self.lines.entries[id as usize].means {
-            Means::Sample { series, .. } => series,
-            _ => NONE,
-        };
-        self.last = self.findable(id);
+        self.follow_new(id);
+        self.go_on_behind(id);
+        let series = self.lines.entries[id as usize].series;
         self.take_sample(id, series, value);
         // What is read from a text must not be longer than a text can be.
         if self.values.len() >= u32::MAX as usize {
@@ -313,6 +300,25 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
+    /// The same for a line that is new: it may be that no other body has it.
+    fn follow_new(&mut self, id: EntryId) {
+        let last = self.lines.entries.get(self.last as usize);
+        if last.map_or(self.lines.first, |last| last.follower) == NONE {
+            self.follow(id);
+        }
+    }
+
+    /// Behind a line of which nothing is known, what was expected before may still come.
+    #[inline(always)]
+    fn go_on_behind(&mut self, id: EntryId) {
+        self.last = self.findable(id);
+        let follower = self.lines.entries[id as usize].follower;
+        if follower != NONE {
+            self.expected = follower;
+        }
+    }
+
+    #[inline(always)]
     fn findable(&self, id: EntryId) -> EntryId {
         match self.lines.entries[id as usize].key_length {
             0 => NONE,
@@ -321,9 +327,9 @@ impl<'b> Reader<'_, 'b> {
     }
 
     fn take_head(&mut self, id: EntryId) {
-        self.last = self.findable(id);
+        self.go_on_behind(id);
         self.lines.ids.push(id);
-        if let Means::Type(_, metric_type, _) = self.lines.entries[id as usize].means {
+        if let Means::Type(_, metric_type, _) = self.lines.means[id as usize] {
             self.standing = metric_type.float_label();
         }
     }
@@ -333,17 +339,17 @@ impl<'b> Reader<'_, 'b> {
     #[inline(always)]
     fn take_sample(&mut self, id: EntryId, series: EntryId, value: Value<'b>) {
         let body = self.lines.body;
-        let is_new = match self.lines.seen.get_mut(series as usize) {
-            Some(seen) if seen.body != body => {
-                *seen = Seen {
+        let is_new = match self.lines.entries.get_mut(series as usize) {
+            Some(first) if first.seen.body != body => {
+                first.seen = Seen {
                     body,
                     sample: offset(self.values.count()),
                 };
                 true
             }
-            Some(seen) => {
-                let first = seen.sample;
-                self.is_new_timestamp(series, first, value.milliseconds)
+            Some(first) => {
+                let first = first.seen.sample;
+                self.is_new_timestamp(series, first, &value)
             }
             None => false,
         };
@@ -362,23 +368,15 @@ impl<'b> Reader<'_, 'b> {
 
     /// Whether a series that the body has already is there with another timestamp.
     #[cold]
-    fn is_new_timestamp(&mut self, series: EntryId, first: u32, milliseconds: i64) -> bool {
-        let first = self.values.get(first as usize);
-        let of_first = timestamp::milliseconds(first, self.lines.format).unwrap_or(NO_TIMESTAMP);
+    fn is_new_timestamp(&mut self, series: EntryId, first: u32, value: &Value<'b>) -> bool {
+        let format = self.lines.format;
+        let of_first = timestamp::milliseconds(self.values.get(first as usize), format);
+        let of_this = match value.apart {
+            Some(digits) => number::timestamp(digits),
+            None => timestamp::milliseconds(&self.body[value.range.clone()], format),
+        };
         self.repeated.insert((series, of_first));
-        self.repeated.insert((series, milliseconds))
-    }
-}
-
-impl<'b> Value<'b> {
-    fn new(range: Range<usize>, timestamp: Option<Timestamp<'b>>) -> Value<'b> {
-        Value {
-            range,
-            milliseconds: timestamp
-                .as_ref()
-                .map_or(NO_TIMESTAMP, |timestamp| timestamp.milliseconds),
-            apart: timestamp.and_then(|timestamp| timestamp.apart),
-        }
+        self.repeated.insert((series, of_this))
     }
 }
 

@@ -32,7 +32,7 @@ impl KnownLines {
         } = &self.layouts[at];
         if let Some(selection) = selection {
             values = values.only(&selection.samples);
-            dropped.retain(|id| match self.entries[*id as usize].means {
+            dropped.retain(|id| match self.means[*id as usize] {
                 Means::Sample { name, .. } | Means::Reported(name) => selection.has(name),
                 _ => false,
             });
@@ -59,7 +59,8 @@ impl KnownLines {
             ..InBody::default()
         };
         let (layout, selection) = in_body.layout(self);
-        if self.layouts.len() == LAYOUTS_KEPT {
+        // One of lines that are about to be forgotten is forgotten with them.
+        if self.layouts.len() >= LAYOUTS_KEPT && self.are_worth_keeping() {
             self.layouts.remove(0);
         }
         self.layouts.push(KnownLayout {
@@ -72,7 +73,7 @@ impl KnownLines {
 
     /// Which names belong to the families that are asked for, by the TYPE lines of the body; none of its samples yet.
     fn selection(&self, asked: &AskedNames) -> Selection {
-        let means = self.ids.iter().map(|id| self.entries[*id as usize].means);
+        let means = self.ids.iter().map(|id| self.means[*id as usize]);
         let types = means.filter_map(|means| match means {
             Means::Type(Some(name), metric_type, suffix) => Some((name, (metric_type, suffix))),
             _ => None,
@@ -122,7 +123,7 @@ impl InBody {
     }
 
     fn add(&mut self, lines: &KnownLines, id: EntryId) {
-        let means = lines.entries[id as usize].means;
+        let means = lines.means[id as usize];
         if !self.selects(means) {
             return;
         }
@@ -130,12 +131,11 @@ impl InBody {
             Means::Sample {
                 name,
                 written,
-                under,
-                is_rewritten,
-                ..
+                stored,
+                has_float_label,
             } => {
                 let name = self.name(lines, name);
-                self.names[name as usize].has_float_labels |= under.is_some();
+                self.names[name as usize].has_float_labels |= has_float_label;
                 let number = offset(self.series.len());
                 match self.runs.last_mut() {
                     Some((last, run)) if *last == name => run.end += 1,
@@ -145,8 +145,8 @@ impl InBody {
                         *before = before.and(self.standing);
                     }
                 }
-                if is_rewritten {
-                    self.stored.push((number, lines.stored_text(id)));
+                if stored != written {
+                    self.stored.push((number, stored));
                 }
                 self.series.push(written);
             }
@@ -337,7 +337,7 @@ impl InBody {
 /// The texts that a layout has of those of all known lines.
 struct SharedTexts<'k> {
     lines: &'k KnownLines,
-    texts: Vec<Arc<[u8]>>,
+    texts: Vec<Arc<Vec<u8>>>,
     /// For each text of the known lines its index among those of the layout, or [`NONE`].
     index: Vec<u32>,
 }

@@ -2,65 +2,73 @@
 
 use super::known_layout::KnownLayout;
 use super::names::{NameId, Names};
-use super::places::{EntryId, Places};
-use super::series::{rewritten, same_series};
+use super::places::{EntryId, Places, half, hash};
 use super::texts::Texts;
 use crate::exposition::asked::{Asked, AskedNames};
 use crate::exposition::error::LineErrorKind;
 use crate::exposition::escaping::Escaping;
-use crate::exposition::labels::{IdentityLabels, name_bit, rename_clashing};
+use crate::exposition::labels::IdentityLabels;
 use crate::exposition::layout::TextRef;
-use crate::exposition::line::{HeadLine, SampleLine, Says};
 use crate::exposition::metric_type::FloatLabel;
-use crate::exposition::number;
-use crate::exposition::report::REPORTED;
-use crate::exposition::text::plain;
 use crate::exposition::{Format, MetricType, offset};
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
-use std::hash::BuildHasher;
 
 /// No entry.
 pub(super) const NONE: EntryId = u32::MAX;
+
+/// Of so many lines that were forgotten it is known, about, that they came.
+const FORGOTTEN_LINES: usize = 1 << 14;
 
 /// What is known of all lines so far.
 #[derive(Debug)]
 pub(super) struct KnownLines {
     pub(super) format: Format,
-    escaping: Escaping,
+    pub(super) escaping: Escaping,
     /// `None`: all families are asked for.
     pub(super) asked: Option<AskedNames>,
     identity_names: Vec<Vec<u8>>,
     pub(super) texts: Texts,
     pub(super) entries: Vec<Entry>,
-    /// Series that Prometheus stores with another text than they are written with.
-    stored: HashMap<EntryId, TextRef>,
+    /// For each entry.
+    pub(super) means: Vec<Means>,
+    /// So many entries, names and texts are from bodies before.
+    kept: (usize, usize, usize),
+    /// A byte of the hash of each line that was forgotten, if none came over it.
+    forgotten: Vec<u8>,
+    /// New lines of the body that is being read that have been forgotten once, about.
+    come_again: usize,
     by_key: Places,
-    by_series: Places,
+    pub(super) by_series: Places,
     pub(super) names: Names,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
     /// The entry of the first line of the last body.
     pub(super) first: EntryId,
-    /// For each series, which is known by its first entry, where it was seen last.
-    pub(super) seen: Vec<Seen>,
-    /// Number of the body that is being read.
+    /// Number of the body that is being read, from 1.
     pub(super) body: u32,
     pub(super) layouts: Vec<KnownLayout>,
     /// The entries of the body that is being read.
     pub(super) ids: Vec<EntryId>,
 }
 
-/// A line up to its value, or a whole HELP, TYPE or UNIT line.
+/// A line up to its value, or a whole HELP, TYPE or UNIT line: what is needed to find it, and to see whether a sample
+/// is a duplicate.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The text that has all of it.
-    text: u32,
-    key_start: u32,
+    pub(super) text: u32,
+    pub(super) key_start: u32,
     /// 0: it cannot be found by its bytes.
     pub(super) key_length: u32,
     /// The entry that followed this one in the last body that had it.
     pub(super) follower: EntryId,
-    pub(super) means: Means,
+    /// The first entry of the same series; [`NONE`] for what is no sample, or one that is dropped.
+    pub(super) series: EntryId,
+    /// Where this series was seen last, if this is its first entry.
+    pub(super) seen: Seen,
+    /// Which label the TYPE line that stands makes Prometheus rewrite, if the series has a label of such a name at
+    /// all: then this is a part of what the line means.
+    pub(super) under: Option<Option<FloatLabel>>,
+    pub(super) is_head: bool,
 }
 
 /// What a known line means.
@@ -68,15 +76,10 @@ pub(super) struct Entry {
 pub(super) enum Means {
     Sample {
         name: NameId,
-        /// Name and labels as they are written.
+        /// Name and labels as they are written, and as Prometheus stores them under the TYPE line that stands.
         written: TextRef,
-        /// The first entry of the same series.
-        series: EntryId,
-        /// Which label the TYPE line that stands makes Prometheus rewrite, if the series has a label of such a name at
-        /// all: then this is a part of what the line means.
-        under: Option<Option<FloatLabel>>,
-        /// Whether Prometheus stores it with another text because of that.
-        is_rewritten: bool,
+        stored: TextRef,
+        has_float_label: bool,
     },
     /// A sample that is reported for each target, and dropped.
     Reported(NameId),
@@ -108,12 +111,7 @@ impl Entry {
     /// Whether a line with these bytes means this under the TYPE line that stands.
     #[inline(always)]
     fn fits(&self, standing: Option<FloatLabel>) -> bool {
-        match self.means {
-            Means::Sample {
-                under: Some(under), ..
-            } => under == standing,
-            _ => true,
-        }
+        self.under.is_none_or(|under| under == standing)
     }
 }
 
@@ -127,13 +125,15 @@ impl KnownLines {
             identity_names: labels.names().to_vec(),
             texts: Texts::default(),
             entries: Vec::new(),
-            stored: HashMap::new(),
+            means: Vec::new(),
+            kept: (0, 0, 0),
+            forgotten: Vec::new(),
+            come_again: 0,
             by_key: Places::default(),
             by_series: Places::default(),
             names: Names::default(),
             hasher: RandomState::default(),
             first: NONE,
-            seen: Vec::new(),
             body: 0,
             layouts: Vec::new(),
             ids: Vec::new(),
@@ -148,7 +148,7 @@ impl KnownLines {
     /// Makes room for a body of about so many lines and bytes of which none is known.
     pub(super) fn reserve(&mut self, lines: usize, bytes: usize) {
         self.entries.reserve(lines);
-        self.seen.reserve(lines);
+        self.means.reserve(lines);
         self.by_key.reserve(lines);
         self.by_series.reserve(lines);
         self.texts.fresh.reserve(bytes);
@@ -156,11 +156,44 @@ impl KnownLines {
 
     /// Bytes of memory, about.
     pub(super) fn held_bytes(&self) -> usize {
-        let of_entry = size_of::<Entry>() + size_of::<Seen>();
         self.texts.held_bytes()
-            + self.entries.capacity() * of_entry
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.means.capacity() * size_of::<Means>()
             + self.by_key.held_bytes()
             + self.by_series.held_bytes()
+    }
+
+    /// Whether the lines that are new in this body are worth keeping for other bodies. Many pods send lines that no
+    /// other pod sends, and these would only make the tables slow. So what is new is forgotten, unless half of it was
+    /// forgotten before, or a metric is new.
+    pub(super) fn are_worth_keeping(&self) -> bool {
+        let (entries, names, _) = self.kept;
+        let fresh = self.entries.len() - entries;
+        entries == 0 || names < self.names.len() || fresh <= 2 * self.come_again
+    }
+
+    /// What is done at the end of a body, when all texts are sealed.
+    pub(super) fn keep_or_forget(&mut self) {
+        if self.are_worth_keeping() {
+            self.by_key.keep();
+            self.by_series.keep();
+            self.kept = (self.entries.len(), self.names.len(), self.texts.count());
+        } else {
+            let (entries, _, texts) = self.kept;
+            self.forgotten.resize(FORGOTTEN_LINES, 0);
+            for half in self.by_key.fresh_hashes() {
+                self.forgotten[half as usize % FORGOTTEN_LINES] = forgotten_mark(half);
+            }
+            self.by_key.forget();
+            self.by_series.forget();
+            self.entries.truncate(entries);
+            self.means.truncate(entries);
+            let is_forgotten =
+                |layout: &KnownLayout| layout.ids.iter().any(|id| *id as usize >= entries);
+            self.layouts.pop_if(|last| is_forgotten(last));
+            self.texts.truncate(texts);
+        }
+        self.come_again = 0;
     }
 
     #[inline(always)]
@@ -169,19 +202,48 @@ impl KnownLines {
             .get(entry.text, entry.key_start, entry.key_length)
     }
 
-    /// Whether the line that starts here is the one of this entry.
+    /// The entry of the line that starts here, if it is the expected one, or the one behind that.
     #[inline(always)]
-    pub(super) fn starts(&self, id: EntryId, rest: &[u8], standing: Option<FloatLabel>) -> bool {
-        self.entries
-            .get(id as usize)
-            .is_some_and(|entry| rest.starts_with(self.key(entry)) && entry.fits(standing))
+    pub(super) fn guess(
+        &self,
+        expected: EntryId,
+        rest: &[u8],
+        standing: Option<FloatLabel>,
+    ) -> Option<EntryId> {
+        let is_it = |entry: &Entry| rest.starts_with(self.key(entry)) && entry.fits(standing);
+        let entry = self.entries.get(expected as usize)?;
+        if is_it(entry) {
+            return Some(expected);
+        }
+        let behind = self.entries.get(entry.follower as usize)?;
+        is_it(behind).then_some(entry.follower)
+    }
+
+    /// What of the line that starts here must be its bytes before the value, if it is an ordinary one.
+    pub(super) fn key_bytes<'b>(&self, rest: &'b [u8]) -> Option<&'b [u8]> {
+        let mut line = &rest[..memchr::memchr(b'\n', rest)?];
+        if line.first() == Some(&b'#') {
+            let starts: [&[u8]; 3] = [b"# HELP ", b"# TYPE ", b"# UNIT "];
+            let is_head = starts.iter().any(|start| line.starts_with(start));
+            return is_head.then(|| &rest[..=line.len()]);
+        }
+        if self.format == Format::OpenMetrics
+            && let Some(exemplar) = memchr::memmem::find(line, b" # {")
+        {
+            line = &line[..exemplar];
+        }
+        let end = match memchr::memrchr(b'}', line) {
+            Some(brace) => brace + 1,
+            None => memchr::memchr(b' ', line)?,
+        };
+        (line.get(end) == Some(&b' ')).then(|| &line[..=end])
     }
 
     /// What a line is found by: its bytes before the value.
     pub(super) fn key_of<'b>(&self, bytes: &'b [u8]) -> Key<'b> {
         Key {
             bytes,
-            hash: self.hasher.hash_one(bytes),
+            hash: hash(&self.hasher, bytes),
         }
     }
 
@@ -193,194 +255,18 @@ impl KnownLines {
         })
     }
 
-    /// Adds a HELP, TYPE or UNIT line; `None` if it says nothing.
-    pub(super) fn add_head(
-        &mut self,
-        key: Key<'_>,
-        head: HeadLine<'_>,
-    ) -> Result<Option<EntryId>, LineErrorKind> {
-        let name = match &head.name {
-            Some(name) => Some(self.name(&self.escaping.metric_name(name))?),
-            None => None,
-        };
-        let means = match (name, head.says) {
-            (Some(name), Says::Help(text)) => Means::Help(name, self.help(&text)?),
-            (Some(name), Says::Unit(b"")) => Means::Unit(name, None),
-            (Some(name), Says::Unit(unit)) => {
-                let unit = self.texts.push(unit).ok_or(LineErrorKind::Size)?;
-                Means::Unit(name, Some(unit))
-            }
-            (None, Says::Help(_) | Says::Unit(_)) => return Ok(None),
-            (
-                name,
-                Says::Type {
-                    metric_type,
-                    suffix,
-                },
-            ) => Means::Type(name, metric_type, suffix),
-        };
-        self.add(key, means).map(Some)
-    }
-
-    /// A text of blanks alone says nothing: read again, it is empty. Carriage returns at its end would look like a part
-    /// of the line end.
-    fn help(&mut self, text: &[u8]) -> Result<Option<TextRef>, LineErrorKind> {
-        let end = text.iter().rposition(|byte| *byte != b'\r');
-        let text = &text[..end.map_or(0, |last| last + 1)];
-        if text.iter().all(|byte| matches!(byte, b' ' | b'\t' | 0)) {
-            return Ok(None);
-        }
-        self.texts.push(text).map(Some).ok_or(LineErrorKind::Size)
-    }
-
-    /// Adds a sample line that was not found, if its series is written in the usual way, and stays as it is.
-    pub(super) fn add_plain(
-        &mut self,
-        key: Key<'_>,
-        standing: Option<FloatLabel>,
-        identity: &IdentityLabels,
-    ) -> Option<EntryId> {
-        let (mut hash, mut seen_bits, mut under, mut has_labels) = (0_u64, 0, None, false);
-        let name = plain::read(key.bytes, |label| {
-            let bit = name_bit(label.name);
-            let is_clear = seen_bits & bit == 0 && !identity.contains(label.name);
-            seen_bits |= bit;
-            has_labels = true;
-            hash = hash.wrapping_add(self.hasher.hash_one(label.whole));
-            let float_label = FloatLabel::of_name(label.name);
-            if float_label.is_some() {
-                under = Some(standing);
-            }
-            let is_rewritten = float_label.is_some()
-                && float_label == standing
-                && !number::is_canonical_float(label.value);
-            is_clear && !is_rewritten && label.name != b"__name__"
-        })?;
-        if !has_labels && REPORTED.contains(&name) {
-            return None;
-        }
-        let name_id = self.name(name).ok()?;
-        let hash = hash.wrapping_add(self.hasher.hash_one(name));
+    /// Adds a line that was not found; its key has been appended to the text.
+    pub(super) fn insert(&mut self, key: Key<'_>, entry: Entry, means: Means) -> EntryId {
         let id = offset(self.entries.len());
-        let start = self.texts.fresh.len();
-        self.texts.fresh.extend_from_slice(key.bytes);
-        // The closing brace and the blank are not written.
-        let length = key.bytes.len() - if has_labels { 2 } else { 1 };
-        let written = TextRef::new(self.texts.number(), start, length, has_labels)?;
-        let means = Means::Sample {
-            name: name_id,
-            written,
-            series: self.series(hash, written, id),
-            under,
-            is_rewritten: false,
-        };
-        self.insert(start, key, means).ok()
-    }
-
-    /// Adds any sample line that was not found. It can be found from here on if there are any bytes before its value.
-    pub(super) fn add_sample(
-        &mut self,
-        key: Key<'_>,
-        sample: SampleLine<'_>,
-        standing: Option<FloatLabel>,
-        identity: &IdentityLabels,
-    ) -> Result<EntryId, LineErrorKind> {
-        let SampleLine {
-            name, mut labels, ..
-        } = sample;
-        let name = self.escaping.metric_name(&name);
-        self.escaping.label_names(&mut labels)?;
-        let name_id = self.name(&name)?;
-        let has_float = labels
-            .iter()
-            .any(|(name, _)| FloatLabel::of_name(name).is_some());
-        let under = has_float.then_some(standing);
-        let mut stored = under.flatten().and_then(|label| rewritten(&labels, label));
-        rename_clashing(&mut labels, identity);
-        if let Some(stored) = &mut stored {
-            rename_clashing(stored, identity);
-        }
-        let id = offset(self.entries.len());
-        if labels.is_empty() && REPORTED.contains(&&*name) {
-            return self.add(key, Means::Reported(name_id));
-        }
-        let key_start = self.texts.fresh.len();
-        self.texts.fresh.extend_from_slice(key.bytes);
-        let (written, hash) = self
-            .texts
-            .write_series(key_start, &name, &labels, &self.hasher)?;
-        let (text, hash) = match &stored {
-            Some(labels) => {
-                let start = self.texts.fresh.len();
-                let stored = self
-                    .texts
-                    .write_series(start, &name, labels, &self.hasher)?;
-                self.stored.insert(id, stored.0);
-                stored
-            }
-            None => (written, hash),
-        };
-        let series = self.series(hash, text, id);
-        let means = Means::Sample {
-            name: name_id,
-            written,
-            series,
-            under,
-            is_rewritten: stored.is_some(),
-        };
-        self.insert(key_start, key, means)
-    }
-
-    /// The first entry of the series that is stored with this text; if there is none, this one.
-    fn series(&mut self, hash: u64, text: TextRef, id: EntryId) -> EntryId {
-        let is_same = |first: EntryId| {
-            same_series(self.texts.at(self.stored_text(first)), self.texts.at(text))
-        };
-        if let Some(first) = self.by_series.find(hash, is_same) {
-            return first;
-        }
-        self.by_series.insert(hash, id);
-        id
-    }
-
-    /// Name and labels as Prometheus stores them; those of a sample that is not known yet are not asked for.
-    pub(super) fn stored_text(&self, id: EntryId) -> TextRef {
-        match (self.stored.get(&id), self.entries[id as usize].means) {
-            (Some(stored), _) => *stored,
-            (None, Means::Sample { written, .. }) => written,
-            (None, _) => TextRef::EMPTY,
-        }
-    }
-
-    fn add(&mut self, key: Key<'_>, means: Means) -> Result<EntryId, LineErrorKind> {
-        let start = self.texts.fresh.len();
-        self.texts.fresh.extend_from_slice(key.bytes);
-        self.insert(start, key, means)
-    }
-
-    /// The key has been appended to the text.
-    fn insert(
-        &mut self,
-        key_start: usize,
-        key: Key<'_>,
-        means: Means,
-    ) -> Result<EntryId, LineErrorKind> {
-        let text = self.texts.number();
-        let place = TextRef::new(text, key_start, key.bytes.len(), false);
-        let place = place.ok_or(LineErrorKind::Size)?;
-        let id = offset(self.entries.len());
-        self.entries.push(Entry {
-            text,
-            key_start: place.start,
-            key_length: offset(place.len()),
-            follower: NONE,
-            means,
-        });
-        self.seen.push(Seen::default());
+        self.entries.push(entry);
+        self.means.push(means);
         if !key.bytes.is_empty() {
             self.by_key.insert(key.hash, id);
+            let half = half(key.hash);
+            let mark = self.forgotten.get(half as usize % FORGOTTEN_LINES);
+            self.come_again += usize::from(mark == Some(&forgotten_mark(half)));
         }
-        Ok(id)
+        id
     }
 
     /// The number of a name that may be new.
@@ -392,4 +278,9 @@ impl KnownLines {
     pub(super) fn known_name(&self, name: &[u8]) -> Option<NameId> {
         self.names.find(name, &self.texts, &self.hasher)
     }
+}
+
+/// A byte of the hash that does not say where it is kept; never 0.
+fn forgotten_mark(half: u32) -> u8 {
+    half.to_be_bytes()[0] | 1
 }

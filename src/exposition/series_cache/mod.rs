@@ -4,9 +4,10 @@
 //! does over time, this does over the pods of a request: a line is found by its bytes before the value, first as the
 //! one that followed the last line the time before, then by its hash; only what is not found is parsed. Bytes are
 //! compared, never hashes alone, so no body changes what the line of another one means. Value and timestamp belong to
-//! the body.
+//! the body. What only one body has is forgotten with it.
 //!
 //! * `known_lines.rs`: the lines that are known, and how they are found
+//! * `new_lines.rs`: what lines mean that are not known yet
 //! * `body.rs`: reads one body
 //! * `known_layout.rs`: what of a body is kept: the families that are asked for
 //! * `in_body.rs`: what a body says, its values aside
@@ -18,6 +19,7 @@ mod in_body;
 mod known_layout;
 mod known_lines;
 mod names;
+mod new_lines;
 mod places;
 mod series;
 mod texts;

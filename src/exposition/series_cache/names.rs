@@ -1,12 +1,12 @@
 //! Names of metrics, each once.
 
+use super::places::hash;
 use super::texts::Texts;
 use crate::exposition::error::LineErrorKind;
 use crate::exposition::layout::TextRef;
 use crate::exposition::offset;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 /// Number of a name, in the order in which they came.
 pub(super) type NameId = u32;
@@ -52,7 +52,7 @@ impl Names {
     /// The number of a name, if it is known.
     pub(super) fn find(&self, name: &[u8], texts: &Texts, hasher: &RandomState) -> Option<NameId> {
         let is_it = |id: &NameId| texts.at(self.text(*id)) == name;
-        self.by_text.find(hasher.hash_one(name), is_it).copied()
+        self.by_text.find(hash(hasher, name), is_it).copied()
     }
 
     fn add(
@@ -63,9 +63,8 @@ impl Names {
     ) -> Result<NameId, LineErrorKind> {
         let id = offset(self.list.len());
         self.list.push(texts.push(name).ok_or(LineErrorKind::Size)?);
-        let hash_of = |id: &NameId| hasher.hash_one(texts.at(self.list[*id as usize]));
-        self.by_text
-            .insert_unique(hasher.hash_one(name), id, hash_of);
+        let hash_of = |id: &NameId| hash(hasher, texts.at(self.list[*id as usize]));
+        self.by_text.insert_unique(hash(hasher, name), id, hash_of);
         Ok(id)
     }
 }

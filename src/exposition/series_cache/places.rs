@@ -1,43 +1,81 @@
 //! Where entries are, by hash.
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use std::hash::{BuildHasher, Hasher};
 
 /// Index of a known line.
 pub(super) type EntryId = u32;
 
-/// A table of entries. Half of the hash is kept with each, so that few entries are looked at in vain, and none when the
-/// table grows.
+/// Half of the hash is kept with each entry, so that few are looked at in vain, and none when the table grows.
+type Table = HashTable<(u32, EntryId)>;
+
+/// A table of entries, and another one of those that are new in the body that is being read: mostly they are forgotten
+/// with it, and small tables are quick.
 #[derive(Debug, Default)]
-pub(super) struct Places(HashTable<(u32, EntryId)>);
+pub(super) struct Places {
+    kept: Table,
+    fresh: Table,
+}
 
 impl Places {
-    /// With room for so many.
+    /// With room for so many that are new.
     pub(super) fn reserve(&mut self, entries: usize) {
-        self.0.reserve(entries, |(half, _)| place(*half));
+        self.fresh.reserve(entries, |(half, _)| place(*half));
     }
 
     /// The entry with this hash for which this holds.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(EntryId) -> bool) -> Option<EntryId> {
         let half = half(hash);
-        let found = self
-            .0
-            .find(place(half), |(known, id)| *known == half && is_it(*id));
+        let is_it = |(known, id): &(u32, EntryId)| *known == half && is_it(*id);
+        let kept = self.kept.find(place(half), &is_it);
+        let found = kept.or_else(|| self.fresh.find(place(half), &is_it));
         found.map(|(_, id)| *id)
     }
 
-    /// Adds an entry.
+    /// Adds an entry, which is new.
     pub(super) fn insert(&mut self, hash: u64, id: EntryId) {
-        let half = half(hash);
-        self.0
-            .insert_unique(place(half), (half, id), |(half, _)| place(*half));
+        insert(&mut self.fresh, (half(hash), id));
+    }
+
+    /// The hashes of the new entries, halved.
+    pub(super) fn fresh_hashes(&self) -> impl Iterator<Item = u32> {
+        self.fresh.iter().map(|(half, _)| *half)
+    }
+
+    /// Those that were new stay.
+    pub(super) fn keep(&mut self) {
+        if self.kept.is_empty() {
+            std::mem::swap(&mut self.kept, &mut self.fresh);
+        }
+        for entry in self.fresh.drain() {
+            insert(&mut self.kept, entry);
+        }
+    }
+
+    /// Forgets those that were new.
+    pub(super) fn forget(&mut self) {
+        self.fresh.clear();
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.0.allocation_size()
+        self.kept.allocation_size() + self.fresh.allocation_size()
     }
 }
 
-fn half(hash: u64) -> u32 {
+fn insert(table: &mut Table, entry: (u32, EntryId)) {
+    table.insert_unique(place(entry.0), entry, |(half, _)| place(*half));
+}
+
+/// Of a key, a name or a label. What is hashed together has to be told apart by itself.
+pub(super) fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Half of a hash, as it is kept.
+pub(super) fn half(hash: u64) -> u32 {
     let [a, b, c, d, ..] = hash.to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }

@@ -1,5 +1,6 @@
 //! Series: how they are written, how Prometheus stores them, and which are the same.
 
+use super::places::hash;
 use super::texts::Texts;
 use crate::exposition::error::LineErrorKind;
 use crate::exposition::labels::{is_metric_name, push_label, push_quoted};
@@ -7,10 +8,9 @@ use crate::exposition::layout::TextRef;
 use crate::exposition::line::Label;
 use crate::exposition::metric_type::FloatLabel;
 use crate::exposition::number;
-use crate::exposition::text::sample_line;
+use crate::exposition::text::{plain::PlainLabel, sample_line};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::hash::BuildHasher;
 
 impl Texts {
     /// Writes name and labels without a closing brace, unless they stand at `known` already. Gives the sum of the
@@ -36,14 +36,14 @@ impl Texts {
         if !is_bare {
             push_quoted(out, name);
         }
-        let mut hash = hasher.hash_one(name);
+        let mut sum = hash(hasher, name);
         for (n, (name, value)) in labels.iter().enumerate() {
             if n > 0 || !is_bare {
                 out.push(b',');
             }
             let label = out.len();
             push_label(out, name, value);
-            hash = hash.wrapping_add(hasher.hash_one(&out[label..]));
+            sum = sum.wrapping_add(hash(hasher, &out[label..]));
         }
         let length = out.len() - start;
         let (before, written) = out.split_at(start);
@@ -52,7 +52,34 @@ impl Texts {
             start = known;
         }
         let text = TextRef::new(number, start, length, needs_brace).ok_or(LineErrorKind::Size)?;
-        Ok((text, hash))
+        Ok((text, sum))
+    }
+}
+
+impl Texts {
+    /// Writes name and labels, given as they are written, without those that have no value and without a closing brace.
+    /// This label is written in the place of the one with this number. `None` if there is no room.
+    pub(super) fn write_plain(
+        &mut self,
+        name: &[u8],
+        labels: &[PlainLabel<'_>],
+        other: Option<&(usize, Vec<u8>)>,
+    ) -> Option<TextRef> {
+        let out = &mut self.fresh;
+        let start = out.len();
+        out.extend_from_slice(name);
+        let mut separator = b'{';
+        for (number, label) in labels.iter().enumerate() {
+            if label.value.is_empty() {
+                continue;
+            }
+            out.push(separator);
+            separator = b',';
+            let other = other.filter(|(other, _)| *other == number);
+            out.extend_from_slice(other.map_or(label.whole, |(_, label)| label));
+        }
+        let length = out.len() - start;
+        TextRef::new(self.number(), start, length, separator == b',')
     }
 }
 
@@ -62,12 +89,9 @@ pub(super) fn rewritten<'b>(labels: &[Label<'b>], label: FloatLabel) -> Option<V
     let at = labels
         .iter()
         .position(|(name, _)| FloatLabel::of_name(name) == Some(label))?;
-    if number::is_canonical_float(&labels[at].1) {
-        return None;
-    }
-    let canonical = number::canonical_float(&labels[at].1)?.into_bytes();
+    let value = number::rewritten_float(&labels[at].1)?;
     let mut labels = labels.to_vec();
-    labels[at].1 = Cow::Owned(canonical);
+    labels[at].1 = Cow::Owned(value.into_bytes());
     Some(labels)
 }
 
@@ -87,4 +111,10 @@ pub(super) fn same_series(known: &[u8], new: &[u8]) -> bool {
     known.labels.sort_unstable();
     new.labels.sort_unstable();
     known.name == new.name && known.labels == new.labels
+}
+
+/// A label with another value, which needs no escapes.
+pub(super) fn stored_label(label: &PlainLabel<'_>, value: &str) -> Vec<u8> {
+    let before_value = &label.whole[..label.whole.len() - label.value.len() - 1];
+    [before_value, value.as_bytes(), b"\""].concat()
 }

@@ -2,73 +2,164 @@
 //! `name{label="value",label="value"} `, with no escapes but `\\`, `\"` and `\n`. It must mean what `sample_line.rs`
 //! says, which reads all others.
 
-use crate::exposition::labels::{is_metric_byte, is_metric_start, is_name_byte, is_name_start};
+use crate::exposition::labels::{
+    is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit,
+};
+use crate::exposition::metric_type::FloatLabel;
 
-/// A label of such a series, as it is written.
+/// The last series of this form. Those of one metric stand together and have labels of the same names, so these are
+/// compared with the last ones before they are looked at.
+#[derive(Debug, Default)]
+pub(in crate::exposition) struct PlainSeries<'b> {
+    /// Of the metric.
+    pub(in crate::exposition) name: &'b [u8],
+    /// In the order of the line, each name once.
+    pub(in crate::exposition) labels: Vec<PlainLabel<'b>>,
+    /// The label names of some line, of which the last line had as many as it has labels.
+    heads: Vec<Head<'b>>,
+}
+
+/// A label, as it is written.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::exposition) struct PlainLabel<'k> {
-    pub(in crate::exposition) name: &'k [u8],
-    /// Escaped, not empty.
-    pub(in crate::exposition) value: &'k [u8],
+pub(in crate::exposition) struct PlainLabel<'b> {
+    /// Escaped.
+    pub(in crate::exposition) value: &'b [u8],
     /// Name, value and what stands between them.
-    pub(in crate::exposition) whole: &'k [u8],
+    pub(in crate::exposition) whole: &'b [u8],
+    /// Whether it has one of these names.
+    pub(in crate::exposition) float: Option<FloatLabel>,
 }
 
-/// Hands over each label, in order; gives the name of the metric. `None` if the key of a line has another form, or a
-/// label is not taken.
-pub(in crate::exposition) fn read<'k>(
-    key: &'k [u8],
-    mut take: impl FnMut(PlainLabel<'k>) -> bool,
-) -> Option<&'k [u8]> {
-    let is_text = std::str::from_utf8(key).is_ok() && memchr::memchr(0, key).is_none();
-    if !is_text || !is_metric_start(*key.first()?) {
-        return None;
-    }
-    let length = key.iter().take_while(|byte| is_metric_byte(**byte)).count();
-    let (name, rest) = key.split_at(length);
-    if rest == b" " {
-        return Some(name);
-    }
-    let mut rest = rest.strip_prefix(b"{")?;
-    loop {
-        let (label, behind) = label(rest)?;
-        if !take(label) {
-            return None;
+#[derive(Debug, Clone, Copy)]
+struct Head<'b> {
+    /// A label name, and the `="` behind it.
+    text: &'b [u8],
+    float: Option<FloatLabel>,
+    /// The bits of the names up to this one, see [`name_bit`].
+    seen_bits: u64,
+}
+
+impl<'b> PlainSeries<'b> {
+    /// Reads the series that stands in front of these bytes, up to the blank with which its key ends. `None` if it has
+    /// another form, or a label name twice, or one that is not allowed; then nothing of this counts.
+    pub(in crate::exposition) fn read(
+        &mut self,
+        rest: &'b [u8],
+        key_length: usize,
+        is_allowed: impl Fn(&[u8]) -> bool,
+    ) -> Option<()> {
+        self.labels.clear();
+        let key = &rest[..key_length];
+        let mut at = self.name_length(key)?;
+        self.name = &rest[..at];
+        if key[at] == b' ' {
+            return (at + 1 == key_length).then_some(());
         }
-        rest = match behind {
-            [b',', rest @ ..] => rest,
-            b"} " => return Some(name),
-            _ => return None,
-        };
+        let mut is_ascii = true;
+        for number in 0.. {
+            // From behind the brace or comma.
+            at += 1;
+            let start = at;
+            let head = match self.heads.get(number) {
+                Some(head) if rest[at..].starts_with(head.text) => *head,
+                _ => self.head(number, &rest[at..], &is_allowed)?,
+            };
+            at += head.text.len();
+            let value = &rest[at..];
+            let length = value_length(value, &mut is_ascii)?;
+            at += length + 1;
+            self.labels.push(PlainLabel {
+                value: &value[..length],
+                whole: &rest[start..at],
+                float: head.float,
+            });
+            match rest.get(at)? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        let is_text = is_ascii || std::str::from_utf8(key).is_ok();
+        (at + 2 == key_length && is_text).then_some(())
     }
-}
 
-/// The label at the start, and what follows it.
-fn label(rest: &[u8]) -> Option<(PlainLabel<'_>, &[u8])> {
-    if !is_name_start(*rest.first()?) {
-        return None;
+    /// Of the name of the metric, which is mostly that of the last line.
+    fn name_length(&self, key: &[u8]) -> Option<usize> {
+        let is_end = |length: usize| matches!(key.get(length), Some(b'{' | b' '));
+        let before = self.name.len();
+        if before > 0 && key.starts_with(self.name) && is_end(before) {
+            return Some(before);
+        }
+        let length = key.iter().take_while(|byte| is_metric_byte(**byte)).count();
+        (is_metric_start(*key.first()?) && is_end(length)).then_some(length)
     }
-    let name = rest.iter().take_while(|byte| is_name_byte(**byte)).count();
-    let value = &rest[name..].strip_prefix(b"=\"")?;
-    let length = value_length(value).filter(|length| *length > 0)?;
-    let end = name + 2 + length + 1;
-    let label = PlainLabel {
-        name: &rest[..name],
-        value: &value[..length],
-        whole: &rest[..end],
-    };
-    Some((label, &rest[end..]))
+
+    /// A label name that is not the one that stood here in the last line, from which on the others do not count either.
+    fn head(
+        &mut self,
+        number: usize,
+        rest: &'b [u8],
+        is_allowed: impl Fn(&[u8]) -> bool,
+    ) -> Option<Head<'b>> {
+        self.heads.truncate(number);
+        let length = rest.iter().take_while(|byte| is_name_byte(**byte)).count();
+        let name = &rest[..length];
+        let text = rest.get(..length + 2)?;
+        let (bits_before, bit) = (
+            self.heads.last().map_or(0, |head| head.seen_bits),
+            name_bit(name),
+        );
+        let is_before = bits_before & bit != 0 && self.heads.iter().any(|head| head.text == text);
+        let is_fitting = text.ends_with(b"=\"")
+            && is_name_start(*name.first()?)
+            && !is_before
+            && is_allowed(name);
+        let head = Head {
+            text,
+            float: FloatLabel::of_name(name),
+            seen_bits: bits_before | bit,
+        };
+        is_fitting.then(|| self.heads.push(head));
+        is_fitting.then_some(head)
+    }
 }
 
 /// The length of the value that ends at the next quote.
-fn value_length(value: &[u8]) -> Option<usize> {
+fn value_length(rest: &[u8], is_ascii: &mut bool) -> Option<usize> {
     let mut at = 0;
     loop {
-        match value.get(at)? {
+        at += unmarked_length(&rest[at..]);
+        match rest.get(at)? {
             b'"' => return Some(at),
-            b'\\' if matches!(value.get(at + 1)?, b'\\' | b'"' | b'n') => at += 2,
-            b'\\' | b'\n' => return None,
-            _ => at += 1,
+            b'\\' if matches!(rest.get(at + 1)?, b'\\' | b'"' | b'n') => at += 2,
+            b'\\' | b'\n' | 0 => return None,
+            byte => {
+                *is_ascii &= byte.is_ascii();
+                at += 1;
+            }
         }
     }
+}
+
+/// Bytes until the next `"`, `\`, control character or byte that is not ASCII, or to the end. Most are few, so eight
+/// are looked at together; a call of `memchr` for each value takes longer.
+fn unmarked_length(rest: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = ONES << 7;
+    // The highest bit of each byte below this one, and possibly of some above the first such byte.
+    let below = |word: u64, byte: u8| word.wrapping_sub(ONES * u64::from(byte)) & !word;
+    let mut words = rest.chunks_exact(8);
+    let mut length = 0;
+    for chunk in &mut words {
+        let word = chunk.try_into().map_or(0, u64::from_le_bytes);
+        let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let marks = (equals(b'"') | equals(b'\\') | below(word, b' ') | word) & HIGHEST;
+        if marks != 0 {
+            return length + marks.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ' | 0x80..);
+    let rest = words.remainder();
+    length + rest.iter().position(is_mark).unwrap_or(rest.len())
 }

@@ -23,7 +23,7 @@ use crate::exposition::error::{Fault, LineErrorKind};
 use crate::exposition::labels::{
     is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit, unescape,
 };
-use crate::exposition::line::{Label, SampleLine, Text, Timestamp};
+use crate::exposition::line::{Label, SampleLine, Text};
 use crate::exposition::number;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -192,20 +192,18 @@ impl<'b> Reader<'b> {
         Ok(value)
     }
 
-    fn timestamp(&mut self) -> Result<Option<Timestamp<'b>>, Fault> {
+    fn timestamp(&mut self) -> Result<Option<&'b [u8]>, Fault> {
         self.skip_blanks();
         let digits = self.skip_while(|byte| byte.is_ascii_digit());
         if digits.is_empty() {
             return self.line_end(LineErrorKind::Timestamp).map(|()| None);
         }
-        let milliseconds = number::timestamp(&self.body[digits.clone()])
-            .ok_or_else(|| self.fault(LineErrorKind::Timestamp, digits.start))?;
+        if number::timestamp_length(&self.body[digits.clone()]).is_none() {
+            return Err(self.fault(LineErrorKind::Timestamp, digits.start));
+        }
         self.skip_blanks();
         self.line_end(LineErrorKind::LineEnd)?;
-        Ok(Some(Timestamp {
-            apart: Some(&self.body[digits]),
-            milliseconds,
-        }))
+        Ok(Some(&self.body[digits]))
     }
 
     fn line_end(&mut self, otherwise: LineErrorKind) -> Result<(), Fault> {
