@@ -179,7 +179,7 @@ fn polls_see_what_changes_in_pods_that_they_know() {
         };
         eventually(&format!("{expected:?}"), || {
             let targets = targets();
-            targets.len() == expected.len()
+            targets.targets().count() == expected.len()
                 && targets.targets().zip(expected).all(|(t, e)| is(t, e))
         });
     };

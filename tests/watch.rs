@@ -485,7 +485,7 @@ fn many_changes_are_published_together() {
     for n in 0..317 {
         api.set_pod(pod("ns", &format!("b-{n}"), "b", "10.0.0.1"));
     }
-    let is_complete = || running.cache.snapshot().unwrap().len() == 318;
+    let is_complete = || running.cache.snapshot().unwrap().targets().count() == 318;
     eventually("318 targets", is_complete);
     running.discovery.stop();
     let refreshes = logs::of_thread_that_said("pod list: 318 targets in 2 jobs");

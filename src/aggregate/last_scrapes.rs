@@ -181,7 +181,7 @@ impl Entries {
 
     /// Forgets pods and jobs that are gone: looked for only once as many entries as targets may be of such.
     fn forget_others(&mut self, set: &TargetSet) {
-        if self.targets.len().max(self.jobs.len()) > 2 * set.len() {
+        if self.targets.len().max(self.jobs.len()) > 2 * set.targets().count() {
             let known: HashSet<TargetKey> = set.targets().map(|target| key(target)).collect();
             self.targets.retain(|key, _| known.contains(key));
             self.jobs.retain(|job, _| set.job(job).is_some());

@@ -187,7 +187,7 @@ impl CacheWriter {
 
     /// Number of targets and of jobs.
     fn counts(&self) -> (usize, usize) {
-        (self.targets.len(), self.targets.jobs().count())
+        (self.targets.targets().count(), self.targets.jobs().count())
     }
 
     /// One target of each pod with an invalid option that it did not have in the previous set.

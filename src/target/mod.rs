@@ -253,18 +253,6 @@ impl TargetSet {
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.jobs.values().flatten()
     }
-
-    /// Number of targets in all jobs.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.jobs.values().map(Vec::len).sum()
-    }
-
-    /// Whether there is no target at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
 }
 
 /// The sort key of targets. The uid makes the order total while a pod is replaced by another one with its name.
