@@ -261,7 +261,7 @@ fn check_format(format: Format, body: &[u8]) -> Result<(), TestCaseError> {
         .count();
     prop_assert_eq!(samples, sample_lines(&once).len(), "{}", converted);
     open_metrics::check_means_itself(&converted)?;
-    protobuf::check_converts(parse(format, body, &identity(0)).unwrap())
+    protobuf::check_converts(parse(format, body, &identity(0)).unwrap(), &once)
 }
 
 /// The text is valid, and its merge says the same in the same order.

@@ -3,7 +3,7 @@
 use super::model::{self, Body};
 use super::reference::stored_directly;
 use super::{config, identity};
-use crate::support::client_model::{MetricFamily, decode};
+use crate::support::client_model::{MetricFamily, decode, try_decode};
 use crate::support::stored::{StoredExemplar, StoredSample, stored};
 use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody};
 use kubernetes_metrics_aggregator::exposition::{Asked, Exposition, Format, IdentityLabels, parse};
@@ -44,12 +44,8 @@ fn stored_of(samples: impl IntoIterator<Item = StoredSample>) -> Stored {
 
 /// Without the reports on the target.
 fn stored_of_model(body: &Body) -> Stored {
-    let reports = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
     let samples = stored_directly(body, 0).into_iter();
-    let samples = samples.filter(|((name, labels, _), _)| {
-        // Only those have no labels but the two of the target.
-        !(reports.contains(&name.as_str()) && labels.len() == 2)
-    });
+    let samples = samples.filter(|((name, labels, _), _)| !is_report(name, labels));
     let samples = samples.map(|((name, labels, timestamp), value)| {
         // In protobuf, 0 is no timestamp.
         let milliseconds = timestamp.map(|text| text.parse::<i64>().unwrap().max(1));
@@ -269,16 +265,30 @@ impl Family {
     }
 }
 
-/// What comes out can be read like any other body, and then has the same samples.
-pub(super) fn check_converts(exposition: Exposition) -> Result<(), TestCaseError> {
+/// What comes out can be read like any other body, and then has the same samples; and Prometheus stores of it what it
+/// stores of the text that is made of the same body.
+pub(super) fn check_converts(exposition: Exposition, text: &str) -> Result<(), TestCaseError> {
     let kept = exposition.samples() - exposition.duplicates_dropped();
     let (target, none) = (identity(0), IdentityLabels::default());
     let bytes = written(&target, &ProtobufBody::convert(exposition, &target));
     let read = ProtobufBody::read(bytes.clone(), &none, &Asked::default());
     let read = read.map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert_eq!((read.samples(), read.duplicates_dropped()), (kept, 0));
-    prop_assert_eq!(written(&none, &read), bytes);
+    prop_assert_eq!(written(&none, &read), bytes.clone());
+    let of_text = parse(Format::Text, text, &none).unwrap();
+    let of_text = written(&none, &ProtobufBody::convert(of_text, &none));
+    // The names of labels of an exemplar need not be UTF-8.
+    if let Ok(families) = try_decode(&bytes) {
+        let mut expected = stored_of(stored(&decode(&of_text)));
+        expected.retain(|(name, labels, _), _| !is_report(name, labels));
+        prop_assert_eq!(stored_of(stored(&families)), expected, "{}", text);
+    }
     Ok(())
+}
+
+/// Only the reports on the target have no labels but its two.
+fn is_report(name: &str, labels: &[(String, String)]) -> bool {
+    ["up", "scrape_duration_seconds", "scrape_samples_scraped"].contains(&name) && labels.len() == 2
 }
 
 /// That of [`EXEMPLAR`].
