@@ -1,4 +1,4 @@
-//! How the last scrapes of each target went: for the status page, and for the order of the next request.
+//! How the last scrapes of each target went: for the status page, and for the order of scrapes in the next request.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,9 +10,10 @@ use crate::scrape::{Phase, ScrapeError};
 use crate::target::{Target, TargetSet};
 use crate::telemetry::BodyFormat;
 
-/// A target that took longer last time is scraped after the others.
+/// A target that took longer than this last time is scraped after the others.
 const SLOW: Duration = Duration::from_secs(1);
-/// A failure that is no older than this counts beside a success of the other kind: longer than most scrape intervals.
+/// For how long a failure of one kind of scrape counts against a later success of the other kind: longer than most
+/// scrape intervals.
 const RECENT: Duration = Duration::from_secs(120);
 
 /// How one scrape of a target went.
@@ -20,32 +21,33 @@ const RECENT: Duration = Duration::from_secs(120);
 pub struct LastScrape {
     /// When it ended.
     pub at: SystemTime,
-    /// Why it failed, on one line; `None`: it is up.
+    /// Why it failed, on one line; `None` if the target is up.
     pub failure: Option<String>,
-    /// Length of the scrape.
+    /// How long it took.
     pub duration: Duration,
-    /// Samples in the body; `None` where it was handed on unread.
+    /// Samples in the body; `None` if the body was passed on without parsing.
     pub samples: Option<u64>,
-    /// Bytes of the body: after decompression, or as sent where it was handed on. 0 if it failed.
+    /// Bytes of the body: after decompression, or as sent if it was passed on. 0 if the scrape failed.
     pub body_bytes: usize,
-    /// Of the body, if there was one that can be merged; where it was handed on, as its Content-Type says.
+    /// The format of the body, if it is one that can be merged; if the body was passed on, the format of its
+    /// Content-Type.
     pub format: Option<BodyFormat>,
 }
 
-/// The last scrapes of one target, by what they were for: one may fail where the other does not.
+/// The last scrapes of one target, by purpose, because one may fail while the other does not.
 #[derive(Debug, Default, Clone)]
 pub struct LastScrapes {
     /// For a merged response.
     pub merged: Option<LastScrape>,
     /// For `/probe`.
     pub probe: Option<LastScrape>,
-    /// What they say for the next request.
+    /// The result that counts for the order of the next request.
     health: Health,
 }
 
 impl LastScrapes {
-    /// The one by which the target is up or down: that which ended last, unless the other one failed just before. So
-    /// somebody who has a look at a pod does not hide that it cannot be merged, and what failed long ago is forgotten.
+    /// The scrape that decides whether the target is up: the one that ended last, unless the other one failed shortly
+    /// before. So looking at a pod does not hide that it cannot be merged, and an old failure is forgotten.
     #[must_use]
     pub fn decisive(&self) -> Option<&LastScrape> {
         let all = self.merged.iter().chain(&self.probe);
@@ -64,18 +66,18 @@ impl LastScrapes {
 pub struct LastRequest {
     /// When it was made.
     pub at: SystemTime,
-    /// From the request's start to the response.
+    /// From the start of the request to the response.
     pub duration: Duration,
-    /// Of the response.
+    /// Format of the response.
     pub format: BodyFormat,
-    /// Length of the response, uncompressed.
+    /// Bytes of the response, uncompressed.
     pub bytes: usize,
 }
 
-/// What a target keeps while its pod lives: uid and port.
+/// Identifies a target as long as its pod lives: uid and port.
 type TargetKey = (String, Option<u16>);
 
-/// The last scrapes of all targets and the last requests for all jobs; shared by all that scrape.
+/// The last scrapes of all targets and the last requests for all jobs. Shared by everything that scrapes.
 #[derive(Debug, Default)]
 pub(super) struct History(Mutex<Entries>);
 
@@ -85,8 +87,8 @@ struct Entries {
     jobs: HashMap<String, LastRequest>,
 }
 
-/// Sorts neighbours apart from each other: multiples of the golden ratio, of which only the fraction counts, fill a
-/// range evenly from the start.
+/// Separates neighbours: multiples of the golden ratio, of which only the fraction counts, fill a range evenly from the
+/// start.
 fn spread(index: usize) -> u64 {
     const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
     (index as u64).wrapping_mul(GOLDEN_RATIO)
@@ -106,9 +108,9 @@ impl History {
         self.lock().jobs.get(job).cloned()
     }
 
-    /// The positions of the targets in the order in which they are to be scraped, with what is known of each.
-    /// Neighbours of which nothing is known are apart from each other: pods of one namespace or node often hang
-    /// together, and then not all workers wait for them before they come to others.
+    /// The positions of the targets in the order in which to scrape them, with what is known about each. Neighbours
+    /// that were never scraped are kept apart: pods of one namespace or node often hang together, and should not occupy
+    /// all workers before others get their turn.
     pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> Vec<(Health, usize)> {
         let entries = self.lock();
         let healths = targets.iter().map(|target| entries.health(target));
@@ -126,7 +128,7 @@ impl History {
         self.lock().health(target)
     }
 
-    /// Takes note of one request's scrapes: the results are those of the targets, in their order.
+    /// Records the scrapes of one request. The results are in the order of the targets.
     pub(super) fn remember(
         &self,
         set: &TargetSet,
@@ -149,7 +151,7 @@ impl History {
         entries.forget_others(set);
     }
 
-    /// Takes note of the response for these targets.
+    /// Records the response for these targets.
     pub(super) fn remember_request(&self, targets: &[Arc<Target>], request: &LastRequest) {
         let jobs: HashSet<&str> = targets.iter().map(|target| &*target.job).collect();
         let mut entries = self.lock();
@@ -157,7 +159,7 @@ impl History {
         entries.jobs.extend(requests);
     }
 
-    /// Takes note of one target's scrape for somebody else.
+    /// Records a scrape of one target for `/probe`.
     pub(super) fn remember_probe(&self, target: &Target, result: &ProbeResult) {
         let (pod, error) = (result.outcome.as_ref().ok(), result.outcome.as_ref().err());
         let format = pod.map(|pod| Format::from_content_type(pod.content_type.as_deref()));
@@ -179,7 +181,8 @@ impl Entries {
         known.map_or(Health::Unknown, |known| known.health)
     }
 
-    /// Forgets pods and jobs that are gone: looked for only once as many entries as targets may be of such.
+    /// Removes pods and jobs that are gone. It searches only once there may be as many of their entries as there are
+    /// targets.
     fn forget_others(&mut self, set: &TargetSet) {
         if self.targets.len().max(self.jobs.len()) > 2 * set.targets().count() {
             let known: HashSet<TargetKey> = set.targets().map(|target| key(target)).collect();
@@ -192,7 +195,7 @@ impl Entries {
 impl LastScrapes {
     fn note(&mut self, error: Option<&ScrapeError>, duration: Duration) {
         self.health = match error {
-            // It was not scraped: nothing new is known of it.
+            // The target was not scraped, so nothing new is known about it.
             Some(error) if error.phase == Phase::Queue => self.health,
             Some(_) => Health::Failed,
             None if duration > SLOW => Health::Slow,
@@ -216,7 +219,7 @@ fn key(target: &Target) -> TargetKey {
     (target.uid.clone(), target.port())
 }
 
-/// The format as it is counted.
+/// The format under which it is counted.
 pub(super) fn counted(format: Format) -> BodyFormat {
     match format {
         Format::Text => BodyFormat::Text,

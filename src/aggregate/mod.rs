@@ -1,7 +1,7 @@
-//! One request's work: its targets are scraped until the deadline, what they sent becomes one response.
+//! One request: scrapes its targets until the deadline, and merges their bodies into one response.
 //!
-//! Runs on the server worker that responds to the request. Every target always yields a result: its samples and `up 1`,
-//! or `up 0` and a reason.
+//! Runs in the server worker that handles the request. Every target yields a result: its samples and `up 1`, or `up 0`
+//! and a reason.
 
 mod last_scrapes;
 
@@ -21,7 +21,7 @@ use crate::target::{Target, TargetLabels, TargetSet};
 use crate::telemetry::Telemetry;
 use last_scrapes::{History, counted};
 
-/// Scrapes and merges; shared by all server workers.
+/// Scrapes and merges. Shared by all server workers.
 #[derive(Debug)]
 pub struct Aggregator {
     pool: ScrapePool,
@@ -33,22 +33,22 @@ pub struct Aggregator {
 /// The response to one request.
 #[derive(Debug)]
 pub struct MergedResponse {
-    /// Ready to be sent.
+    /// The body, ready to be sent.
     pub body: Merged,
-    /// Of the body.
+    /// The format of the body.
     pub format: Format,
-    /// For the log.
+    /// Numbers for the log.
     pub summary: Summary,
 }
 
-/// Why one target that somebody asked for sent nothing: the phase and the reason, on one line.
+/// Why a probe of one target got no response from it: the phase and the reason, on one line.
 #[derive(Debug)]
 pub enum ProbeError {
-    /// Its time was over.
+    /// The time was over.
     Timeout(String),
-    /// Too many wait for a client worker.
+    /// Too many scrapes are waiting for a client worker.
     Busy(String),
-    /// Anything else: it refused, broke off, sent a status other than 200.
+    /// Anything else: the pod refused, broke off, or sent a status other than 200.
     Failed(String),
 }
 
@@ -63,14 +63,14 @@ impl From<ScrapeError> for ProbeError {
     }
 }
 
-/// One request in numbers.
+/// The numbers of one request.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Targets asked for.
+    /// Targets of the request.
     pub targets: usize,
     /// Targets with a complete, valid body.
     pub up: usize,
-    /// Targets without; terminating ones that are left out are in neither.
+    /// Targets without one. Terminating targets that are left out are in neither number.
     pub down: usize,
     /// Samples of all bodies.
     pub samples: u64,
@@ -113,12 +113,13 @@ impl Aggregator {
         }
     }
 
-    /// Scrapes the targets, which have to be in the order of responses, and merges what they send. They are asked for
-    /// what the scraper asks for, and the response has the format that it likes best of those that came.
+    /// Scrapes the targets, which have to be in the order of responses, and merges their bodies. Pods are asked for
+    /// what the scraper asks for, and the response has the format that the scraper ranks highest among those that pods
+    /// sent.
     ///
-    /// Ends when all have responded or failed, or else so long before `deadline` that the response, gzipped or not, can
-    /// be sent by then; a target that is not done is `up 0`. `None` as soon as `is_wanted` returns false: targets that
-    /// have not been scraped by then are not scraped.
+    /// Ends when all targets have responded or failed, or early enough before `deadline` to send the response, gzipped
+    /// or not, in time. A target that is not done by then is `up 0`. Returns `None` as soon as `is_wanted` returns
+    /// false; then targets that have not been scraped yet are not scraped.
     pub fn scrape(
         &self,
         set: &TargetSet,
@@ -170,8 +171,8 @@ impl Aggregator {
         })
     }
 
-    /// Scrapes one target for somebody else, who gets what the pod sends as it is. `done` is called exactly once: by
-    /// the client worker that scraped, or at once where there is no room in their queue.
+    /// Scrapes one target for `/probe`, which passes on what the pod sends. `done` is called exactly once: by the
+    /// client worker that scraped, or at once if its queue is full.
     pub fn probe(
         &self,
         target: &Arc<Target>,
@@ -180,7 +181,7 @@ impl Aggregator {
         deadline: Option<Instant>,
         done: impl FnOnce(Result<PodResponse, ProbeError>, Duration) + Send + 'static,
     ) {
-        // Nothing here may keep the pool alive: a client worker cannot wait for its own end.
+        // The closure must not keep the pool alive, because a client worker cannot wait for its own end.
         let (history, telemetry) = (Arc::clone(&self.history), Arc::clone(&self.telemetry));
         let probed = Arc::clone(target);
         let done = move |result: ProbeResult| {
@@ -217,7 +218,7 @@ impl Aggregator {
         self.history.of_job(job)
     }
 
-    /// The labels that each series gets.
+    /// The labels that every series gets.
     #[must_use]
     pub fn labels(&self) -> &TargetLabels {
         &self.labels

@@ -1,5 +1,5 @@
-//! The body of a response of the API server, decompressed and within a limit. ureq is built without decompression:
-//! responses of pods have to be handed on as they are.
+//! The body of a response of the API server, decompressed and limited. ureq is built without decompression, because
+//! responses of pods are passed on unchanged.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use ureq::Body;
 use ureq::http::{Response, header};
 
-/// The body; more than `limit` bytes of it, after decompression, are an error.
+/// The body. More than `limit` bytes of it, after decompression, are an error.
 pub(super) fn decompressed(response: Response<Body>, limit: u64) -> impl Read {
     let encoding = response.headers().get(header::CONTENT_ENCODING);
     let is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");
@@ -25,7 +25,7 @@ pub(super) fn decompressed(response: Response<Body>, limit: u64) -> impl Read {
     }
 }
 
-/// Fails as soon as more than `limit` bytes have come.
+/// Fails as soon as more than `limit` bytes have been read.
 struct Limited<R> {
     reader: R,
     limit: u64,

@@ -1,9 +1,9 @@
-//! The REST client of the API server: its connection, its credentials, and a complete pod list, page by page.
+//! The REST client of the API server: its connection, its credentials, and complete pod lists, page by page.
 //!
-//! One request at a time, over one kept connection. A list is complete or an error: nothing of a list that broke off
-//! comes out. Tries again by itself only where another request helps at once (401 with a token read again, 410 between
-//! pages); when to try again after everything else is decided in `discovery.rs`. `watch.rs` has the watch. Runs in the
-//! cache thread or a watch thread.
+//! It sends one request at a time over one kept connection. A list is complete or an error: a list that broke off
+//! returns nothing. The client retries by itself only if another request helps at once (after 401 with a token read
+//! again, after 410 between pages); for everything else `discovery` decides when to try again. `watch.rs` has the
+//! watch. Runs in the thread that lists, or in a watch thread.
 //!
 //! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
 
@@ -27,25 +27,25 @@ use crate::target::Target;
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// Pages of one list: a million pods, several times what Kubernetes is made for.
+/// The most pages of one list: a million pods, several times what Kubernetes is made for.
 const PAGES_MAX: u32 = 2_000;
 
-/// Bounds one page, connect to last byte.
+/// Limits one page, from connecting to the last byte.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bounds name look-up, TCP and TLS of a new connection.
+/// Limits name look-up, TCP and TLS of a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bounds all pages of one list. The continue token of an API server lives for five minutes.
+/// Limits all pages of one list. The continue token of an API server is valid for five minutes.
 const LIST_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Size of one page after decompression: 50,000 matching pods of 20 kB, should they come as one page.
+/// The largest page after decompression: 50,000 pods of 20 kB each, in case they come as one page.
 const PAGE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// How much is read of a response that is not a pod list.
 const STATUS_BYTES_MAX: u64 = 64 * 1024;
 
-/// How often one list is begun again because its pages became too old.
+/// How often one list is started again because its pages became too old.
 const RESTARTS_MAX: u32 = 2;
 
 /// How long an idle connection is kept: longer than most refresh intervals, shorter than the API server keeps it.
@@ -56,28 +56,27 @@ const IDLE_MAX: Duration = Duration::from_secs(80);
 pub struct PodList {
     /// The targets of all pods, in the order of the list.
     pub targets: Vec<Arc<Target>>,
-    /// What a watch goes on from.
+    /// Where a watch continues.
     pub resource_version: String,
 }
 
-/// The client, with its connection and its credentials, which a clone shares.
+/// The client, with its connection and its credentials. A clone shares the credentials.
 #[derive(Debug, Clone)]
 pub struct ApiClient {
     pub(super) base_url: String,
     /// `None`: plain HTTP, over which no credential is ever sent.
     service_account: Option<Arc<ServiceAccount>>,
-    /// Made for the CA beside it.
+    /// The agent, and the CA for which it was made.
     agent: Option<(Agent, Option<Arc<Certificates>>)>,
 }
 
 impl ApiClient {
-    /// A client of the API server at `base_url`, which may have a path that a proxy adds. It connects at the first
-    /// list. The files in `service_account_dir` are read for `https` only; what is wrong with them is an error of that
-    /// list.
+    /// A client of the API server at `base_url`, which may have the path of a proxy. It connects at the first list. The
+    /// files in `service_account_dir` are read only for `https`; if they cannot be used, that list fails.
     ///
     /// # Errors
     ///
-    /// When `base_url` is not an absolute `http` or `https` URL, or has a user or a query.
+    /// `base_url` is not an absolute `http` or `https` URL, or it has a user or a query.
     pub fn new(base_url: &str, service_account_dir: &Path) -> io::Result<ApiClient> {
         let bad_url = || {
             let expected = "a URL like https://10.96.0.1:443 or http://127.0.0.1:8001";
@@ -102,11 +101,11 @@ impl ApiClient {
         })
     }
 
-    /// Lists the pods with a job name and makes targets of them; `None`: those of all namespaces.
+    /// Lists the pods that have a job name, and returns their targets; `None`: those of all namespaces.
     ///
     /// # Errors
     ///
-    /// When the list is not complete, whatever the reason; then the credentials are read again at the next list.
+    /// The list is not complete, for any reason. Then the credentials are read again at the next list.
     pub fn list_pods(
         &mut self,
         namespace: Option<&str>,
@@ -162,8 +161,8 @@ impl ApiClient {
         })
     }
 
-    /// One response; after a 401 that of a second request, with the token read again. `watch`: bounds the whole
-    /// response and each silence in it, in place of what bounds a page.
+    /// One response; after a 401 that of a second request, with the token read again. `watch` limits the whole response
+    /// and each silence in it, and replaces the limit of a page.
     pub(super) fn get_authorized(
         &mut self,
         url: &str,
@@ -189,7 +188,7 @@ impl ApiClient {
         }
         if let Some((whole, silence)) = watch {
             request = request
-                // Whatever compresses a stream may hold an event back to compress it with the next.
+                // A proxy that compresses a stream may hold back an event until the next one.
                 .header(header::ACCEPT_ENCODING, "identity")
                 .config()
                 .timeout_global(Some(whole))
@@ -199,7 +198,7 @@ impl ApiClient {
         request.call().map_err(client_error)
     }
 
-    /// The agent for the CA of now, and the token of now.
+    /// The agent for the current CA, and the current token.
     fn agent(&mut self) -> Result<(Agent, Option<Arc<BearerToken>>), ClientError> {
         let now = Instant::now();
         let account = self.service_account.as_ref();
@@ -222,7 +221,7 @@ impl ApiClient {
     }
 }
 
-/// Without CA certificates it can speak plain HTTP only.
+/// Without CA certificates the agent can only use plain HTTP.
 fn new_agent(ca: Option<&Certificates>) -> Agent {
     let roots: RootCerts = ca
         .into_iter()
@@ -250,7 +249,7 @@ fn new_agent(ca: Option<&Certificates>) -> Agent {
         .new_agent()
 }
 
-/// Adds the targets of one page, or tells why there is none.
+/// Adds the targets of one page, or returns why there are none.
 fn read_page(
     response: Response<Body>,
     namespace: Option<&str>,
@@ -281,7 +280,7 @@ pub(super) fn status_error(
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
         .map(Duration::from_secs);
     let reader = decompressed(response, STATUS_BYTES_MAX);
-    // A body that is no `Status` says nothing that the HTTP status does not say.
+    // A body that is not a `Status` says nothing that the HTTP status does not say.
     let message = serde_json::from_reader(io::BufReader::new(reader))
         .ok()
         .and_then(|status: serde_json::Value| Some(status.get("message")?.as_str()?.to_owned()))

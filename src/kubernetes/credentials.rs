@@ -1,8 +1,8 @@
-//! The service account of the pod that this program runs in: its token and the CA of the cluster.
+//! The service account of this program's pod: its token, and the CA of the cluster.
 //!
-//! Both are files that the kubelet replaces while the program runs (a token at 80 % of its life, an hour by default).
-//! They are read again each [`REREAD_INTERVAL`] at least, and at once after [`ServiceAccount::expire`]. Used by the
-//! thread that lists and by those that watch, which share what was read.
+//! Both are files that the kubelet replaces while the program runs (a token at 80 % of its life, which is an hour by
+//! default). They are read again at least each [`REREAD_INTERVAL`], and at once after [`ServiceAccount::expire`]. The
+//! threads that list and watch share them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,19 @@ use crate::reloaded::{BearerToken, Certificates, FileError, Reloaded, authoritie
 /// Where Kubernetes mounts the service account in each container.
 pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// How old a token or CA may be before the files are read again.
+/// The age at which the files are read again.
 pub const REREAD_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What stands before the path in errors and in the log.
+/// The name of the files in errors and in the log.
 const FILE_NAME: &str = "service account file";
 
-/// The files of a service account, and what was last read from them.
+/// The files of a service account, with their last good content.
 #[derive(Debug)]
 pub struct ServiceAccount {
     token: Reloaded<BearerToken>,
     ca: Reloaded<Certificates>,
-    /// Whoever comes while another thread reads waits here: after a 401 the token of before is of no use to it.
+    /// A thread that comes while another one reads waits here, because after a 401 the previous token is of no use to
+    /// it.
     turn: Mutex<()>,
 }
 
@@ -44,8 +45,9 @@ impl ServiceAccount {
         }
     }
 
-    /// The token, and the certificates that the server's has to come from: read again if they were last read
-    /// [`REREAD_INTERVAL`] before `now` or have expired. Each is the same `Arc` as long as its file does not change.
+    /// The token, and the CA certificates for the server's certificate. Reads the files again if that was last done
+    /// [`REREAD_INTERVAL`] before `now`, or if they have expired. Each is the same `Arc` as long as its file does not
+    /// change.
     ///
     /// # Errors
     /// A file could never be used.
@@ -53,12 +55,12 @@ impl ServiceAccount {
         &self,
         now: Instant,
     ) -> Result<(Arc<BearerToken>, Arc<Certificates>), FileError> {
-        // Poisoned or not: it guards nothing but the order.
+        // A poisoned lock is fine, because it guards only the order.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         Ok((self.token.current(now)?, self.ca.current(now)?))
     }
 
-    /// Has the files read again at the next use: the API server did not take what they held.
+    /// Makes the next use read the files again, because the API server refused what they contained.
     pub fn expire(&self) {
         self.token.expire();
         self.ca.expire();

@@ -6,41 +6,41 @@ use std::time::Duration;
 
 use crate::reloaded::FileError;
 
-/// How much of a message from outside is shown.
+/// How many characters of a message from outside are shown.
 const SHOWN_MESSAGE_CHARS: usize = 300;
 
 /// Why a list or a watch failed.
 ///
-/// `Display` is for the operator: what is missing, and what the API server said, escaped and cut.
+/// `Display` is for the operator: it says what is missing, and what the API server said, escaped and cut.
 #[derive(Debug)]
 pub enum ClientError {
     /// The service account cannot be used.
     Credentials(FileError),
-    /// A response without pods, or an ERROR event.
+    /// The response has no pods, or the event is an ERROR.
     Status {
         /// The HTTP status, any but 200, or the code of the event.
         status: u16,
         /// The right that the request needs: `list` or `watch`.
         verb: &'static str,
-        /// The namespace that was asked for; `None`: all.
+        /// The namespace of the request; `None`: all.
         namespace: Option<String>,
         /// The `message` of the `Status` in the body; empty if there is none.
         message: String,
-        /// The header `Retry-After`, if it holds seconds.
+        /// The header `Retry-After`, if it is a number of seconds.
         retry_after: Option<Duration>,
     },
-    /// No complete response in time.
+    /// There was no complete response in time.
     Timeout {
-        /// What was being waited for.
+        /// What was awaited.
         phase: &'static str,
     },
-    /// No connection, or one that broke off.
+    /// There is no connection, or it broke off.
     Connection(io::Error),
-    /// The response is not a pod list, or a line of a watch not an event.
+    /// The response is not a pod list, or a line of a watch is not an event.
     Malformed(serde_json::Error),
-    /// The list is larger than this program takes.
+    /// The list is larger than this program accepts.
     TooLarge {
-        /// What there is too much of, and how much of it is taken.
+        /// What there is too much of, and how much is accepted.
         limit: &'static str,
     },
 }
@@ -55,7 +55,7 @@ impl ClientError {
         }
     }
 
-    /// How long the API server asks to be left alone.
+    /// How long the API server asks the client to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

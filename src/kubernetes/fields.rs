@@ -1,19 +1,19 @@
-//! JSON objects of which only some fields are read. The others are skipped, whatever they hold. Pure.
+//! JSON objects of which only some fields are read. The others are skipped, whatever they contain. Pure.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// An object of which some fields are read. The others are skipped: they are most of a list's bytes.
+/// An object of which some fields are read. Skipping the others saves most of a list's bytes.
 pub(super) struct Fields<T>(pub(super) T);
 
-/// What can be read so.
+/// A type that can be read like this.
 pub(super) trait ReadField: Default {
-    /// What is expected where it stands.
+    /// What to expect, for errors.
     const WHAT: &'static str;
 
-    /// Reads the value of a field that is used; says that another one is to be skipped.
+    /// Reads the value of a field that is used, or says that the field is to be skipped.
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
@@ -43,7 +43,7 @@ impl<'de, T: ReadField> Visitor<'de> for FieldsVisitor<T> {
     }
 }
 
-/// The value of a field, where null is as good as none.
+/// The value of a field; null counts as missing.
 pub(super) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<T>, A::Error> {
@@ -57,7 +57,7 @@ pub(super) fn object<'de, T: ReadField, A: MapAccess<'de>>(
     Ok(value::<Fields<T>, A>(map)?.map(|Fields(object)| object))
 }
 
-/// The same for an array of them.
+/// The same for an array of such objects.
 pub(super) fn objects<'de, T: ReadField, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<Vec<T>>, A::Error> {

@@ -1,7 +1,7 @@
-//! What the aggregator knows of Kubernetes: list and watch of pods over REST, the credentials, and what a pod becomes.
+//! Kubernetes: list and watch of pods over REST, the credentials for them, and the targets that a pod becomes.
 //!
-//! Only this module uses the types of `k8s_openapi`; it hands out [`crate::target::Target`]s. It keeps no state
-//! between two requests but the connection and the credentials: `discovery` decides when to list and what to publish.
+//! Only this module uses the types of `k8s_openapi`; it returns [`crate::target::Target`]s. Between requests it keeps
+//! only the connection and the credentials: `discovery` decides when to list and what to publish.
 
 mod body;
 pub mod client;
@@ -18,8 +18,8 @@ pub mod watch;
 
 pub use options::OPTIONS;
 
-/// What stands before the `/` in the key of every label and annotation that this program reads.
+/// The prefix of every label and annotation that this program reads, up to the `/`.
 pub const KEY_PREFIX: &str = "metrics-aggregator.apawel.me";
 
-/// The label that makes a pod a target; the API server selects by it.
+/// The label that makes a pod a target. The API server selects by it.
 pub const JOB_NAME_KEY: &str = "metrics-aggregator.apawel.me/job-name";

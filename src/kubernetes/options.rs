@@ -1,7 +1,7 @@
-//! The options of a pod: labels and annotations with the prefix of this program. Pure.
+//! The options of a pod: labels and annotations with this program's prefix. Pure.
 //!
-//! Every key is known here and nowhere else; what it means inside is said by the fields of [`ScrapeOptions`]. To add an
-//! option: a function here, a field there, a pod in `fixtures/kubernetes/`, a row in the README.
+//! This is the only place that knows their keys; the fields of [`ScrapeOptions`] say what they mean. To add an option,
+//! add a function here, a field there, a pod in `fixtures/kubernetes/`, and a row in the README.
 //!
 //! [`ScrapeOptions`]: crate::target::ScrapeOptions
 
@@ -24,8 +24,7 @@ const TLS_ENABLED: &str = "tls-enabled";
 const TLS_SERVER_NAME: &str = "tls-server-name";
 const TLS_VERIFY: &str = "tls-verify";
 
-/// The option of every label and annotation that is read beside the job's name, without [`KEY_PREFIX`]; for the test
-/// that holds the README against the program.
+/// The options besides the job name, without [`KEY_PREFIX`], for the test that compares the README with the program.
 pub const OPTIONS: [&str; 8] = [
     ENDPOINT,
     PORT,
@@ -41,10 +40,10 @@ const DEFAULT_PORT: u16 = 80;
 const DEFAULT_PATH: &str = "/metrics";
 const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most targets that one pod may have. An annotation has room for 65,535 ports, and each of them costs a scrape.
+/// The most targets of one pod. An annotation has room for 65,535 ports, and each of them costs a scrape.
 const SCRAPE_TARGETS_MAX: usize = 100;
 
-/// The longest path with its query, percent-encoded. Many servers take no longer request line.
+/// The longest path with its query, percent-encoded. Many servers accept no longer request line.
 const PATH_BYTES_MAX: usize = 4096;
 
 /// The most characters that Kubernetes allows in the value of a label.
@@ -61,17 +60,17 @@ const EXPECTED_TARGETS: &str =
 
 type Map = BTreeMap<String, String>;
 
-/// The labels and annotations of one pod, and the ports that they may name.
+/// The labels and annotations of one pod, and its named ports.
 pub(super) struct PodOptions<'a> {
     pub(super) labels: Option<&'a Map>,
     pub(super) annotations: Option<&'a Map>,
     pub(super) ports: NamedPorts<'a>,
 }
 
-/// Where a pod is scraped.
+/// Where to scrape a pod.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// The label `pod_port`: only for entries of `scrape-targets`.
+    /// The label `pod_port`; only for entries of `scrape-targets`.
     pub(super) pod_port: Option<u16>,
     pub(super) port: u16,
     /// As in [`crate::target::ScrapeOptions::path_and_query`].
@@ -79,8 +78,8 @@ pub(super) struct Endpoint {
 }
 
 impl<'a> PodOptions<'a> {
-    /// The name of the pod's job; `None` for a pod without the label. An annotation does not count: the API server
-    /// selects by the label.
+    /// The name of the pod's job; `None` for a pod without the label. An annotation does not count, because the API
+    /// server selects by the label.
     pub(super) fn job_name(&self) -> Option<Result<&'a str, OptionError>> {
         let name = self.labels?.get(JOB_NAME_KEY)?;
         let is_usable = (1..=JOB_NAME_CHARS_MAX).contains(&name.chars().count());
@@ -92,7 +91,7 @@ impl<'a> PodOptions<'a> {
         }))
     }
 
-    /// Every port and path of the pod, at least one; `scrape-targets` replaces `port` and `endpoint`.
+    /// All ports and paths of the pod, at least one. `scrape-targets` replaces `port` and `endpoint`.
     pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, OptionError> {
         let parse_port = |text: &str| parse_port(text).or_else(|| self.ports.find(text));
         let parse_targets = |text: &str| parse_scrape_targets(text, parse_port);
@@ -117,8 +116,8 @@ impl<'a> PodOptions<'a> {
         }])
     }
 
-    /// What holds for all targets of the pod: scrape timeout and TLS. Each value is checked even where another makes
-    /// it idle, so that a typing error shows when it is made and not when TLS is switched on.
+    /// The options for all targets of the pod: scrape timeout and TLS. Every value is checked even if another option
+    /// makes it unused, so that a typing error shows at once and not when TLS is switched on.
     pub(super) fn common(&self) -> Result<(Duration, Option<TlsOptions>), OptionError> {
         let timeout = self.parse(SCRAPE_TIMEOUT_SECONDS, EXPECTED_TIMEOUT, parse_timeout)?;
         let enabled = self.parse(TLS_ENABLED, EXPECTED_BOOL, parse_bool)?;
@@ -132,12 +131,12 @@ impl<'a> PodOptions<'a> {
         Ok((timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT), tls))
     }
 
-    /// Whether Prometheus is to take native histograms of the pod, where it says so.
+    /// Whether Prometheus should scrape native histograms of the pod, if the pod says so.
     pub(super) fn native_histograms(&self) -> Result<Option<bool>, OptionError> {
         self.parse(SCRAPE_NATIVE_HISTOGRAMS, EXPECTED_BOOL, parse_bool)
     }
 
-    /// `None` where the pod does not have the option. The annotation wins over the label.
+    /// `None` if the pod does not have the option. The annotation wins over the label.
     fn parse<T>(
         &self,
         option: &str,
@@ -152,7 +151,7 @@ impl<'a> PodOptions<'a> {
         let Some((source, value)) = found else {
             return Ok(None);
         };
-        // A label cannot have blanks around its value, but a YAML block of an annotation brings them.
+        // The value of a label has no blanks around it, but that of an annotation in a YAML block may.
         let parsed = parse(value.trim_ascii());
         parsed.map(Some).ok_or_else(|| OptionError {
             source,
@@ -163,14 +162,14 @@ impl<'a> PodOptions<'a> {
     }
 }
 
-/// Digits only: `u16::from_str` would take a `+`.
+/// Digits only: `u16::from_str` would accept a `+`.
 fn parse_port(text: &str) -> Option<u16> {
     text.parse()
         .ok()
         .filter(|port| *port > 0 && is_digits(text))
 }
 
-/// Digits with an optional fraction. No unit, sign or exponent: whoever writes `5s` or `1e3` may mean something else.
+/// Digits with an optional fraction. No unit, sign or exponent, because `5s` or `1e3` may be meant differently.
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if !is_digits(whole) || !is_digits(fraction) {
@@ -180,7 +179,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     (!timeout.is_zero() && timeout <= SCRAPE_TIMEOUT_MAX).then_some(timeout)
 }
 
-/// In any case of letters: templates of Python and Ansible write `True`.
+/// In upper or lower case, because templates of Python and Ansible write `True`.
 fn parse_bool(text: &str) -> Option<bool> {
     [("true", true), ("false", false)]
         .into_iter()
@@ -192,8 +191,8 @@ fn parse_server_name(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// `PORT:/PATH` or `PORT`, separated by commas. A port may stand only once: two targets of one pod and port would have
-/// the same labels.
+/// `PORT:/PATH` or `PORT`, separated by commas. Each port may appear only once, because two targets with the same pod
+/// and port would have the same labels.
 fn parse_scrape_targets(
     text: &str,
     parse_port: impl Fn(&str) -> Option<u16>,
@@ -218,10 +217,10 @@ fn parse_scrape_targets(
     Some(endpoints)
 }
 
-/// A path with or without its leading `/`, and a query, as they may stand in a request line.
+/// A path with or without a leading `/`, and a query, in the form for a request line.
 ///
-/// What is not legal there is percent-encoded, a `#` too, since a server never sees a fragment. `%XX` stays as it is;
-/// a `%` that begins no such triple becomes `%25`.
+/// Characters that are not legal there are percent-encoded, also `#`, since a server never gets a fragment. `%XX` stays
+/// as it is; any other `%` becomes `%25`.
 fn parse_path(text: &str) -> Option<String> {
     let mut path = String::with_capacity(text.len() + 1);
     if !text.starts_with('/') {
@@ -241,8 +240,8 @@ fn parse_path(text: &str) -> Option<String> {
     (path.len() <= PATH_BYTES_MAX).then_some(path)
 }
 
-/// Whether a byte may stand in the path or the query of a request line: RFC 3986, and the brackets that it reserves
-/// for hosts, since applications take `match[]=` as it is.
+/// Whether a byte may be in the path or query of a request line: RFC 3986, and the brackets that it reserves for hosts,
+/// because applications accept `match[]=` unencoded.
 fn is_legal(byte: u8) -> bool {
     byte.is_ascii_graphic() && !br##"%"<>\^`{|}#"##.contains(&byte)
 }

@@ -1,7 +1,7 @@
-//! One pod: which fields of its JSON are read, and which targets it becomes. Pure: no I/O, no clock, no log.
+//! One pod: the fields of its JSON that are read, and the targets that it becomes. Pure: no I/O, no clock, no log.
 //!
-//! Which pods are skipped is the rule of the pod role in Prometheus (`discovery/kubernetes/pod.go`, `buildPod`) and of
-//! vmagent: those without an IP, those that are done. Pods that are not Ready are targets.
+//! Pods without an IP and finished pods are skipped, as by Prometheus' pod role (`discovery/kubernetes/pod.go`,
+//! `buildPod`) and vmagent. Pods that are not Ready are targets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,9 +22,9 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// The targets of one pod: one, or one for each entry of the annotation `scrape-targets`.
 ///
 /// Empty for a pod that is skipped: without the label `job-name`, without an IP, or in phase Succeeded or Failed. A pod
-/// with an invalid option is not skipped: its target carries the error. If it is the job's name that is invalid, or the
-/// pod has no name, the target has no job. A pod without a uid, which only a file written by hand has, is known by its
-/// namespace and name.
+/// with an invalid option is not skipped: its target has the error. If the job's name is invalid, or the pod has no
+/// name, the target has no job. A pod without a uid, which only a handwritten file can have, is identified by namespace
+/// and name.
 #[must_use]
 pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     let metadata = &pod.metadata;
@@ -74,13 +74,13 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     endpoints.into_iter().map(with_options).collect()
 }
 
-/// The pod's IP as it stands there; `None` for a pod that is skipped.
+/// The pod's IP as it was found; `None` for a pod that is skipped.
 fn pod_ip(pod: &Pod) -> Option<&str> {
     let status = pod.status.as_ref()?;
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
     }
-    // Empty while a pod is starting, and again after it was evicted.
+    // Empty while a pod is starting, and after it was evicted.
     status.pod_ip.as_deref().filter(|ip| !ip.is_empty())
 }
 
@@ -89,7 +89,7 @@ fn parse_pod_ip(text: &str) -> Result<IpAddr, OptionError> {
         .map_err(|_| field_error("status.podIP", text, "an IPv4 or IPv6 address"))
 }
 
-/// Checks that the pod has a name, without which it can have no label `instance`.
+/// Checks that the pod has a name, because the label `instance` is its name.
 fn named(metadata: &ObjectMeta) -> Result<(), OptionError> {
     match metadata.name.as_deref() {
         None | Some("") => Err(field_error("metadata.name", "", "the name of the pod")),
@@ -106,7 +106,7 @@ fn field_error(path: &str, value: &str, expected: &'static str) -> OptionError {
     }
 }
 
-/// What the pod role of Prometheus tells too (`discovery/kubernetes/pod.go`, `podLabels`).
+/// The facts that Prometheus' pod role has too (`discovery/kubernetes/pod.go`, `podLabels`).
 fn meta(pod: &Pod, options: &PodOptions<'_>) -> PodMeta {
     let boxed = |text: &Option<String>| {
         let text = text.as_deref().filter(|text| !text.is_empty());
@@ -139,7 +139,7 @@ fn ready(status: &PodStatus) -> &'static str {
     }
 }
 
-/// What all targets of a pod have as `uid`.
+/// The `uid` of all targets of a pod.
 pub(super) fn pod_uid(pod: &Pod) -> String {
     let metadata = &pod.metadata;
     match &metadata.uid {
@@ -155,7 +155,7 @@ fn namespace(metadata: &ObjectMeta) -> &str {
     metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
 }
 
-/// One item of the list, or the object of a watch event; `None` when it says that it is something else than a pod.
+/// One item of the list, or the object of a watch event; `None` if it says that it is not a pod.
 pub(super) struct Item(pub(super) Option<Pod>);
 
 impl<'de> Deserialize<'de> for Item {
@@ -176,7 +176,7 @@ impl ReadField for PodFields {
 
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         match key {
-            // The items of a `PodList` have no kind of their own, those of a `List` have.
+            // The items of a `PodList` have no kind; those of a `List` have one.
             "kind" => self.is_other = value::<String, A>(map)?.is_some_and(|kind| kind != "Pod"),
             "metadata" => self.pod.metadata = object(map)?.unwrap_or_default(),
             "spec" => self.pod.spec = object(map)?,
@@ -206,7 +206,7 @@ impl ReadField for ObjectMeta {
     }
 }
 
-/// Labels or annotations. Null is an empty value, as the API server reads it.
+/// Labels or annotations. Null is an empty value, as for the API server.
 fn strings<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<BTreeMap<String, String>>, A::Error> {

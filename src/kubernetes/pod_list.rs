@@ -1,9 +1,9 @@
 //! A pod list in JSON → the targets of its pods. Pods are decoded one at a time as the list arrives (`pod_stream.rs`),
 //! so memory use depends on the largest pod, not on the list.
 //!
-//! Only the fields that a target is made from are decoded. All others are skipped, whatever they hold, so a field that
-//! this program does not use cannot spoil a list. Takes the response of the API server and the output of
-//! `kubectl get pods -o json`. A list that breaks off, or is followed by anything, is an error.
+//! Only the fields that a target needs are decoded. All others are skipped, whatever they contain, so they cannot make
+//! a list invalid. Accepts the response of the API server and the output of `kubectl get pods -o json`. A list that
+//! breaks off, or is followed by anything, is an error.
 
 use std::fmt;
 use std::io::Read;
@@ -17,10 +17,10 @@ use super::pod::{Item, targets_from_pod};
 use super::pod_stream::take_pods;
 use crate::target::Target;
 
-/// What stands beside the pods of a list.
+/// The parts of a list besides its pods.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct PodListEnd {
-    /// `metadata.continue`: there are more pods, and this token asks for them.
+    /// `metadata.continue`: the token for the next page, if there is one.
     pub continue_token: Option<String>,
     /// `metadata.resourceVersion`: where a watch starts.
     pub resource_version: String,
@@ -28,13 +28,13 @@ pub struct PodListEnd {
 
 /// Appends the targets of each pod of the list, or of one page of it, to `targets`.
 ///
-/// Fields of a pod may be missing or null. When this fails, `targets` holds those of a part of the list, and the caller
+/// Fields of a pod may be missing or null. After an error, `targets` has those of a part of the list, and the caller
 /// must drop it.
 ///
 /// # Errors
 ///
-/// When reading fails, when the bytes are not one JSON value, when the value is not a `PodList` or `List` with items,
-/// or when a field that is used has another type than Kubernetes gives it.
+/// Reading fails, the bytes are not one JSON value, the value is not a `PodList` or `List` with items, or a field that
+/// is used has another type than in Kubernetes.
 pub fn read_pod_list(
     reader: impl Read,
     targets: &mut Vec<Arc<Target>>,
@@ -43,7 +43,7 @@ pub fn read_pod_list(
     let mut json = serde_json::Deserializer::from_slice(&rest);
     let Fields(list) = Fields::<List>::deserialize(&mut json)?;
     json.end()?;
-    // An error page of a proxy, `{}` for one, must not pass for a cluster without pods.
+    // An error page of a proxy, such as `{}`, must not count as a cluster without pods.
     if !matches!(list.kind.as_deref(), Some("PodList" | "List")) {
         return Err(de::Error::custom("expected kind PodList or List"));
     }
@@ -62,7 +62,7 @@ pub fn read_pod_list(
 struct List {
     kind: Option<String>,
     metadata: Option<ListMeta>,
-    /// Null is an empty array, as a server in Go writes it.
+    /// Null is an empty array, as a Go server writes it.
     items: Option<Option<Items>>,
 }
 
@@ -81,8 +81,7 @@ impl ReadField for List {
     }
 }
 
-/// The targets of the pods that were not taken out. In place of those that were stand empty objects, which become no
-/// target.
+/// The targets of pods that were not taken out. The empty objects in place of the others become no targets.
 struct Items(Vec<Arc<Target>>);
 
 impl<'de> Deserialize<'de> for Items {

@@ -1,9 +1,9 @@
-//! Takes the pods out of a list as it arrives and keeps the rest. Pure but for the reader.
+//! Takes the pods out of a list while it arrives, and returns the rest. Pure, except for the reader.
 //!
-//! `serde_json` decodes a slice in a third of the time that it takes for a reader, but a list has no bound that memory
-//! could have. So each pod is decoded from a slice of a buffer, and `{}` stands for it in what is left, which is small
-//! and is decoded afterwards. That also checks all that stands around the pods: the list is valid JSON if each pod is,
-//! and what is left is. A pod that is not recognised as one stays in what is left and is decoded there.
+//! `serde_json` decodes a slice in a third of the time that a reader takes, but a whole list may be too large for
+//! memory. So each pod is decoded from a slice of a buffer, and replaced by `{}` in the rest. The rest is small and is
+//! decoded afterwards. That also validates everything around the pods: the list is valid JSON if each pod is, and the
+//! rest is. A pod that is not recognised as one stays in the rest and is decoded there.
 
 use std::io::{ErrorKind, Read};
 
@@ -14,20 +14,21 @@ use serde_json::Deserializer;
 
 use super::pod::Item;
 
-/// What is read at once. A pod has some 15 KiB, and one at the end of the buffer is decoded again.
+/// How much is read at once. A pod has some 15 KiB, and one at the end of the buffer is decoded again.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The largest pod: etcd takes objects of 1.5 MiB, which JSON makes somewhat larger.
+/// The largest pod: etcd accepts objects of 1.5 MiB, which are somewhat larger in JSON.
 const POD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What may stand beside the pods.
+/// The largest rest of a list.
 const REST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Hands on each pod of the list and returns the rest: the list with `{}` in place of each of them, and as many lines.
+/// Hands over each pod of the list and returns the rest: the list with `{}` in place of each pod, and with the same
+/// lines.
 ///
 /// # Errors
 ///
-/// When reading fails, when a pod is malformed or breaks off, or when a pod or the rest is larger than 8 MiB.
+/// Reading fails, a pod is malformed or incomplete, or a pod or the rest is larger than 8 MiB.
 pub(super) fn take_pods(
     reader: impl Read,
     mut on_pod: impl FnMut(&Pod),
@@ -63,7 +64,7 @@ pub(super) fn take_pods(
 struct PodStream<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// The bytes from here to `end` have been read and not used.
+    /// The bytes up to `end` that have been read but not used.
     next: usize,
     end: usize,
     place: Place,
@@ -92,7 +93,7 @@ impl<R: Read> PodStream<R> {
         }
     }
 
-    /// The error of the pod that begins here, with the line in the list in place of that in the pod.
+    /// The error of the pod that begins here, with the line number in the list.
     fn error(&self, error: serde_json::Error) -> serde_json::Error {
         let mut json: Vec<u8> = memchr_iter(b'\n', &self.rest).map(|_| b'\n').collect();
         json.extend_from_slice(&self.buffer[self.next..self.end]);
@@ -100,7 +101,7 @@ impl<R: Read> PodStream<R> {
         items.next().and_then(Result::err).unwrap_or(error)
     }
 
-    /// Reads until the buffer is full, which is made larger if nothing in it has been used; false at the end.
+    /// Reads until the buffer is full; enlarges the buffer if nothing in it has been used. False at the end.
     fn fill(&mut self) -> Result<bool, serde_json::Error> {
         self.buffer.copy_within(self.next..self.end, 0);
         self.end -= self.next;
@@ -124,10 +125,10 @@ impl<R: Read> PodStream<R> {
     }
 }
 
-/// Where in the list the next byte stands.
+/// The position of the next byte in the list.
 #[derive(Debug, Default)]
 struct Place {
-    /// Objects and arrays that are open.
+    /// The objects and arrays that are open.
     depth: usize,
     is_in_string: bool,
     is_escaped: bool,
@@ -139,7 +140,7 @@ impl Place {
         self.is_in_items && self.depth == 2 && !self.is_in_string
     }
 
-    /// Moves over one byte, which follows those of the rest.
+    /// Moves over one byte of the rest.
     fn pass(&mut self, byte: u8, rest: &[u8]) {
         if self.is_in_string {
             let is_end = byte == b'"' && !self.is_escaped;

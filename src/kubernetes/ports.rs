@@ -1,4 +1,4 @@
-//! The ports of a pod by their names. Pure.
+//! The named ports of a pod. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,17 +8,17 @@ use serde::de::MapAccess;
 
 use super::fields::{ReadField, objects, value};
 
-/// The longest name of a port that Kubernetes takes.
+/// The longest name of a port in Kubernetes.
 const NAME_BYTES_MAX: usize = 15;
 
-/// So many names are told to whoever wrote one that the pod has not.
+/// How many names an error lists for whoever wrote one that the pod does not have.
 const NAMES_TOLD: usize = 20;
 
-/// The named ports of the containers that run as long as the pod does. Its `Display` is their names, for an error.
+/// The named ports of the containers that run as long as the pod does. `Display` lists their names, for an error.
 pub(super) struct NamedPorts<'a>(pub(super) Option<&'a PodSpec>);
 
 impl<'a> NamedPorts<'a> {
-    /// The port of this name, the first if several have it: as Kubernetes finds the target port of a Service
+    /// The port with this name, the first one if several have it, as Kubernetes finds the target port of a Service
     /// (`FindPort` in `pkg/api/v1/pod/util.go`).
     pub(super) fn find(&self, name: &str) -> Option<u16> {
         self.iter()
@@ -52,7 +52,7 @@ impl fmt::Display for NamedPorts<'_> {
     }
 }
 
-/// Whether Kubernetes takes a port of this name; a file may hold anything.
+/// Whether Kubernetes accepts this name for a port; a file may contain any.
 fn is_name(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)

@@ -8,21 +8,21 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 
 use super::JOB_NAME_KEY;
 
-/// Pods asked for at once. An API server that answers from its watch cache sends all of them all the same.
+/// How many pods a page has. An API server that responds from its watch cache ignores this and sends all.
 const PAGE_LIMIT: u32 = 500;
 
-/// How old the state may be that a list shows.
+/// How current the state in a list has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freshness {
     /// Any state that the API server has seen: from its watch cache, which costs etcd nothing.
     Any,
-    /// That of this resource version or a later one, so that a list is never behind what a watch has shown.
+    /// The state of this resource version or a later one, so that a list is never behind what a watch has shown.
     NotOlderThan(String),
-    /// The latest, which only etcd knows.
+    /// The latest state, which only etcd has.
     Latest,
 }
 
-/// One page. A page after the first must not name a resource version: the API server takes it from the continue token.
+/// One page. A page after the first must not name a resource version, because the continue token has it.
 pub(super) fn page_url(
     base_url: &str,
     namespace: Option<&str>,
@@ -38,7 +38,7 @@ pub(super) fn page_url(
         Freshness::Any => {
             format!("{pods}{limit}&resourceVersion=0&resourceVersionMatch=NotOlderThan")
         }
-        // With a limit beside it the API server would pass the list on to etcd (client-go leaves it out too).
+        // With a limit the API server would pass the list on to etcd (client-go leaves it out too).
         Freshness::NotOlderThan(version) => {
             let version = query_encoded(version);
             format!("{pods}&resourceVersion={version}&resourceVersionMatch=NotOlderThan")
@@ -70,7 +70,7 @@ fn pods_url(base_url: &str, namespace: Option<&str>) -> String {
     format!("{base_url}/api/v1/{namespace}pods?labelSelector={selector}")
 }
 
-/// Everything but the unreserved characters of RFC 3986.
+/// Everything except the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

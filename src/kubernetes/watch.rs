@@ -1,7 +1,7 @@
-//! The watch: what happens to the pods after a list, one event a line, as it happens.
+//! The watch: the changes of pods after a list, one event in each line, as they happen.
 //!
-//! An event is decoded by itself and becomes targets; nothing is kept but the line that is being read. An event type
-//! that is not known is passed over; a line that is none, or larger than an object can be, ends the watch. Runs in the
+//! Each event is decoded separately and becomes targets; only the line that is being read is kept. An event of an
+//! unknown type is skipped. A line that is not an event, or larger than an object can be, ends the watch. Runs in the
 //! watch threads.
 //!
 //! API: <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>.
@@ -22,27 +22,27 @@ use super::pod::{Item, pod_uid, targets_from_pod};
 use super::url::watch_url;
 use crate::target::Target;
 
-/// The largest event: etcd takes objects of 1.5 MiB, which JSON makes somewhat larger.
+/// The largest event: etcd accepts objects of 1.5 MiB, which are somewhat larger in JSON.
 const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// What is kept of the memory of one line for the next.
+/// How much memory of one line is kept for the next.
 const LINE_BYTES_KEPT: usize = 64 * 1024;
 
-/// How much longer than the server's own limit a watch may take. As in kube-rs: the server ends it in good time, so
-/// one that goes on after that is dead.
+/// How much longer than the server's own limit a watch may last. As in kube-rs: the server ends it in time, so a watch
+/// that continues after that is dead.
 const OVERTIME: Duration = Duration::from_secs(5);
 
-/// What a watch says.
+/// One event of a watch.
 #[derive(Debug)]
 pub enum PodEvent {
-    /// These are the targets of the pod from now on; none, when it is gone, done or without an IP.
+    /// The pod has these targets from now on; none if it is gone, finished or without an IP.
     Changed {
         /// As in its targets.
         uid: String,
         /// In the order of [`targets_from_pod`].
         targets: Vec<Arc<Target>>,
     },
-    /// Nothing that concerns targets: a bookmark, or something unknown. The API server is there.
+    /// Nothing about targets: a bookmark, or something unknown. The API server is alive.
     Alive,
 }
 
@@ -55,12 +55,12 @@ pub(crate) struct PodWatch {
 }
 
 impl ApiClient {
-    /// Follows the pods with a job name from a resource version on, for `timeout` at most; ended earlier if nothing is
-    /// heard for `idle`.
+    /// Follows the pods that have a job name from a resource version on, for at most `timeout`; ends earlier if nothing
+    /// arrives for `idle`.
     ///
     /// # Errors
     ///
-    /// When it cannot be begun. Then the credentials are read again at the next request.
+    /// The watch cannot be started. Then the credentials are read again at the next request.
     pub(crate) fn watch_pods(
         &mut self,
         namespace: Option<&str>,
@@ -85,12 +85,12 @@ impl ApiClient {
 }
 
 impl PodWatch {
-    /// Waits for the next event; `None` when the server has ended the watch.
+    /// Waits for the next event; `None` if the server has ended the watch.
     ///
     /// # Errors
     ///
-    /// When the connection fails or is silent, when a line is no event, or with the status of an ERROR event, of which
-    /// 410 says that the resource version is too old.
+    /// The connection fails or is silent, a line is not an event, or the event is an ERROR, with its status: 410 means
+    /// that the resource version is too old.
     pub(crate) fn next_event(&mut self) -> Result<Option<PodEvent>, ClientError> {
         loop {
             self.line.clear();
@@ -116,7 +116,7 @@ impl PodWatch {
         }
     }
 
-    /// What the next watch goes on from.
+    /// Where the next watch continues.
     #[must_use]
     pub(crate) fn resource_version(&self) -> &str {
         &self.resource_version
@@ -155,7 +155,7 @@ impl PodWatch {
         Ok(PodEvent::Changed { uid, targets })
     }
 
-    /// The `Status` of an ERROR event; whatever is missing in it, the watch cannot go on.
+    /// The `Status` of an ERROR event. Whatever it lacks, the watch cannot continue.
     fn error(&self) -> Result<ClientError, ClientError> {
         let (_, status) = decode::<Value>(&self.line)?;
         let status = status.unwrap_or_default();
