@@ -14,7 +14,6 @@ use crossbeam_channel::{Receiver, select};
 use kubernetes_metrics_aggregator::config::{Config, ConfigError, settings_help, variable};
 use kubernetes_metrics_aggregator::demo::Demo;
 use kubernetes_metrics_aggregator::discovery::{Discovery, TargetCache};
-use kubernetes_metrics_aggregator::server::listener::ListenerError;
 use kubernetes_metrics_aggregator::server::{Server, Sources, listener};
 use kubernetes_metrics_aggregator::telemetry::Telemetry;
 
@@ -148,6 +147,8 @@ struct Running {
 impl Running {
     fn start(config: &Config) -> Result<Running, MainError> {
         let source = wiring::source(config).map_err(usage)?;
+        let listener_settings = wiring::listener(config);
+        listener_settings.check().map_err(usage)?;
         logging::start(config.log_level).map_err(|error| failed("starting the log", error))?;
         log::info!(
             "version {} {}",
@@ -171,13 +172,9 @@ impl Running {
             aggregator: wiring::aggregator(config, &telemetry).map_err(usage)?,
             telemetry,
         };
-        let server = Server::start(
-            listener,
-            wiring::listener(config),
-            wiring::server(config),
-            sources,
-        )
-        .map_err(listener_error)?;
+        let settings = wiring::server(config);
+        let server = Server::start(listener, listener_settings, settings, sources)
+            .map_err(|error| failed("starting the server", error))?;
         log::info!("listening on {}", server.address());
         Ok(Running {
             server,
@@ -201,12 +198,5 @@ impl Running {
         end.map_err(|reason| MainError::Failed(reason.to_owned()))?;
         log::info!("stopped");
         Ok(())
-    }
-}
-
-fn listener_error(error: ListenerError) -> MainError {
-    match error {
-        ListenerError::File(error) => usage(error),
-        other => MainError::Failed(other.to_string()),
     }
 }

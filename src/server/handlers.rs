@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use super::address::PublicAddress;
 use super::gzip::Gzip;
-use super::http_error::{HttpError, NO_SUCH_PATH, shown};
+use super::http_error::{HttpError, INTERNAL, NO_SUCH_PATH, shown};
 use super::listener::Request;
 use super::response::Response;
 use super::route::{Route, Selection, accepts_gzip};
@@ -218,7 +218,7 @@ impl Handlers {
         // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
         let result = catch_unwind(AssertUnwindSafe(handle)).unwrap_or_else(|_| {
             self.sources.telemetry.panics.add(1);
-            Err(HttpError::internal())
+            Err(INTERNAL)
         });
         result.unwrap_or_else(|error| Response::from(&error))
     }

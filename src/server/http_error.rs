@@ -9,6 +9,13 @@ const SHOWN_CHARS_MAX: usize = 100;
 pub(super) const NO_SUCH_PATH: HttpError =
     HttpError::fixed(404, "no such path; / lists what there is");
 
+/// 500: an error in this program.
+pub(super) const INTERNAL: HttpError =
+    HttpError::fixed(500, "internal error, please report it; the log has more");
+/// 503: the server is about to end.
+pub(super) const STOPPING: HttpError =
+    HttpError::fixed(503, "the server is shutting down; try again");
+
 /// A status, and one line that says what to do, for the person who reads it in a scraper's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
@@ -33,16 +40,6 @@ impl HttpError {
             status,
             message: Cow::Borrowed(message),
         }
-    }
-
-    /// 500: an error in this program.
-    pub(super) fn internal() -> HttpError {
-        HttpError::new(500, "internal error, please report it; the log has more")
-    }
-
-    /// 503: the server is about to end.
-    pub(super) fn stopping() -> HttpError {
-        HttpError::new(503, "the server is shutting down; try again")
     }
 
     /// The header that belongs to the status, if any.

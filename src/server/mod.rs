@@ -16,7 +16,6 @@ pub mod route;
 mod service_discovery;
 mod status_page;
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -31,7 +30,8 @@ use crate::telemetry::Telemetry;
 use gzip::Gzip;
 use handlers::{Handlers, Page, ScrapeRequest};
 pub use http_error::HttpError;
-use listener::{Listener, ListenerError, ListenerSettings, Request, Requests};
+use http_error::STOPPING;
+use listener::{Listener, ListenerSettings, Request, Requests};
 pub use response::Response;
 use route::{Route, TIMEOUT_HEADER, route, scrape_timeout};
 
@@ -75,6 +75,7 @@ pub struct Sources {
 }
 
 /// The running server.
+#[derive(Debug)]
 pub struct Server {
     listener: Listener,
     address: SocketAddr,
@@ -84,14 +85,6 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     // Disconnected once the last worker has ended.
     workers_ended: Receiver<()>,
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Server {
@@ -104,52 +97,37 @@ impl Server {
         listener: ListenerSettings,
         settings: ServerSettings,
         sources: Sources,
-    ) -> Result<Server, ListenerError> {
-        let address = socket.local_addr().map_err(ListenerError::Start)?;
-        let gzip = Gzip::start(settings.gzip_level).map_err(ListenerError::Start)?;
+    ) -> io::Result<Server> {
+        let address = socket.local_addr()?;
+        let gzip = Gzip::start(settings.gzip_level)?;
         let telemetry = Arc::clone(&sources.telemetry);
         let (listener, requests) = Listener::start(socket, listener, telemetry)?;
         let (scrapes, waiting) = bounded(settings.waiting_requests_max);
+        let (pages, waiting_pages) = bounded(WAITING_PAGES_MAX);
         let handlers = Arc::new(Handlers {
             settings,
             sources,
             gzip,
             waiting,
         });
-        Server::start_threads(listener, address, &requests, &handlers, &scrapes)
-            .map_err(ListenerError::Start)
-    }
-
-    fn start_threads(
-        listener: Listener,
-        address: SocketAddr,
-        requests: &Arc<Requests>,
-        handlers: &Arc<Handlers>,
-        scrapes: &Sender<ScrapeRequest>,
-    ) -> io::Result<Server> {
-        let (pages, waiting_pages) = bounded(WAITING_PAGES_MAX);
         let (alive, workers_ended) = bounded(0);
-        let mut workers = vec![start_worker("pages", handlers, &alive, move |handlers| {
-            handlers.show_all(&waiting_pages);
-        })?];
+        let show_all = move |handlers: &Handlers| handlers.show_all(&waiting_pages);
+        let mut workers = vec![start_worker("pages", &handlers, &alive, show_all)?];
         for _ in 0..handlers.settings.workers {
-            workers.push(start_worker(
-                "server",
-                handlers,
-                &alive,
-                Handlers::scrape_all,
-            )?);
+            let worker = start_worker("server", &handlers, &alive, Handlers::scrape_all)?;
+            workers.push(worker);
         }
         let (routing, ended) = bounded(0);
+        let router = Arc::new(Router {
+            requests,
+            handlers,
+            scrapes,
+            pages,
+            _routing: routing,
+        });
         let mut route_threads = Vec::new();
         for _ in 0..ROUTE_THREADS {
-            let router = Router {
-                requests: Arc::clone(requests),
-                handlers: Arc::clone(handlers),
-                scrapes: scrapes.clone(),
-                pages: pages.clone(),
-                _routing: routing.clone(),
-            };
+            let router = Arc::clone(&router);
             let thread = thread::Builder::new().name("http".to_owned());
             route_threads.push(thread.spawn(move || router.run())?);
         }
@@ -270,7 +248,7 @@ fn refuse<T>(queued: Result<(), TrySendError<T>>, request: impl FnOnce(T) -> Req
             503,
             "too many requests are waiting (MAX_WAITING_REQUESTS); more SERVER_WORKERS may help",
         ),
-        TrySendError::Disconnected(_) => HttpError::stopping(),
+        TrySendError::Disconnected(_) => STOPPING,
     };
     request(refused.into_inner()).respond_now(Response::from(&error));
 }

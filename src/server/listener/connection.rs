@@ -12,7 +12,7 @@ use super::Shared;
 use super::connections::{Begin, Slot};
 use super::head::{Head, HeadBuffer};
 use super::stream::{ClientStream, Progress};
-use crate::server::http_error::HttpError;
+use crate::server::http_error::{HttpError, INTERNAL, STOPPING};
 use crate::server::response::Response;
 use crate::server::route::{counted_path, without_prefix};
 use crate::target::TargetScope;
@@ -203,15 +203,11 @@ impl Connection<'_> {
         let sent = shared.requests.send(head, self.slot.id);
         sent.map_err(|error| {
             log::debug!("connection {}: {error}", self.slot.id);
-            HttpError::stopping()
+            STOPPING
         })?;
         let response = self.wait(response).ok_or_else(|| {
-            let is_stopping = shared.connections.is_stopping();
-            if is_stopping {
-                HttpError::stopping()
-            } else {
-                HttpError::internal()
-            }
+            let stopping = shared.connections.is_stopping();
+            if stopping { STOPPING } else { INTERNAL }
         })?;
         let keep_alive = head.keep_alive && !shared.connections.is_stopping();
         self.send(response, keep_alive).map_err(|error| {

@@ -18,7 +18,6 @@ mod requests;
 mod stream;
 mod tls;
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -123,33 +122,6 @@ impl ListenerSettings {
     }
 }
 
-/// Why the listener cannot start.
-#[derive(Debug)]
-pub enum ListenerError {
-    /// A certificate, key or token file cannot be used.
-    File(FileError),
-    /// A thread or a socket of its own cannot be had.
-    Start(io::Error),
-}
-
-impl fmt::Display for ListenerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListenerError::File(error) => error.fmt(f),
-            ListenerError::Start(error) => write!(f, "the server cannot start: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ListenerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ListenerError::File(error) => Some(error),
-            ListenerError::Start(error) => Some(error),
-        }
-    }
-}
-
 /// Listens on the address. All addresses means IPv6 and IPv4 alike; where the machine has no IPv6, IPv4 alone.
 ///
 /// # Errors
@@ -191,19 +163,18 @@ impl Listener {
     /// Starts to accept connections.
     ///
     /// # Errors
-    /// A file is not right ([`ListenerError::File`]), or the machine lacks something ([`ListenerError::Start`]).
+    /// A file is not right, which [`ListenerSettings::check`] says beforehand, or the machine lacks something.
     pub fn start(
         listener: TcpListener,
         settings: ListenerSettings,
         telemetry: Arc<Telemetry>,
-    ) -> Result<(Listener, Arc<Requests>), ListenerError> {
-        let files = settings.open_files().map_err(ListenerError::File)?;
+    ) -> io::Result<(Listener, Arc<Requests>)> {
+        let files = settings.open_files().map_err(io::Error::other)?;
         let limits = settings.limits;
         let slots = slots(settings.connections_max);
         let connections = Connections::new(slots, limits.clone(), Arc::clone(&telemetry));
         let connections = Arc::new(connections);
-        let requests = Requests::open(Arc::clone(&connections)).map_err(ListenerError::Start)?;
-        let requests = Arc::new(requests);
+        let requests = Arc::new(Requests::open(Arc::clone(&connections))?);
         let shared = Arc::new(Shared {
             limits,
             path_prefix: settings.path_prefix,
@@ -213,11 +184,10 @@ impl Listener {
             telemetry,
             warned: Mutex::default(),
         });
-        let listener = Listener::start_threads(listener, shared).map_err(ListenerError::Start)?;
-        Ok((listener, requests))
+        Ok((Listener::start_thread(listener, shared)?, requests))
     }
 
-    fn start_threads(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Listener> {
+    fn start_thread(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Listener> {
         // A listening socket can be shut down, but std offers that for streams only.
         let closer = TcpStream::from(OwnedFd::from(listener.try_clone()?));
         let (stop, stopped) = bounded(1);
