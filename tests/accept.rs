@@ -467,7 +467,7 @@ fn scrapers_as_they_are() {
         );
         let page = program.get("/");
         assert!(
-            page.text().contains("  up    1 samples in "),
+            page.text().contains("  up    1 samples, "),
             "{scraper}: {}",
             page.text()
         );
