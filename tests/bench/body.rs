@@ -4,6 +4,9 @@
 
 use std::fmt::Write;
 
+use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody};
+use kubernetes_metrics_aggregator::exposition::{Format, IdentityLabels, parse};
+
 const SUBSYSTEMS: [&str; 8] = [
     "http_server",
     "grpc_client",
@@ -226,6 +229,31 @@ impl Body {
             let sum = self.random.ratio();
             self.sample(&format!("{name}_sum"), &labels, sum);
             self.sample(&format!("{name}_count"), &labels, count);
+        }
+    }
+}
+
+/// The same text in another format.
+pub(crate) fn in_format(text: String, format: Format) -> Vec<u8> {
+    match format {
+        Format::Text => text.into_bytes(),
+        Format::OpenMetrics => {
+            let mut lines = String::with_capacity(text.len());
+            for line in text.split_inclusive('\n') {
+                match line.starts_with('#') {
+                    true => lines += &line.replacen("_total ", " ", 1),
+                    false => lines += line,
+                }
+            }
+            (lines + "# EOF\n").into_bytes()
+        }
+        Format::Protobuf => {
+            let none = IdentityLabels::default();
+            let parsed = parse(Format::Text, &text, &none).expect("a valid text");
+            let body = ProtobufBody::convert(parsed, &none);
+            let mut bytes = Vec::new();
+            body.write(&none, &mut Position::default(), &mut bytes, usize::MAX);
+            bytes
         }
     }
 }

@@ -9,19 +9,26 @@ use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
 
+use crate::client_model::{MetricFamily, decode};
 use crate::http::{Answer, BUFFER_BYTES, read_answer};
 use crate::process::{PATIENCE, Process};
-use crate::workload::Workload;
+use crate::workload::{Workload, content_type};
+use kubernetes_metrics_aggregator::exposition::Format;
 
 /// What Prometheus allows by default.
 const SCRAPE_TIMEOUT_SECONDS: u32 = 10;
 /// `up`, `scrape_duration_seconds` and `scrape_samples_scraped`, which every pod has in an answer.
 const REPORTED_SERIES: usize = 3;
 
-pub(crate) fn metrics_request(job: &str, encoding: &str) -> String {
+/// For this format, by who would take text too.
+pub(crate) fn metrics_request(job: &str, encoding: &str, format: Format) -> String {
+    let accept = match format {
+        Format::Text => String::new(),
+        format => format!("{},", content_type(format)),
+    };
     format!(
         "GET /metrics?job={job} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: {encoding}\r\n\
-         X-Prometheus-Scrape-Timeout-Seconds: {SCRAPE_TIMEOUT_SECONDS}\r\nConnection: close\r\n\r\n"
+         Accept: {accept}text/plain;q=0.5\r\nX-Prometheus-Scrape-Timeout-Seconds: {SCRAPE_TIMEOUT_SECONDS}\r\nConnection: close\r\n\r\n"
     )
 }
 
@@ -105,6 +112,9 @@ impl Client {
         } else {
             text.extend_from_slice(&self.body);
         }
+        if answer.is_protobuf {
+            return Ok(in_protobuf(&text));
+        }
         let samples = || {
             let lines = text.split(|byte| *byte == b'\n');
             lines.filter(|line| !line.is_empty() && line[0] != b'#')
@@ -124,4 +134,27 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// As [`Client::pods_up_and_samples`]: the samples are those that the server has counted.
+fn in_protobuf(body: &[u8]) -> (usize, usize) {
+    let families = decode(body);
+    let values = |name: &str| -> Vec<f64> {
+        let is_named = |family: &&MetricFamily| family.name.as_deref() == Some(name);
+        let metrics = families
+            .iter()
+            .filter(is_named)
+            .flat_map(|family| &family.metric);
+        let values = metrics.filter_map(|metric| metric.untyped.as_ref()?.value);
+        values.collect()
+    };
+    let up = values("up");
+    let of_pods: f64 = values("scrape_samples_scraped").iter().sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of samples"
+    )]
+    let samples = of_pods as usize + REPORTED_SERIES * up.len();
+    (up.into_iter().filter(|up| *up == 1.0).count(), samples)
 }

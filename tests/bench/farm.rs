@@ -14,7 +14,8 @@ use flate2::write::GzEncoder;
 use memchr::memmem;
 
 use crate::http::read_head;
-use crate::workload::{Workload, pod_index};
+use crate::workload::{Workload, content_type, pod_index};
+use kubernetes_metrics_aggregator::exposition::Format;
 
 const STACK_BYTES: usize = 64 * 1024;
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
@@ -37,10 +38,16 @@ pub(crate) fn start(workload: Workload) -> io::Result<SocketAddr> {
         workload,
         plain: bodies
             .iter()
-            .map(|body| answer("", body.as_bytes()))
+            .map(|body| answer(workload.format, "", body))
             .collect(),
         gzipped: gzipped
-            .map(|body| Ok(answer("Content-Encoding: gzip\r\n", &gzip(body)?)))
+            .map(|body| {
+                Ok(answer(
+                    workload.format,
+                    "Content-Encoding: gzip\r\n",
+                    &gzip(body)?,
+                ))
+            })
             .collect::<io::Result<_>>()?,
     });
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
@@ -59,21 +66,20 @@ pub(crate) fn start(workload: Workload) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn answer(header: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
+fn answer(format: Format, header: &str, body: &[u8]) -> Vec<u8> {
+    let (content_type, length) = (content_type(format), body.len());
     let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n{header}\
-         Content-Length: {length}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n{header}Content-Length: {length}\r\n\r\n"
     )
     .into_bytes();
     answer.extend_from_slice(body);
     answer
 }
 
-fn gzip(body: &str) -> io::Result<Vec<u8>> {
+fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     // The level of Go's promhttp handler.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(body.as_bytes())?;
+    encoder.write_all(body)?;
     encoder.finish()
 }
 

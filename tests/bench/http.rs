@@ -12,6 +12,7 @@ pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) gzipped: bool,
+    pub(crate) is_protobuf: bool,
     pub(crate) body_bytes: usize,
 }
 
@@ -81,6 +82,7 @@ fn parse_head(head: &[u8]) -> io::Result<Answer> {
     Ok(Answer {
         status,
         gzipped: header("content-encoding") == Some("gzip"),
+        is_protobuf: header("content-type").is_some_and(|value| value.contains("protobuf")),
         body_bytes,
     })
 }

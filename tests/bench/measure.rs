@@ -153,7 +153,7 @@ impl Subject {
                 servers.push(Subject::new(
                     process,
                     Role::Server,
-                    &metrics_request(JOB, encoding),
+                    &metrics_request(JOB, encoding, workload.format),
                 ));
             }
         }

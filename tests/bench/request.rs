@@ -10,6 +10,9 @@
 mod api;
 mod body;
 mod client;
+#[allow(dead_code, reason = "some of it is for tests")]
+#[path = "../support/client_model.rs"]
+mod client_model;
 mod farm;
 mod http;
 mod measure;

@@ -43,8 +43,11 @@ pub(crate) fn measure(stopped: &Arc<AtomicBool>) -> io::Result<String> {
         let encoding = if round % 2 == 0 { "identity" } else { "gzip" };
         for workload in &jobs {
             // The first two rounds are looked into.
-            let answer =
-                client.ask(&server, &metrics_request(workload.job, encoding), round < 2)?;
+            let answer = client.ask(
+                &server,
+                &metrics_request(workload.job, encoding, workload.format),
+                round < 2,
+            )?;
             if round < 2 {
                 client.check(&answer, workload)?;
             }

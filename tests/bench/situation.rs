@@ -57,7 +57,7 @@ impl Situation {
     /// The median time of an answer for the job.
     fn wall(&self, server: &Process, job: &str, pods: usize) -> io::Result<Duration> {
         let mut client = self.client();
-        let request = metrics_request(job, "identity");
+        let request = metrics_request(job, "identity", self.workload.format);
         let mut walls = Vec::new();
         for round in 0..ROUNDS {
             let start = Instant::now();
@@ -93,7 +93,7 @@ impl Situation {
     }
 
     fn while_others_hang(&self, server: &Process, pods: usize) -> io::Result<Duration> {
-        let request = metrics_request(HANGING_JOB, "identity");
+        let request = metrics_request(HANGING_JOB, "identity", self.workload.format);
         thread::scope(|scope| {
             let hanging = scope.spawn(|| self.client().ask(server, &request, false));
             self.wait_until_workers_hang(server)?;
@@ -131,7 +131,7 @@ impl Situation {
         for encoding in ["identity", "gzip"] {
             let server = self.ready_server(&pod_list)?;
             let before = server.memory_kib("VmRSS")?;
-            let request = metrics_request(JOB, encoding);
+            let request = metrics_request(JOB, encoding, self.workload.format);
             let answer = self.client().ask(&server, &request, false)?;
             if !answer.gzipped {
                 text_mib = count(answer.body_bytes) / 1_048_576.0;
@@ -171,7 +171,7 @@ impl Situation {
                 Process::server(&[("KUBERNETES_API_URL", &url), ("CLIENT_WORKERS", &workers)])?;
             self.client().wait_until_ready(&server)?;
             ready.push(start.elapsed());
-            let request = metrics_request(JOB, "identity");
+            let request = metrics_request(JOB, "identity", self.workload.format);
             self.client().ask(&server, &request, false)?;
             first.push(start.elapsed());
             let asked = Instant::now();

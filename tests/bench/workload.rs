@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::body::{self, Series};
 use crate::roles::{HANGING_JOB, JOB};
+use kubernetes_metrics_aggregator::exposition::Format;
 
 /// Most bodies that differ. The pods after them send the same again, in this order.
 const VARIANTS_MAX: usize = 64;
@@ -24,6 +25,8 @@ pub(crate) struct Workload {
     series: Series,
     /// The exporter whose page the pods send instead, with other values each.
     page: Option<&'static str>,
+    /// What pods send, and what is asked for.
+    pub(crate) format: Format,
     /// Threads that scrape: of the server and of the relay alike.
     pub(crate) client_workers: usize,
     /// What a pod waits before it answers.
@@ -49,6 +52,7 @@ const PLAIN: Workload = Workload {
     series_per_pod: 1_000,
     series: Series::Same,
     page: None,
+    format: Format::Text,
     client_workers: 32,
     latency: Duration::ZERO,
     hanging: 0,
@@ -72,7 +76,7 @@ const SITUATION: Workload = Workload {
     ..PLAIN
 };
 
-const WORKLOADS: [Workload; 32] = [
+const WORKLOADS: [Workload; 34] = [
     Workload {
         name: "10x100",
         pods: 10,
@@ -86,6 +90,18 @@ const WORKLOADS: [Workload; 32] = [
     Workload {
         name: "500x1000",
         pods: 500,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-openmetrics",
+        pods: 500,
+        format: Format::OpenMetrics,
+        ..PLAIN
+    },
+    Workload {
+        name: "500x1000-protobuf",
+        pods: 500,
+        format: Format::Protobuf,
         ..PLAIN
     },
     Workload {
@@ -297,14 +313,15 @@ impl Workload {
     }
 
     /// The bodies of the pods, by variant.
-    pub(crate) fn bodies(&self) -> io::Result<Vec<String>> {
-        let Some(exporter) = self.page else {
-            let render = |variant| body::render(self.series_per_pod, variant, self.series);
-            return Ok((0..self.variants()).map(render).collect());
+    pub(crate) fn bodies(&self) -> io::Result<Vec<Vec<u8>>> {
+        let page = self.page.map(page).transpose()?;
+        let text = |variant| match &page {
+            Some(page) => body::vary(page, variant),
+            None => body::render(self.series_per_pod, variant, self.series),
         };
-        let page = page(exporter)?;
-        let vary = |variant| body::vary(&page, variant);
-        Ok((0..self.variants()).map(vary).collect())
+        Ok((0..self.variants())
+            .map(|variant| body::in_format(text(variant), self.format))
+            .collect())
     }
 
     /// The series that each pod sends.
@@ -328,6 +345,17 @@ impl Workload {
     /// connections than a quarter of it.
     pub(crate) fn descriptors(&self) -> usize {
         (self.subjects() * self.pods + 64).max(4 * self.pods)
+    }
+}
+
+/// What pods that send this format say of it.
+pub(crate) fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        Format::Protobuf => {
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+        }
     }
 }
 

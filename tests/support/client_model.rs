@@ -159,7 +159,9 @@ pub(crate) struct Timestamp {
 pub(crate) fn encode(families: &[MetricFamily]) -> Vec<u8> {
     let mut body = Vec::new();
     for family in families {
-        family.encode_length_delimited(&mut body).unwrap();
+        family
+            .encode_length_delimited(&mut body)
+            .expect("a Vec takes everything");
     }
     body
 }
@@ -167,7 +169,7 @@ pub(crate) fn encode(families: &[MetricFamily]) -> Vec<u8> {
 /// # Panics
 /// If the bytes are no body.
 pub(crate) fn decode(body: &[u8]) -> Vec<MetricFamily> {
-    try_decode(body).unwrap()
+    try_decode(body).expect("a body")
 }
 
 /// As strict as prost, which wants UTF-8 in all texts.
