@@ -28,7 +28,8 @@ pub(crate) fn metrics_request(job: &str, encoding: &str, format: Format) -> Stri
     };
     format!(
         "GET /metrics?job={job} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: {encoding}\r\n\
-         Accept: {accept}text/plain;q=0.5\r\nX-Prometheus-Scrape-Timeout-Seconds: {SCRAPE_TIMEOUT_SECONDS}\r\nConnection: close\r\n\r\n"
+         Accept: {accept}text/plain;q=0.5\r\nConnection: close\r\n\
+         X-Prometheus-Scrape-Timeout-Seconds: {SCRAPE_TIMEOUT_SECONDS}\r\n\r\n"
     )
 }
 

@@ -12,6 +12,9 @@ use crate::exposition::line::Label;
 #[derive(Debug, Default)]
 pub(super) struct MetricLabels<'b> {
     pairs: Vec<(&'b [u8], &'b [u8])>,
+    /// The fields of all pairs, if they stand at the start of the message in the order of their names, each with a
+    /// value and as every client writes it.
+    fields: Option<&'b [u8]>,
     /// The bits of the names: see [`name_bit`].
     bits: u64,
     has_repeated_bit: bool,
@@ -20,12 +23,9 @@ pub(super) struct MetricLabels<'b> {
 impl<'b> MetricLabels<'b> {
     pub(super) fn clear(&mut self) {
         self.pairs.clear();
+        self.fields = None;
         self.bits = 0;
         self.has_repeated_bit = false;
-    }
-
-    pub(super) fn pairs(&self) -> &[(&'b [u8], &'b [u8])] {
-        &self.pairs
     }
 
     /// Whether Prometheus would store the series without labels: one without a value does not exist there.
@@ -48,6 +48,48 @@ impl<'b> MetricLabels<'b> {
             .collect()
     }
 
+    /// The labels as fields in the order of their names, those without a value left out: the same of all metrics that
+    /// have the same.
+    pub(super) fn in_order<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
+    where
+        'b: 's,
+    {
+        if let Some(fields) = self.fields {
+            return fields;
+        }
+        let mut labels = self.with_value();
+        labels.sort_unstable();
+        scratch.clear();
+        for (name, value) in &labels {
+            push_label(scratch, name, value);
+        }
+        scratch
+    }
+
+    /// Takes in the labels at the start of a Metric, as far as all is as every client writes it, and in ASCII; gives
+    /// where the rest of the message begins.
+    pub(super) fn push_leading(&mut self, message: &'b [u8]) -> usize {
+        let mut end = 0;
+        let mut is_in_order = true;
+        while let [0x0a, length @ 0..0x80, rest @ ..] = &message[end..]
+            && let Some(pair) = rest.get(..usize::from(*length))
+            && let Some((name, value)) = plain_pair(pair)
+            && !name.is_empty()
+        {
+            let before = self.pairs.last().map_or(&b""[..], |(before, _)| before);
+            is_in_order &= before < name && !value.is_empty();
+            self.add(name, value);
+            end += 2 + pair.len();
+        }
+        let fields = &message[..end];
+        if !fields.is_ascii() {
+            self.clear();
+            return 0;
+        }
+        self.fields = is_in_order.then_some(fields);
+        end
+    }
+
     /// Takes in one LabelPair.
     ///
     /// # Errors
@@ -63,11 +105,16 @@ impl<'b> MetricLabels<'b> {
         if std::str::from_utf8(value).is_err() {
             return Err(Problem::with_text(Expected::LabelValue, value));
         }
+        self.fields = None;
+        self.add(name, value);
+        Ok(())
+    }
+
+    fn add(&mut self, name: &'b [u8], value: &'b [u8]) {
         let bit = name_bit(name);
         self.has_repeated_bit |= self.bits & bit != 0;
         self.bits |= bit;
         self.pairs.push((name, value));
-        Ok(())
     }
 
     /// Whether each name stands once, and none is one that Prometheus adds to series of this type.

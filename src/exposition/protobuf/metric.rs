@@ -17,13 +17,15 @@ pub(super) const UNTYPED: u8 = 5;
 pub(super) const TIMESTAMP: u8 = 6;
 pub(super) const HISTOGRAM: u8 = 7;
 
+/// Field number of the quantiles of a summary.
+const QUANTILE: u32 = 3;
 /// Field number of the value of a gauge, counter or untyped metric.
 pub(super) const VALUE: u8 = 1;
 
 /// What there is to know of the Metric that is being read. Serves one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Metric<'b> {
-    message: &'b [u8],
+    pub(super) message: &'b [u8],
     pub(super) labels: MetricLabels<'b>,
     pub(super) histogram: Histogram,
     /// 0: it has none.
@@ -55,20 +57,19 @@ impl<'b> Metric<'b> {
     }
 
     fn read_fields(&mut self, metric_type: MetricType) -> Result<(), Problem> {
-        let mut fields = Fields::of(self.message);
+        let start = self.labels.push_leading(self.message);
+        let mut fields = Fields::of(&self.message[start..]);
         while let Some(field) = fields.next()? {
             match u8::try_from(field.number).unwrap_or(u8::MAX) {
                 LABEL => self.labels.push(field.bytes()?)?,
                 GAUGE => schema::check(schema::GAUGE, field.bytes()?)?,
                 COUNTER => schema::check(schema::COUNTER, field.bytes()?)?,
-                SUMMARY => {
-                    schema::check(schema::SUMMARY, field.bytes()?)?;
-                    self.quantiles += count_fields(field.bytes()?, 3)?;
-                }
-                UNTYPED => {
-                    schema::check(schema::GAUGE, field.bytes()?)?;
-                    self.has_untyped_value |= count_fields(field.bytes()?, 1)? > 0;
-                }
+                SUMMARY => schema::check_each(schema::SUMMARY, field.bytes()?, |number| {
+                    self.quantiles += u64::from(number == QUANTILE);
+                })?,
+                UNTYPED => schema::check_each(schema::GAUGE, field.bytes()?, |number| {
+                    self.has_untyped_value |= number == u32::from(VALUE);
+                })?,
                 TIMESTAMP => self.timestamp = field.varint()?,
                 HISTOGRAM => {
                     schema::check(schema::HISTOGRAM, field.bytes()?)?;
@@ -162,13 +163,4 @@ impl<'b> Metric<'b> {
             _ => histogram.validate(),
         }
     }
-}
-
-fn count_fields(message: &[u8], number: u32) -> Result<u64, Problem> {
-    let mut count = 0;
-    let mut fields = Fields::of(message);
-    while let Some(field) = fields.next()? {
-        count += u64::from(field.number == number);
-    }
-    Ok(count)
 }

@@ -15,7 +15,7 @@
 //! * `histogram.rs`: which histograms are native, and valid
 //! * `labels.rs`: labels of a metric
 //! * `metric.rs`: one Metric
-//! * `reader.rs`: one body, read
+//! * `reader.rs`: one body, read; `seen.rs`: its series so far
 //! * `contents.rs`: what stands where in a body
 //! * `grouped.rs`, `from_lines.rs`: bodies of text and OpenMetrics, converted
 //! * `body.rs`: one body, written
@@ -36,6 +36,7 @@ mod merged;
 mod metric;
 mod reader;
 mod schema;
+mod seen;
 mod wire;
 
 pub use body::ProtobufBody;

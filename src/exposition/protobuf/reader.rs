@@ -7,17 +7,14 @@ use super::contents::{
 use super::error::excerpt;
 use super::metric::Metric;
 use super::schema::MetricType;
+use super::seen::Seen;
 use super::wire::{Fields, push_field};
 use super::{Expected, Problem, ProtobufError};
 use crate::exposition::asked::AskedNames;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::report::REPORTED;
 use crate::exposition::{Asked, Format, IdentityLabels, metric_type};
-use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::BuildHasher;
 use std::ops::Range;
 
 /// Prometheus reads at most this many bytes of the length of a family.
@@ -32,9 +29,9 @@ pub(super) struct Reader<'b> {
     asked: Option<AskedNames>,
     contents: Contents,
     metric: Metric<'b>,
-    /// By the hash of a series, the first metric that has it: name and message.
-    seen: HashMap<u64, (&'b [u8], &'b [u8]), RandomState>,
-    hasher: RandomState,
+    seen: Seen<'b>,
+    /// Room for the metrics of a family.
+    metrics: Vec<MetricField<'b>>,
     /// Counted from 1.
     family_number: u64,
     /// In the family, counted from 1.
@@ -49,9 +46,11 @@ struct FamilyFields<'b> {
     help: &'b [u8],
     type_number: u64,
     unit: &'b [u8],
-    /// The whole field, in the message of the family, and the message of the Metric.
-    metrics: Vec<(Range<usize>, &'b [u8])>,
+    metrics: Vec<MetricField<'b>>,
 }
+
+/// The whole field, in the message of the family, and the message of the Metric.
+type MetricField<'b> = (Range<usize>, &'b [u8]);
 
 impl<'b> Reader<'b> {
     /// # Errors
@@ -69,8 +68,8 @@ impl<'b> Reader<'b> {
             asked: asked.families.written(Format::Protobuf, escaping),
             contents: Contents::default(),
             metric: Metric::default(),
-            seen: HashMap::default(),
-            hasher: RandomState::default(),
+            seen: Seen::default(),
+            metrics: Vec::new(),
             family_number: 0,
             metric_number: 0,
             name: b"",
@@ -105,7 +104,8 @@ impl<'b> Reader<'b> {
     }
 
     fn read_family(&mut self, start: usize, message: &'b [u8]) -> Result<(), Problem> {
-        let fields = FamilyFields::read(message)?;
+        let room = std::mem::take(&mut self.metrics);
+        let fields = FamilyFields::read(message, room)?;
         self.name = fields.name;
         if fields.metrics.is_empty() {
             return Ok(());
@@ -142,6 +142,7 @@ impl<'b> Reader<'b> {
             });
         }
         self.metric_number = 0;
+        self.metrics = fields.metrics;
         self.keep_family(start..start + message.len(), head, first, new_len)
     }
 
@@ -214,7 +215,9 @@ impl<'b> Reader<'b> {
         start: usize,
         message: &'b [u8],
     ) -> Result<Content, Problem> {
-        if self.is_reported(metric_type) || self.is_duplicate(metric_type, message) {
+        // Of a metric with several series, Prometheus may keep some.
+        let is_duplicate = metric_type.is_one_series() && self.seen.has(self.name, &self.metric);
+        if is_duplicate || self.is_reported(metric_type) {
             self.contents.duplicates_dropped += 1;
             return Ok(Content::Dropped);
         }
@@ -235,35 +238,18 @@ impl<'b> Reader<'b> {
             || metric_type.is_histogram() && self.metric.histogram.is_native();
         is_one_series && REPORTED.contains(&self.name) && self.metric.labels.are_all_empty()
     }
-
-    /// Whether its series came before with the same timestamp, or also without one. Only for metrics of one series:
-    /// of others, Prometheus may keep some of the series.
-    fn is_duplicate(&mut self, metric_type: MetricType, message: &'b [u8]) -> bool {
-        if !metric_type.is_one_series() {
-            return false;
-        }
-        let mut hash = self.hasher.hash_one((self.name, self.metric.timestamp));
-        for label in self.metric.labels.pairs() {
-            if !label.1.is_empty() {
-                hash = hash.wrapping_add(self.hasher.hash_one(label));
-            }
-        }
-        match self.seen.entry(hash) {
-            Entry::Vacant(entry) => {
-                entry.insert((self.name, message));
-                false
-            }
-            Entry::Occupied(entry) => {
-                let (name, before) = *entry.get();
-                name == self.name && self.metric.is_same_series(before)
-            }
-        }
-    }
 }
 
 impl<'b> FamilyFields<'b> {
-    fn read(message: &'b [u8]) -> Result<FamilyFields<'b>, Problem> {
-        let mut family = FamilyFields::default();
+    fn read(
+        message: &'b [u8],
+        mut room: Vec<MetricField<'b>>,
+    ) -> Result<FamilyFields<'b>, Problem> {
+        room.clear();
+        let mut family = FamilyFields {
+            metrics: room,
+            ..FamilyFields::default()
+        };
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next()? {
             match u8::try_from(field.number).unwrap_or(u8::MAX) {

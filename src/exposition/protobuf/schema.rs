@@ -64,8 +64,22 @@ pub(super) const HISTOGRAM: &[Kind] = &[
 /// # Errors
 /// The first [`WireError`].
 pub(super) fn check(kinds: &[Kind], message: &[u8]) -> Result<(), WireError> {
+    check_each(kinds, message, |_| {})
+}
+
+/// The same; `each` gets the number of each field of the message itself.
+///
+/// # Errors
+/// The first [`WireError`].
+#[inline]
+pub(super) fn check_each(
+    kinds: &[Kind],
+    message: &[u8],
+    mut each: impl FnMut(u32),
+) -> Result<(), WireError> {
     // One double in field 1 is by far the most frequent message.
     if message.len() == 9 && message[0] == 0x09 {
+        each(1);
         return Ok(());
     }
     let mut fields = Fields::of(message);
@@ -88,6 +102,7 @@ pub(super) fn check(kinds: &[Kind], message: &[u8]) -> Result<(), WireError> {
             | (Bytes | Doubles, Value::Bytes(_)) => {}
             _ => return Err(WireError::WireType),
         }
+        each(field.number);
     }
     Ok(())
 }
