@@ -142,8 +142,7 @@ impl Aggregator {
         };
         let mut parts = Vec::with_capacity(targets.len());
         for (target, result) in targets.iter().zip(results.drain(..)) {
-            summary.add(target, &result);
-            count(&self.telemetry, target, &result);
+            self.count(&mut summary, target, &result);
             if result.outcome.is_ok() || !target.terminating {
                 parts.push(self.part(target, result));
             }
@@ -257,11 +256,36 @@ impl Aggregator {
         results.into_iter().flatten().collect()
     }
 
+    /// Counts a result, in the numbers of the request too.
+    fn count(&self, summary: &mut Summary, target: &Target, result: &ScrapeResult) {
+        let telemetry = &self.telemetry;
+        match &result.outcome {
+            Ok(body) => {
+                summary.up += 1;
+                summary.samples += body.samples();
+                summary.body_bytes += result.body_bytes;
+                telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
+                telemetry.samples.add(body.samples());
+                telemetry.duplicates.add(body.duplicates_dropped());
+                telemetry.bodies.count(counted(body.format()));
+            }
+            Err(error) => {
+                log::debug!("{target}: {error}");
+                telemetry.count_scrape_failure(error.phase, result.duration);
+                if !target.terminating {
+                    summary.down += 1;
+                    let failure = || format!("{target}: {error}");
+                    summary.first_failure.get_or_insert_with(failure);
+                }
+            }
+        }
+    }
+
     fn part(&self, target: &Target, result: ScrapeResult) -> Part {
         let labels = result.labels;
         let samples_scraped = match &result.outcome {
             Ok(body) => body.samples(),
-            Err(error) => error.samples_before(),
+            Err(error) => error.samples_before,
         };
         Part {
             labels: labels.unwrap_or_else(|| identity_labels(target, &self.labels)),
@@ -272,37 +296,5 @@ impl Aggregator {
             },
             body: result.outcome.ok(),
         }
-    }
-}
-
-impl Summary {
-    fn add(&mut self, target: &Target, result: &ScrapeResult) {
-        match &result.outcome {
-            Ok(body) => {
-                self.up += 1;
-                self.samples += body.samples();
-                self.body_bytes += result.body_bytes;
-            }
-            Err(error) => {
-                log::debug!("{target}: {error}");
-                if !target.terminating {
-                    self.down += 1;
-                    self.first_failure
-                        .get_or_insert_with(|| format!("{target}: {error}"));
-                }
-            }
-        }
-    }
-}
-
-fn count(telemetry: &Telemetry, target: &Target, result: &ScrapeResult) {
-    match &result.outcome {
-        Ok(body) => {
-            telemetry.count_scrape(&target.job, result.duration, result.body_bytes);
-            telemetry.samples.add(body.samples());
-            telemetry.duplicates.add(body.duplicates_dropped());
-            telemetry.bodies.count(counted(body.format()));
-        }
-        Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
     }
 }

@@ -95,7 +95,7 @@ impl ScrapeClient {
             return Ok(Format::Text);
         }
         Format::from_content_type(content_type.as_deref())
-            .map_err(|error| ScrapeError::new(Phase::Body, Reason::ContentType(error)))
+            .map_err(|error| ScrapeError::failed(Phase::Body, error))
     }
 
     /// Asks the target for what somebody else wants, and hands the response on as it is. Bounded as a scrape is; the
@@ -168,7 +168,7 @@ impl ScrapeClient {
         }
         if status != 200 {
             let text = format!("expected status 200, found {status}");
-            return Err(ScrapeError::new(Phase::Wait, Reason::Failed(text)));
+            return Err(ScrapeError::failed(Phase::Wait, text));
         }
         Ok((response, budget))
     }
@@ -196,13 +196,12 @@ pub struct PodResponse {
 
 fn options(target: &Target) -> Result<&ScrapeOptions, ScrapeError> {
     let options = target.options.as_ref();
-    options.map_err(|error| ScrapeError::new(Phase::Options, Reason::Option(error.clone())))
+    options.map_err(|error| ScrapeError::failed(Phase::Options, error))
 }
 
 /// The value of a header of a request.
 fn value(text: &str) -> Result<HeaderValue, ScrapeError> {
-    HeaderValue::from_str(text)
-        .map_err(|error| ScrapeError::new(Phase::Wait, Reason::Failed(brief(&error))))
+    HeaderValue::from_str(text).map_err(|error| ScrapeError::failed(Phase::Wait, brief(&error)))
 }
 
 fn response_header(response: &Response<ureq::Body>, name: &str) -> Option<String> {

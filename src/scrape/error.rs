@@ -5,8 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::head::HeadError;
-use crate::exposition::{BodyError, ContentTypeError};
-use crate::target::OptionError;
+use crate::exposition::BodyError;
 pub use crate::telemetry::Phase;
 
 /// Why a scrape failed. Whoever logs it adds the name of the target.
@@ -16,41 +15,35 @@ pub struct ScrapeError {
     pub phase: Phase,
     /// The reason.
     pub reason: Reason,
+    /// The value of `scrape_samples_scraped` for this scrape: the samples before the fault, or 0.
+    pub samples_before: u64,
 }
 
-/// The reason of a failed scrape. Text that a pod can influence is escaped and cut.
+/// The reason of a failed scrape.
 #[derive(Debug)]
 pub enum Reason {
-    /// A label or annotation of the pod is invalid.
-    Option(OptionError),
     /// The request's deadline came first.
     Deadline,
     /// Too many scrapes are waiting for a client worker.
     QueueFull,
     /// The target's own timeout, or what the request's deadline left of it, is over.
     Timeout(Duration),
-    /// A failure of the connection, TLS, HTTP, the status or the bytes of the body, in words.
+    /// Anything else, in words. Text that a pod can influence is escaped and cut.
     Failed(String),
-    /// Prometheus would not read a body of this Content-Type.
-    ContentType(ContentTypeError),
-    /// The body is malformed.
-    Body(BodyError),
-    /// The scrape panicked, which is a bug in this program.
-    Panic,
 }
 
 impl ScrapeError {
     pub(super) fn new(phase: Phase, reason: Reason) -> ScrapeError {
-        ScrapeError { phase, reason }
+        ScrapeError {
+            phase,
+            reason,
+            samples_before: 0,
+        }
     }
 
-    /// The value of `scrape_samples_scraped` for this scrape: the samples before the fault, or 0.
-    #[must_use]
-    pub fn samples_before(&self) -> u64 {
-        match &self.reason {
-            Reason::Body(error) => error.samples_before(),
-            _ => 0,
-        }
+    /// For a reason that is only shown.
+    pub(super) fn failed(phase: Phase, reason: impl fmt::Display) -> ScrapeError {
+        ScrapeError::new(phase, Reason::Failed(reason.to_string()))
     }
 
     /// A body that is malformed, or has too many samples: that is counted as a body of too many bytes is.
@@ -59,7 +52,10 @@ impl ScrapeError {
             BodyError::TooManySamples { .. } => Phase::Body,
             _ => Phase::Parse,
         };
-        ScrapeError::new(phase, Reason::Body(error))
+        ScrapeError {
+            samples_before: error.samples_before(),
+            ..ScrapeError::failed(phase, error)
+        }
     }
 
     /// What an error of ureq means that came up in this phase of a scrape that had so much time. One of the connection
@@ -87,15 +83,7 @@ impl ScrapeError {
         if phase == Phase::Tls && text.contains("CaUsedAsEndEntity") {
             let text = "the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; \
                         give it one with CA:FALSE, or set the option tls-verify to false";
-            return ScrapeError::new(phase, Reason::Failed(text.to_owned()));
-        }
-        // TLS 1.3 has a client finish its handshake before the server says so.
-        let is_alert = text.contains("received fatal alert");
-        if is_alert && (text.contains("Certificate") || text.contains("UnknownCA")) {
-            text.push_str(
-                "; the pod asks for a client certificate that it trusts: set SCRAPE_CERT_FILE and SCRAPE_KEY_FILE, \
-                 which are used only with the option tls-verify true",
-            );
+            return ScrapeError::failed(phase, text);
         }
         // Nor for a signature with an RSA key that ring finds too short and Go takes.
         if phase == Phase::Tls && text.contains("BadSignature") {
@@ -104,7 +92,15 @@ impl ScrapeError {
                  or set the option tls-verify to false",
             );
         }
-        ScrapeError::new(phase, Reason::Failed(text))
+        // With TLS 1.3 it comes after the handshake.
+        let is_alert = text.contains("received fatal alert");
+        if is_alert && (text.contains("Certificate") || text.contains("UnknownCA")) {
+            text.push_str(
+                "; the pod asks for a client certificate that it trusts: set SCRAPE_CERT_FILE and SCRAPE_KEY_FILE, \
+                 which are used only with the option tls-verify true",
+            );
+        }
+        ScrapeError::failed(phase, text)
     }
 }
 
@@ -156,7 +152,6 @@ impl fmt::Display for ScrapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.phase)?;
         match &self.reason {
-            Reason::Option(error) => error.fmt(f),
             Reason::Deadline => f.write_str(
                 "not scraped before the request's deadline; more CLIENT_WORKERS may help",
             ),
@@ -165,25 +160,11 @@ impl fmt::Display for ScrapeError {
             ),
             Reason::Timeout(after) => write!(f, "timeout after {:.3} s", after.as_secs_f64()),
             Reason::Failed(text) => f.write_str(text),
-            Reason::ContentType(error) => error.fmt(f),
-            Reason::Body(error) => error.fmt(f),
-            Reason::Panic => {
-                f.write_str("panic in the scrape, an error in the aggregator; please report it")
-            }
         }
     }
 }
 
-impl std::error::Error for ScrapeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.reason {
-            Reason::Option(error) => Some(error),
-            Reason::ContentType(error) => Some(error),
-            Reason::Body(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for ScrapeError {}
 
 /// Longest text of an error that a pod may have a hand in, e.g. the names in its certificate.
 const TEXT_CHARS_MAX: usize = 200;

@@ -9,7 +9,7 @@ use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
 use super::agents::Access;
 use super::error::{ConnectionError, brief};
 use super::redirect::{self, NotFollowed, REDIRECTS_MAX, TOO_MANY, UNREADABLE};
-use super::{Phase, Reason, ScrapeError};
+use super::{Phase, ScrapeError};
 
 static USER_AGENT: HeaderValue = HeaderValue::from_static(concat!(
     "kubernetes-metrics-aggregator/",
@@ -54,7 +54,7 @@ pub(super) fn get(
             let status = response.status().as_u16();
             let place = brief(&redirect::shown(location));
             let text = format!("expected status 200, found {status} to \"{place}\", {why}");
-            ScrapeError::new(Phase::Wait, Reason::Failed(text))
+            ScrapeError::failed(Phase::Wait, text)
         })?;
         followed += 1;
     }

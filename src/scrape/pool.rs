@@ -329,7 +329,8 @@ fn caught<T>(
     // Unwind safe: what the closure holds is either shared and locked, or overwritten by the next scrape.
     catch_unwind(AssertUnwindSafe(scrape)).unwrap_or_else(|_| {
         telemetry.panics.add(1);
-        Err(ScrapeError::new(Phase::Parse, Reason::Panic))
+        let reason = "panic in the scrape, an error in the aggregator; please report it";
+        Err(ScrapeError::failed(Phase::Parse, reason))
     })
 }
 
@@ -347,7 +348,8 @@ mod tests {
     fn a_panic_is_an_error_of_its_scrape_and_counted() {
         let telemetry = Telemetry::default();
         let outcome: Result<(), ScrapeError> = caught(&telemetry, || panic!("on purpose"));
-        assert!(matches!(outcome.unwrap_err().reason, Reason::Panic));
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.starts_with("parse: panic in the scrape"), "{error}");
         assert_eq!(telemetry.panics.get(), 1);
     }
 
