@@ -7,14 +7,17 @@ use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::{is_label_name, name_bit, rename_clashing};
 use crate::exposition::line::Label;
+use std::hash::Hasher;
+
+/// Name and value.
+pub(super) type Pair<'b> = (&'b [u8], &'b [u8]);
 
 /// The labels of the metric that is being read.
 #[derive(Debug, Default)]
 pub(super) struct MetricLabels<'b> {
-    pairs: Vec<(&'b [u8], &'b [u8])>,
-    /// The fields of all pairs, if they stand at the start of the message in the order of their names, each with a
-    /// value and as every client writes it.
-    fields: Option<&'b [u8]>,
+    pairs: Vec<Pair<'b>>,
+    /// Whether they stand in the order of their names, each with a value.
+    are_in_order: bool,
     /// The bits of the names: see [`name_bit`].
     bits: u64,
     has_repeated_bit: bool,
@@ -23,7 +26,7 @@ pub(super) struct MetricLabels<'b> {
 impl<'b> MetricLabels<'b> {
     pub(super) fn clear(&mut self) {
         self.pairs.clear();
-        self.fields = None;
+        self.are_in_order = true;
         self.bits = 0;
         self.has_repeated_bit = false;
     }
@@ -48,46 +51,38 @@ impl<'b> MetricLabels<'b> {
             .collect()
     }
 
-    /// The labels as fields in the order of their names, those without a value left out: the same of all metrics that
-    /// have the same.
-    pub(super) fn in_order<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
-    where
-        'b: 's,
-    {
-        if let Some(fields) = self.fields {
-            return fields;
+    /// Hashes what the labels mean, in whatever order they stand. Those without a value do not exist.
+    pub(super) fn hash(&self, hasher: &mut impl Hasher, room: &mut Vec<Pair<'b>>) {
+        let mut pairs = &self.pairs;
+        if !self.are_in_order {
+            room.clear();
+            room.extend(pairs.iter().filter(|(_, value)| !value.is_empty()));
+            room.sort_unstable();
+            pairs = room;
         }
-        let mut labels = self.with_value();
-        labels.sort_unstable();
-        scratch.clear();
-        for (name, value) in &labels {
-            push_label(scratch, name, value);
+        for (name, value) in pairs {
+            hasher.write(name);
+            hasher.write(value);
         }
-        scratch
     }
 
     /// Takes in the labels at the start of a Metric, as far as all is as every client writes it, and in ASCII; gives
     /// where the rest of the message begins.
     pub(super) fn push_leading(&mut self, message: &'b [u8]) -> usize {
         let mut end = 0;
-        let mut is_in_order = true;
         while let [0x0a, length @ 0..0x80, rest @ ..] = &message[end..]
             && let Some(pair) = rest.get(..usize::from(*length))
             && let Some((name, value)) = plain_pair(pair)
             && !name.is_empty()
         {
-            let before = self.pairs.last().map_or(&b""[..], |(before, _)| before);
-            is_in_order &= before < name && !value.is_empty();
             self.add(name, value);
             end += 2 + pair.len();
         }
-        let fields = &message[..end];
-        if !fields.is_ascii() {
-            self.clear();
-            return 0;
+        if message[..end].is_ascii() {
+            return end;
         }
-        self.fields = is_in_order.then_some(fields);
-        end
+        self.clear();
+        0
     }
 
     /// Takes in one LabelPair.
@@ -105,12 +100,13 @@ impl<'b> MetricLabels<'b> {
         if std::str::from_utf8(value).is_err() {
             return Err(Problem::with_text(Expected::LabelValue, value));
         }
-        self.fields = None;
         self.add(name, value);
         Ok(())
     }
 
     fn add(&mut self, name: &'b [u8], value: &'b [u8]) {
+        let before = self.pairs.last().map_or(&b""[..], |(before, _)| before);
+        self.are_in_order &= before < name && !value.is_empty();
         let bit = name_bit(name);
         self.has_repeated_bit |= self.bits & bit != 0;
         self.bits |= bit;

@@ -236,7 +236,7 @@ impl<'b> Reader<'b> {
     fn is_reported(&self, metric_type: MetricType) -> bool {
         let is_one_series = metric_type.is_one_series()
             || metric_type.is_histogram() && self.metric.histogram.is_native();
-        is_one_series && REPORTED.contains(&self.name) && self.metric.labels.are_all_empty()
+        is_one_series && self.metric.labels.are_all_empty() && REPORTED.contains(&self.name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The series of a body so far, to find those that come again.
 
+use super::labels::Pair;
 use super::metric::Metric;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -13,8 +14,8 @@ pub(super) struct Seen<'b> {
     metrics: Vec<(u64, &'b [u8], &'b [u8])>,
     /// Indexes of `metrics`.
     by_hash: HashTable<u32>,
-    /// Labels in the order in which they are compared.
-    scratch: Vec<u8>,
+    /// Room for the labels of a metric.
+    room: Vec<Pair<'b>>,
 }
 
 impl<'b> Seen<'b> {
@@ -24,7 +25,7 @@ impl<'b> Seen<'b> {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(metric.timestamp);
         hasher.write(name);
-        hasher.write(metric.labels.in_order(&mut self.scratch));
+        metric.labels.hash(&mut hasher, &mut self.room);
         let hash = hasher.finish();
         let metrics = &self.metrics;
         let is_same = |index: &u32| {

@@ -124,6 +124,15 @@ impl<'b> Fields<'b> {
     /// [`WireError::Varint`] after ten bytes without an end, [`WireError::Truncated`] where the message ends before.
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly all have one byte.
+        if let Some(byte @ 0..0x80) = self.message.get(self.at) {
+            self.at += 1;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0;
         for (n, byte) in self.message[self.at..].iter().enumerate() {
             if n == VARINT_BYTES_MAX {
@@ -233,13 +242,21 @@ pub(super) fn push_field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
 /// Writes a message, as `write` appends it, as a field with a number under 16.
 pub(super) fn push_message(out: &mut Vec<u8>, number: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(number << 3 | 2);
+    // Nearly all lengths have one byte.
+    out.push(0);
     let start = out.len();
     write(out);
+    let len = out.len() - start;
+    if len < 0x80 {
+        out[start - 1] = low_byte(len as u64);
+        return;
+    }
     let end = out.len();
-    push_varint(out, end - start);
+    push_varint(out, len);
     // The length goes in front of what it is the length of.
     let length_bytes = out.len() - end;
     out[start..].rotate_right(length_bytes);
+    out.remove(start - 1);
 }
 
 /// Writes a `double` field with a number under 16.
