@@ -93,7 +93,7 @@ def pod_list(namespace, ip, pods):
 
 
 class Prometheus:
-    def __init__(self, name, program, scrape_configs, processes, *flags, interval="1s"):
+    def __init__(self, name, program, scrape_configs, processes, *flags, interval="2s"):
         config = processes.work / f"{name}.yml"
         # JSON is YAML.
         config.write_text(json.dumps(

@@ -191,6 +191,13 @@ SEVERAL_PODS |= {
                                                          "l_sum{le=\"1\"} 2\n"},
 }
 
+# Jobs whose bodies are compared once more as protobuf.
+CONVERTED = sorted(ONE_POD | OPENMETRICS_POD | SEVERAL_PODS)
+
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+# An untyped metric `p` with the value 1.
+PROTOBUF_BODY = b"\x12\x0a\x01p\x18\x03\x22\x0b\x2a\x09\x09\0\0\0\0\0\0\xf0\x3f"
+
 # Jobs that are compared once more with the feature that stores TYPE and UNIT as labels. Where targets disagree on a
 # TYPE it cannot be the same.
 TYPE_LABELS = ["help-and-type", "histogram", "summary", "quoted-type", "om-counter", "own-up", "same-family",

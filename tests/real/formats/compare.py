@@ -37,6 +37,7 @@ class Configuration:
 NATIVE = "exemplar-storage,native-histograms"
 TYPES = "exemplar-storage,native-histograms,type-and-unit-labels"
 CREATED = "exemplar-storage,created-timestamp-zero-ingestion"
+LEGACY = {"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "underscores"}
 OPENMETRICS = {"scrape_protocols": ["OpenMetricsText1.0.0", "PrometheusText0.0.4"]}
 
 # How many samples Prometheus counts in a body depends on settings that nothing tells that it sends: with
@@ -53,9 +54,7 @@ CONFIGURATIONS = {
         options={"metric_name_escaping_scheme": "underscores"}, shows=("exemplars", "legacy names")),
     "escaping-values": Configuration(
         options={"metric_name_escaping_scheme": "values"}, shows=("exemplars", "legacy names")),
-    "legacy-validation": Configuration(
-        options={"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "underscores"},
-        shows=("exemplars", "legacy names")),
+    "legacy-validation": Configuration(options=LEGACY, shows=("exemplars", "legacy names")),
     "protobuf-first": Configuration(
         options={"scrape_protocols": ["PrometheusProto", "OpenMetricsText1.0.0", "PrometheusText0.0.4"]},
         shows=("exemplars", "names that need quotes")),
@@ -67,6 +66,8 @@ CONFIGURATIONS = {
     "native-histograms-of-buckets": Configuration(
         NATIVE, {"convert_classic_histograms_to_nhcb": True}, ("exemplars", "native histograms"),
         re.compile(f"{COUNT}|{INCOMPLETE}|[^ ]* .*_created")),
+    "native-histograms-and-legacy-validation": Configuration(
+        NATIVE, LEGACY, ("exemplars", "native histograms", "legacy names")),
     "native-by-protobuf-alone": Configuration(
         NATIVE, {"scrape_protocols": ["PrometheusProto", "PrometheusText0.0.4"]}, ("native histograms",)),
     # Of OpenMetrics, Prometheus lets the UNIT of a family stand for those behind it that have none.
