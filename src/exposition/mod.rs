@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use kubernetes_metrics_aggregator::exposition::{
-//!     Exposition, Format, IdentityLabels, Part, Report, merge, parse,
+//!     Body, Exposition, Format, IdentityLabels, Part, Report, merge, parse,
 //! };
 //! use std::time::Duration;
 //!
@@ -21,7 +21,7 @@
 //!         duration: Duration::from_millis(20),
 //!         samples_scraped: exposition.as_ref().map_or(0, Exposition::samples),
 //!     };
-//!     Part { labels, exposition, report }
+//!     Part { labels, body: exposition.map(Body::from), report }
 //! };
 //! let parts = vec![
 //!     part("web-0", "# TYPE requests_total counter\nrequests_total{code=\"200\"} 5\n"),
