@@ -1,6 +1,6 @@
 //! What a scraper accepts: its `Accept` header, reduced to what can be merged.
 //!
-//! A pod that is asked what the scraper asked answers what the scraper would have got from it directly: other names,
+//! A pod that is asked what the scraper asked sends what it would have sent to the scraper directly: other names,
 //! exemplars, native histograms. So the ranges go on to the pods in their order, with their weights and `escaping`,
 //! but written anew, and without those whose bodies cannot be merged.
 //!
