@@ -134,8 +134,8 @@ settings! {
     /// underscore: pod_namespace and pod_ip; hyphen: "pod-namespace" and "pod-ip" in quotes, for Prometheus 3 only.
     hyphen_labels: bool = value(|style| is_second(style, ["underscore", "hyphen"])),
         "POD_LABEL_STYLE", default: "underscore", expected: "underscore or hyphen";
-    /// Labels of the pod that all its series get too, app.kubernetes.io/version as app_kubernetes_io_version, and
-    /// spec.nodeName, which becomes node.
+    /// Labels of a pod to put on all its series (app.kubernetes.io/version becomes app_kubernetes_io_version);
+    /// spec.nodeName puts the node's name there, as node.
     pod_target_labels: Vec<(String, String)> = list(pod_target_labels),
         "POD_TARGET_LABELS",
         expected: "keys of pod labels that begin with a letter, or spec.nodeName, separated by commas";
