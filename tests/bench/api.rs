@@ -57,7 +57,8 @@ pub(crate) fn json(pod: &Pod) -> String {
             field % 60
         );
     }
-    text.push_str("]},\"spec\":{\"nodeName\":\"node\",\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"env\":[");
+    text.push_str("]},\"spec\":{\"nodeName\":\"node\",\"containers\":[{\"name\":\"c\",\"image\":\"i\",\
+         \"ports\":[{\"name\":\"http-metrics\",\"containerPort\":9100,\"protocol\":\"TCP\"}],\"env\":[");
     for variable in 0..20 {
         let comma = if variable == 0 { "" } else { "," };
         let _ = write!(
