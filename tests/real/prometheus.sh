@@ -54,7 +54,8 @@ YAML
 
 jobs() { awk '{ print $3 }' < <(printf '%s\n' "${pods[@]}") | sort -u; }
 
-# direct_jobs OPTION: a line of configuration for each of them
+# direct_jobs OPTION: a line of configuration for each of them. With pod_labels set they have those of
+# POD_TARGET_LABELS=app,spec.nodeName too.
 direct_jobs() {
   local name namespace ip job port
   for name in "${!pods[@]}"; do
@@ -64,7 +65,7 @@ direct_jobs() {
     $1
     static_configs:
     - targets: ['$ip:$port']
-      labels: {via: direct, instance: $name, job: $job, pod_namespace: $namespace, pod_ip: $ip}
+      labels: {via: direct, instance: $name, job: $job, pod_namespace: $namespace, pod_ip: $ip${pod_labels:+, app: app-$job, node: node}}
 YAML
   done
 }
