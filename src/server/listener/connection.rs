@@ -108,8 +108,9 @@ impl Connection<'_> {
             let response = match self.slot.begin_response(scope, head.is_open()) {
                 Begin::Respond(response) => response,
                 Begin::Full => {
-                    self.shared
-                        .warn_full("all connections are responding, new ones are refused");
+                    let what =
+                        "all connections are responding (MAX_CONNECTIONS), new ones are refused";
+                    self.shared.warn(what);
                     let message = "all connections are busy; try again, or raise MAX_CONNECTIONS";
                     return Err(HttpError::new(503, message).into());
                 }

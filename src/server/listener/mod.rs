@@ -270,8 +270,8 @@ impl Shared {
             return Ok(());
         };
         if slot.made_room {
-            self.warn_full(
-                "all connections are taken, those that wait longest without a request are closed",
+            self.warn(
+                "all connections are taken (MAX_CONNECTIONS), those that wait longest without a request are closed",
             );
         }
         let shared = Arc::clone(self);
@@ -281,10 +281,6 @@ impl Shared {
         thread
             .spawn(move || connection::serve(&shared, &slot, &tcp))
             .map(drop)
-    }
-
-    fn warn_full(&self, what: &str) {
-        self.warn(&format!("{what} (MAX_CONNECTIONS)"));
     }
 
     /// Logs what strangers can cause: one line in a while, whatever happens.

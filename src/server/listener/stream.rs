@@ -95,14 +95,9 @@ impl ClientStream {
     /// Does the TLS handshake, if TLS is spoken. An error has been told to the client by an alert, and nothing more
     /// can be.
     pub(super) fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
-        let Some(tls) = &mut self.tls else {
-            return Ok(());
-        };
-        let done = complete_handshake(tls, &self.tcp, deadline);
-        if done.is_err() {
-            self.tls = None;
-        }
-        done
+        let tls = self.tls.as_mut();
+        let done = tls.map_or(Ok(()), |tls| complete_handshake(tls, &self.tcp, deadline));
+        done.inspect_err(|_| self.tls = None)
     }
 
     /// Whether the client speaks plain HTTP where TLS is expected; the stream is plain afterwards, if so.
