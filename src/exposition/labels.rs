@@ -88,11 +88,11 @@ impl Default for IdentityLabels {
 
 /// One of 64 bits for a label name. Names with different bits are different, which is how most clashes and repeated
 /// names are ruled out without comparing names.
-pub(super) fn name_bit(name: &[u8]) -> u64 {
+pub(super) const fn name_bit(name: &[u8]) -> u64 {
     let (Some(first), Some(last)) = (name.first(), name.last()) else {
         return 1;
     };
-    let mixed = usize::from(*first) * 7 + usize::from(*last) * 13 + name.len();
+    let mixed = *first as usize * 7 + *last as usize * 13 + name.len();
     1 << (mixed & 63)
 }
 

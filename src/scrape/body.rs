@@ -16,6 +16,8 @@ use super::{Phase, ScrapeError};
 const BODY_RESERVE_BYTES_MAX: u64 = 1 << 20;
 /// How much memory a worker keeps for the next body.
 const BUFFER_BYTES_KEPT: usize = 2 << 20;
+/// Copying a body of this size takes less time than clearing memory for the next one.
+const COPIED_BYTES_MAX: usize = 256 * 1024;
 /// First size of the buffer for a body of unknown length.
 const BUFFER_BYTES_MIN: usize = 4 * 1024;
 
@@ -35,7 +37,8 @@ impl BodyBuffer {
 
     /// The last body, without unused memory.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        if self.bytes.len() > 2 * self.filled + BUFFER_BYTES_MIN {
+        let is_small = self.filled <= COPIED_BYTES_MAX;
+        if is_small || self.bytes.len() > 2 * self.filled {
             return self.body().to_vec();
         }
         let mut body = mem::take(&mut self.bytes);

@@ -7,17 +7,12 @@ use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::{is_label_name, name_bit, rename_clashing};
 use crate::exposition::line::Label;
-use std::hash::Hasher;
-
-/// Name and value.
-pub(super) type Pair<'b> = (&'b [u8], &'b [u8]);
+use std::hash::{BuildHasher, Hasher};
 
 /// The labels of the metric that is being read.
 #[derive(Debug, Default)]
 pub(super) struct MetricLabels<'b> {
-    pairs: Vec<Pair<'b>>,
-    /// Whether they stand in the order of their names, each with a value.
-    are_in_order: bool,
+    pairs: Vec<(&'b [u8], &'b [u8])>,
     /// The bits of the names: see [`name_bit`].
     bits: u64,
     has_repeated_bit: bool,
@@ -26,7 +21,6 @@ pub(super) struct MetricLabels<'b> {
 impl<'b> MetricLabels<'b> {
     pub(super) fn clear(&mut self) {
         self.pairs.clear();
-        self.are_in_order = true;
         self.bits = 0;
         self.has_repeated_bit = false;
     }
@@ -51,19 +45,15 @@ impl<'b> MetricLabels<'b> {
             .collect()
     }
 
-    /// Hashes what the labels mean, in whatever order they stand. Those without a value do not exist.
-    pub(super) fn hash(&self, hasher: &mut impl Hasher, room: &mut Vec<Pair<'b>>) {
-        let mut pairs = &self.pairs;
-        if !self.are_in_order {
-            room.clear();
-            room.extend(pairs.iter().filter(|(_, value)| !value.is_empty()));
-            room.sort_unstable();
-            pairs = room;
-        }
-        for (name, value) in pairs {
+    /// A hash of what the labels mean, in whatever order they stand. Those without a value do not exist.
+    pub(super) fn hash(&self, hasher: &impl BuildHasher) -> u64 {
+        let with_value = self.pairs.iter().filter(|(_, value)| !value.is_empty());
+        with_value.fold(0, |sum, (name, value)| {
+            let mut hasher = hasher.build_hasher();
             hasher.write(name);
             hasher.write(value);
-        }
+            sum.wrapping_add(hasher.finish())
+        })
     }
 
     /// Takes in the labels at the start of a Metric, as far as all is as every client writes it, and in ASCII; gives
@@ -105,8 +95,6 @@ impl<'b> MetricLabels<'b> {
     }
 
     fn add(&mut self, name: &'b [u8], value: &'b [u8]) {
-        let before = self.pairs.last().map_or(&b""[..], |(before, _)| before);
-        self.are_in_order &= before < name && !value.is_empty();
         let bit = name_bit(name);
         self.has_repeated_bit |= self.bits & bit != 0;
         self.bits |= bit;
@@ -125,13 +113,14 @@ impl<'b> MetricLabels<'b> {
                 }
             }
         }
+        if self.bits & RESERVED_BITS == 0 {
+            return Ok(());
+        }
         for reserved in [Some(METRIC_NAME), metric_type.bound_label()]
             .into_iter()
             .flatten()
         {
-            if self.bits & name_bit(reserved) != 0
-                && self.pairs.iter().any(|(name, _)| *name == reserved)
-            {
+            if self.pairs.iter().any(|(name, _)| *name == reserved) {
                 return Err(Problem::with_text(Expected::NoReservedLabel, reserved));
             }
         }
@@ -176,6 +165,8 @@ impl<'b> MetricLabels<'b> {
     }
 }
 
+/// The bits of the names that Prometheus adds: see [`name_bit`].
+const RESERVED_BITS: u64 = name_bit(METRIC_NAME) | name_bit(b"le") | name_bit(b"quantile");
 /// The label that the name of a metric becomes.
 const METRIC_NAME: &[u8] = b"__name__";
 

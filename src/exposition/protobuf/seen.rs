@@ -1,6 +1,5 @@
 //! The series of a body so far, to find those that come again.
 
-use super::labels::Pair;
 use super::metric::Metric;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -14,8 +13,6 @@ pub(super) struct Seen<'b> {
     metrics: Vec<(u64, &'b [u8], &'b [u8])>,
     /// Indexes of `metrics`.
     by_hash: HashTable<u32>,
-    /// Room for the labels of a metric.
-    room: Vec<Pair<'b>>,
 }
 
 impl<'b> Seen<'b> {
@@ -24,8 +21,8 @@ impl<'b> Seen<'b> {
     pub(super) fn has(&mut self, name: &'b [u8], metric: &Metric<'b>) -> bool {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(metric.timestamp);
+        hasher.write_u64(metric.labels.hash(&self.hasher));
         hasher.write(name);
-        metric.labels.hash(&mut hasher, &mut self.room);
         let hash = hasher.finish();
         let metrics = &self.metrics;
         let is_same = |index: &u32| {

@@ -111,7 +111,13 @@ impl<'b> Fields<'b> {
         }))
     }
 
+    #[inline]
     fn tag(&mut self) -> Result<(u32, u8), WireError> {
+        // Nearly all have one byte.
+        if let Some(tag @ 0x08..0x80) = self.message.get(self.at) {
+            self.at += 1;
+            return Ok((u32::from(tag >> 3), tag & 7));
+        }
         let tag = self.varint()?;
         let number = low_32(tag >> 3);
         if number == 0 || i32::try_from(number).is_err() {
@@ -153,6 +159,7 @@ impl<'b> Fields<'b> {
         bytes.ok_or(WireError::Truncated)
     }
 
+    #[inline]
     fn delimited(&mut self) -> Result<&'b [u8], WireError> {
         let length = self.varint()?;
         self.take(length)
