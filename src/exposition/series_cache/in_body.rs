@@ -106,6 +106,8 @@ struct InBody {
     stored: Vec<(u32, TextRef)>,
     /// With the indexes of their names.
     runs: Vec<(u32, Run)>,
+    /// The name of the last run, if the next sample may be one of it.
+    run_of: Option<NameId>,
 }
 
 impl InBody {
@@ -134,16 +136,13 @@ impl InBody {
                 stored,
                 has_float_label,
             } => {
-                let name = self.name(lines, name);
-                self.names[name as usize].has_float_labels |= has_float_label;
                 let number = offset(self.series.len());
                 match self.runs.last_mut() {
-                    Some((last, run)) if *last == name => run.end += 1,
-                    _ => {
-                        self.runs.push((name, number..number + 1));
-                        let before = &mut self.names[name as usize].standing;
-                        *before = before.and(self.standing);
-                    }
+                    Some((_, run)) if self.run_of == Some(name) => run.end += 1,
+                    _ => self.start_run(lines, name, number),
+                }
+                if has_float_label && let Some((name, _)) = self.runs.last() {
+                    self.names[*name as usize].has_float_labels = true;
                 }
                 if stored != written {
                     self.stored.push((number, stored));
@@ -191,7 +190,7 @@ impl InBody {
         suffix: &'static [u8],
     ) {
         // Samples of the same name on both sides of this line stand under different ones.
-        self.end_run();
+        self.run_of = None;
         let selection = self.selection.as_ref();
         let is_asked = |name: &NameId| selection.is_none_or(|selection| selection.has(*name));
         let name = name.filter(is_asked);
@@ -213,12 +212,12 @@ impl InBody {
         }
     }
 
-    /// The next sample starts a run, even if it has the name of the last one.
-    fn end_run(&mut self) {
-        let end = offset(self.series.len());
-        if self.runs.last().is_some_and(|(_, run)| !run.is_empty()) {
-            self.runs.push((NONE, end..end));
-        }
+    fn start_run(&mut self, lines: &KnownLines, name: NameId, number: u32) {
+        self.run_of = Some(name);
+        let name = self.name(lines, name);
+        self.runs.push((name, number..number + 1));
+        let before = &mut self.names[name as usize].standing;
+        *before = before.and(self.standing);
     }
 
     /// The index of a name in this body.
@@ -300,7 +299,6 @@ impl InBody {
 
     /// Sorts the runs by names, and lets the layout have the texts that it needs.
     fn finish(mut self, lines: &KnownLines) -> Layout {
-        self.runs.retain(|(_, run)| !run.is_empty());
         self.runs.sort_by_key(|(name, _)| *name);
         let mut start = 0;
         for of_name in self.runs.chunk_by(|a, b| a.0 == b.0) {
