@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// Time to sort the lines and to put them together while they are sent, in nanoseconds for each byte of the bodies:
-/// four times what an idle core needs. A response that is late is lost as a whole, whereas a scrape that ends early
-/// only loses what a very slow pod would have sent.
+/// Time to sort the lines and to put them together while they are sent, in nanoseconds for each byte of the bodies.
+///
+/// On two idle cores, everything but the fetch takes 1.3, or 2.4 if pods have little in common (`100x1000` and
+/// `500x1000-distinct` in `tests/bench/README.md`). It is several times that, because other requests need the cores
+/// too: a response that is late is lost as a whole, whereas a scrape that ends early only loses what a very slow pod
+/// would have sent.
 const PLAIN_NANOSECONDS_PER_BYTE: u64 = 8;
-/// The same with gzip.
+/// The same with gzip, which takes up to 4 on one core at the default `GZIP_LEVEL` (`100x1000-gzip`, fetch included),
+/// and much longer at the highest.
 const GZIP_NANOSECONDS_PER_BYTE: u64 = 32;
 /// A scrape ends this long before its request stops waiting, so that it can still say why it failed; at most an eighth
 /// of the time until the deadline.
