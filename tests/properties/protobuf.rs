@@ -48,7 +48,8 @@ fn stored_of_model(body: &Body) -> Stored {
     let samples = samples.filter(|((name, labels, _), _)| !is_report(name, labels));
     let samples = samples.map(|((name, labels, timestamp), value)| {
         // In protobuf, 0 is no timestamp.
-        let milliseconds = timestamp.map(|text| text.parse::<i64>().unwrap().max(1));
+        let milliseconds = timestamp.map(|text| text.parse::<i64>().unwrap());
+        let milliseconds = milliseconds.map(|it| if it == 0 { -1 } else { it });
         ((name, labels, milliseconds), float(&value).to_bits())
     });
     samples.collect()

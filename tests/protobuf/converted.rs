@@ -323,11 +323,15 @@ fn timestamps_are_milliseconds() {
 
 /// 0 would mean the time of the scrape: a sample of 1970 would become one of today.
 #[test]
-fn the_timestamp_0_becomes_1() {
-    text("a 1 0\n", &["untyped a", "  {} 1 at 1"]);
+fn the_timestamp_0_becomes_one_before_it() {
+    text("a 1 0\n", &["untyped a", "  {} 1 at -1"]);
     open_metrics(
         "a 1 0\nb 1 -5\n",
-        &["untyped a", "  {} 1 at 1", "untyped b", "  {} 1 at 1"],
+        &["untyped a", "  {} 1 at -1", "untyped b", "  {} 1 at -1"],
+    );
+    text(
+        "a 1 0\na 2 1\n",
+        &["untyped a", "  {} 1 at -1", "  {} 2 at 1"],
     );
 }
 

@@ -254,8 +254,12 @@ impl Lines {
             let milliseconds =
                 timestamp::milliseconds(self.value(samples[0]), self.exposition.format);
             if let Some(milliseconds) = milliseconds {
-                // 0 would be none.
-                push_int(out, TIMESTAMP, milliseconds.max(1));
+                // 0 would be none, and no other one becomes -1, so that no two become the same.
+                push_int(
+                    out,
+                    TIMESTAMP,
+                    if milliseconds == 0 { -1 } else { milliseconds },
+                );
             }
         });
     }
