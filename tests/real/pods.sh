@@ -48,7 +48,9 @@ run_redis() {
   start redis redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --dir "$work"
   start redis-a prometheus-redis-exporter -redis.addr "redis://127.0.0.1:$redis_port" \
     -web.listen-address "$(pod_address redis-a)"
-  template redis "$port" >"$work/redis.json"
+  # The port by the name that its container gives it.
+  template redis metrics | jq --argjson port "$port" \
+    '.spec.containers[0].ports = [{name: "metrics", containerPort: $port}]' >"$work/redis.json"
   run_pod redis-a "$work/redis.json"
 }
 
