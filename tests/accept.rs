@@ -40,6 +40,16 @@ fn prometheus_3_asks_pods_for_openmetrics_and_names_as_they_are() {
     assert_eq!(accept.escaping(Format::OpenMetrics), Escaping::AllowUtf8);
 }
 
+/// Pods get nothing that is copied from the header of a stranger.
+#[test]
+fn anything_has_no_version() {
+    check(
+        "text/plain,*/*;version=\u{e4} x;q=0.5",
+        "text/plain;q=1,*/*;q=0.5",
+        TEXT_TYPE,
+    );
+}
+
 #[test]
 fn a_prometheus_with_legacy_names_gets_legacy_names() {
     check(PROMETHEUS_3_LEGACY, PROMETHEUS_3_LEGACY, TEXT_TYPE);

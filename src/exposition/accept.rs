@@ -232,7 +232,10 @@ impl AcceptedRange {
             }
         }
         let is_understood = match range.format {
-            None => true,
+            None => {
+                range.version.clear();
+                true
+            }
             Some(Format::Text) => is_version(&range.version),
             Some(Format::OpenMetrics) => OPENMETRICS_VERSIONS.contains(&range.version.as_str()),
             Some(Format::Protobuf) => {
