@@ -7,13 +7,8 @@ use crate::exposition::timestamp::push_converted;
 use crate::exposition::values::push_short;
 use crate::exposition::{Body, Exposition, Format, Part};
 use std::collections::HashSet;
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// So many pieces are looked at before they are needed.
-const AHEAD: usize = 8;
-const CACHE_LINE_BYTES: usize = 64;
 
 /// What is kept of a part for its sample lines.
 #[derive(Debug)]
@@ -214,25 +209,6 @@ impl MergedText {
         position.piece == self.pieces.list.len()
     }
 
-    /// Reads a little of the values of the next pieces. Each of them stands somewhere else in memory, and to wait for
-    /// several at once takes less time than for one after the other: so first it is read where all of them are, and
-    /// then from each as many bytes, whatever it has, or else the processor would have to wait before it knows how to
-    /// go on.
-    fn touch(&self, piece: usize) {
-        let mut next: [&[u8]; AHEAD] = Default::default();
-        for (piece, next) in self.pieces.list[piece..].iter().zip(&mut next) {
-            if let Piece::Samples { source, run, .. } = piece {
-                let values = &self.sources[*source as usize].exposition.values;
-                *next = &values.text()[values.start(run.start as usize)..];
-            }
-        }
-        let first_bytes = next.iter().flat_map(|text| {
-            let lines = [0, 1, 2].map(|line| line * CACHE_LINE_BYTES);
-            lines.map(|at| text.get(at).copied().unwrap_or(0))
-        });
-        black_box(first_bytes.fold(0, |a, b| a ^ b));
-    }
-
     /// Appends what comes behind this position, whole lines, until the buffer has at least `enough` bytes or nothing is
     /// left.
     pub(in crate::exposition) fn append(
@@ -244,9 +220,6 @@ impl MergedText {
         while buffer.len() < enough
             && let Some(piece) = self.pieces.list.get(position.piece)
         {
-            if position.lines == 0 && position.piece.is_multiple_of(AHEAD) {
-                self.touch(position.piece);
-            }
             let is_done = match piece {
                 Piece::Beside(range) => {
                     buffer.extend_from_slice(&self.pieces.beside[range.clone()]);
