@@ -4,7 +4,7 @@
 //! prometheus/common, `model/metric.go`.
 
 use super::error::LineErrorKind;
-use super::labels::{is_label_name, is_metric_byte, is_metric_name, is_name_byte};
+use super::labels::{is_label_name, is_metric_byte, is_metric_name, is_name_byte, repeated_name};
 use super::line::Label;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -68,12 +68,9 @@ impl Escaping {
         for (name, _) in labels.iter_mut().filter(|(name, _)| !is_label_name(name)) {
             *name = Cow::Owned(self.escape(name, is_name_byte));
         }
-        let is_repeated = |(n, (name, _)): (usize, &Label<'_>)| {
-            labels[..n].iter().any(|(before, _)| before == name)
-        };
-        match labels.iter().enumerate().any(is_repeated) {
-            true => Err(LineErrorKind::UniqueLabelName),
-            false => Ok(()),
+        match repeated_name(labels.iter().map(|(name, _)| &**name)) {
+            Some(_) => Err(LineErrorKind::UniqueLabelName),
+            None => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::line::Label;
 use super::protobuf;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
 #[derive(Debug, Clone)]
@@ -95,6 +96,34 @@ pub(super) const fn name_bit(name: &[u8]) -> u64 {
     let mixed = *first as usize * 7 + *last as usize * 13 + name.len();
     1 << (mixed & 63)
 }
+
+/// The position of the first name that stood before.
+///
+/// A pod may send a line with a million labels, so that comparing each with each would keep a client worker for hours:
+/// only a few are compared like that, since that is quicker for few.
+pub(super) fn repeated_name<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -> Option<usize> {
+    let mut bits = 0;
+    let mut few = names.clone().take(COMPARED_NAMES_MAX).enumerate();
+    let repeated = few.find(|(n, name)| {
+        let is_new = bits & name_bit(name) == 0;
+        bits |= name_bit(name);
+        !is_new && names.clone().take(*n).any(|before| before == *name)
+    });
+    if let Some((n, _)) = repeated {
+        return Some(n);
+    }
+    let mut rest = names
+        .clone()
+        .enumerate()
+        .skip(COMPARED_NAMES_MAX)
+        .peekable();
+    rest.peek()?;
+    let mut seen: HashSet<&[u8]> = names.take(COMPARED_NAMES_MAX).collect();
+    rest.find(|(_, name)| !seen.insert(name)).map(|(n, _)| n)
+}
+
+/// Up to so many names are compared with each other.
+const COMPARED_NAMES_MAX: usize = 64;
 
 /// Renames the labels of a sample that are named like an identity label: `exported_` is put in front until the name
 /// is free among the sample's own and the identity labels, shorter names first.

@@ -1,7 +1,7 @@
 //! Which lines are valid, and how those are written that do not have the ordinary form.
 
-use super::{check, check_kind};
-use kubernetes_metrics_aggregator::exposition::LineErrorKind;
+use super::{check, check_kind, parse_as, parse_text};
+use kubernetes_metrics_aggregator::exposition::{Format, LineErrorKind};
 
 #[test]
 fn ordinary_lines_are_copied() {
@@ -347,4 +347,21 @@ fn lines_that_start_wrongly() {
         LineErrorKind::Number,
         &[b"a-b 1\n", b"a.b 1\n", b"a b=\"c\"} 1\n", b"a} 1\n"],
     );
+}
+
+/// With each name compared with each other one, these lines would keep the test for hours.
+#[test]
+fn a_line_with_very_many_labels_takes_no_longer_than_many_lines() {
+    let labels: String = (0..300_000).map(|n| format!("l{n}=\"1\",")).collect();
+    let absent: String = (0..300_000).map(|n| format!("m{n}=\"\",")).collect();
+    let line = format!("a{{{labels}{absent}}} 1\n");
+    assert_eq!(parse_text(line.as_bytes()).unwrap().samples(), 1);
+    let open_metrics = format!("a{{{labels}z=\"1\"}} 1\n# EOF\n");
+    let exposition = parse_as(Format::OpenMetrics, open_metrics.as_bytes());
+    assert_eq!(exposition.unwrap().samples(), 1);
+    for repeated in ["l0", "l63", "l64", "l299999"] {
+        let line = format!("a{{{labels}{repeated}=\"2\"}} 1\n");
+        let error = parse_text(line.as_bytes()).unwrap_err();
+        assert_eq!(error.kind, LineErrorKind::UniqueLabelName, "{repeated}");
+    }
 }

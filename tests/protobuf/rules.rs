@@ -569,3 +569,18 @@ fn fields_may_come_in_any_order() {
     };
     assert_eq!(read, [family("c", COUNTER, vec![expected])]);
 }
+
+/// With each name compared with each other one, these bodies would keep the test for hours.
+#[test]
+fn a_metric_with_very_many_labels_takes_no_longer_than_many_metrics() {
+    let mut names: Vec<String> = (0..300_000).map(|n| format!("l{n}")).collect();
+    let body = |names: &[String]| {
+        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        encode(&[family("a", GAUGE, vec![gauge(&pairs, 1.0)])])
+    };
+    assert_eq!(read(&body(&names)).unwrap().samples(), 1);
+    names.push("l64".to_owned());
+    let error = read(&body(&names)).unwrap_err().to_string();
+    let expected = "every label name once, found \"l64\"";
+    assert!(error.contains(expected), "{error}");
+}

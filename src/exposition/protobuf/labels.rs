@@ -5,7 +5,7 @@ use super::wire::{Fields, push_label};
 use super::{Expected, Problem};
 use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
-use crate::exposition::labels::{is_label_name, name_bit, rename_clashing};
+use crate::exposition::labels::{is_label_name, name_bit, rename_clashing, repeated_name};
 use crate::exposition::line::Label;
 use std::hash::{BuildHasher, Hasher};
 
@@ -107,10 +107,12 @@ impl<'b> MetricLabels<'b> {
     /// The first name that should not be there.
     pub(super) fn check(&self, metric_type: MetricType) -> Result<(), Problem> {
         if self.has_repeated_bit {
-            for (n, (name, _)) in self.pairs.iter().enumerate() {
-                if self.pairs[..n].iter().any(|(before, _)| before == name) {
-                    return Err(Problem::with_text(Expected::UniqueLabelName, name));
-                }
+            let names = self.pairs.iter().map(|(name, _)| *name);
+            if let Some(n) = repeated_name(names) {
+                return Err(Problem::with_text(
+                    Expected::UniqueLabelName,
+                    self.pairs[n].0,
+                ));
             }
         }
         if self.bits & RESERVED_BITS == 0 {

@@ -30,6 +30,9 @@ pub(in crate::exposition) struct PlainLabel<'b> {
     pub(in crate::exposition) float: Option<FloatLabel>,
 }
 
+/// More labels are left to the parser of any line: here each name is compared with those before it.
+const LABELS_MAX: usize = 64;
+
 #[derive(Debug, Clone, Copy)]
 struct Head<'b> {
     /// A label name, and the `="` behind it.
@@ -101,6 +104,9 @@ impl<'b> PlainSeries<'b> {
         rest: &'b [u8],
         is_allowed: impl Fn(&[u8]) -> bool,
     ) -> Option<Head<'b>> {
+        if number == LABELS_MAX {
+            return None;
+        }
         self.heads.truncate(number);
         let length = rest.iter().take_while(|byte| is_name_byte(**byte)).count();
         let name = &rest[..length];

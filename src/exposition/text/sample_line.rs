@@ -21,11 +21,12 @@
 
 use crate::exposition::error::{Fault, LineErrorKind};
 use crate::exposition::labels::{
-    is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit, unescape,
+    is_metric_byte, is_metric_start, is_name_byte, is_name_start, repeated_name, unescape,
 };
 use crate::exposition::line::{Label, SampleLine, Text};
 use crate::exposition::number;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Reads the sample line that starts at `start`, where a name, a `{`, or blanks before one of them stand; and gives the
@@ -249,7 +250,7 @@ pub(in crate::exposition) fn valid_labels<'b>(
 
 /// Removes every label whose name has an empty value anywhere; `__name__` keeps an empty value, as a mark.
 fn drop_absent(labels: &mut Vec<Label<'_>>) {
-    let absent: Vec<Text<'_>> = labels
+    let absent: HashSet<Text<'_>> = labels
         .iter()
         .filter(|(_, value)| value.is_empty())
         .map(|(name, _)| name.clone())
@@ -262,14 +263,8 @@ fn drop_absent(labels: &mut Vec<Label<'_>>) {
 }
 
 fn has_name_twice(labels: &[Label<'_>]) -> bool {
-    let mut seen = 0;
-    labels.iter().enumerate().any(|(n, (name, _))| {
-        let bit = name_bit(name);
-        let is_name = **name == *b"__name__";
-        let maybe = seen & bit != 0 || is_name;
-        seen |= bit;
-        maybe && (is_name || labels[..n].iter().any(|(before, _)| before == name))
-    })
+    let names = labels.iter().map(|(name, _)| &**name);
+    names.clone().any(|name| *name == *b"__name__") || repeated_name(names).is_some()
 }
 
 /// Where the text of the quoted name stands whose opening quote is at `start`. NUL bytes end it unfinished.
