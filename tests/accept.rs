@@ -40,6 +40,27 @@ fn prometheus_3_asks_pods_for_openmetrics_and_names_as_they_are() {
     assert_eq!(accept.escaping(Format::OpenMetrics), Escaping::AllowUtf8);
 }
 
+/// As Prometheus 3 asks with one protocol in `scrape_protocols`: a pod that sends another one is not escaped.
+#[test]
+fn what_is_taken_as_anything_has_the_names_that_the_scraper_can_read() {
+    for (header, other) in [
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5",
+            Format::OpenMetrics,
+        ),
+        (
+            "application/openmetrics-text;escaping=allow-utf-8,*/*;q=0.1",
+            Format::Text,
+        ),
+    ] {
+        assert_eq!(Accept::parse(header).escaping(other), Escaping::AllowUtf8);
+    }
+    let legacy = Accept::parse("application/openmetrics-text;escaping=dots,*/*;q=0.1");
+    assert_eq!(legacy.escaping(Format::Text), Escaping::Dots);
+    let silent = Accept::parse("application/openmetrics-text,*/*;q=0.1");
+    assert_eq!(silent.escaping(Format::Text), Escaping::Underscores);
+}
+
 /// Pods get nothing that is copied from the header of a stranger.
 #[test]
 fn anything_has_no_version() {

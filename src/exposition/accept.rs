@@ -137,11 +137,13 @@ impl Accept {
 
     /// How the names of a body in this format are written, if its pod did not escape them as it was asked to.
     ///
-    /// Prometheus says it with its ranges of text and OpenMetrics only, and means protobuf too.
+    /// Prometheus says it with its ranges of text and OpenMetrics only, and means protobuf too, and what it accepts as
+    /// `*/*`.
     #[must_use]
     pub fn escaping(&self, format: Format) -> Escaping {
-        let mut escaping = self.range(format).and_then(|range| range.escaping);
-        if format == Format::Protobuf {
+        let range = self.range(format);
+        let mut escaping = range.and_then(|range| range.escaping);
+        if format == Format::Protobuf || range.is_some_and(|range| range.format.is_none()) {
             let said = self.ranges.iter().find_map(|range| range.escaping);
             escaping = escaping.or(said);
         }
