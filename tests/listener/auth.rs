@@ -160,6 +160,7 @@ fn a_bad_token_file_is_an_error_at_the_start() {
         ("s3cret\ns3cret job=web\n", 2),
         // The token is forgotten: no limit may pass for one.
         ("one\njob=s3cret\n", 2),
+        ("one\nJob=s3cret\n", 2),
         ("one\nnamespace=s3cret job=web\n", 2),
         ("one\ns3cr\u{e9}t\n", 2),
     ] {

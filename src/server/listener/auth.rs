@@ -102,7 +102,8 @@ fn add_line(tokens: &mut Vec<(BearerToken, Arc<TargetScope>)>, line: &[u8]) -> O
     let token = words.next()?.as_bytes();
     let is_known = tokens.iter().any(|(known, _)| known.equals(token).into());
     // Who forgets the token must not have a limit pass for one.
-    let is_limit = token.starts_with(b"job=") || token.starts_with(b"namespace=");
+    let lower = token.to_ascii_lowercase();
+    let is_limit = lower.starts_with(b"job=") || lower.starts_with(b"namespace=");
     if is_known || is_limit || token.len() > TOKEN_BYTES_MAX || tokens.len() == TOKENS_MAX {
         return None;
     }
