@@ -13,6 +13,7 @@ use kubernetes_metrics_aggregator::exposition::{Asked, IdentityLabels};
 mod converted;
 mod generated;
 mod grouped;
+mod refused;
 mod rules;
 mod serving;
 

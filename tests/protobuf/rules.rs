@@ -9,7 +9,7 @@ use crate::support::client_model::{
     Bucket, BucketSpan, Counter, Gauge, Histogram, Metric, MetricFamily, Quantile, Summary,
 };
 
-fn gauge(pairs: &[(&str, &str)], value: f64) -> Metric {
+pub(super) fn gauge(pairs: &[(&str, &str)], value: f64) -> Metric {
     Metric {
         label: labels(pairs),
         gauge: Some(Gauge { value: Some(value) }),
@@ -17,7 +17,7 @@ fn gauge(pairs: &[(&str, &str)], value: f64) -> Metric {
     }
 }
 
-fn histogram(pairs: &[(&str, &str)], histogram: Histogram) -> Metric {
+pub(super) fn histogram(pairs: &[(&str, &str)], histogram: Histogram) -> Metric {
     Metric {
         label: labels(pairs),
         histogram: Some(histogram),
@@ -33,7 +33,7 @@ fn span(offset: i32, length: u32) -> BucketSpan {
 }
 
 /// Three observations in three buckets, none in the zero bucket.
-fn native() -> Histogram {
+pub(super) fn native() -> Histogram {
     Histogram {
         sample_count: Some(3),
         sample_sum: Some(4.5),
@@ -45,7 +45,7 @@ fn native() -> Histogram {
     }
 }
 
-fn classic(bounds: &[f64], count: u64) -> Histogram {
+pub(super) fn classic(bounds: &[f64], count: u64) -> Histogram {
     let bucket = |bound: &f64| Bucket {
         cumulative_count: Some(count),
         upper_bound: Some(*bound),
@@ -306,12 +306,12 @@ fn native_histograms_that_prometheus_stores_are_taken() {
         positive_count: vec![1.0, 2.0, 0.0],
         ..native()
     });
-    // An empty classic one behind a native one.
+    // An empty classic one behind a native one: Prometheus 3.5.3 counts and stores it as a native one.
     let metrics = vec![
         histogram(&[], native()),
         histogram(&[("a", "1")], Histogram::default()),
     ];
-    samples(2 + 2, &encode(&[family("h", HISTOGRAM, metrics)]));
+    samples(2, &encode(&[family("h", HISTOGRAM, metrics)]));
 }
 
 #[test]
@@ -568,19 +568,4 @@ fn fields_may_come_in_any_order() {
         ..metric
     };
     assert_eq!(read, [family("c", COUNTER, vec![expected])]);
-}
-
-/// With each name compared with each other one, these bodies would keep the test for hours.
-#[test]
-fn a_metric_with_very_many_labels_takes_no_longer_than_many_metrics() {
-    let mut names: Vec<String> = (0..300_000).map(|n| format!("l{n}")).collect();
-    let body = |names: &[String]| {
-        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
-        encode(&[family("a", GAUGE, vec![gauge(&pairs, 1.0)])])
-    };
-    assert_eq!(read(&body(&names)).unwrap().samples(), 1);
-    names.push("l64".to_owned());
-    let error = read(&body(&names)).unwrap_err().to_string();
-    let expected = "every label name once, found \"l64\"";
-    assert!(error.contains(expected), "{error}");
 }

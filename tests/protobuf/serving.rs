@@ -296,7 +296,7 @@ fn an_invalid_body_fails_its_pod_only() {
     let (_file, program) = program(&pods);
     let response = scrape(&program, PROTOBUF_FIRST);
     let (own, reported) = families(&response.body, &pods.map(|(name, _)| name));
-    assert_eq!(reported, [(0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0)]);
+    assert_eq!(reported, [(0.0, 2.0), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0)]);
     let expected = with_labels(counter(&[], 1.0), &labelled(&[], "good", &good));
     assert_eq!(own, [family("a_total", COUNTER, vec![expected])]);
     let page = program.get("/");

@@ -38,7 +38,7 @@ impl<'b> Metric<'b> {
     /// Takes the place of what was read before.
     ///
     /// # Errors
-    /// What Prometheus would refuse, but for what hangs on other metrics of the family.
+    /// What Prometheus refuses when it parses the body. The rest is found by [`Metric::check`].
     pub(super) fn read(
         &mut self,
         message: &'b [u8],
@@ -52,11 +52,6 @@ impl<'b> Metric<'b> {
         if metric_type.is_histogram() {
             self.histogram.clear();
         }
-        self.read_fields(metric_type)?;
-        self.labels.check(metric_type)
-    }
-
-    fn read_fields(&mut self, metric_type: MetricType) -> Result<(), Problem> {
         let start = self.labels.push_leading(self.message);
         let mut fields = Fields::of(&self.message[start..]);
         while let Some(field) = fields.next()? {
@@ -81,6 +76,23 @@ impl<'b> Metric<'b> {
             }
         }
         Ok(())
+    }
+
+    /// Checks what Prometheus refuses only when it stores the samples, which it has counted by then, given how it read
+    /// the first histogram of the family.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub(super) fn check(
+        &self,
+        metric_type: MetricType,
+        first_is_native: Option<bool>,
+    ) -> Result<(), Problem> {
+        self.labels.check(metric_type)?;
+        match metric_type.is_histogram() {
+            true => self.check_histogram(first_is_native),
+            false => Ok(()),
+        }
     }
 
     /// Number of samples that it stands for in Prometheus.
@@ -148,7 +160,7 @@ impl<'b> Metric<'b> {
     /// # Errors
     /// [`Expected::OneKindOfHistogram`]: Prometheus reads all of a family as it began, and refuses the scrape.
     /// An empty classic one behind a native one is harmless: it is stored as an empty native one.
-    pub(super) fn check_histogram(&self, first_is_native: Option<bool>) -> Result<(), Problem> {
+    fn check_histogram(&self, first_is_native: Option<bool>) -> Result<(), Problem> {
         let histogram = &self.histogram;
         let is_native = histogram.is_native();
         match first_is_native {

@@ -125,14 +125,20 @@ impl<'b> Reader<'b> {
         for (field, metric) in &fields.metrics {
             self.metric_number += 1;
             self.metric.read(metric, metric_type)?;
+            if is_asked {
+                self.contents.samples += match first_is_native {
+                    // Prometheus reads all histograms of a family like the first.
+                    Some(true) => 1,
+                    _ => self.metric.samples(metric_type),
+                };
+            }
+            self.metric.check(metric_type, first_is_native)?;
             if metric_type.is_histogram() {
-                self.metric.check_histogram(first_is_native)?;
                 first_is_native.get_or_insert_with(|| self.metric.histogram.is_native());
             }
             if !is_asked {
                 continue;
             }
-            self.contents.samples += self.metric.samples(metric_type);
             let content = self.content(metric_type, start + field.end - metric.len(), metric)?;
             let len = content.len();
             new_len += len.map_or(0, |len| metric_field_len(len + self.target.fields().len()));
