@@ -124,15 +124,16 @@ impl Messages {
             }
             if position.metric == 0 {
                 push_varint(out, family.new_len as usize);
-                position.copied = family.message.start;
                 let head = family.head.as_ref().map_or(0..0, range);
                 out.extend_from_slice(&self.contents.rewritten[head]);
             }
             let metrics = &self.contents.metrics[range(&family.metrics)];
             let metric = metrics.get(position.metric);
-            let end = metric.map_or(family.message.end, |metric| metric.field.start);
             if family.head.is_none() {
-                out.extend_from_slice(&self.body[range(&(position.copied..end))]);
+                let last = metrics[..position.metric].last();
+                let start = last.map_or(family.message.start, |last| last.field.end);
+                let end = metric.map_or(family.message.end, |metric| metric.field.start);
+                out.extend_from_slice(&self.body[range(&(start..end))]);
             }
             let Some(metric) = metric else {
                 position.family += 1;
@@ -140,7 +141,6 @@ impl Messages {
                 continue;
             };
             self.push_metric(metric, target, out);
-            position.copied = metric.field.end;
             position.metric += 1;
         }
         false

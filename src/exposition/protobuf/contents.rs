@@ -51,8 +51,6 @@ pub struct Position {
     pub(super) family: usize,
     /// Within the family.
     pub(super) metric: usize,
-    /// Up to where the body is written.
-    pub(super) copied: u32,
 }
 
 /// Field numbers of a MetricFamily.
