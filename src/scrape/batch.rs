@@ -75,7 +75,6 @@ pub(super) struct Batch {
     deadline: Option<ScrapeDeadline>,
     /// What is known about lines from the bodies so far.
     series: SeriesCache,
-    samples_max: u64,
     /// What the pods are asked for.
     pub(super) question: Question,
     results: Sender<ScrapeResult>,
@@ -110,7 +109,6 @@ pub(super) fn batch(
         deadline,
         question: Question::new(&asked),
         series: SeriesCache::new(asked, samples_max, cores),
-        samples_max,
         results: sender,
     };
     let results = Results {
@@ -161,7 +159,7 @@ impl Batch {
         let body = match format {
             Format::Protobuf => {
                 let asked = self.series.asked();
-                Body::protobuf(buffer.take(), labels, asked, self.samples_max)
+                Body::protobuf(buffer.take(), labels, asked, self.series.samples_max())
             }
             Format::Text | Format::OpenMetrics => {
                 let parsed = self.series.parse(format, buffer.body(), labels);

@@ -110,6 +110,12 @@ impl SeriesCache {
         &self.asked
     }
 
+    /// Of how many samples a body is taken in at most.
+    #[must_use]
+    pub fn samples_max(&self) -> u64 {
+        self.samples_max
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
     }
