@@ -1,6 +1,6 @@
 //! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
 
-use super::line::Label;
+use super::line::{Label, Text};
 use super::protobuf;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -123,7 +123,7 @@ pub(super) fn repeated_name<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -
 }
 
 /// Up to so many names are compared with each other.
-const COMPARED_NAMES_MAX: usize = 64;
+pub(super) const COMPARED_NAMES_MAX: usize = 64;
 
 /// Renames the labels of a sample that are named like an identity label: `exported_` is put in front until the name
 /// is free among the sample's own and the identity labels, shorter names first.
@@ -237,15 +237,20 @@ pub(super) fn unescape(escaped: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The labels of a series in the form in which all are written here: without the closing brace, no blanks, labels
-/// written by [`push_label`] and separated by commas.
-pub(super) fn written_labels(series: &[u8]) -> impl Iterator<Item = Label<'_>> {
-    let mut rest: &[u8] = match memchr::memchr(b'{', series) {
+/// Splits a series into the name of its metric and the text of its labels. It must have the form in which all are
+/// written here: without the closing brace, no blanks, labels written by [`push_label`] and separated by commas.
+pub(super) fn split_written(series: &[u8]) -> (Text<'_>, &[u8]) {
+    match memchr::memchr(b'{', series) {
         // The name of the metric stands in the braces, if not before them.
-        Some(0) => split_quoted(&series[1..]).map_or(b"", |(_, rest)| rest),
-        Some(brace) => &series[brace + 1..],
-        None => b"",
-    };
+        Some(0) => split_quoted(&series[1..]).unwrap_or_default(),
+        Some(brace) => (Cow::Borrowed(&series[..brace]), &series[brace + 1..]),
+        None => (Cow::Borrowed(series), b""),
+    }
+}
+
+/// The labels of a series in that form.
+pub(super) fn written_labels(series: &[u8]) -> impl Iterator<Item = Label<'_>> {
+    let (_, mut rest) = split_written(series);
     std::iter::from_fn(move || {
         rest = rest.strip_prefix(b",").unwrap_or(rest);
         let (name, behind) = match rest.first()? {
@@ -262,7 +267,7 @@ pub(super) fn written_labels(series: &[u8]) -> impl Iterator<Item = Label<'_>> {
 }
 
 /// What the quoted text at the start means, and what follows it.
-fn split_quoted(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+fn split_quoted(text: &[u8]) -> Option<(Text<'_>, &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let mut at = 0;
     loop {

@@ -3,12 +3,14 @@
 use super::places::hash;
 use super::texts::Texts;
 use crate::exposition::error::LineErrorKind;
-use crate::exposition::labels::{is_metric_name, push_label, push_quoted};
+use crate::exposition::labels::{
+    is_metric_name, push_label, push_quoted, split_written, written_labels,
+};
 use crate::exposition::layout::TextRef;
 use crate::exposition::line::Label;
 use crate::exposition::metric_type::FloatLabel;
 use crate::exposition::number;
-use crate::exposition::text::{plain::PlainLabel, sample_line};
+use crate::exposition::text::plain::PlainLabel;
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
 
@@ -103,14 +105,12 @@ pub(super) fn same_series(known: &[u8], new: &[u8]) -> bool {
     if known.len() != new.len() {
         return false;
     }
-    let lines = [known, new].map(|series| [series, b"} 0"].concat());
-    let read = |line| sample_line::read(line, 0).map(|(sample, _)| sample);
-    let [Ok(mut known), Ok(mut new)] = [read(&lines[0]), read(&lines[1])] else {
-        return false;
-    };
-    known.labels.sort_unstable();
-    new.labels.sort_unstable();
-    known.name == new.name && known.labels == new.labels
+    let [known, new] = [known, new].map(|series| {
+        let mut labels: Vec<Label<'_>> = written_labels(series).collect();
+        labels.sort_unstable();
+        (split_written(series).0, labels)
+    });
+    known == new
 }
 
 /// A label with another value, which needs no escapes.

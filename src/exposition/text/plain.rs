@@ -3,7 +3,7 @@
 //! says, which reads all others.
 
 use crate::exposition::labels::{
-    is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit,
+    COMPARED_NAMES_MAX, is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit,
 };
 use crate::exposition::metric_type::FloatLabel;
 
@@ -29,9 +29,6 @@ pub(in crate::exposition) struct PlainLabel<'b> {
     /// Whether it has one of these names.
     pub(in crate::exposition) float: Option<FloatLabel>,
 }
-
-/// More labels are left to the parser of any line: here each name is compared with those before it.
-const LABELS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct Head<'b> {
@@ -104,7 +101,8 @@ impl<'b> PlainSeries<'b> {
         rest: &'b [u8],
         is_allowed: impl Fn(&[u8]) -> bool,
     ) -> Option<Head<'b>> {
-        if number == LABELS_MAX {
+        // More are left to the parser of any line: here each name is compared with those before it.
+        if number == COMPARED_NAMES_MAX {
             return None;
         }
         self.heads.truncate(number);
