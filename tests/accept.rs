@@ -190,7 +190,7 @@ fn scrapers_that_want_text_ask_for_text() {
     );
 }
 
-/// Python's client takes the first range that it knows, and would answer 2.0.0, whatever its weight.
+/// Python's client takes the first range that it knows, and would respond with 2.0.0, whatever its weight.
 #[test]
 fn what_cannot_be_merged_is_taken_out() {
     check(
@@ -505,7 +505,7 @@ fn scrapers_as_they_are() {
     }
 }
 
-/// What is answered does not hang on what is asked for alone.
+/// The format of the response does not depend on the request alone.
 #[test]
 fn a_scraper_of_protobuf_gets_the_best_of_what_comes() {
     let pod = FakePod::start(Behaviour::Body("up 1\n".to_owned()));

@@ -19,10 +19,10 @@ use crate::support::attack::{Bounds, Site, Size, alone};
 const PLACES: usize = 512;
 /// How long most attacks are looked at.
 const LASTING: Duration = Duration::from_secs(4);
-/// Longer than a client has for its request head, or for 64 KiB of an answer.
+/// Longer than a client has for its request head, or for 64 KiB of a response.
 const OVER_TEN_SECONDS: Duration = Duration::from_secs(12);
-/// MiB of answers that clients have not taken (`unsent_bytes_max`), and of those that two server workers make.
-const ANSWERS_MEBIBYTES: usize = 256 + 2 * 52;
+/// MiB of responses that clients have not read (`unsent_bytes_max`), and of those that two server workers make.
+const RESPONSES_MEBIBYTES: usize = 256 + 2 * 52;
 
 const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n";
 const HUGE: &[u8] = b"GET /metrics?job=huge HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -59,10 +59,10 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) -> bool {
 
 /// Reads until the server ends the connection; a reset is an end too.
 fn rest(mut stream: &TcpStream) -> String {
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
+    let mut response = Vec::new();
+    match stream.read_to_end(&mut response) {
         Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
-        _ => String::from_utf8_lossy(&answer).into_owned(),
+        _ => String::from_utf8_lossy(&response).into_owned(),
     }
 }
 
@@ -97,7 +97,7 @@ fn five_hundred_that_drip_a_byte_each_second() {
         |site| {
             let start = Instant::now();
             drip(site, 500, OVER_TEN_SECONDS);
-            // Ten seconds for a head, two for the last answer to be read, the rest for a slow machine.
+            // Ten seconds for a head, two for the last response to be read, the rest for a slow machine.
             assert!(
                 start.elapsed() < 2 * OVER_TEN_SECONDS,
                 "{:?}",
@@ -122,9 +122,12 @@ fn endless(site: &Site, start: &str, piece: &str, status: &str) {
                         sent += piece.len();
                     }
                     assert!(sent < 100_000_000, "nobody ends it");
-                    let answer = rest(&stream);
-                    // What is sent after the end may reset the connection before the answer is read.
-                    assert!(answer.is_empty() || answer.starts_with(status), "{answer}");
+                    let response = rest(&stream);
+                    // What is sent after the end may reset the connection before the response is read.
+                    assert!(
+                        response.is_empty() || response.starts_with(status),
+                        "{response}"
+                    );
                 }
             });
         }
@@ -164,7 +167,7 @@ fn endless_headers() {
     );
 }
 
-/// How many of a million requests on four connections are answered in this time.
+/// How many of a million requests on four connections get a response in this time.
 fn pipeline(site: &Site, time: Duration) -> usize {
     let many = HEALTHY.repeat(1000);
     let end = Instant::now() + time;
@@ -196,8 +199,8 @@ fn pipeline(site: &Site, time: Duration) -> usize {
 #[ignore = "an attack, watched for seconds"]
 fn a_million_pipelined_requests() {
     check("pipelined", LASTING, Bounds::for_places(PLACES), |site| {
-        let answered = pipeline(site, LASTING);
-        assert!(answered > 100, "{answered}");
+        let responses = pipeline(site, LASTING);
+        assert!(responses > 100, "{responses}");
     });
 }
 
@@ -213,7 +216,7 @@ fn deaf(site: &Site, connections: usize) -> Vec<TcpStream> {
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn clients_that_never_read_fifty_megabytes() {
-    let bounds = Bounds::for_places(PLACES).with_answers(ANSWERS_MEBIBYTES);
+    let bounds = Bounds::for_places(PLACES).with_responses(RESPONSES_MEBIBYTES);
     // Twice as many as SERVER_WORKERS, and five times as many: more than there is room for.
     for connections in [4, 10] {
         check(
@@ -228,7 +231,7 @@ fn clients_that_never_read_fifty_megabytes() {
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn clients_that_ask_for_much_and_leave() {
-    let bounds = Bounds::for_places(PLACES).with_answers(ANSWERS_MEBIBYTES);
+    let bounds = Bounds::for_places(PLACES).with_responses(RESPONSES_MEBIBYTES);
     check("leaving", LASTING, bounds, |site| drop(deaf(site, 16)));
 }
 
@@ -247,8 +250,8 @@ fn half_closed() {
                 stream.shutdown(Shutdown::Write).unwrap();
             }
             for stream in &streams {
-                let answer = rest(stream);
-                assert!(answer.starts_with(expected), "{answer}");
+                let response = rest(stream);
+                assert!(response.starts_with(expected), "{response}");
             }
         }
     });
@@ -280,29 +283,29 @@ fn random_bytes() {
                 let length = usize::try_from(1 + seed % 3000).unwrap();
                 send(&stream, &random(seed).take(length).collect::<Vec<u8>>());
                 let _ = stream.shutdown(Shutdown::Write);
-                let answer = rest(&stream);
+                let response = rest(&stream);
                 assert!(
-                    answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
-                    "{answer}"
+                    response.is_empty() || response.starts_with("HTTP/1.1 4"),
+                    "{response}"
                 );
             }
         },
     );
 }
 
-/// One request for this URL: its status, and that the answer is one harmless line.
+/// One request for this URL: its status, and that the response is one harmless line.
 #[track_caller]
 fn check_url(site: &Site, url: &str, expected: &[u16]) {
     let request = format!("GET {url} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-    let answer = site.ask(&request).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let response = site.ask(&request).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(expected.contains(&status), "{url}: {answer}");
+    assert!(expected.contains(&status), "{url}: {response}");
     if status != 200 {
         let is_harmless = body.len() < 500
             && body.lines().count() == 1
             && body.trim_end().chars().all(|c| !c.is_control());
-        assert!(is_harmless, "{url}: {answer}");
+        assert!(is_harmless, "{url}: {response}");
     }
 }
 
@@ -346,7 +349,7 @@ fn tricks_with_urls_get_nowhere() {
 }
 
 #[test]
-fn huge_jobs_are_answered_or_refused_at_once() {
+fn huge_jobs_get_a_response_or_are_refused_at_once() {
     let site = Site::start(&[]);
     site.check_recovers();
     check_url(&site, &format!("/metrics?job={}", "x".repeat(8000)), &[404]);
@@ -380,7 +383,7 @@ fn descriptors_run_out_and_come_back() {
         let bounds = Bounds {
             // Listed while they change, one may be seen twice.
             descriptors: open_files + 2,
-            ..Bounds::for_places(FEW_PLACES).with_answers(ANSWERS_MEBIBYTES)
+            ..Bounds::for_places(FEW_PLACES).with_responses(RESPONSES_MEBIBYTES)
         };
         let attacks: [(&str, &dyn Fn() -> Vec<TcpStream>); 5] = [
             ("idle", &|| site.connect_many(600)),

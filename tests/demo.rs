@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::support::program::{Answer, PATIENCE, Program, ask};
+use crate::support::program::{HttpResponse, PATIENCE, Program, ask};
 
 /// The running demo and the URL that it prints.
 fn start() -> (std::process::Child, String, String) {
@@ -28,15 +28,15 @@ fn start() -> (std::process::Child, String, String) {
     (child, address, introduction)
 }
 
-/// The answer once the first pod list is there.
-fn ready(address: &str, url: &str) -> Answer {
+/// The response once the first pod list is there.
+fn ready(address: &str, url: &str) -> HttpResponse {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let answer = ask(address.parse().unwrap(), "GET", url, &[]);
-        if answer.status != 503 {
-            return answer;
+        let response = ask(address.parse().unwrap(), "GET", url, &[]);
+        if response.status != 503 {
+            return response;
         }
-        assert!(Instant::now() < deadline, "{}", answer.text());
+        assert!(Instant::now() < deadline, "{}", response.text());
     }
 }
 
@@ -55,9 +55,9 @@ fn a_dozen_pods_in_three_jobs_one_of_them_down() {
         );
     }
     let ups = |job: &str| {
-        let answer = ready(&address, &format!("/metrics?job={job}"));
+        let response = ready(&address, &format!("/metrics?job={job}"));
         let up = |value: &str| {
-            answer
+            response
                 .text()
                 .lines()
                 .filter(|line| line.starts_with("up{") && line.ends_with(value))
@@ -71,9 +71,9 @@ fn a_dozen_pods_in_three_jobs_one_of_them_down() {
     );
 
     let value = || {
-        let answer = ready(&address, "/metrics?job=memcached");
+        let response = ready(&address, "/metrics?job=memcached");
         let series = "process_uptime_seconds{instance=\"memcached-db-0\",";
-        let line = answer
+        let line = response
             .text()
             .lines()
             .find(|line| line.starts_with(series))

@@ -107,7 +107,7 @@ fn a_forbidden_namespace_does_not_blind_the_others() {
 }
 
 #[test]
-fn no_set_before_every_namespace_has_answered() {
+fn no_targets_before_every_namespace_has_been_listed() {
     let api = FakeApi::start();
     api.set_pods(vec![
         pod("a", "p-1", "j", "10.0.0.1"),
@@ -229,7 +229,7 @@ fn the_aggregator_is_no_target() {
 }
 
 #[test]
-fn stop_ends_a_slow_answer() {
+fn stopping_does_not_wait_for_a_slow_api_server() {
     let api = FakeApi::start();
     api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
     let running = start(&api, &[]);

@@ -72,7 +72,7 @@ fn statuses_keep_the_last_list() {
 }
 
 #[test]
-fn answers_that_break_off_keep_the_last_list() {
+fn responses_that_break_off_keep_the_last_list() {
     check_failure(
         &Fault::Close,
         RefreshResult::Connection,
@@ -86,7 +86,7 @@ fn answers_that_break_off_keep_the_last_list() {
 }
 
 #[test]
-fn answers_that_are_no_pod_list_keep_the_last_list() {
+fn responses_that_are_no_pod_list_keep_the_last_list() {
     let check_body = |body, expected| {
         check_failure(&Fault::Body(body), RefreshResult::Malformed, expected);
     };

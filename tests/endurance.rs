@@ -74,7 +74,7 @@ impl Pods {
     }
 }
 
-/// Whether the n-th pod answers as it should.
+/// Whether the n-th pod responds as it should.
 fn is_healthy(number: usize) -> bool {
     matches!(behaviour(number), Behaviour::CloseAfter(..)) || !number.is_multiple_of(3)
 }
@@ -88,7 +88,7 @@ fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
     let mut program = Program::with_pods(&pods.list, &settings);
     let mut settled = None;
     for round in 1..=ROUNDS {
-        let answers = thread::scope(|scope| {
+        let responses = thread::scope(|scope| {
             let clients: Vec<_> = (0..2)
                 .map(|_| scope.spawn(|| program.get("/metrics?job=web")))
                 .collect();
@@ -97,9 +97,9 @@ fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
                 .map(|client| client.join().unwrap())
                 .collect::<Vec<_>>()
         });
-        for answer in answers {
+        for response in responses {
             for number in 0..PODS {
-                let up = answer.up(&format!("p{number}"));
+                let up = response.up(&format!("p{number}"));
                 assert_eq!(
                     up,
                     Some(is_healthy(number)),

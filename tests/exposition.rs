@@ -25,7 +25,7 @@ fn parse_text(body: &[u8]) -> Result<Exposition, LineError> {
     parse_as(Format::Text, body)
 }
 
-/// The whole answer for one target with the identity label `i="1"`.
+/// The whole response for one target with the identity label `i="1"`.
 fn merged_text(exposition: Exposition) -> String {
     let part = Part {
         labels: IdentityLabels::new([("i", "1")]),

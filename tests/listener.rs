@@ -18,31 +18,31 @@ use crate::support::program::PATIENCE;
 
 #[track_caller]
 fn check_refused(listener: &TestListener, request: &[u8], status: u16, text: &str) {
-    let answer = listener.ask(request);
+    let response = listener.ask(request);
     let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
-    let (head, body) = answer
+    let (head, body) = response
         .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("{shown:?}: {answer}"));
+        .unwrap_or_else(|| panic!("{shown:?}: {response}"));
     assert!(
         head.starts_with(&format!("HTTP/1.1 {status} ")),
-        "{shown:?}: {answer}"
+        "{shown:?}: {response}"
     );
     assert!(
         head.contains("\r\nConnection: close"),
-        "{shown:?}: {answer}"
+        "{shown:?}: {response}"
     );
     assert!(
         head.contains("\r\nContent-Type: text/plain"),
-        "{shown:?}: {answer}"
+        "{shown:?}: {response}"
     );
-    assert!(body.contains(text), "{shown:?}: {answer}");
+    assert!(body.contains(text), "{shown:?}: {response}");
     assert!(
         body.ends_with('\n') && body.lines().count() == 1,
-        "{shown:?}: {answer}"
+        "{shown:?}: {response}"
     );
 }
 
-/// Heads, and what is answered.
+/// Request heads and their responses.
 const BAD_HEADS: &[(&str, u16, &str)] = &[
     ("GET / HTTP/1.1\nHost: h\n\n", 400, "CR LF"),
     ("GET / HTTP/1.1\r\nHost: h\rX: y\r\n\r\n", 400, "CR LF"),
@@ -86,7 +86,7 @@ const BAD_HEADS: &[(&str, u16, &str)] = &[
     ),
 ];
 
-/// Header lines in an otherwise right head, and what is answered.
+/// Header lines in an otherwise valid head, and their responses.
 const BAD_HEADERS: &[(&str, u16, &str)] = &[
     ("Content-Length: 1", 413, "must not have a body"),
     (
@@ -153,13 +153,13 @@ fn a_chunked_body_of_no_bytes_is_no_body() {
     ] {
         // The next request comes in the same piece.
         client.send(format!("{CHUNKED}{body}GET /b HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
-        assert_eq!(client.answer(), "200 GET /a\nHost: h\n", "{body:?}");
-        assert_eq!(client.answer(), "200 GET /b\nHost: h\n", "{body:?}");
+        assert_eq!(client.response(), "200 GET /a\nHost: h\n", "{body:?}");
+        assert_eq!(client.response(), "200 GET /b\nHost: h\n", "{body:?}");
         // And it is the same byte by byte.
         for byte in format!("{CHUNKED}{body}").as_bytes() {
             client.send(std::slice::from_ref(byte));
         }
-        assert_eq!(client.answer(), "200 GET /a\nHost: h\n", "{body:?}");
+        assert_eq!(client.response(), "200 GET /a\nHost: h\n", "{body:?}");
     }
     assert!(client.get("/c").starts_with("200 GET /c\n"));
 }
@@ -199,10 +199,10 @@ fn a_chunked_body_with_content_or_without_an_end_is_refused() {
         if text == "ends before" {
             client.stream.shutdown(Shutdown::Write).unwrap();
         }
-        let answer = client.rest();
+        let response = client.rest();
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(text),
-            "{body:?}: {answer}"
+            response.starts_with(&format!("HTTP/1.1 {status} ")) && response.contains(text),
+            "{body:?}: {response}"
         );
     }
     let old = "GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
@@ -215,8 +215,11 @@ fn a_chunked_body_that_drips_is_cut_off_at_the_time_of_a_head() {
         settings.limits.head_time = Duration::from_millis(150);
     });
     for start in ["", "0", "0\r\nX: y\r\n"] {
-        let answer = listener.ask(format!("{CHUNKED}{start}").as_bytes());
-        assert!(answer.starts_with("HTTP/1.1 408 "), "{start:?}: {answer}");
+        let response = listener.ask(format!("{CHUNKED}{start}").as_bytes());
+        assert!(
+            response.starts_with("HTTP/1.1 408 "),
+            "{start:?}: {response}"
+        );
     }
 }
 
@@ -241,7 +244,7 @@ fn what_is_too_large_is_refused_before_it_ends() {
     check_refused(&listener, many.as_bytes(), 431, "more than 100 headers");
     let endless = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}{long}{long}");
     check_refused(&listener, endless.as_bytes(), 431, "16 KiB");
-    // Far more than is read: the answer arrives all the same.
+    // Far more than is read: the response arrives all the same.
     let mut client = listener.client();
     let _ = client.stream.write_all(&vec![b'x'; 200_000]);
     assert!(client.rest().starts_with("HTTP/1.1 414 "));
@@ -253,8 +256,8 @@ fn requests_go_on_with_the_known_headers_only() {
     let request = "GET /metrics%3Fjob=a?b=%20 HTTP/1.1\r\nhOST: h:80\r\naccept:\t a;q=0.5 \r\n\
                    Authorization: Bearer secret\r\nCookie: secret\r\nX-Listener-Request: 7\r\n\
                    X-Prometheus-Scrape-Timeout-Seconds: 10\r\nX-Name: M\u{fc}ller\r\nConnection: x, CLOSE\r\n\r\n";
-    let answer = listener.ask(request.as_bytes());
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let response = listener.ask(request.as_bytes());
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert_eq!(
         body,
@@ -263,7 +266,7 @@ fn requests_go_on_with_the_known_headers_only() {
 }
 
 #[test]
-fn unusual_but_right_requests_are_answered() {
+fn unusual_but_valid_requests_get_a_response() {
     let listener = TestListener::start(|_| {});
     for (request, body) in [
         ("GET /a HTTP/1.0\r\n\r\n", "GET /a\n"),
@@ -280,8 +283,8 @@ fn unusual_but_right_requests_are_answered() {
         ),
         ("GET /a HTTP/1.0\r\nX:\r\nHost:\r\n\r\n", "GET /a\nHost: \n"),
     ] {
-        let answer = listener.ask(request.as_bytes());
-        let (_, shown) = answer.split_once("\r\n\r\n").unwrap();
+        let response = listener.ask(request.as_bytes());
+        let (_, shown) = response.split_once("\r\n\r\n").unwrap();
         assert_eq!(shown, body, "{request:?}");
     }
     let head = listener.ask(b"HEAD /bytes/5 HTTP/1.0\r\n\r\n");
@@ -292,7 +295,7 @@ fn unusual_but_right_requests_are_answered() {
 }
 
 #[test]
-fn connections_are_kept_and_pipelined_requests_answered_in_order() {
+fn connections_are_kept_and_pipelined_requests_get_responses_in_order() {
     let listener = TestListener::start(|_| {});
     let mut client = listener.client();
     assert!(client.get("/one").starts_with("200 GET /one\n"));
@@ -301,7 +304,7 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
         .collect();
     client.send(many.as_bytes());
     for n in 0..500 {
-        assert!(client.answer().starts_with(&format!("200 GET /{n}\n")));
+        assert!(client.response().starts_with(&format!("200 GET /{n}\n")));
     }
     client.send(
         b"HEAD /bytes/5 HTTP/1.1\r\nHost: h\r\n\r\n\
@@ -321,13 +324,16 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
 #[test]
 fn a_bad_request_after_a_head_request_is_told_why() {
     let listener = TestListener::start(|_| {});
-    let answer = listener.ask(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b\r\n\r\n");
-    assert!(answer.contains("\r\n\r\nHTTP/1.1 400 "), "{answer}");
-    assert!(answer.ends_with("/metrics?job=NAME HTTP/1.1\n"), "{answer}");
+    let response = listener.ask(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b\r\n\r\n");
+    assert!(response.contains("\r\n\r\nHTTP/1.1 400 "), "{response}");
+    assert!(
+        response.ends_with("/metrics?job=NAME HTTP/1.1\n"),
+        "{response}"
+    );
 }
 
 #[test]
-fn a_client_that_closes_its_side_is_answered() {
+fn a_client_that_closes_its_side_gets_its_response() {
     let listener = TestListener::start(|_| {});
     let mut client = listener.client();
     client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -355,14 +361,14 @@ fn a_fault_behind_costs_one_request_only() {
         listener.telemetry.panics.get() == 1
     });
     // A body that is shorter than said: the client can tell.
-    let answer = listener.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(answer.len() < 200_000);
+    let response = listener.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(response.len() < 200_000);
     assert!(listener.client().get("/a").starts_with("200 GET /a\n"));
     eventually("no connection is left", || listener.open() == 0);
 }
 
 #[test]
-fn large_answers_arrive_whole() {
+fn large_responses_arrive_whole() {
     let listener = TestListener::start(|_| {});
     let mut client = listener.client();
     for length in [0, 1, 16 * 1024, 16 * 1024 + 1, 30_000_000] {
@@ -374,7 +380,7 @@ fn large_answers_arrive_whole() {
 }
 
 #[test]
-fn at_the_end_requests_under_way_are_answered_and_nobody_else() {
+fn shutdown_finishes_running_requests_and_accepts_no_others() {
     let mut listener = TestListener::start(|_| {});
     let mut idle = listener.client();
     assert!(idle.get("/a").starts_with("200"));
@@ -388,7 +394,7 @@ fn at_the_end_requests_under_way_are_answered_and_nobody_else() {
     assert!(idle.is_closed());
     assert!(silent.is_closed());
     request.respond(Response::text(200, "late\n"));
-    let (head, body) = held.raw_answer();
+    let (head, body) = held.raw_response();
     assert_eq!(body, b"late\n");
     assert!(head.contains("Connection: close"), "{head}");
     drop(held);

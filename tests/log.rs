@@ -64,8 +64,8 @@ fn a_long_job_is_cut_in_the_log() {
     let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let mut program = Program::with_pods(&file, &[]);
-    let answer = program.get(&format!("/metrics?job=web&job={}", "x".repeat(8000)));
-    assert_eq!(answer.up("web-0"), Some(true));
+    let response = program.get(&format!("/metrics?job=web&job={}", "x".repeat(8000)));
+    assert_eq!(response.up("web-0"), Some(true));
     let line = program.wait_for_log("job=\"web,xxx");
     assert!(line.len() < 500, "{line}");
 }

@@ -34,8 +34,11 @@ const STILL: [&str; 7] = [
 ];
 
 fn read(program: &Program) -> BTreeMap<String, f64> {
-    let answer = program.get("/-/metrics");
-    let lines = answer.text().lines().filter(|line| !line.starts_with('#'));
+    let response = program.get("/-/metrics");
+    let lines = response
+        .text()
+        .lines()
+        .filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
@@ -107,9 +110,9 @@ fn drive(program: &Program) {
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
         .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
 }
 
 #[test]
@@ -187,16 +190,16 @@ fn refused_requests_count_under_their_path_and_status() {
         let mut stream = TcpStream::connect(program.address).unwrap();
         let request = format!("{line}\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     };
     let right = "Authorization: Bearer right\r\n";
     for (_, status, line, header) in REFUSED {
         let token = if status == 401 { "" } else { right };
-        let answer = ask(line, &format!("{token}{header}"));
+        let response = ask(line, &format!("{token}{header}"));
         let expected = format!("HTTP/1.1 {status} ");
-        assert!(answer.starts_with(&expected), "{line}: {answer}");
+        assert!(response.starts_with(&expected), "{line}: {response}");
     }
     let own = ask("GET /-/metrics HTTP/1.1", right);
     for (path, status, line, _) in REFUSED {

@@ -9,18 +9,18 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{Answer, PATIENCE, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, PATIENCE, Program, TempFile, pod, pod_at};
 
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
-/// The program with one pod of this behaviour, and the answer to a probe of it with these headers.
-fn probe(behaviour: Behaviour, headers: &[(&str, &str)]) -> (FakePod, Program, Answer) {
+/// The program with one pod of this behaviour, and the response to a probe of it with these headers.
+fn probe(behaviour: Behaviour, headers: &[(&str, &str)]) -> (FakePod, Program, HttpResponse) {
     let fake = FakePod::start(behaviour);
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let program = Program::with_pods(&file, &[("MAX_BODY_BYTES", "5000")]);
     let url = format!("/probe?target=shop/web-0:{}", fake.address.port());
-    let answer = program.get_with(&url, headers);
-    (fake, program, answer)
+    let response = program.get_with(&url, headers);
+    (fake, program, response)
 }
 
 fn raw(head: &str, body: &[u8]) -> Behaviour {
@@ -39,10 +39,10 @@ fn openmetrics_passes_through_as_it_is() {
         &format!("Content-Type: {content_type}\r\n"),
         body.as_bytes(),
     );
-    let (fake, _program, answer) = probe(pod, &[("Accept", ACCEPT)]);
-    assert_eq!((answer.status, answer.text()), (200, body));
-    assert_eq!(answer.header("content-type"), Some(content_type));
-    assert_eq!(answer.header("content-encoding"), None);
+    let (fake, _program, response) = probe(pod, &[("Accept", ACCEPT)]);
+    assert_eq!((response.status, response.text()), (200, body));
+    assert_eq!(response.header("content-type"), Some(content_type));
+    assert_eq!(response.header("content-encoding"), None);
     let head = fake
         .requests
         .recv_timeout(PATIENCE)
@@ -64,9 +64,9 @@ fn gzip_passes_through_as_it_is() {
         "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n",
         &zipped,
     );
-    let (fake, _program, answer) = probe(pod, &[("Accept-Encoding", "gzip")]);
-    assert_eq!((answer.status, &answer.body), (200, &zipped));
-    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let (fake, _program, response) = probe(pod, &[("Accept-Encoding", "gzip")]);
+    assert_eq!((response.status, &response.body), (200, &zipped));
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
     let head = fake
         .requests
         .recv_timeout(PATIENCE)
@@ -81,9 +81,9 @@ fn protobuf_passes_through_as_it_is() {
     let body: Vec<u8> = (0..=255).cycle().take(4000).collect();
     let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
     let pod = raw(&format!("Content-Type: {content_type}\r\n"), &body);
-    let (_fake, program, answer) = probe(pod, &[]);
-    assert_eq!((answer.status, &answer.body), (200, &body));
-    assert_eq!(answer.header("content-type"), Some(content_type));
+    let (_fake, program, response) = probe(pod, &[]);
+    assert_eq!((response.status, &response.body), (200, &body));
+    assert_eq!(response.header("content-type"), Some(content_type));
     let page = program.get("/");
     assert!(
         page.text().contains("probe up    4.0 kB protobuf in "),
@@ -95,11 +95,15 @@ fn protobuf_passes_through_as_it_is() {
 #[track_caller]
 fn check_failure(behaviour: Behaviour, status: u16, reason: &str) {
     let headers = [("X-Prometheus-Scrape-Timeout-Seconds", "1")];
-    let (fake, program, answer) = probe(behaviour, &headers);
+    let (fake, program, response) = probe(behaviour, &headers);
     let expected = format!("shop/web-0:{}: {reason}", fake.address.port());
-    assert_eq!(answer.status, status, "{}", answer.text());
-    assert!(answer.text().starts_with(&expected), "{}", answer.text());
-    assert_eq!(answer.text().matches('\n').count(), 1);
+    assert_eq!(response.status, status, "{}", response.text());
+    assert!(
+        response.text().starts_with(&expected),
+        "{}",
+        response.text()
+    );
+    assert_eq!(response.text().matches('\n').count(), 1);
     assert!(program.get("/").text().contains(reason));
 }
 
@@ -113,8 +117,8 @@ fn redirects_within_the_pod_are_followed() {
         ("/metrics/", ok(SMALL_BODY)),
     ];
     let headers = [("Accept", ACCEPT), ("Accept-Encoding", "gzip")];
-    let (fake, _program, answer) = probe(Behaviour::Paths(paths), &headers);
-    assert_eq!((answer.status, answer.text()), (200, SMALL_BODY));
+    let (fake, _program, response) = probe(Behaviour::Paths(paths), &headers);
+    assert_eq!((response.status, response.text()), (200, SMALL_BODY));
     for path in ["/metrics", "/metrics/"] {
         let head = fake.requests.recv_timeout(PATIENCE).unwrap();
         assert!(
@@ -188,18 +192,18 @@ fn only_targets_of_the_cache_are_asked() {
         format!("/web-0:{port}"),
         format!("http://{}/metrics", fake.address),
     ] {
-        let answer = program.get(&format!("/probe?target={}", unknown.replace('+', "%2B")));
-        assert_eq!(answer.status, 404, "{unknown}: {}", answer.text());
+        let response = program.get(&format!("/probe?target={}", unknown.replace('+', "%2B")));
+        assert_eq!(response.status, 404, "{unknown}: {}", response.text());
     }
     assert!(fake.requests.is_empty());
-    let answer = program.get("/probe?target=shop/bad");
-    assert_eq!(answer.status, 502);
+    let response = program.get("/probe?target=shop/bad");
+    assert_eq!(response.status, 502);
     assert!(
-        answer
+        response
             .text()
             .contains("options: label metrics-aggregator.apawel.me/port"),
         "{}",
-        answer.text()
+        response.text()
     );
     let url = format!("/probe?target=shop%2Fweb-0%3A{port}");
     assert_eq!(program.get(&url).text(), SMALL_BODY);
@@ -223,7 +227,7 @@ fn a_probe_is_one_line_in_the_log() {
 
 /// Targets that hang take client workers, but no server worker.
 #[test]
-fn merged_answers_do_not_wait_behind_probes_that_hang() {
+fn merged_responses_do_not_wait_behind_probes_that_hang() {
     let (go, wait) = unbounded();
     let slow = FakePod::start(Behaviour::Wait(wait, SMALL_BODY.to_owned()));
     let quick = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));

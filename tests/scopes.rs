@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Answer, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
 const TOKENS: &str = "all-s3cret
   shop-s3cret   namespace=shop,empty
@@ -44,7 +44,7 @@ impl Cluster {
         }
     }
 
-    fn get_as(&self, who: &str, url: &str, accept: &str) -> Answer {
+    fn get_as(&self, who: &str, url: &str, accept: &str) -> HttpResponse {
         let token = format!("Bearer {who}-s3cret");
         let headers = [("Authorization", &*token), ("Accept", accept)];
         self.program.get_with(url, &headers)
@@ -52,11 +52,11 @@ impl Cluster {
 
     /// The status for this one, which has to be an error that says nothing that the URL does not.
     fn refused(&self, who: &str, url: &str) -> u16 {
-        let answer = self.get_as(who, url, "");
-        let unknown = answer.text().replace(url, "");
-        assert!(answer.status >= 400, "{who} {url}: {unknown}");
+        let response = self.get_as(who, url, "");
+        let unknown = response.text().replace(url, "");
+        assert!(response.status >= 400, "{who} {url}: {unknown}");
         assert!(!unknown.contains("forbidden"), "{who} {url}: {unknown}");
-        answer.status
+        response.status
     }
 
     fn target(&self, name: &str) -> String {
@@ -134,7 +134,7 @@ fn a_limited_token_asks_for_several_jobs_and_for_parts_of_one() {
     );
     let parts =
         (1..=2).map(|part| cluster.get_as("shop", &format!("/metrics?job=web&shard={part}/2"), ""));
-    let parts: Vec<Answer> = parts.collect();
+    let parts: Vec<HttpResponse> = parts.collect();
     assert_eq!(
         parts
             .iter()
@@ -145,7 +145,7 @@ fn a_limited_token_asks_for_several_jobs_and_for_parts_of_one() {
     assert!(parts.iter().all(|part| part.up("web-a").is_none()));
 }
 
-/// The answers for a job or pod of others and for one that is nowhere differ in nothing but its name.
+/// The responses for a job or pod of others and for one that does not exist differ only in its name.
 #[test]
 fn what_is_not_its_own_cannot_be_told_from_what_is_not_there() {
     let cluster = Cluster::start();
@@ -176,8 +176,8 @@ fn discovery_and_the_status_page_show_its_own_pods_only() {
     cluster.get_as("all", "/metrics?job=web&job=queue", "");
     for (who, pods) in WORLDS {
         let json = |url: &str| -> Value {
-            let answer = cluster.get_as(who, url, "application/json");
-            serde_json::from_slice(&answer.body).unwrap()
+            let response = cluster.get_as(who, url, "application/json");
+            serde_json::from_slice(&response.body).unwrap()
         };
         let jobs: Vec<&str> = ["queue", "web"]
             .into_iter()

@@ -39,7 +39,7 @@ fn check_address(address: std::net::SocketAddr, reason: &str) {
     let settings = [("MAX_BODY_BYTES", "1000000"), ("CLIENT_WORKERS", "1")];
     let program = Program::with_pods(&file, &settings);
     let start = Instant::now();
-    let answer = program.get("/metrics?job=web");
+    let response = program.get("/metrics?job=web");
     // The timeout is 1 s; the rest is for a slow machine.
     assert!(
         start.elapsed() < Duration::from_secs(3),
@@ -47,22 +47,22 @@ fn check_address(address: std::net::SocketAddr, reason: &str) {
         start.elapsed()
     );
     assert_eq!(
-        (answer.up("bad"), answer.up("good")),
+        (response.up("bad"), response.up("good")),
         (Some(false), Some(true)),
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(
-        answer.text().matches("instance=\"bad\"").count(),
+        response.text().matches("instance=\"bad\"").count(),
         3,
         "only its up and report: {}",
-        answer.text()
+        response.text()
     );
     assert_eq!(
-        answer.text().matches("pages_total{").count(),
+        response.text().matches("pages_total{").count(),
         1,
         "{}",
-        answer.text()
+        response.text()
     );
     let page = program.get("/");
     let line = page
@@ -79,8 +79,8 @@ fn check(behaviour: Behaviour, reason: &str) {
 }
 
 #[track_caller]
-fn check_raw(answer: impl Into<Vec<u8>>, reason: &str) {
-    check(Behaviour::Raw(answer.into()), reason);
+fn check_raw(response: impl Into<Vec<u8>>, reason: &str) {
+    check(Behaviour::Raw(response.into()), reason);
 }
 
 /// A pod for each of the responses, all of which are taken.
@@ -94,19 +94,19 @@ fn check_taken(responses: &[Vec<u8>]) {
         .map(|number| pod_at("n", &number.to_string(), "web", fakes[number].address))
         .collect();
     let program = Program::with_pods(&TempFile::pods(&pods), &[]);
-    let answer = program.get("/metrics?job=web");
-    for (number, response) in responses.iter().enumerate() {
+    let merged = program.get("/metrics?job=web");
+    for (number, sent) in responses.iter().enumerate() {
         let series = format!("pages_total{{kind=\"a\",instance=\"{number}\"");
         assert!(
-            answer.text().contains(&series),
+            merged.text().contains(&series),
             "{:?}\n{}",
-            String::from_utf8_lossy(response),
+            String::from_utf8_lossy(sent),
             program.get("/").text()
         );
     }
 }
 
-/// An answer with status 200, text format, and these further header lines.
+/// A response with status 200, text format, and these further header lines.
 fn with_headers(headers: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes(), body].concat()
 }
@@ -127,7 +127,7 @@ fn connection_refused() {
 
 /// A listener whose queue is full: the kernel drops what comes, as a host does that is gone.
 #[test]
-fn connection_that_nobody_answers() {
+fn a_connection_that_nobody_accepts() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let wait = Duration::from_millis(300);
@@ -237,13 +237,13 @@ fn a_gzipped_body_is_decompressed() {
     );
     let fake = FakePod::start(Behaviour::Raw(with_headers(&headers, &body)));
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let answer = Program::with_pods(&file, &[]).get("/metrics?job=web");
+    let response = Program::with_pods(&file, &[]).get("/metrics?job=web");
     assert!(
-        answer
+        response
             .text()
             .contains("pages_total{kind=\"a\",instance=\"web-0\""),
         "{}",
-        answer.text()
+        response.text()
     );
 }
 
@@ -258,7 +258,7 @@ fn gzip_is_asked_for_where_it_takes_less_time() {
     let asked_for: Vec<&str> = (0..5)
         .map(|_| {
             std::thread::scope(|scope| {
-                let answer = scope.spawn(|| program.get("/metrics?job=web"));
+                let response = scope.spawn(|| program.get("/metrics?job=web"));
                 let head = fake.requests.recv_timeout(PATIENCE).unwrap();
                 let is_gzip = head.contains("accept-encoding: gzip");
                 if !is_gzip {
@@ -266,7 +266,7 @@ fn gzip_is_asked_for_where_it_takes_less_time() {
                     std::thread::sleep(Duration::from_millis(500));
                 }
                 go_on.send(()).unwrap();
-                assert_eq!(answer.join().unwrap().up("web-0"), Some(true));
+                assert_eq!(response.join().unwrap().up("web-0"), Some(true));
                 if is_gzip { "gzip" } else { "identity" }
             })
         })
@@ -353,21 +353,25 @@ fn what_a_pod_is_asked() {
 }
 
 #[test]
-fn a_terminating_pod_is_left_out_when_it_does_not_answer() {
+fn a_terminating_pod_is_left_out_when_it_does_not_respond() {
     let (up, down) = (
         FakePod::start(Behaviour::Body(SMALL_BODY.into())),
         FakePod::start(Behaviour::Status(503)),
     );
     let mut leaving = [
-        pod_at("n", "answers", "web", up.address),
+        pod_at("n", "responds", "web", up.address),
         pod_at("n", "silent", "web", down.address),
     ];
     for pod in &mut leaving {
         pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     }
-    let answer = Program::with_pods(&TempFile::pods(&leaving), &[]).get("/metrics?job=web");
+    let response = Program::with_pods(&TempFile::pods(&leaving), &[]).get("/metrics?job=web");
     assert_eq!(
-        (answer.status, answer.up("answers"), answer.up("silent")),
+        (
+            response.status,
+            response.up("responds"),
+            response.up("silent")
+        ),
         (200, Some(true), None)
     );
 }
@@ -382,9 +386,9 @@ fn a_bad_option_is_up_0_of_its_own_target() {
         &[("job-name", "web"), ("scrape-timeout-seconds", "5s")],
     );
     let file = TempFile::pods(&[bad, pod_at("n", "good", "web", fake.address)]);
-    let answer = Program::with_pods(&file, &[]).get("/metrics?job=web");
+    let response = Program::with_pods(&file, &[]).get("/metrics?job=web");
     assert_eq!(
-        (answer.up("bad"), answer.up("good")),
+        (response.up("bad"), response.up("good")),
         (Some(false), Some(true))
     );
 }
@@ -403,12 +407,12 @@ fn several_targets_in_one_pod() {
         other.address.port()
     );
     json["metadata"]["annotations"]["metrics-aggregator.apawel.me/scrape-targets"] = targets.into();
-    let answer = Program::with_pods(&TempFile::pods(&[json]), &[]).get("/metrics?job=web");
+    let response = Program::with_pods(&TempFile::pods(&[json]), &[]).get("/metrics?job=web");
     for (name, port) in [
         ("pages_total{kind=\"a\",", fake.address.port()),
         ("other{", other.address.port()),
     ] {
-        let line = answer
+        let line = response
             .text()
             .lines()
             .find(|line| line.starts_with(name))

@@ -1,4 +1,4 @@
-//! The built program seen by a scraper: answers, status codes, headers, deadline, shutdown.
+//! The built program seen by a scraper: responses, status codes, headers, deadline, shutdown.
 
 mod gzip;
 
@@ -32,15 +32,15 @@ fn two_pods_become_one_text_in_the_order_of_the_contract() {
         pod_at("accounts", "a", "web", a.address),
     ]);
     let program = Program::with_pods(&file, &[]);
-    let answer = program.get("/metrics?job=web");
-    assert_eq!(answer.status, 200);
+    let response = program.get("/metrics?job=web");
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
     assert_eq!(
-        answer.header("content-length"),
-        Some(answer.body.len().to_string().as_str())
+        response.header("content-length"),
+        Some(response.body.len().to_string().as_str())
     );
 
     let labels_a = format!(
@@ -55,11 +55,15 @@ fn two_pods_become_one_text_in_the_order_of_the_contract() {
         "# TYPE a untyped\na{{{labels_a}}} 1e-3\na{{exported_job=\"own\",{labels_b}}} NaN 1700000000000\n\
          # HELP b_total B.\n# TYPE b_total counter\nb_total{{{labels_a}}} 1.50\n"
     );
-    assert!(answer.text().starts_with(&expected), "{}", answer.text());
-    assert_eq!(answer.sample(&format!("up{{{labels_a}}}")), Some("1"));
-    assert_eq!(answer.sample(&format!("up{{{labels_b}}}")), Some("1"));
+    assert!(
+        response.text().starts_with(&expected),
+        "{}",
+        response.text()
+    );
+    assert_eq!(response.sample(&format!("up{{{labels_a}}}")), Some("1"));
+    assert_eq!(response.sample(&format!("up{{{labels_b}}}")), Some("1"));
     assert_eq!(
-        answer.sample(&format!("scrape_samples_scraped{{{labels_a}}}")),
+        response.sample(&format!("scrape_samples_scraped{{{labels_a}}}")),
         Some("2")
     );
 }
@@ -68,8 +72,8 @@ fn two_pods_become_one_text_in_the_order_of_the_contract() {
 fn the_seeds_metrics_path_works_as_prometheus_sends_it() {
     let (fake, file) = one_pod();
     let program = Program::with_pods(&file, &[]);
-    let answer = program.get("/metrics%3Fjob=web");
-    assert_eq!((answer.status, answer.up("web-0")), (200, Some(true)));
+    let response = program.get("/metrics%3Fjob=web");
+    assert_eq!((response.status, response.up("web-0")), (200, Some(true)));
     assert_eq!(fake.requests.try_iter().count(), 1);
 }
 
@@ -84,9 +88,9 @@ fn several_jobs_in_one_request() {
         pod_at("n", "b", "queue", b.address),
     ]);
     let program = Program::with_pods(&file, &[]);
-    let answer = program.get("/metrics?job=queue&job=web&job=gone");
+    let response = program.get("/metrics?job=queue&job=web&job=gone");
     assert_eq!(
-        (answer.status, answer.up("a"), answer.up("b")),
+        (response.status, response.up("a"), response.up("b")),
         (200, Some(true), Some(false))
     );
 }
@@ -103,14 +107,22 @@ fn a_job_that_may_have_no_pods_is_an_empty_text() {
         "/metrics?job=gone&shard=2/3&absent=ok",
     ] {
         for method in ["GET", "HEAD"] {
-            let answer = program.request(method, url, &[]);
-            assert_eq!((answer.status, answer.text()), (200, ""), "{method} {url}");
+            let response = program.request(method, url, &[]);
             assert_eq!(
-                answer.header("content-type"),
+                (response.status, response.text()),
+                (200, ""),
+                "{method} {url}"
+            );
+            assert_eq!(
+                response.header("content-type"),
                 Some("text/plain; version=0.0.4; charset=utf-8"),
                 "{method} {url}"
             );
-            assert_eq!(answer.header("content-length"), Some("0"), "{method} {url}");
+            assert_eq!(
+                response.header("content-length"),
+                Some("0"),
+                "{method} {url}"
+            );
         }
     }
     assert!(fake.requests.is_empty());
@@ -148,36 +160,36 @@ fn errors_are_one_line_that_says_what_to_do() {
         ("DELETE", "/", 405, "only GET and HEAD"),
     ];
     for (method, url, status, text) in rows {
-        let answer = program.request(method, url, &[]);
-        assert_eq!(answer.status, status, "{method} {url}");
+        let response = program.request(method, url, &[]);
+        assert_eq!(response.status, status, "{method} {url}");
         assert!(
-            answer.text().contains(text),
+            response.text().contains(text),
             "{method} {url}: {}",
-            answer.text()
+            response.text()
         );
         assert_eq!(
-            answer.text().matches('\n').count(),
+            response.text().matches('\n').count(),
             1,
             "{method} {url}: {}",
-            answer.text()
+            response.text()
         );
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             Some("text/plain; charset=utf-8"),
             "{method} {url}"
         );
         assert_eq!(
-            answer.header("allow"),
+            response.header("allow"),
             (status == 405).then_some("GET, HEAD"),
             "{method} {url}"
         );
     }
-    let answer = program.get_with(
+    let response = program.get_with(
         "/metrics?job=web",
         &[("X-Prometheus-Scrape-Timeout-Seconds", "soon")],
     );
     assert_eq!(
-        (answer.status, answer.text().contains("found \"soon\"")),
+        (response.status, response.text().contains("found \"soon\"")),
         (400, true)
     );
 }
@@ -195,9 +207,9 @@ fn a_request_body_is_refused() {
             "GET /metrics?job=web HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 413", "{header}");
+        let mut response = [0; 12];
+        stream.read_exact(&mut response).unwrap();
+        assert_eq!(&response, b"HTTP/1.1 413", "{header}");
     }
     assert!(fake.requests.is_empty());
 }
@@ -227,14 +239,14 @@ fn a_scraper_that_accepts_gzip_gets_gzip() {
     let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let program = Program::with_pods(&file, &[]);
-    let answer = program.get_with("/metrics?job=web", &[("Accept-Encoding", "gzip")]);
-    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let response = program.get_with("/metrics?job=web", &[("Accept-Encoding", "gzip")]);
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
     assert_eq!(
-        answer.header("content-length"),
-        Some(answer.body.len().to_string().as_str())
+        response.header("content-length"),
+        Some(response.body.len().to_string().as_str())
     );
     let mut text = String::new();
-    GzDecoder::new(&answer.body[..])
+    GzDecoder::new(&response.body[..])
         .read_to_string(&mut text)
         .unwrap();
     assert!(
@@ -243,9 +255,9 @@ fn a_scraper_that_accepts_gzip_gets_gzip() {
     );
 
     let never = Program::with_pods(&file, &[("GZIP_LEVEL", "0")]);
-    let answer = never.get_with("/metrics?job=web", &[("Accept-Encoding", "gzip")]);
+    let response = never.get_with("/metrics?job=web", &[("Accept-Encoding", "gzip")]);
     assert_eq!(
-        (answer.header("content-encoding"), answer.up("web-0")),
+        (response.header("content-encoding"), response.up("web-0")),
         (None, Some(true))
     );
 }
@@ -255,9 +267,9 @@ fn not_ready_before_the_first_pod_list_but_healthy() {
     let program = Program::start(&[("POD_LIST_FILE", "/no/such/file")]);
     assert_eq!(program.get("/-/healthy").status, 200);
     for url in ["/-/ready", "/metrics?job=web"] {
-        let answer = program.get(url);
+        let response = program.get(url);
         assert_eq!(
-            (answer.status, answer.header("retry-after")),
+            (response.status, response.header("retry-after")),
             (503, Some("1")),
             "{url}"
         );
@@ -278,7 +290,7 @@ fn health_does_not_wait_behind_scrapes_and_surplus_requests_are_refused() {
             ("CLIENT_WORKERS", "4"),
         ],
     );
-    let (sender, answers) = unbounded();
+    let (sender, responses) = unbounded();
     thread::scope(|scope| {
         let ask = || {
             let (program, sender) = (&program, sender.clone());
@@ -286,10 +298,10 @@ fn health_does_not_wait_behind_scrapes_and_surplus_requests_are_refused() {
         };
         ask();
         fake.requests.recv_timeout(PATIENCE).unwrap();
-        // The one worker is busy: of two more requests one waits, so the first answer is the refusal of the other.
+        // The one worker is busy: of two more requests one waits, so the first response is the refusal of the other.
         ask();
         ask();
-        let refused = answers.recv_timeout(PATIENCE).unwrap();
+        let refused = responses.recv_timeout(PATIENCE).unwrap();
         assert_eq!(
             (refused.status, refused.header("retry-after")),
             (503, Some("1"))
@@ -304,7 +316,7 @@ fn health_does_not_wait_behind_scrapes_and_surplus_requests_are_refused() {
         for _ in 0..2 {
             go.send(()).unwrap();
             assert_eq!(
-                answers.recv_timeout(PATIENCE).unwrap().up("web-0"),
+                responses.recv_timeout(PATIENCE).unwrap().up("web-0"),
                 Some(true)
             );
         }
@@ -312,7 +324,7 @@ fn health_does_not_wait_behind_scrapes_and_surplus_requests_are_refused() {
 }
 
 #[test]
-fn the_answer_leaves_before_the_scrapers_timeout() {
+fn the_response_leaves_before_the_scrapers_timeout() {
     let (healthy, hanging) = (
         FakePod::start(Behaviour::Body(SMALL_BODY.into())),
         FakePod::start(Behaviour::Hang),
@@ -324,7 +336,7 @@ fn the_answer_leaves_before_the_scrapers_timeout() {
     // Of two workers one would not scrape what was never scraped.
     let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "3")]);
     let start = Instant::now();
-    let answer = program.get_with(
+    let response = program.get_with(
         "/metrics?job=web",
         &[("X-Prometheus-Scrape-Timeout-Seconds", "1.5")],
     );
@@ -333,7 +345,10 @@ fn the_answer_leaves_before_the_scrapers_timeout() {
         "{:?}",
         start.elapsed()
     );
-    assert_eq!((answer.up("a"), answer.up("b")), (Some(false), Some(true)));
+    assert_eq!(
+        (response.up("a"), response.up("b")),
+        (Some(false), Some(true))
+    );
     // The pod is told how long it has: what is left of the scraper's timeout, less the offset.
     let head = hanging
         .requests
@@ -350,7 +365,7 @@ fn the_answer_leaves_before_the_scrapers_timeout() {
 
 /// What comes after the scrapes has its time too.
 #[test]
-fn the_last_byte_of_a_large_answer_leaves_before_the_deadline() {
+fn the_last_byte_of_a_large_response_leaves_before_the_deadline() {
     let body: String = (0..100_000)
         .map(|n| format!("some_counter_with_a_long_name_total{{number=\"{n}\"}} {n}\n"))
         .collect();
@@ -368,9 +383,9 @@ fn the_last_byte_of_a_large_answer_leaves_before_the_deadline() {
         ("X-Prometheus-Scrape-Timeout-Seconds", "4"),
         ("Accept-Encoding", "gzip"),
     ];
-    let answer = program.get_with("/metrics?job=web", &timeout);
-    assert_eq!(answer.status, 200);
-    assert!(answer.body.len() > 100_000, "not all samples are there");
+    let response = program.get_with("/metrics?job=web", &timeout);
+    assert_eq!(response.status, 200);
+    assert!(response.body.len() > 100_000, "not all samples are there");
     // The scraper's timeout; half a second of it is for the network and a slow machine.
     let took = start.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
@@ -392,12 +407,12 @@ fn a_fresh_scrape_for_every_request() {
 fn labels_in_the_seeds_hyphen_style() {
     let (fake, file) = one_pod();
     let program = Program::with_pods(&file, &[("POD_LABEL_STYLE", "hyphen")]);
-    let answer = program.get("/metrics?job=web");
+    let response = program.get("/metrics?job=web");
     let series = format!(
         "pages_total{{kind=\"a\",instance=\"web-0\",job=\"web\",\"pod-namespace\"=\"shop\",\"pod-ip\"=\"{}\"}}",
         fake.address.ip()
     );
-    assert_eq!(answer.sample(&series), Some("1"), "{}", answer.text());
+    assert_eq!(response.sample(&series), Some("1"), "{}", response.text());
 }
 
 #[test]
@@ -441,13 +456,13 @@ fn a_request_whose_client_has_left_stops_costing() {
         .write_all(b"GET /metrics?job=slow HTTP/1.1\r\nHost: h\r\n\r\n")
         .unwrap();
     slow.requests.recv_timeout(PATIENCE).unwrap();
-    // The answer to half a farewell says that the rest was not scraped, so it comes before any pod has answered.
+    // The response to half a farewell says that the rest was not scraped, so it comes before any pod has responded.
     client.shutdown(Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
+    let mut response = String::new();
+    client.read_to_string(&mut response).unwrap();
     assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("keep the connection"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 503 ") && response.contains("keep the connection"),
+        "{response}"
     );
     go.send(()).unwrap();
     // One scrape was under way; the next one is that of the next request.
@@ -481,11 +496,11 @@ fn check_shutdown(signal: &str) {
     assert!(kill.success());
     program.wait_for_log("stopping");
     go.send(()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
     assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.contains("up{instance=\"web-0\""),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200 ") && response.contains("up{instance=\"web-0\""),
+        "{response}"
     );
     assert_eq!(program.wait().code(), Some(0));
     assert!(TcpStream::connect(address).is_err());

@@ -7,12 +7,12 @@ use kubernetes_metrics_aggregator::target::Shard;
 use serde_json::{Value, json};
 
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Answer, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
-fn discovered(answer: &Answer) -> Value {
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    serde_json::from_slice(&answer.body).unwrap()
+fn discovered(response: &HttpResponse) -> Value {
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 fn address() -> SocketAddr {
@@ -103,7 +103,7 @@ fn a_pod_says_whether_its_native_histograms_are_wanted() {
     );
 }
 
-/// Each pod that a merged answer would show is there, with a name of its own: also those that cannot be scraped.
+/// Each pod that a merged response would show is there, with a name of its own: also those that cannot be scraped.
 #[test]
 fn every_target_is_there_and_can_be_probed() {
     let mut several = pod_at("shop", "several", "web", address());
@@ -141,9 +141,9 @@ fn every_target_is_there_and_can_be_probed() {
     assert_eq!(names, expected);
     assert_eq!(found[4]["labels"]["pod_port"], "8080");
     for name in ["shop/bad:8081", "shop/port"] {
-        let answer = program.get(&format!("/probe?target={name}"));
+        let response = program.get(&format!("/probe?target={name}"));
         assert_eq!(
-            (answer.status, answer.text().contains("options: ")),
+            (response.status, response.text().contains("options: ")),
             (502, true),
             "{name}"
         );
@@ -219,7 +219,7 @@ fn a_path_of_the_address_stands_before_all_that_is_handed_out_and_is_taken_off_w
 }
 
 /// All that a status page refers to has the prefix, also what it shows to be pasted.
-fn check_links(page: &Answer, prefix: &str) {
+fn check_links(page: &HttpResponse, prefix: &str) {
     for attribute in ["href", "src", "action"] {
         let attribute = format!(" {attribute}=\"");
         let mut values = page.text().split(&attribute).skip(1);
@@ -283,9 +283,9 @@ fn shards_together_are_the_whole_without_overlap() {
         .collect();
     let program = Program::with_pods(&TempFile::pods(&pods), &[]);
     let up = |url: &str| {
-        let answer = program.get(url);
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let lines = answer.text().lines();
+        let response = program.get(url);
+        assert_eq!(response.status, 200, "{}", response.text());
+        let lines = response.text().lines();
         let up: BTreeSet<String> = lines
             .filter(|line| line.starts_with("up{"))
             .map(str::to_owned)
@@ -308,7 +308,7 @@ fn shards_together_are_the_whole_without_overlap() {
         (1..=1000).map(|index| program.get(&format!("/metrics?job=web&shard={index}/1000")));
     let empty = empty
         .into_iter()
-        .find(|answer| answer.body.is_empty())
+        .find(|response| response.body.is_empty())
         .unwrap();
     assert_eq!(empty.status, 200);
     assert_eq!(program.get("/metrics?job=gone&shard=1/3").status, 404);

@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Answer, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-fn html(program: &Program, url: &str) -> Answer {
-    let answer = program.get_with(url, &[("Accept", BROWSER)]);
-    assert_eq!(answer.status, 200, "{}", answer.text());
+fn html(program: &Program, url: &str) -> HttpResponse {
+    let response = program.get_with(url, &[("Accept", BROWSER)]);
+    assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/html; charset=utf-8")
     );
-    answer
+    response
 }
 
 fn as_json(program: &Program, url: &str) -> Value {
-    let answer = program.get_with(url, &[("Accept", "application/json")]);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    serde_json::from_slice(&answer.body).unwrap()
+    let response = program.get_with(url, &[("Accept", "application/json")]);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 /// Two jobs: one pod is up, one down, one was never scraped.
@@ -326,13 +326,13 @@ fn a_browser_loads_and_runs_nothing_of_strangers() {
     ));
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let program = Program::with_pods(&file, &[]);
-    let answer = program.get(&format!("/probe?target=shop/web-0:{}", fake.address.port()));
-    assert_eq!(answer.text(), "<script>");
+    let response = program.get(&format!("/probe?target=shop/web-0:{}", fake.address.port()));
+    assert_eq!(response.text(), "<script>");
     assert_eq!(
-        answer.header("content-security-policy"),
+        response.header("content-security-policy"),
         Some("default-src 'none'; sandbox")
     );
-    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
         format!("pods without a usable job name\n  shop/<i>blank  down  {job_reason}\"\"\n");
     assert!(text.text().ends_with(&expected), "{}", text.text());
 
-    // Its job answers, and says that it is down.
+    // Its job gets a response, which says that it is down.
     let merged = program.get("/metrics?job=web");
     let up =
         "up{instance=\"no-ip\",job=\"web\",pod_namespace=\"shop\",pod_ip=\"<b>127.0.0.1\"} 0\n";

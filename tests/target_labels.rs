@@ -23,9 +23,9 @@ fn labelled(mut pod: Value, version: &str, team: &str) -> Value {
 
 /// The lines of the merged text that begin so.
 fn lines(program: &Program, start: &str) -> Vec<String> {
-    let answer = program.get("/metrics?job=web");
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let lines = answer.text().lines();
+    let response = program.get("/metrics?job=web");
+    assert_eq!(response.status, 200, "{}", response.text());
+    let lines = response.text().lines();
     lines
         .filter(|line| line.starts_with(start))
         .map(str::to_owned)
@@ -81,8 +81,8 @@ fn service_discovery_has_them() {
     let fake = FakePod::start(Behaviour::Body(body.to_owned()));
     let pod = labelled(pod_at("shop", "web-0", "web", fake.address), "1.2", "");
     let program = Program::with_pods(&TempFile::pods(&[pod]), &[LABELS]);
-    let answer = program.get("/sd/pods");
-    let found: Value = serde_json::from_slice(&answer.body).unwrap();
+    let response = program.get("/sd/pods");
+    let found: Value = serde_json::from_slice(&response.body).unwrap();
     let labels = &found[0]["labels"];
     assert_eq!(labels["app_kubernetes_io_version"], "1.2");
     assert_eq!(labels["node"], "node-a");

@@ -47,7 +47,7 @@ fn serve(
             let redirect = |place| {
                 format!("HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n")
             };
-            let answer = match head.split(' ').nth(1) {
+            let response = match head.split(' ').nth(1) {
                 Some("/denied") => b"HTTP/1.1 401 Unauthorized\r\n\r\n".to_vec(),
                 Some("/moved") => redirect("/metrics".to_owned()).into_bytes(),
                 Some("/plain") => redirect(format!("http://{address}/metrics")).into_bytes(),
@@ -59,7 +59,7 @@ fn serve(
                 certificate,
                 head,
             });
-            let _ = tls.write_all(&answer);
+            let _ = tls.write_all(&response);
             tls.conn.send_close_notify();
             let _ = tls.flush();
         }
@@ -212,7 +212,7 @@ fn a_pod_that_does_not_speak_tls_is_down() {
 
 #[test]
 fn a_handshake_that_hangs_ends_at_the_timeout() {
-    // Listens and never accepts: the kernel completes the TCP connection, nobody answers the hello.
+    // Listens and never accepts: the kernel completes the TCP connection, nobody responds to the hello.
     let listener = listener(6);
     let (up, page) = scrape(
         listener.local_addr().unwrap(),
@@ -251,16 +251,16 @@ fn pods_of_one_server_name_are_told_apart() {
         &[("SCRAPE_CA_FILE", ca.0.to_str().unwrap())],
     );
     for _ in 0..3 {
-        let answer = program.get("/metrics?job=web");
+        let response = program.get("/metrics?job=web");
         assert!(
-            answer.text().contains("first{instance=\"a\""),
+            response.text().contains("first{instance=\"a\""),
             "{}",
-            answer.text()
+            response.text()
         );
         assert!(
-            answer.text().contains("second{instance=\"b\""),
+            response.text().contains("second{instance=\"b\""),
             "{}",
-            answer.text()
+            response.text()
         );
     }
 }

@@ -407,7 +407,7 @@ fn each_namespace_has_a_watch_of_its_own() {
     let running = start(&api, &["a", "b"]);
     running.wait_for(RefreshResult::ServerError);
     running.wait_for(RefreshResult::Ok);
-    // One of the two has answered, so nothing is published yet.
+    // Only one of the two has been listed, so nothing is published yet.
     assert!(running.cache.snapshot().is_none());
     running.wait_for_names(&["a/p-1"]);
     let paths: BTreeMap<_, _> = [api.next_watch(), api.next_watch()]

@@ -1,4 +1,4 @@
-//! Who may come in, and that no secret is ever told: not in an answer, not in a log line, at no level.
+//! Who may come in, and that no secret is ever told: not in a response, not in a log line, at no level.
 
 use std::fs;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Protected {
         tls_client(&[&self.servers.pem()], shown.as_ref())
     }
 
-    /// Status (`Err`: no answer) and the whole answer.
+    /// Status (`Err`: no response) and the whole response.
     fn ask(
         &self,
         client: &Arc<ClientConfig>,
@@ -81,11 +81,11 @@ impl Protected {
     ) -> (Result<u16, ()>, String) {
         let request =
             format!("GET {url} HTTP/1.1\r\nHost: h\r\n{headers}Connection: close\r\n\r\n");
-        let Ok(answer) = ask(self.program.address, Some(client), &request) else {
+        let Ok(response) = ask(self.program.address, Some(client), &request) else {
             return (Err(()), String::new());
         };
-        let status = answer.split(' ').nth(1).unwrap().parse().map_err(drop);
-        (status, answer)
+        let status = response.split(' ').nth(1).unwrap().parse().map_err(drop);
+        (status, response)
     }
 }
 
@@ -134,15 +134,15 @@ fn only_the_right_token_with_the_right_certificate_comes_in_and_none_is_told() {
             "/",
             "/metrics?job=gone",
         ] {
-            let (found, answer) = protected.ask(client, url, &headers);
+            let (found, response) = protected.ask(client, url, &headers);
             let expected = match status {
                 Ok(_) if url.ends_with("gone") => Ok(404),
                 Ok(status) => Ok(status),
                 Err(0) => Err(()),
                 Err(status) => Ok(status),
             };
-            assert_eq!(found, expected, "{url} {headers:?}: {answer}");
-            told.push_str(&answer);
+            assert_eq!(found, expected, "{url} {headers:?}: {response}");
+            told.push_str(&response);
         }
         // The kubelet has neither; but a wrong certificate ends the handshake.
         let probed = if status == Err(0) { Err(()) } else { Ok(200) };
@@ -173,7 +173,7 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
     let (first, second) = (header("first"), header("second"));
     let has_second = AtomicBool::new(false);
     let over = AtomicBool::new(false);
-    let answered = AtomicUsize::new(0);
+    let succeeded = AtomicUsize::new(0);
     let status = |headers: &str| protected.ask(&client, "/metrics?job=web", headers).0;
     thread::scope(|scope| {
         let load: Vec<_> = (0..2)
@@ -186,7 +186,7 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
                             &first
                         };
                         assert_eq!(status(token), Ok(200));
-                        answered.fetch_add(1, Ordering::SeqCst);
+                        succeeded.fetch_add(1, Ordering::SeqCst);
                     }
                 })
             })
@@ -205,10 +205,10 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
             status(&second) == Ok(200)
         });
         has_second.store(true, Ordering::SeqCst);
-        // Those under way with the first token are answered by then.
-        let so_far = answered.load(Ordering::SeqCst);
+        // Requests that began with the first token have finished by then.
+        let so_far = succeeded.load(Ordering::SeqCst);
         eventually("the load has the second token", || {
-            answered.load(Ordering::SeqCst) >= so_far + 4
+            succeeded.load(Ordering::SeqCst) >= so_far + 4
         });
         fs::write(&protected.token.0, format!("second-{MARK}\n")).unwrap();
         eventually("the first token is out", || status(&first) == Ok(401));
@@ -217,7 +217,7 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
             client.join().unwrap();
         }
     });
-    assert!(answered.into_inner() > 20);
+    assert!(succeeded.into_inner() > 20);
     let log = protected.program.log().join("\n");
     let path = &protected.token.0;
     let taken_up = format!("AUTH_TOKEN_FILE {path:?}: the new content is in use");

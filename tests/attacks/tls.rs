@@ -28,7 +28,7 @@ fn check<T>(name: &str, lasting: Duration, attack: impl FnOnce(&Site) -> T) {
         ("TLS_KEY_FILE", key.0.to_str().unwrap()),
     ];
     let site = Site::start(&settings).with_tls(&authority.pem());
-    let bounds = Bounds::for_places(PLACES).with_answers(SESSIONS_MEBIBYTES);
+    let bounds = Bounds::for_places(PLACES).with_responses(SESSIONS_MEBIBYTES);
     check_on(&site, name, lasting, bounds, attack);
 }
 
@@ -53,9 +53,9 @@ fn tls_garbage() {
                 .collect();
             send(&stream, &bytes);
             let _ = stream.shutdown(std::net::Shutdown::Write);
-            let answer = rest(&stream);
+            let response = rest(&stream);
             // An alert, a word to plain HTTP, or nothing.
-            assert!(!answer.contains(" 200 "), "{answer}");
+            assert!(!response.contains(" 200 "), "{response}");
         }
     });
 }

@@ -22,13 +22,13 @@ fn start(token_file: &Path) -> TestListener {
 
 #[track_caller]
 fn status(listener: &TestListener, target: &str, headers: &str) -> String {
-    let answer = listener.ask(format!("GET {target} HTTP/1.0\r\n{headers}\r\n").as_bytes());
-    assert!(!answer.contains("s3cret"), "{answer}");
-    let status = answer.split(' ').nth(1).unwrap().to_owned();
+    let response = listener.ask(format!("GET {target} HTTP/1.0\r\n{headers}\r\n").as_bytes());
+    assert!(!response.contains("s3cret"), "{response}");
+    let status = response.split(' ').nth(1).unwrap().to_owned();
     assert_eq!(
         status == "401",
-        answer.contains("\r\nWWW-Authenticate: Bearer\r\n"),
-        "{answer}"
+        response.contains("\r\nWWW-Authenticate: Bearer\r\n"),
+        "{response}"
     );
     status
 }

@@ -166,7 +166,7 @@ fn a_generated_head_passes_now_and_then() {
 }
 
 #[test]
-fn random_bytes_get_an_answer_or_an_end_and_harm_nobody() {
+fn random_bytes_get_a_response_or_an_end_and_harm_nobody() {
     let listener = TestListener::start(|_| {});
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let bytes = proptest::collection::vec(any::<u8>(), 1..2000);
@@ -175,10 +175,10 @@ fn random_bytes_get_an_answer_or_an_end_and_harm_nobody() {
         let mut stream = listener.tcp();
         let _ = stream.write_all(&bytes);
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
         assert!(
-            answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+            response.is_empty() || response.starts_with(b"HTTP/1.1 4"),
             "{bytes:?}"
         );
     }

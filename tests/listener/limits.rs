@@ -29,11 +29,11 @@ fn a_dripped_head_is_cut_off_at_its_total_time() {
     let mut reader = client.stream.try_clone().unwrap();
     let (ended, end) = mpsc::channel();
     let reading = thread::spawn(move || {
-        let mut answer = String::new();
-        // A byte that is sent after the last answer may reset the connection.
-        let _ = reader.read_to_string(&mut answer);
+        let mut response = String::new();
+        // A byte that is sent after the last response may reset the connection.
+        let _ = reader.read_to_string(&mut response);
         ended.send(()).unwrap();
-        answer
+        response
     });
     let started = Instant::now();
     // One byte now and then, each well within the limit.
@@ -97,7 +97,7 @@ fn a_flood_of_idle_connections_keeps_nobody_out() {
 }
 
 #[test]
-fn only_when_all_are_being_answered_a_new_one_is_refused() {
+fn a_connection_is_refused_only_while_all_others_are_in_use() {
     let listener = TestListener::start(|settings| settings.connections_max = 2);
     let mut busy: Vec<_> = (0..2).map(|_| listener.client()).collect();
     let held: Vec<_> = busy
@@ -125,9 +125,9 @@ fn only_when_all_are_being_answered_a_new_one_is_refused() {
         request.respond(Response::text(200, "held"));
     }
     for client in &mut busy {
-        assert_eq!(client.answer(), "200 held");
+        assert_eq!(client.response(), "200 held");
     }
-    // Their connections wait for a next request as soon as their threads have seen the answers off.
+    // Their connections wait for a next request as soon as their threads have sent the responses.
     eventually("there is room again", || {
         listener.client().get("/a").starts_with("200")
     });
@@ -140,7 +140,7 @@ fn clients_that_do_not_read_are_cut_off_and_hold_nobody_up() {
     for client in &mut deaf {
         client.send(large_request().as_bytes());
     }
-    // Twice as many as there are threads that answer: these are free all the same.
+    // Twice as many as there are threads that respond: these are free all the same.
     assert!(listener.client().get("/a").starts_with("200"));
     assert_eq!(
         listener.client().get(&format!("/bytes/{LARGE}")).len(),
@@ -168,7 +168,7 @@ fn a_client_that_reads_too_slowly_is_cut_off() {
 }
 
 #[test]
-fn answers_that_nobody_takes_make_room_for_others() {
+fn responses_that_clients_do_not_read_make_room_for_others() {
     let listener = TestListener::start(|settings| {
         settings.limits.unsent_bytes_max = 2 * LARGE;
         // Those who do read have no longer than that either, on whatever machine.
@@ -198,7 +198,7 @@ fn answers_that_nobody_takes_make_room_for_others() {
 }
 
 #[test]
-fn an_answer_that_must_not_wait_is_refused_where_there_is_no_room() {
+fn a_response_that_must_not_wait_is_refused_without_a_send_budget() {
     let listener = TestListener::start(|settings| {
         settings.limits.unsent_bytes_max = LARGE;
         settings.limits.unsent_time = PATIENCE;
@@ -219,7 +219,7 @@ fn an_answer_that_must_not_wait_is_refused_where_there_is_no_room() {
 }
 
 #[test]
-fn a_last_answer_is_readable_whatever_the_client_still_sends() {
+fn a_last_response_is_readable_whatever_the_client_still_sends() {
     let listener = TestListener::start(|settings| {
         settings.limits = Limits {
             linger_time: SHORT,

@@ -144,10 +144,10 @@ fn both_versions_are_spoken_and_connections_kept() {
 fn who_does_not_speak_tls_is_told_or_cut_off() {
     let files = Files::new();
     let listener = files.start();
-    let answer = listener.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let response = listener.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(
-        answer.starts_with("HTTP/1.1 400 ") && answer.contains("use https://"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 400 ") && response.contains("use https://"),
+        "{response}"
     );
     let mut garbage = listener.tcp();
     garbage.write_all(&[0x16; 300]).unwrap();

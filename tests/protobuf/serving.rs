@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use super::{COUNTER, GAUGE, HISTOGRAM, UNTYPED, decode, encode, family, labels};
 use crate::support::client_model::{BucketSpan, Counter, Gauge, Histogram, Metric, MetricFamily};
 use crate::support::fake_pod::{Behaviour, FakePod, ok, ok_as};
-use crate::support::program::{Answer, Program, TempFile, pod_at};
+use crate::support::program::{HttpResponse, Program, TempFile, pod_at};
 
 const PROTOBUF_TYPE: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
@@ -63,7 +63,7 @@ fn program(pods: &[(&str, &FakePod)]) -> (TempFile, Program) {
     (file, program)
 }
 
-fn scrape(program: &Program, accept: &str) -> Answer {
+fn scrape(program: &Program, accept: &str) -> HttpResponse {
     let response = program.get_with("/metrics?job=web", &[("Accept", accept)]);
     assert_eq!(response.status, 200);
     response
@@ -250,7 +250,7 @@ fn pods_that_speak_other_formats_are_converted() {
         "application/openmetrics-text;version=1.0.0,*/*;q=0.5",
     );
     assert_eq!(response.header("content-type"), Some(OPEN_METRICS_TYPE));
-    let values = |response: &Answer| -> Vec<String> {
+    let values = |response: &HttpResponse| -> Vec<String> {
         let lines = response
             .text()
             .lines()

@@ -1,4 +1,4 @@
-//! Pods of one job that send nearly the same: each answer has what each of them said, and nothing of another's.
+//! Pods of one job that send nearly the same: each response has what each of them said, and nothing of another's.
 
 use crate::support::fake_pod::{Behaviour, FakePod};
 use crate::support::program::{Program, TempFile, pod_at};
@@ -61,23 +61,23 @@ fn each_pod_keeps_what_it_said() {
     let file = TempFile::pods(&pods);
     let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "4")]);
     for _ in 0..5 {
-        let answer = program.get("/metrics?job=web");
+        let response = program.get("/metrics?job=web");
         for (pod, fake) in fakes.iter().enumerate() {
             let instance = format!("instance=\"{}\"", name(pod));
-            let own = answer.text().lines().filter(|line| {
+            let own = response.text().lines().filter(|line| {
                 line.contains(&instance) && !line.starts_with("up{") && !line.starts_with("scrape_")
             });
             let mut found: Vec<&str> = own.collect();
             found.sort_unstable();
             if pod == malformed {
-                assert_eq!(answer.up(&name(pod)), Some(false));
+                assert_eq!(response.up(&name(pod)), Some(false));
                 assert!(found.is_empty(), "{found:?}");
             } else {
-                assert_eq!(answer.up(&name(pod)), Some(true));
+                assert_eq!(response.up(&name(pod)), Some(true));
                 assert_eq!(found, expected(pod, &fake.address.ip().to_string()));
             }
         }
-        assert_eq!(answer.text().matches("# TYPE jobs_total ").count(), 1);
-        assert_eq!(answer.text().matches("# TYPE wait_seconds ").count(), 1);
+        assert_eq!(response.text().matches("# TYPE jobs_total ").count(), 1);
+        assert_eq!(response.text().matches("# TYPE wait_seconds ").count(), 1);
     }
 }

@@ -28,31 +28,31 @@ fn a_head_of_almost_64_kib_is_read() {
     assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
 }
 
-/// Some servers say 408 when a connection was idle for long, and close it. It is no answer to the next request.
+/// Some servers say 408 when a connection was idle for long, and close it. It is no response to the next request.
 const UNASKED: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
 
-/// A pod that answers on each connection once, and says `at_once` behind its answer.
+/// A pod that responds once on each connection, and sends `at_once` after its response.
 struct TalkativePod {
     address: SocketAddr,
-    /// The connections that were answered.
-    answered: Receiver<TcpStream>,
+    /// The connections that have had their response.
+    responded: Receiver<TcpStream>,
 }
 
 impl TalkativePod {
     fn start(at_once: &'static str) -> TalkativePod {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let (sender, answered) = channel();
+        let (sender, responded) = channel();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                answer(stream, at_once, &sender);
+                respond(stream, at_once, &sender);
             }
         });
-        TalkativePod { address, answered }
+        TalkativePod { address, responded }
     }
 }
 
-fn answer(mut stream: TcpStream, at_once: &str, answered: &Sender<TcpStream>) {
+fn respond(mut stream: TcpStream, at_once: &str, responded: &Sender<TcpStream>) {
     let mut head = BufReader::new(&stream).lines();
     let end_of_head = head.find(|line| line.as_ref().is_ok_and(String::is_empty));
     assert!(end_of_head.is_some(), "a whole head");
@@ -63,29 +63,29 @@ fn answer(mut stream: TcpStream, at_once: &str, answered: &Sender<TcpStream>) {
     let body = [SMALL_BODY, at_once].concat();
     // The server may be gone by now, and with it the test.
     let _ = stream.write_all(&with_headers(&headers, body.as_bytes()));
-    let _ = answered.send(stream);
+    let _ = responded.send(stream);
 }
 
 #[test]
-fn words_behind_an_answer_are_not_the_next_answer() {
+fn words_behind_a_response_are_not_the_next_response() {
     let fake = TalkativePod::start(UNASKED);
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let program = Program::with_pods(&file, &[]);
     for _ in 0..3 {
         assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
     }
-    assert_eq!(fake.answered.try_iter().count(), 3);
+    assert_eq!(fake.responded.try_iter().count(), 3);
 }
 
 #[test]
-fn words_on_an_idle_connection_are_not_the_next_answer() {
+fn words_on_an_idle_connection_are_not_the_next_response() {
     let fake = TalkativePod::start("");
     let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let program = Program::with_pods(&file, &[]);
     for _ in 0..3 {
         assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
-        let answered = fake.answered.recv_timeout(PATIENCE);
-        let mut idle = answered.expect("the pod has answered");
+        let responded = fake.responded.recv_timeout(PATIENCE);
+        let mut idle = responded.expect("the pod has responded");
         idle.write_all(UNASKED.as_bytes()).unwrap();
     }
 }

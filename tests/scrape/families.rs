@@ -3,12 +3,12 @@
 
 use super::gzip;
 use crate::support::fake_pod::{Behaviour, FakePod, ok};
-use crate::support::program::{Answer, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
 const BODY: &str = "# TYPE a_total counter\na_total 1\n# TYPE b gauge\nb 2\n# TYPE c gauge\nc 3\n";
 
 /// The samples of the pods themselves.
-fn samples(response: &Answer) -> Vec<&str> {
+fn samples(response: &HttpResponse) -> Vec<&str> {
     let is_reported = |line: &&str| line.starts_with("up{") || line.starts_with("scrape_");
     let lines = response.text().lines();
     let samples = lines.filter(|line| !line.starts_with('#') && !is_reported(line));

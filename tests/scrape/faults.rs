@@ -54,8 +54,8 @@ fn hangs_with_a_timeout_of_a_few_milliseconds() {
     let fake = FakePod::start(Behaviour::Hang);
     let program = program(&fake, "0.004", &[("CLIENT_WORKERS", "1")]);
     for _ in 0..3 {
-        let answer = program.get("/metrics?job=web");
-        assert_eq!(answer.up("p"), Some(false), "{}", answer.text());
+        let response = program.get("/metrics?job=web");
+        assert_eq!(response.up("p"), Some(false), "{}", response.text());
     }
 }
 
@@ -139,12 +139,12 @@ fn more_bytes_than_declared_after_a_whole_line() {
     let file = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
     let program = Program::with_pods(&file, &[]);
     for _ in 0..3 {
-        let answer = program.get("/metrics?job=web");
-        assert_eq!(answer.up("p"), Some(true));
+        let response = program.get("/metrics?job=web");
+        assert_eq!(response.up("p"), Some(true));
         assert!(
-            answer.text().contains("\na{") && !answer.text().contains("\nb{"),
+            response.text().contains("\na{") && !response.text().contains("\nb{"),
             "{}",
-            answer.text()
+            response.text()
         );
     }
 }
@@ -204,8 +204,8 @@ fn a_gigabyte_from_a_megabyte_is_never_in_memory() {
     ];
     let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
     let program = Program::with_pods(&file, &[("MAX_BODY_BYTES", "8388608")]);
-    let answer = program.get("/metrics?job=web");
-    assert_eq!(answer.up("p"), Some(false), "{}", answer.text());
+    let response = program.get("/metrics?job=web");
+    assert_eq!(response.up("p"), Some(false), "{}", response.text());
     let page = program.get("/");
     assert!(
         page.text().contains("body over the limit of 8388608 bytes"),
@@ -219,9 +219,9 @@ fn a_gigabyte_from_a_megabyte_is_never_in_memory() {
     assert!(now < 64 * 1024, "{now} KiB");
 }
 
-/// What clients have not taken is bounded by the size of the answers, so they must not hold much more than that.
+/// Responses that clients have not read are bounded by their size, so they must not hold much more than that.
 #[test]
-fn an_answer_that_waits_for_its_client_holds_no_comments() {
+fn a_response_that_waits_for_its_client_holds_no_comments() {
     let comment = format!("# {}\n", "c".repeat(40 << 20));
     // More than the kernel takes for a client that does not read.
     let samples = (0..100_000).map(|number| format!("a{{number=\"{number}\"}} 1\n"));
@@ -282,11 +282,14 @@ fn timeouts_are_kept_within_a_tenth() {
     let program = Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "8")]);
     let mut best = vec![f64::MAX; fakes.len()];
     for _ in 0..3 {
-        let answer = program.get("/metrics?job=web");
-        assert_eq!(answer.up("good"), Some(true));
+        let response = program.get("/metrics?job=web");
+        assert_eq!(response.up("good"), Some(true));
         for (number, best) in best.iter_mut().enumerate() {
             let start = format!("scrape_duration_seconds{{instance=\"{number}\",");
-            let line = answer.text().lines().find(|line| line.starts_with(&start));
+            let line = response
+                .text()
+                .lines()
+                .find(|line| line.starts_with(&start));
             let seconds = line.and_then(|line| line.rsplit(' ').next()).unwrap();
             *best = best.min(seconds.parse().unwrap());
         }

@@ -11,7 +11,7 @@ use kubernetes_metrics_aggregator::scrape::deadline::ScrapeDeadline;
 use crate::support::attack::alone;
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Answer, PATIENCE, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, PATIENCE, Program, TempFile, pod, pod_at};
 
 const TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
@@ -37,12 +37,12 @@ fn program(jobs: &[(&str, &[FakePod])], client_workers: &str) -> Program {
     Program::with_pods(&TempFile::pods(&pods), &settings)
 }
 
-fn pods_up(answer: &Answer) -> usize {
+fn pods_up(response: &HttpResponse) -> usize {
     let up = |line: &&str| line.starts_with("up{") && line.ends_with(" 1");
-    answer.text().lines().filter(up).count()
+    response.text().lines().filter(up).count()
 }
 
-/// In the first answers nobody knows yet which pods hang: each of them takes a worker for once.
+/// During the first responses it is not yet known which pods hang: each of them takes a worker once.
 #[track_caller]
 fn check_all_healthy_are_up(client_workers: &str, hangs: usize, until_known: usize) {
     let mut job = hanging(hangs);
@@ -57,7 +57,7 @@ fn check_all_healthy_are_up(client_workers: &str, hangs: usize, until_known: usi
     }
 }
 
-/// Three of the four workers may try new pods, so three pods that hang are known after one answer. One worker is left
+/// Three of the four workers may try new pods, so three pods that hang are known after one response. One worker is left
 /// from the other two.
 #[test]
 fn pods_that_hang_take_no_time_of_those_behind_them() {
@@ -97,7 +97,7 @@ fn a_large_job_does_not_stand_before_a_small_one() {
     });
 }
 
-/// A job is answered while the pods of another hang and have all workers that they may have.
+/// A job gets its response while the pods of another hang and have all workers that they may have.
 #[track_caller]
 fn check_the_other_job_does_not_wait(client_workers: &str, busy: usize) {
     let (slow, quick) = (hanging(20), healthy(20));
@@ -108,7 +108,7 @@ fn check_the_other_job_does_not_wait(client_workers: &str, busy: usize) {
     for _ in 0..2 {
         let requests = || slow.iter().flat_map(|pod| pod.requests.try_iter()).count();
         requests();
-        let (sender, answers) = bounded(1);
+        let (sender, responses) = bounded(1);
         thread::scope(|scope| {
             scope.spawn(|| sender.send(program.get_with("/metrics?job=slow", &timeout)));
             let mut taken = 0;
@@ -117,8 +117,8 @@ fn check_the_other_job_does_not_wait(client_workers: &str, busy: usize) {
                 taken >= busy
             });
             assert_eq!(pods_up(&program.get("/metrics?job=quick")), 20);
-            assert!(matches!(answers.try_recv(), Err(TryRecvError::Empty)));
-            assert_eq!(pods_up(&answers.recv_timeout(PATIENCE).unwrap()), 0);
+            assert!(matches!(responses.try_recv(), Err(TryRecvError::Empty)));
+            assert_eq!(pods_up(&responses.recv_timeout(PATIENCE).unwrap()), 0);
         });
     }
 }
@@ -172,8 +172,8 @@ fn a_hundred_pods_that_hang_have_every_worker_but_the_reserved_ones() {
             let took = asked.elapsed();
             assert!(took < Duration::from_secs(2), "{took:?}");
         }
-        let answer = hanging.join().unwrap();
-        assert_eq!(answer.matches("\nup{").count(), 100);
+        let response = hanging.join().unwrap();
+        assert_eq!(response.matches("\nup{").count(), 100);
     });
     let took = start.elapsed();
     assert!(took < ALL_HANGING, "{took:?}");
@@ -182,15 +182,15 @@ fn a_hundred_pods_that_hang_have_every_worker_but_the_reserved_ones() {
 /// In which a hundred pods that hang for a second each are scraped by three workers.
 const ALL_HANGING: Duration = Duration::from_secs(42);
 
-/// The answer, which may take so long to begin.
+/// The response, which may take so long to begin.
 fn ask_for(program: &Program, url: &str, patience: Duration) -> String {
     let mut stream = TcpStream::connect(program.address).unwrap();
     stream.set_read_timeout(Some(patience)).unwrap();
     let request = format!("GET {url} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `MAX_SAMPLES`: a pod with more is down, and says so.
 
 use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{Answer, Program, TempFile, pod_at};
+use crate::support::program::{HttpResponse, Program, TempFile, pod_at};
 
 /// The program with a limit of three samples and a pod for each body. Those that start with `# TYPE` and end with
 /// `# EOF` are sent as OpenMetrics.
@@ -32,7 +32,7 @@ fn response(body: &str) -> Vec<u8> {
 }
 
 /// Whether the pod is up, and its `scrape_samples_scraped`.
-fn report(response: &Answer, pod: &str) -> (Option<bool>, u64) {
+fn report(response: &HttpResponse, pod: &str) -> (Option<bool>, u64) {
     let start = format!("scrape_samples_scraped{{instance=\"{pod}\"");
     let mut lines = response.text().lines();
     let line = lines.find(|line| line.starts_with(&start)).unwrap();

@@ -1,7 +1,7 @@
 //! The program under attack: a well-behaved scraper, a kubelet that probes and a look at its size while it lasts.
 //!
-//! How long a probe takes is held against a control: a bare thread in the test that answers one byte, probed at the
-//! same time. What is late for both is the machine's doing. The figures are printed: `-- --ignored --nocapture`.
+//! Probes are timed against a control: a bare thread in the test that responds with one byte and is probed at the same
+//! time. What is late for both is due to the machine. The figures are printed: `-- --ignored --nocapture`.
 #![expect(clippy::print_stdout, reason = "the figures are for people")]
 
 use std::fmt;
@@ -171,26 +171,27 @@ impl Site {
     }
 
     fn is_healthy(&self) -> io::Result<()> {
-        let answer = self.ask("GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
-        if answer.starts_with("HTTP/1.1 200 ") {
+        let response =
+            self.ask("GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+        if response.starts_with("HTTP/1.1 200 ") {
             return Ok(());
         }
-        Err(io::Error::other(answer))
+        Err(io::Error::other(response))
     }
 
     /// One scrape as a Prometheus does it: within ten seconds, and all pods are up.
     pub(crate) fn scrape(&self) -> io::Result<()> {
-        let answer = self.ask(
+        let response = self.ask(
             "GET /metrics?job=web HTTP/1.1\r\nHost: h\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\
              Connection: close\r\n\r\n",
         )?;
-        let up = answer
+        let up = response
             .lines()
             .filter(|line| line.starts_with("up{") && line.ends_with(" 1"));
         if up.count() == WEB_PODS {
             return Ok(());
         }
-        Err(io::Error::other(answer))
+        Err(io::Error::other(response))
     }
 
     /// Looks on while the attack runs and until it has lasted `lasting`, with what it returns still held.
@@ -283,7 +284,7 @@ const SPARE_DESCRIPTORS: usize = 8;
 /// What the C library's allocator keeps for the next time, in threads' arenas and stacks.
 const KEPT_KIB: usize = 24 * 1024;
 /// Has it give large pieces back at once, so that what is measured is what the program holds. Left to itself glibc's
-/// kept up to 75 MiB more after answers of 50 MB, for the next ones.
+/// kept up to 75 MiB more after responses of 50 MB, for the next ones.
 const ALLOCATOR: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
 
 /// Sets the flag when dropped, also by a panic: the threads of a scope end only then.
@@ -326,8 +327,8 @@ impl Bounds {
         }
     }
 
-    /// Answers of so many MiB may be under way or being made.
-    pub(crate) fn with_answers(self, mebibytes: usize) -> Bounds {
+    /// Responses of so many MiB may be under way or being made.
+    pub(crate) fn with_responses(self, mebibytes: usize) -> Bounds {
         Bounds {
             resident_kib: self.resident_kib + mebibytes * 1024,
             ..self
@@ -432,11 +433,11 @@ pub(crate) fn ask(
     request: &str,
 ) -> io::Result<String> {
     let mut tcp = connect(address)?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     match tls {
         None => {
             tcp.write_all(request.as_bytes())?;
-            tcp.read_to_end(&mut answer)?;
+            tcp.read_to_end(&mut response)?;
         }
         Some(config) => {
             let name = NAME.try_into().unwrap();
@@ -445,13 +446,13 @@ pub(crate) fn ask(
             let mut stream = StreamOwned::new(connection, tcp);
             stream.write_all(request.as_bytes())?;
             stream.flush()?;
-            stream.read_to_end(&mut answer)?;
+            stream.read_to_end(&mut response)?;
         }
     }
-    if answer.is_empty() {
+    if response.is_empty() {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    String::from_utf8(answer).map_err(io::Error::other)
+    String::from_utf8(response).map_err(io::Error::other)
 }
 
 /// A client that trusts these CAs and shows this certificate, if any; both PEM.
@@ -478,7 +479,7 @@ pub(crate) fn tls_client(cas: &[&str], shows: Option<&(String, String)>) -> Arc<
     Arc::new(config)
 }
 
-/// Answers one byte on each connection, for as long as the test process lives.
+/// Responds with one byte on each connection, for as long as the test process lives.
 fn control() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,8 +1,8 @@
 //! A fake API server: pod lists and watches over TLS on a real socket, as strict as the real one about token, selector
 //! and pages, with a script of faults.
 //!
-//! It answers as the real one does (`Status` objects, gzip, keep-alive) and hands every request to the test. It never
-//! answers early or late: whoever waits, waits for [`FakeApi::next_request`].
+//! It responds as the real one does (`Status` objects, gzip, keep-alive) and hands every request to the test. It never
+//! responds early or late: a test that has to wait uses [`FakeApi::next_request`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -20,8 +20,8 @@ use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use super::certificates::Authority;
-pub(crate) use super::fake_api_answers::{Fault, Recorded};
-use super::fake_api_answers::{State, Then};
+pub(crate) use super::fake_api_responses::{Fault, Recorded};
+use super::fake_api_responses::{State, Then};
 use super::fake_api_watch::{self as watch, Line};
 
 /// How long a test waits for a request; far more than any back-off that a test provokes.
@@ -332,12 +332,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve(stream: impl Read + Write, shared: &Shared, connection: u32) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream, connection)? {
-        let answer = shared.state.lock().unwrap().answer(&request);
+        let response = shared.state.lock().unwrap().response(&request);
         // The test may have ended.
         let _ = shared.requests.send(request);
-        stream.get_mut().write_all(&answer.bytes)?;
+        stream.get_mut().write_all(&response.bytes)?;
         stream.get_mut().flush()?;
-        match answer.then {
+        match response.then {
             Then::KeepAlive => {}
             Then::Watch(watch) => {
                 let is_over = || shared.stopping.load(Ordering::SeqCst);

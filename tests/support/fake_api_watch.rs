@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex};
 use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
 use serde_json::{Value, json};
 
-use super::fake_api_answers::State;
+use super::fake_api_responses::State;
 
 /// What a watch sees, in order.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 pub(crate) enum Behaviour {
     /// 200, text format, this body; the connection is kept.
     Body(String),
-    /// These bytes as the whole answer, then the connection is closed.
+    /// These bytes as the whole response, then the connection is closed.
     Raw(Vec<u8>),
     /// The bytes of the media type that is the first known one in `Accept`, or else the last, as the whole response;
     /// then the connection is closed.
@@ -35,9 +35,9 @@ pub(crate) enum Behaviour {
     Reset,
     /// Closes inside of the body with most of the request unread, for which the kernel sends a reset (RST).
     ResetInBody,
-    /// Answers only once a message is on the channel.
+    /// Responds only once a message is on the channel.
     Wait(Receiver<()>, String),
-    /// Keeps the connection but closes it after this many answers.
+    /// Keeps the connection but closes it after this many responses.
     CloseAfter(usize, String),
 }
 
@@ -72,7 +72,7 @@ impl FakePod {
             for stream in listener.incoming().flatten() {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let (behaviour, sender) = (behaviour.clone(), sender.clone());
-                thread::spawn(move || answer_all(&stream, &behaviour, &sender));
+                thread::spawn(move || respond_to_all(&stream, &behaviour, &sender));
             }
         });
         FakePod {
@@ -88,25 +88,25 @@ impl FakePod {
     }
 }
 
-fn answer_all(stream: &TcpStream, behaviour: &Behaviour, requests: &Sender<String>) {
+fn respond_to_all(stream: &TcpStream, behaviour: &Behaviour, requests: &Sender<String>) {
     if matches!(behaviour, Behaviour::ResetInBody) {
         // An error is the scraper going away.
         let _ = reset_in_body(stream);
         return;
     }
     let mut reader = BufReader::new(stream);
-    let mut answered = 0;
+    let mut responses = 0;
     while let Some(head) = read_head(&mut reader) {
         // The test may have dropped the pod.
         let _ = requests.send(head.clone());
-        answered += 1;
+        responses += 1;
         // An error is the scraper going away, which most behaviours are there to provoke.
-        if answer(stream, behaviour, &head).is_err() {
+        if respond(stream, behaviour, &head).is_err() {
             return;
         }
         match behaviour {
             Behaviour::Body(_) | Behaviour::Status(_) | Behaviour::Wait(..) => {}
-            Behaviour::CloseAfter(most, _) if answered < *most => {}
+            Behaviour::CloseAfter(most, _) if responses < *most => {}
             _ => return,
         }
     }
@@ -123,7 +123,7 @@ fn read_head(reader: &mut impl BufRead) -> Option<String> {
     }
 }
 
-fn answer(mut stream: &TcpStream, behaviour: &Behaviour, request: &str) -> std::io::Result<()> {
+fn respond(mut stream: &TcpStream, behaviour: &Behaviour, request: &str) -> std::io::Result<()> {
     match behaviour {
         Behaviour::Body(body) | Behaviour::CloseAfter(_, body) => stream.write_all(&ok(body)),
         Behaviour::Raw(bytes) => stream.write_all(bytes),
@@ -196,12 +196,12 @@ fn head(length: usize) -> String {
     )
 }
 
-/// A whole answer with status 200, text format and this body.
+/// A whole response with status 200, text format and this body.
 pub(crate) fn ok(body: &str) -> Vec<u8> {
     format!("{}{body}", head(body.len())).into_bytes()
 }
 
-/// A whole answer with status 200 and this body of this type.
+/// A whole response with status 200 and this body of this type.
 pub(crate) fn ok_as(content_type: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(

@@ -1,4 +1,4 @@
-//! A listener on loopback, something simple behind it that answers, and a client that reads byte by byte what it says.
+//! A listener on loopback with a simple handler behind it, and a client that reads its responses byte by byte.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Cursor, Read, Write};
@@ -16,7 +16,7 @@ use kubernetes_metrics_aggregator::telemetry::{ListenerEvent, Telemetry};
 
 use super::program::PATIENCE;
 
-/// The names that an echoed answer shows, if the request has them.
+/// The names that an echoed response shows, if the request has them.
 const SHOWN: [&str; 7] = [
     "Accept",
     "Accept-Encoding",
@@ -27,14 +27,14 @@ const SHOWN: [&str; 7] = [
     "X-Prometheus-Scrape-Timeout-Seconds",
 ];
 
-/// The listener and two threads that answer.
+/// The listener and two threads that respond.
 pub(crate) struct TestListener {
     pub(crate) address: SocketAddr,
     pub(crate) telemetry: Arc<Telemetry>,
-    /// Requests for `/hold`: the test answers them.
+    /// Requests for `/hold`: the test responds to them.
     pub(crate) held: Receiver<Request>,
     listener: Option<Listener>,
-    answering: Vec<JoinHandle<()>>,
+    handlers: Vec<JoinHandle<()>>,
 }
 
 impl TestListener {
@@ -54,21 +54,21 @@ impl TestListener {
         let (listener, requests) =
             Listener::start(listener, settings, Arc::clone(&telemetry)).unwrap();
         let (hold, held) = unbounded();
-        let answering = (0..2).map(|_| {
+        let handlers = (0..2).map(|_| {
             let (requests, hold) = (Arc::clone(&requests), hold.clone());
             thread::spawn(move || {
                 while let Some(request) = requests.next() {
-                    answer(request, &hold);
+                    respond(request, &hold);
                 }
             })
         });
-        let answering = answering.collect();
+        let handlers = handlers.collect();
         TestListener {
             address,
             telemetry,
             held,
             listener: Some(listener),
-            answering,
+            handlers,
         }
     }
 
@@ -108,7 +108,7 @@ impl TestListener {
     /// Ends the listener and what is behind it.
     pub(crate) fn finish(&mut self, within: Duration) {
         self.listener.take().unwrap().finish(within);
-        for thread in self.answering.drain(..) {
+        for thread in self.handlers.drain(..) {
             thread.join().unwrap();
         }
     }
@@ -122,26 +122,26 @@ impl Drop for TestListener {
     }
 }
 
-fn answer(request: Request, hold: &Sender<Request>) {
+fn respond(request: Request, hold: &Sender<Request>) {
     let url = request.url().to_owned();
     if let Some(bytes) = url.strip_prefix("/bytes/") {
         let length = bytes.parse().unwrap();
-        request.respond(bytes_answer(length, length));
+        request.respond(bytes_response(length, length));
         return;
     }
     if let Some(bytes) = url.strip_prefix("/now/") {
         let length = bytes.parse().unwrap();
-        request.respond_now(bytes_answer(length, length));
+        request.respond_now(bytes_response(length, length));
         return;
     }
     match url.as_str() {
         "/hold" => hold.send(request).unwrap(),
         "/drop" => drop(request),
-        "/short" => request.respond(bytes_answer(100_000, 200_000)),
+        "/short" => request.respond(bytes_response(100_000, 200_000)),
         "/panic" => {
-            let mut answer = Response::text(200, "never sent");
-            answer.body = Box::new(Panics);
-            request.respond(answer);
+            let mut response = Response::text(200, "never sent");
+            response.body = Box::new(Panics);
+            request.respond(response);
         }
         _ => {
             let mut text = format!("{} {url}\n", request.method());
@@ -155,11 +155,11 @@ fn answer(request: Request, hold: &Sender<Request>) {
     }
 }
 
-fn bytes_answer(there: usize, length: usize) -> Response {
-    let mut answer = Response::text(200, "");
-    answer.length = length;
-    answer.body = Box::new(Cursor::new(vec![b'x'; there]));
-    answer
+fn bytes_response(there: usize, length: usize) -> Response {
+    let mut response = Response::text(200, "");
+    response.length = length;
+    response.body = Box::new(Cursor::new(vec![b'x'; there]));
+    response
 }
 
 /// A body with an error of the program in it.
@@ -199,21 +199,21 @@ impl<S: Read + Write> Client<S> {
         self.stream.flush().unwrap();
     }
 
-    /// `GET` on a connection that stays open; answers the body's text after the status.
+    /// `GET` on a connection that stays open; returns the status and the text of the body.
     pub(crate) fn get(&mut self, url: &str) -> String {
         self.send(format!("GET {url} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
-        self.answer()
+        self.response()
     }
 
-    /// Reads one whole answer: status, blank, body.
-    pub(crate) fn answer(&mut self) -> String {
-        let (head, body) = self.raw_answer();
+    /// Reads one whole response: status, blank, body.
+    pub(crate) fn response(&mut self) -> String {
+        let (head, body) = self.raw_response();
         let status = head.split(' ').nth(1).unwrap();
         format!("{status} {}", String::from_utf8(body).unwrap())
     }
 
-    /// Reads one whole answer: head and body.
-    pub(crate) fn raw_answer(&mut self) -> (String, Vec<u8>) {
+    /// Reads one whole response: head and body.
+    pub(crate) fn raw_response(&mut self) -> (String, Vec<u8>) {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;

@@ -12,7 +12,7 @@ pub(crate) mod certificates;
 pub(crate) mod client_model;
 pub(crate) mod discovery;
 pub(crate) mod fake_api;
-mod fake_api_answers;
+mod fake_api_responses;
 mod fake_api_watch;
 pub(crate) mod fake_pod;
 pub(crate) mod labelled;

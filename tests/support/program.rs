@@ -180,16 +180,21 @@ impl Program {
         }
     }
 
-    pub(crate) fn get(&self, url: &str) -> Answer {
+    pub(crate) fn get(&self, url: &str) -> HttpResponse {
         self.request("GET", url, &[])
     }
 
-    pub(crate) fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> HttpResponse {
         self.request("GET", url, headers)
     }
 
-    /// Sends one request on a connection of its own and reads the whole answer.
-    pub(crate) fn request(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+    /// Sends one request on a connection of its own and reads the whole response.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> HttpResponse {
         ask(self.address, method, url, headers)
     }
 
@@ -222,13 +227,13 @@ impl Drop for Program {
     }
 }
 
-/// Sends one request on a connection of its own and reads the whole answer.
+/// Sends one request on a connection of its own and reads the whole response.
 pub(crate) fn ask(
     address: SocketAddr,
     method: &str,
     url: &str,
     headers: &[(&str, &str)],
-) -> Answer {
+) -> HttpResponse {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     let headers: String = headers
@@ -238,23 +243,23 @@ pub(crate) fn ask(
     let request =
         format!("{method} {url} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     stream
-        .read_to_end(&mut answer)
-        .expect("it answers and closes");
-    Answer::parse(&answer)
+        .read_to_end(&mut response)
+        .expect("it responds and closes");
+    HttpResponse::parse(&response)
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
-    fn parse(bytes: &[u8]) -> Answer {
+impl HttpResponse {
+    fn parse(bytes: &[u8]) -> HttpResponse {
         let end = bytes
             .windows(4)
             .position(|window| window == b"\r\n\r\n")
@@ -269,7 +274,7 @@ impl Answer {
             .map(|line| line.split_once(": ").expect("a header"))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        Answer {
+        HttpResponse {
             status: status.parse().expect("a number"),
             headers,
             body: bytes[end + 4..].to_vec(),

@@ -1,4 +1,4 @@
-//! What the fake API server answers.
+//! The responses of the fake API server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 
 use super::fake_api_watch::{HEAD, Line, Watch};
 
-/// What the server does instead of a good answer, once each, in order.
+/// What the server does instead of a good response, once each, in order.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
-    /// None: the good answer.
+    /// None: the good response.
     Good,
     /// This status with a `Status` object, and these header lines.
     Status(u16, &'static str),
     /// 200 with this body.
     Body(&'static str),
-    /// Closes after half of the good answer.
+    /// Closes after half of the good response.
     HalfBody,
-    /// Closes without an answer.
+    /// Closes without a response.
     Close,
-    /// Begins the good answer and says no more while the client waits.
+    /// Begins the good response and says no more while the client waits.
     Hang,
     /// A page without a pod that another one follows.
     EmptyPage,
@@ -64,12 +64,12 @@ pub(super) struct State {
 }
 
 /// What is to be sent, and what happens then.
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     pub(super) bytes: Vec<u8>,
     pub(super) then: Then,
 }
 
-/// What happens to the connection after an answer.
+/// What happens to the connection after a response.
 pub(super) enum Then {
     KeepAlive,
     Close,
@@ -78,7 +78,7 @@ pub(super) enum Then {
 }
 
 impl State {
-    pub(super) fn answer(&mut self, request: &Recorded) -> Answer {
+    pub(super) fn response(&mut self, request: &Recorded) -> ApiResponse {
         let is_watch = request.query.contains_key("watch");
         let fault = if is_watch {
             self.watch_faults.pop_front()
@@ -87,7 +87,7 @@ impl State {
         } else {
             self.faults.pop_front()
         };
-        let then = |bytes, then| Answer { bytes, then };
+        let then = |bytes, then| ApiResponse { bytes, then };
         if is_watch && matches!(fault, None | Some(Fault::Good)) {
             return match self.checked(request) {
                 Ok(namespace) => then(Vec::new(), Then::Watch(self.watch(request, namespace))),
@@ -95,15 +95,15 @@ impl State {
             };
         }
         match fault {
-            None | Some(Fault::Good) => then(self.good_answer(request), Then::KeepAlive),
+            None | Some(Fault::Good) => then(self.good_response(request), Then::KeepAlive),
             Some(Fault::Status(code, headers)) => {
                 let message = format!("scripted {code}");
                 then(status(code, &message, headers), Then::KeepAlive)
             }
             Some(Fault::Body(body)) => then(ok(body.as_bytes(), false), Then::KeepAlive),
-            Some(Fault::HalfBody) => then(half(self.good_answer(request)), Then::Close),
+            Some(Fault::HalfBody) => then(half(self.good_response(request)), Then::Close),
             Some(Fault::Close) => then(Vec::new(), Then::Close),
-            Some(Fault::Hang) => then(half(self.good_answer(request)), Then::Hang),
+            Some(Fault::Hang) => then(half(self.good_response(request)), Then::Hang),
             Some(Fault::EmptyPage) => {
                 let page =
                     json!({"kind": "PodList", "items": [], "metadata": {"continue": "again"}});
@@ -112,7 +112,7 @@ impl State {
         }
     }
 
-    fn good_answer(&self, request: &Recorded) -> Vec<u8> {
+    fn good_response(&self, request: &Recorded) -> Vec<u8> {
         let namespace = match self.checked(request) {
             Ok(namespace) => namespace,
             Err(refusal) => return refusal,
@@ -127,7 +127,7 @@ impl State {
         )
     }
 
-    /// The namespace that is asked for, or the answer of one who refuses. As the real server: the token first, then
+    /// The namespace that is asked for, or the response of one who refuses. As the real server: the token first, then
     /// the right, then the parameters.
     fn checked<'r>(&self, request: &'r Recorded) -> Result<&'r str, Vec<u8>> {
         let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
@@ -236,14 +236,14 @@ fn check_parameters(request: &Recorded) -> Result<(), &'static str> {
 }
 
 /// All of the head and half of what follows.
-fn half(mut answer: Vec<u8>) -> Vec<u8> {
-    let head = answer
+fn half(mut response: Vec<u8>) -> Vec<u8> {
+    let head = response
         .windows(4)
         .position(|end| end == b"\r\n\r\n")
         .unwrap()
         + 4;
-    answer.truncate(head + (answer.len() - head) / 2);
-    answer
+    response.truncate(head + (response.len() - head) / 2);
+    response
 }
 
 fn status(code: u16, message: &str, headers: &str) -> Vec<u8> {
