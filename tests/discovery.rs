@@ -299,6 +299,47 @@ fn a_file_is_read_again_and_again() {
     fs::remove_file(&path).unwrap();
 }
 
+/// Only a list that is put together by hand can contain two pods of one name, or with one uid.
+#[test]
+fn the_second_pod_of_one_name_or_uid_in_a_file_is_not_scraped() {
+    let mut copied = pod("ns", "copied", "j", "10.0.0.4");
+    copied["metadata"]["uid"] = json!("uid-ns-p-1");
+    let mut two_targets = pod("ns", "p-2", "j", "10.0.0.5");
+    two_targets["metadata"]["annotations"] = json!({
+        "metrics-aggregator.apawel.me/scrape-targets": "1,2",
+        "metrics-aggregator.apawel.me/scrape-timeout-seconds": "5s",
+    });
+    let pods = [
+        pod("ns", "p-1", "j", "10.0.0.1"),
+        pod("ns", "p-1", "j", "10.0.0.2"),
+        pod("ns", "p-1", "another-job", "10.0.0.3"),
+        copied,
+        two_targets,
+        pod("other", "p-1", "j", "10.0.0.1"),
+    ];
+    let path = file_with("twice", &list_of(&pods));
+    let running = start_with(&settings(Source::File(path.clone()), &[]));
+    let set = running.wait_for_names(&["ns/p-1", "ns/p-2", "ns/p-2", "other/p-1"]);
+    assert_eq!(set.find("ns/p-1:80").unwrap().pod_ip, "10.0.0.1");
+    let rejected = set.without_job().iter().map(|target| {
+        let error = target.options.as_ref().unwrap_err();
+        format!("{target} {}: {error}", target.pod_ip)
+    });
+    let error = |pod: &str| {
+        format!(
+            "field metadata.name: expected a pod whose name and uid no pod before it in the file has, found {pod:?}"
+        )
+    };
+    let expected = [
+        format!("ns/copied 10.0.0.4: {}", error("copied")),
+        format!("ns/p-1 10.0.0.2: {}", error("p-1")),
+        format!("ns/p-1 10.0.0.3: {}", error("p-1")),
+    ];
+    assert_eq!(rejected.collect::<Vec<_>>(), expected);
+    running.discovery.stop();
+    fs::remove_file(&path).unwrap();
+}
+
 /// What the thread of this test has logged at info or above, in order.
 fn loud_lines(mark: &str) -> Vec<(Level, String)> {
     logs::of_thread_that_said(mark)

@@ -1,10 +1,11 @@
 //! The source of the pod list: an API server or a file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::DiscoverySettings;
@@ -12,6 +13,7 @@ use crate::kubernetes::client::{ApiClient, PodList};
 use crate::kubernetes::error::ClientError;
 use crate::kubernetes::pod_list::read_pod_list;
 use crate::kubernetes::url::Freshness;
+use crate::target::{OptionError, Target};
 use crate::telemetry::RefreshResult;
 
 /// The largest pod list file that is read.
@@ -82,20 +84,16 @@ pub(super) enum ListError {
 
 impl Lister {
     pub(super) fn new(settings: &DiscoverySettings) -> io::Result<Lister> {
-        let (url, service_account_dir) = match &settings.source {
-            Source::File(path) => {
-                return Ok(Lister::File {
-                    path: path.clone(),
-                    namespaces: settings.namespaces.iter().cloned().collect(),
-                });
-            }
+        Ok(match &settings.source {
+            Source::File(path) => Lister::File {
+                path: path.clone(),
+                namespaces: settings.namespaces.iter().cloned().collect(),
+            },
             Source::Url {
                 url,
                 service_account_dir,
-            } => (url, service_account_dir),
-        };
-        let client = ApiClient::new(url, service_account_dir)?;
-        Ok(Lister::Api(Box::new(client)))
+            } => Lister::Api(Box::new(ApiClient::new(url, service_account_dir)?)),
+        })
     }
 
     /// One complete list. A file is always read again.
@@ -123,10 +121,33 @@ fn list_file(path: &Path, namespaces: &BTreeSet<String>) -> Result<PodList, serd
     let mut targets = Vec::new();
     read_pod_list(file.take(FILE_BYTES_MAX), &mut targets)?;
     targets.retain(|target| namespaces.is_empty() || namespaces.contains(&target.namespace));
+    reject_duplicates(&mut targets);
     Ok(PodList {
         targets,
         resource_version: String::new(),
     })
+}
+
+/// Takes its job from each target that has the name, or the uid and port, of one before it. The two could not be told
+/// apart. Only a list that was put together by hand can contain them.
+fn reject_duplicates(targets: &mut [Arc<Target>]) {
+    let mut known = HashSet::new();
+    for target in targets.iter_mut().filter(|target| !target.job.is_empty()) {
+        let port = target.port().or(target.pod_port);
+        let is_new_name = known.insert(target.to_string());
+        let is_new_uid = known.insert(format!("uid {} {port:?}", target.uid));
+        if is_new_name && is_new_uid {
+            continue;
+        }
+        let target = Arc::make_mut(target);
+        target.job.clear();
+        target.options = Err(OptionError {
+            source: "field",
+            key: "metadata.name".to_owned(),
+            value: target.pod.clone(),
+            expected: "a pod whose name and uid no pod before it in the file has".into(),
+        });
+    }
 }
 
 impl ListError {
@@ -135,19 +156,20 @@ impl ListError {
         self.result() == RefreshResult::Forbidden
     }
 
-    /// The status of the response, if there was one other than 200.
-    pub(super) fn status(&self) -> Option<u16> {
+    fn client_error(&self) -> Option<&ClientError> {
         match self {
-            ListError::Client(error) | ListError::Watch(error) => error.status(),
+            ListError::Client(error) | ListError::Watch(error) => Some(error),
             ListError::File { .. } => None,
         }
     }
 
+    /// The status of the response, if there was one other than 200.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.client_error()?.status()
+    }
+
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            ListError::Client(error) | ListError::Watch(error) => error.retry_after(),
-            ListError::File { .. } => None,
-        }
+        self.client_error()?.retry_after()
     }
 
     /// The result that the failure is counted as.
