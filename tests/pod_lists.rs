@@ -123,7 +123,7 @@ fn what_takes_too_much_memory_is_no_list() {
     assert_eq!(error.to_string(), "a pod is larger than 8 MiB");
     let beside = "x".repeat(9 * 1024 * 1024);
     let error = read(format!("<html>{beside}")).unwrap_err();
-    assert_eq!(error.to_string(), "more than 8 MiB beside the pods");
+    assert_eq!(error.to_string(), "more than 8 MiB besides the pods");
 }
 
 #[test]

@@ -141,15 +141,11 @@ impl CacheWriter {
         for result in &refresh.results {
             self.telemetry.refreshes.count(*result);
         }
-        let invalid = if is_changed {
-            self.new_invalid(&previous)
-        } else {
-            Vec::new()
-        };
+        let invalid = is_changed.then(|| self.new_invalid(&previous));
         // Changes by a watch are logged at debug, because a rollout must not fill the log.
         let is_news = was_published != self.is_published
             || (!refresh.listed.is_empty() && counts != self.counts());
-        self.log(&refresh, is_news, &invalid);
+        self.log(&refresh, is_news, &invalid.unwrap_or_default());
     }
 
     /// Replaces the targets of the namespaces that were listed and those of the pods that changed; true if that
@@ -170,12 +166,11 @@ impl CacheWriter {
             .targets
             .all()
             .filter(|target| !is_listed(&target.namespace) && !changed.contains_key(&target.uid));
-        let updated = self.targets.updated(kept.cloned().chain(new));
-        let is_changed = updated.is_some();
-        if let Some(targets) = updated {
-            self.targets = Arc::new(targets);
-        }
-        is_changed
+        let Some(targets) = self.targets.updated(kept.cloned().chain(new)) else {
+            return false;
+        };
+        self.targets = Arc::new(targets);
+        true
     }
 
     /// Whether the targets are complete: every scope has been listed, except those that are denied.
@@ -192,11 +187,13 @@ impl CacheWriter {
 
     /// One target of each pod with an invalid option that it did not have in the previous set.
     fn new_invalid(&self, previous: &TargetSet) -> Vec<Arc<Target>> {
-        let pod = |target: &Arc<Target>| (target.uid.clone(), target.pod.clone());
-        let known: HashSet<_> = previous
+        fn pod(target: &Target) -> (&str, &str) {
+            (&target.uid, &target.pod)
+        }
+        let known = previous
             .invalid()
-            .map(|(target, error)| (pod(target), error))
-            .collect();
+            .map(|(target, error)| (pod(target), error));
+        let known: HashSet<_> = known.collect();
         let mut pods = HashSet::new();
         let new = self.targets.invalid().filter(|(target, error)| {
             !known.contains(&(pod(target), *error)) && pods.insert(pod(target))

@@ -211,9 +211,7 @@ impl Scope {
         loop {
             match watch.next_event() {
                 Ok(Some(event)) => {
-                    watch
-                        .resource_version()
-                        .clone_into(&mut self.resource_version);
+                    self.resource_version.clone_from(&watch.resource_version);
                     report(ListOutcome::Event(Instant::now(), event))?;
                 }
                 Ok(None) => {
@@ -231,7 +229,7 @@ impl Scope {
             // A version that is too old for a watch is also too old for a list.
             (_, Some(410)) => Step::List(Freshness::Latest),
             (_, Some(401 | 429 | 500..)) => Step::Watch,
-            (ClientError::Malformed(_) | ClientError::TooLarge { .. }, _) | (_, Some(_)) => {
+            (ClientError::Malformed(_) | ClientError::TooLarge(_), _) | (_, Some(_)) => {
                 self.list_again()
             }
             _ => Step::Watch,

@@ -4,10 +4,10 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, at, never, select};
 
 use super::cache_writer::CacheWriter;
-use super::follower::{Report, Stopped};
+use super::follower::Report;
 
 /// The shortest time between two published sets. So the hundreds of changes of a rollout cost only a handful of new
 /// sets, while a single change is published at once.
@@ -17,54 +17,31 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 /// server.
 pub(super) const REPORTS_MAX: usize = 256;
 
-#[derive(Debug)]
-pub(super) struct Gatherer {
-    pub(super) writer: CacheWriter,
-    pub(super) reports: Receiver<Report>,
-    pub(super) stop: Receiver<Infallible>,
-}
-
-impl Gatherer {
-    /// Runs until the other end of `stop` is dropped, or one of the threads ends.
-    pub(super) fn run(mut self) {
-        let mut publish_at = Instant::now();
-        while self.gather(publish_at).is_ok() {
-            publish_at = Instant::now() + PUBLISH_INTERVAL;
-        }
-    }
-
-    /// Waits for a report, and publishes it together with those that arrive before `publish_at`.
-    fn gather(&mut self, publish_at: Instant) -> Result<(), Stopped> {
-        let first = select! {
-            recv(self.reports) -> report => report.map_err(|_| Stopped)?,
-            recv(self.stop) -> _ => return Err(Stopped),
-        };
-        self.add(first)?;
-        loop {
-            let left = publish_at.saturating_duration_since(Instant::now());
-            let next = select! {
-                recv(self.reports) -> report => report.map_err(|_| Stopped)?,
-                recv(self.stop) -> _ => return Err(Stopped),
-                default(left) => break,
-            };
-            self.add(next)?;
-            if left.is_zero() {
-                break;
-            }
-        }
-        self.writer.publish();
-        Ok(())
-    }
-
-    fn add(&mut self, report: Report) -> Result<(), Stopped> {
-        match report {
-            Report::Outcomes(outcomes) => {
+/// Runs until the other end of `stop` is dropped, or one of the threads that report ends.
+pub(super) fn gather(
+    mut writer: CacheWriter,
+    reports: &Receiver<Report>,
+    stop: &Receiver<Infallible>,
+) {
+    let mut publish_at = Instant::now();
+    let mut publish = never();
+    loop {
+        select! {
+            recv(reports) -> report => {
+                let Ok(Report::Outcomes(outcomes)) = report else {
+                    return;
+                };
                 for (scope, outcome) in outcomes {
-                    self.writer.add(scope, outcome);
+                    writer.add(scope, outcome);
                 }
-                Ok(())
+                publish = at(publish_at);
             }
-            Report::Ended => Err(Stopped),
+            recv(stop) -> _ => return,
+            recv(publish) -> _ => {
+                writer.publish();
+                publish_at = Instant::now() + PUBLISH_INTERVAL;
+                publish = never();
+            }
         }
     }
 }

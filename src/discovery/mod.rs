@@ -30,7 +30,7 @@ pub use source::Source;
 use crate::telemetry::Telemetry;
 use cache_writer::CacheWriter;
 use follower::{Follower, Pace, Reporter, Scope};
-use gatherer::{Gatherer, REPORTS_MAX};
+use gatherer::REPORTS_MAX;
 use source::Lister;
 
 /// How long [`Discovery::stop`] waits for the thread, which is never busy for so long.
@@ -108,16 +108,11 @@ impl Discovery {
         for (name, follower) in followers(lister, scopes, settings, &reporter) {
             spawn(&name, move || follower.run())?;
         }
-        let gatherer = Gatherer {
-            writer,
-            reports,
-            stop: stopped,
-        };
         let (ends, ended) = bounded(0);
         spawn("discovery", move || {
             // Dropped when the thread ends, even by a panic.
             let _ends: Sender<Infallible> = ends;
-            gatherer.run();
+            gatherer::gather(writer, &reports, &stopped);
         })?;
         Ok(Discovery { stop, ended })
     }

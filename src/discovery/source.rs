@@ -188,12 +188,12 @@ impl ListError {
                 429 => RefreshResult::Throttled,
                 _ => RefreshResult::ServerError,
             },
-            ClientError::Timeout { .. } => RefreshResult::Timeout,
+            ClientError::Timeout(_) => RefreshResult::Timeout,
             ClientError::Connection(error) if error.kind() == io::ErrorKind::TimedOut => {
                 RefreshResult::Timeout
             }
             ClientError::Connection(_) => RefreshResult::Connection,
-            ClientError::Malformed(_) | ClientError::TooLarge { .. } => RefreshResult::Malformed,
+            ClientError::Malformed(_) | ClientError::TooLarge(_) => RefreshResult::Malformed,
         }
     }
 }

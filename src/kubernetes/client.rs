@@ -78,22 +78,11 @@ impl ApiClient {
     ///
     /// `base_url` is not an absolute `http` or `https` URL, or it has a user or a query.
     pub fn new(base_url: &str, service_account_dir: &Path) -> io::Result<ApiClient> {
-        let bad_url = || {
+        let is_https = is_https(base_url).ok_or_else(|| {
             let expected = "a URL like https://10.96.0.1:443 or http://127.0.0.1:8001";
             let error = format!("API server: expected {expected}, found {base_url:?}");
             io::Error::new(io::ErrorKind::InvalidInput, error)
-        };
-        let uri: Uri = base_url.parse().map_err(|_| bad_url())?;
-        let is_https = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(bad_url()),
-        };
-        let authority = uri.authority().ok_or_else(bad_url)?;
-        if uri.query().is_some() || authority.as_str().contains('@') || authority.host().is_empty()
-        {
-            return Err(bad_url());
-        }
+        })?;
         Ok(ApiClient {
             base_url: base_url.trim_end_matches('/').to_owned(),
             service_account: is_https.then(|| Arc::new(ServiceAccount::open(service_account_dir))),
@@ -112,20 +101,13 @@ impl ApiClient {
         freshness: &Freshness,
     ) -> Result<PodList, ClientError> {
         let deadline = Instant::now() + LIST_TIMEOUT;
-        let mut restarts = 0;
-        loop {
-            let result = self.list_pages(namespace, freshness, deadline);
-            match &result {
-                Err(error) if error.status() == Some(410) && restarts < RESTARTS_MAX => {
-                    restarts += 1;
-                }
-                Err(_) => {
-                    self.expire_credentials();
-                    return result;
-                }
-                Ok(_) => return result,
+        let mut result = self.list_pages(namespace, freshness, deadline);
+        for _ in 0..RESTARTS_MAX {
+            if result.as_ref().err().and_then(ClientError::status) == Some(410) {
+                result = self.list_pages(namespace, freshness, deadline);
             }
         }
+        result.inspect_err(|_| self.expire_credentials())
     }
 
     fn list_pages(
@@ -137,12 +119,8 @@ impl ApiClient {
         let mut targets = Vec::new();
         let mut continue_token = None;
         for _ in 0..PAGES_MAX {
-            let url = page_url(
-                &self.base_url,
-                namespace,
-                freshness,
-                continue_token.as_deref(),
-            );
+            let token = continue_token.as_deref();
+            let url = page_url(&self.base_url, namespace, freshness, token);
             let response = self.get_authorized(&url, None)?;
             let end = read_page(response, namespace, &mut targets)?;
             if end.continue_token.is_none() {
@@ -153,16 +131,14 @@ impl ApiClient {
             }
             continue_token = end.continue_token;
             if Instant::now() >= deadline {
-                return Err(ClientError::Timeout { phase: "all pages" });
+                return Err(ClientError::Timeout("all pages"));
             }
         }
-        Err(ClientError::TooLarge {
-            limit: "2,000 pages",
-        })
+        Err(ClientError::TooLarge("2,000 pages"))
     }
 
-    /// One response; after a 401 that of a second request, with the token read again. `watch` limits the whole response
-    /// and each silence in it, and replaces the limit of a page.
+    /// Sends a request and returns the response. After a 401 the token is read again and the request sent once more.
+    /// `watch`: the limits of the whole response and of each silence in it, which replace [`PAGE_TIMEOUT`].
     pub(super) fn get_authorized(
         &mut self,
         url: &str,
@@ -221,6 +197,20 @@ impl ApiClient {
     }
 }
 
+/// `None` for anything but an absolute `http` or `https` URL without a user and a query.
+fn is_https(url: &str) -> Option<bool> {
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    if uri.query().is_some() || authority.as_str().contains('@') || authority.host().is_empty() {
+        return None;
+    }
+    match uri.scheme_str()? {
+        "https" => Some(true),
+        "http" => Some(false),
+        _ => None,
+    }
+}
+
 /// Without CA certificates the agent can only use plain HTTP.
 fn new_agent(ca: Option<&Certificates>) -> Agent {
     let roots: RootCerts = ca
@@ -249,7 +239,7 @@ fn new_agent(ca: Option<&Certificates>) -> Agent {
         .new_agent()
 }
 
-/// Adds the targets of one page, or returns why there are none.
+/// Appends the targets of one page.
 fn read_page(
     response: Response<Body>,
     namespace: Option<&str>,
@@ -296,15 +286,13 @@ pub(super) fn status_error(
 
 pub(super) fn client_error(error: ureq::Error) -> ClientError {
     match error {
-        ureq::Error::Timeout(Timeout::Resolve) => ClientError::Timeout { phase: "resolve" },
-        ureq::Error::Timeout(Timeout::Connect) => ClientError::Timeout { phase: "connect" },
-        ureq::Error::Timeout(Timeout::PerRead) => ClientError::Timeout {
-            phase: "event or bookmark",
-        },
-        ureq::Error::Timeout(_) => ClientError::Timeout {
-            phase: "whole response",
-        },
-        ureq::Error::BodyExceedsLimit(_) => ClientError::TooLarge { limit: "1 GiB" },
+        ureq::Error::Timeout(timeout) => ClientError::Timeout(match timeout {
+            Timeout::Resolve => "resolve",
+            Timeout::Connect => "connect",
+            Timeout::PerRead => "event or bookmark",
+            _ => "whole response",
+        }),
+        ureq::Error::BodyExceedsLimit(_) => ClientError::TooLarge("1 GiB"),
         error => ClientError::Connection(error.into_io()),
     }
 }

@@ -24,9 +24,8 @@ const FILE_NAME: &str = "service account file";
 pub struct ServiceAccount {
     token: Reloaded<BearerToken>,
     ca: Reloaded<Certificates>,
-    /// A thread that comes while another one reads waits here, because after a 401 the previous token is of no use to
-    /// it.
-    turn: Mutex<()>,
+    /// Held while the files are read. Other threads wait for it, because after a 401 the previous token is of no use.
+    reading: Mutex<()>,
 }
 
 impl ServiceAccount {
@@ -41,7 +40,7 @@ impl ServiceAccount {
             ca: Reloaded::open(file("ca.crt"), REREAD_INTERVAL, |files| {
                 authorities(&files[0])
             }),
-            turn: Mutex::default(),
+            reading: Mutex::default(),
         }
     }
 
@@ -56,7 +55,7 @@ impl ServiceAccount {
         now: Instant,
     ) -> Result<(Arc<BearerToken>, Arc<Certificates>), FileError> {
         // A poisoned lock is fine, because it guards only the order.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         Ok((self.token.current(now)?, self.ca.current(now)?))
     }
 

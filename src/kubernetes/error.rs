@@ -29,20 +29,14 @@ pub enum ClientError {
         /// The header `Retry-After`, if it is a number of seconds.
         retry_after: Option<Duration>,
     },
-    /// There was no complete response in time.
-    Timeout {
-        /// What was awaited.
-        phase: &'static str,
-    },
+    /// What did not come in time.
+    Timeout(&'static str),
     /// There is no connection, or it broke off.
     Connection(io::Error),
     /// The response is not a pod list, or a line of a watch is not an event.
     Malformed(serde_json::Error),
-    /// The list is larger than this program accepts.
-    TooLarge {
-        /// What there is too much of, and how much is accepted.
-        limit: &'static str,
-    },
+    /// The response is larger than this limit.
+    TooLarge(&'static str),
 }
 
 impl ClientError {
@@ -90,10 +84,10 @@ impl fmt::Display for ClientError {
                 }
                 write_message(f, message)
             }
-            ClientError::Timeout { phase } => write!(f, "timeout: {phase}"),
+            ClientError::Timeout(phase) => write!(f, "timeout: {phase}"),
             ClientError::Connection(error) => write!(f, "connection: {error}"),
             ClientError::Malformed(error) => write!(f, "malformed response: {error}"),
-            ClientError::TooLarge { limit } => write!(f, "larger than {limit}"),
+            ClientError::TooLarge(limit) => write!(f, "larger than {limit}"),
         }
     }
 }

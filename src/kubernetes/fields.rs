@@ -1,7 +1,6 @@
 //! JSON objects of which only some fields are read. The others are skipped, whatever they contain. Pure.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
@@ -17,50 +16,71 @@ pub(super) trait ReadField: Default {
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
+/// Implements [`ReadField`] by a table: the key in JSON, the field, and the function that reads it.
+macro_rules! read_fields {
+    ($type:ty, $what:literal, { $($key:literal => $field:ident: $read:path,)+ }) => {
+        impl ReadField for $type {
+            const WHAT: &'static str = $what;
+
+            fn read<'de, A: MapAccess<'de>>(
+                &mut self,
+                key: &str,
+                map: &mut A,
+            ) -> Result<bool, A::Error> {
+                match key {
+                    $($key => self.$field = $read(map)?,)+
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+    };
+}
+pub(super) use read_fields;
+
 impl<'de, T: ReadField> Deserialize<'de> for Fields<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<T>, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+        deserializer.deserialize_map(Fields(T::default()))
     }
 }
 
-struct FieldsVisitor<T>(PhantomData<T>);
-
-impl<'de, T: ReadField> Visitor<'de> for FieldsVisitor<T> {
+impl<'de, T: ReadField> Visitor<'de> for Fields<T> {
     type Value = Fields<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::WHAT)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<T>, A::Error> {
-        let mut read = T::default();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Fields<T>, A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            if !read.read(&key, &mut map)? {
+            if !self.0.read(&key, &mut map)? {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Fields(read))
+        Ok(self)
     }
 }
 
-/// The value of a field; null counts as missing.
-pub(super) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+/// The value of a field. Null is the default, as if the field were missing.
+pub(super) fn value<'de, T: Deserialize<'de> + Default, A: MapAccess<'de>>(
     map: &mut A,
-) -> Result<Option<T>, A::Error> {
-    map.next_value()
+) -> Result<T, A::Error> {
+    Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
-/// The same for an object of which some fields are read.
+/// The value of a field that is an object of which some fields are read.
 pub(super) fn object<'de, T: ReadField, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<T>, A::Error> {
-    Ok(value::<Fields<T>, A>(map)?.map(|Fields(object)| object))
+    Ok(map
+        .next_value::<Option<Fields<T>>>()?
+        .map(|Fields(object)| object))
 }
 
-/// The same for an array of such objects.
+/// The value of a field that is an array of such objects.
 pub(super) fn objects<'de, T: ReadField, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<Vec<T>>, A::Error> {
-    let objects = value::<Vec<Fields<T>>, A>(map)?;
+    let objects = map.next_value::<Option<Vec<Fields<T>>>>()?;
     Ok(objects.map(|objects| objects.into_iter().map(|Fields(object)| object).collect()))
 }

@@ -123,7 +123,6 @@ impl<'a> PodOptions<'a> {
         let enabled = self.parse(TLS_ENABLED, EXPECTED_BOOL, parse_bool)?;
         let verify = self.parse(TLS_VERIFY, EXPECTED_BOOL, parse_bool)?;
         let server_name = self.parse(TLS_SERVER_NAME, EXPECTED_SERVER_NAME, parse_server_name)?;
-        self.native_histograms()?;
         let tls = enabled.unwrap_or(false).then(|| TlsOptions {
             verify: verify.unwrap_or(true),
             server_name,

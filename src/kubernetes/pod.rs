@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::fields::{Fields, ReadField, object, objects, value};
+use super::fields::{Fields, ReadField, object, objects, read_fields, value};
 use super::options::{Endpoint, PodOptions};
 use super::ports::NamedPorts;
 use crate::target::{OptionError, PodLabels, PodMeta, ScrapeOptions, Target};
@@ -42,7 +42,8 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
     let shown_ip = ip
         .as_ref()
         .map_or_else(|_| pod_ip.to_owned(), IpAddr::to_string);
-    let meta = Arc::new(meta(pod, &options));
+    let native_histograms = options.native_histograms();
+    let meta = Arc::new(meta(pod, native_histograms.clone().unwrap_or_default()));
     let target = |pod_port, options| {
         Arc::new(Target {
             job: job_name.to_owned(),
@@ -62,6 +63,7 @@ pub fn targets_from_pod(pod: &Pod) -> Vec<Arc<Target>> {
         Err(error) => return vec![target(None, Err(error))],
     };
     let common = options.common();
+    let common = common.and_then(|common| native_histograms.map(|_| common));
     let with_options = |endpoint: Endpoint| {
         let options = common.clone().map(|(timeout, tls)| ScrapeOptions {
             address: SocketAddr::new(ip, endpoint.port),
@@ -107,7 +109,7 @@ fn field_error(path: &str, value: &str, expected: &'static str) -> OptionError {
 }
 
 /// The facts that Prometheus' pod role has too (`discovery/kubernetes/pod.go`, `podLabels`).
-fn meta(pod: &Pod, options: &PodOptions<'_>) -> PodMeta {
+fn meta(pod: &Pod, native_histograms: Option<bool>) -> PodMeta {
     let boxed = |text: &Option<String>| {
         let text = text.as_deref().filter(|text| !text.is_empty());
         text.map(Box::from)
@@ -125,7 +127,7 @@ fn meta(pod: &Pod, options: &PodOptions<'_>) -> PodMeta {
         host_ip: status.and_then(|status| boxed(&status.host_ip)),
         ready: status.map_or("unknown", ready),
         controller,
-        native_histograms: options.native_histograms().unwrap_or_default(),
+        native_histograms,
         labels: PodLabels::new(labels.map(|(name, value)| (name.as_str(), value.as_str()))),
     }
 }
@@ -156,90 +158,72 @@ fn namespace(metadata: &ObjectMeta) -> &str {
 }
 
 /// One item of the list, or the object of a watch event; `None` if it says that it is not a pod.
+#[derive(Default)]
 pub(super) struct Item(pub(super) Option<Pod>);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
         let Fields(read) = Fields::<PodFields>::deserialize(deserializer)?;
-        Ok(Item((!read.is_other).then_some(read.pod)))
+        // The items of a `PodList` have no kind; those of a `List` have one.
+        if read.kind.is_some_and(|kind| kind != "Pod") {
+            return Ok(Item(None));
+        }
+        Ok(Item(Some(Pod {
+            metadata: read.metadata.unwrap_or_default(),
+            spec: read.spec,
+            status: read.status,
+        })))
     }
 }
 
 #[derive(Default)]
 struct PodFields {
-    pod: Pod,
-    is_other: bool,
+    kind: Option<String>,
+    metadata: Option<ObjectMeta>,
+    spec: Option<PodSpec>,
+    status: Option<PodStatus>,
 }
 
-impl ReadField for PodFields {
-    const WHAT: &'static str = "a pod";
+read_fields!(PodFields, "a pod", {
+    "kind" => kind: value,
+    "metadata" => metadata: object,
+    "spec" => spec: object,
+    "status" => status: object,
+});
 
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            // The items of a `PodList` have no kind; those of a `List` have one.
-            "kind" => self.is_other = value::<String, A>(map)?.is_some_and(|kind| kind != "Pod"),
-            "metadata" => self.pod.metadata = object(map)?.unwrap_or_default(),
-            "spec" => self.pod.spec = object(map)?,
-            "status" => self.pod.status = object(map)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-impl ReadField for ObjectMeta {
-    const WHAT: &'static str = "the metadata of a pod";
-
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            "name" => self.name = value(map)?,
-            "namespace" => self.namespace = value(map)?,
-            "uid" => self.uid = value(map)?,
-            "resourceVersion" => self.resource_version = value(map)?,
-            "labels" => self.labels = strings(map)?,
-            "annotations" => self.annotations = strings(map)?,
-            "deletionTimestamp" => self.deletion_timestamp = value(map)?,
-            "ownerReferences" => self.owner_references = value(map)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
+read_fields!(ObjectMeta, "the metadata of a pod", {
+    "name" => name: value,
+    "namespace" => namespace: value,
+    "uid" => uid: value,
+    "resourceVersion" => resource_version: value,
+    "labels" => labels: strings,
+    "annotations" => annotations: strings,
+    "deletionTimestamp" => deletion_timestamp: value,
+    "ownerReferences" => owner_references: value,
+});
 
 /// Labels or annotations. Null is an empty value, as for the API server.
 fn strings<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<BTreeMap<String, String>>, A::Error> {
-    let read = value::<BTreeMap<String, Option<String>>, A>(map)?;
+    let read: Option<BTreeMap<String, Option<String>>> = value(map)?;
     let text = |(key, value): (String, Option<String>)| (key, value.unwrap_or_default());
     Ok(read.map(|read| read.into_iter().map(text).collect()))
 }
 
-impl ReadField for PodSpec {
-    const WHAT: &'static str = "the spec of a pod";
+read_fields!(PodSpec, "the spec of a pod", {
+    "nodeName" => node_name: value,
+    "containers" => containers: containers,
+    "initContainers" => init_containers: objects,
+});
 
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            "nodeName" => self.node_name = value(map)?,
-            "containers" => self.containers = objects(map)?.unwrap_or_default(),
-            "initContainers" => self.init_containers = objects(map)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
+fn containers<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Vec<Container>, A::Error> {
+    Ok(objects(map)?.unwrap_or_default())
 }
 
-impl ReadField for PodStatus {
-    const WHAT: &'static str = "the status of a pod";
-
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            "phase" => self.phase = value(map)?,
-            "podIP" => self.pod_ip = value(map)?,
-            "hostIP" => self.host_ip = value(map)?,
-            "conditions" => self.conditions = value(map)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
+read_fields!(PodStatus, "the status of a pod", {
+    "phase" => phase: value,
+    "podIP" => pod_ip: value,
+    "hostIP" => host_ip: value,
+    "conditions" => conditions: value,
+});

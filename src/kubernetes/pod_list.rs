@@ -74,38 +74,36 @@ impl ReadField for List {
             "kind" => self.kind = value(map)?,
             "metadata" => self.metadata = value(map)?,
             "items" if self.items.is_some() => return Err(de::Error::duplicate_field("items")),
-            "items" => self.items = Some(value(map)?),
+            "items" => self.items = Some(map.next_value()?),
             _ => return Ok(false),
         }
         Ok(true)
     }
 }
 
-/// The targets of pods that were not taken out. The empty objects in place of the others become no targets.
+/// The targets of the pods that were not taken out. The empty objects in place of the others have no targets.
+#[derive(Default)]
 struct Items(Vec<Arc<Target>>);
 
 impl<'de> Deserialize<'de> for Items {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Items, D::Error> {
-        deserializer.deserialize_seq(ItemsVisitor)
+        deserializer.deserialize_seq(Items::default())
     }
 }
 
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
+impl<'de> Visitor<'de> for Items {
     type Value = Items;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of pods")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Items, A::Error> {
-        let mut targets = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Items, A::Error> {
         while let Some(item) = items.next_element::<Option<Item>>()? {
             if let Some(Item(Some(pod))) = item {
-                targets.extend(targets_from_pod(&pod));
+                self.0.extend(targets_from_pod(&pod));
             }
         }
-        Ok(Items(targets))
+        Ok(self)
     }
 }

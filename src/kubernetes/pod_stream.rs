@@ -5,7 +5,7 @@
 //! decoded afterwards. That also validates everything around the pods: the list is valid JSON if each pod is, and the
 //! rest is. A pod that is not recognised as one stays in the rest and is decoded there.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
 use k8s_openapi::api::core::v1::Pod;
 use memchr::memchr_iter;
@@ -20,10 +20,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// The largest pod: etcd accepts objects of 1.5 MiB, which are somewhat larger in JSON.
 const POD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The largest rest of a list.
+/// The most bytes of a list besides its pods.
 const REST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Hands over each pod of the list and returns the rest: the list with `{}` in place of each pod, and with the same
+/// Calls `on_pod` with each pod of the list, and returns the rest: the list with `{}` in place of each pod, in as many
 /// lines.
 ///
 /// # Errors
@@ -35,14 +35,13 @@ pub(super) fn take_pods(
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut stream = PodStream {
         reader,
-        buffer: vec![0; BUFFER_BYTES],
+        buffer: Vec::new(),
         next: 0,
-        end: 0,
         place: Place::default(),
         rest: Vec::new(),
     };
-    let mut bytes_beside = 0;
-    while stream.next < stream.end || stream.fill()? {
+    let mut other_bytes = 0;
+    while stream.next < stream.buffer.len() || stream.fill()? {
         let byte = stream.buffer[stream.next];
         if byte == b'{' && stream.place.is_between_items() {
             if let Some(pod) = stream.take_pod()? {
@@ -52,10 +51,10 @@ pub(super) fn take_pods(
             stream.place.pass(byte, &stream.rest);
             stream.rest.push(byte);
             stream.next += 1;
-            bytes_beside += 1;
+            other_bytes += 1;
         }
-        if bytes_beside > REST_BYTES_MAX {
-            return Err(Error::custom("more than 8 MiB beside the pods"));
+        if other_bytes > REST_BYTES_MAX {
+            return Err(Error::custom("more than 8 MiB besides the pods"));
         }
     }
     Ok(stream.rest)
@@ -64,9 +63,8 @@ pub(super) fn take_pods(
 struct PodStream<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// The bytes up to `end` that have been read but not used.
+    /// The first byte of the buffer that has not been used.
     next: usize,
-    end: usize,
     place: Place,
     rest: Vec<u8>,
 }
@@ -75,7 +73,7 @@ impl<R: Read> PodStream<R> {
     /// Decodes the pod that begins here.
     fn take_pod(&mut self) -> Result<Option<Pod>, serde_json::Error> {
         loop {
-            let json = &self.buffer[self.next..self.end];
+            let json = &self.buffer[self.next..];
             let mut items = Deserializer::from_slice(json).into_iter::<Item>();
             match items.next() {
                 Some(Err(error)) if !error.is_eof() => return Err(self.error(error)),
@@ -96,32 +94,24 @@ impl<R: Read> PodStream<R> {
     /// The error of the pod that begins here, with the line number in the list.
     fn error(&self, error: serde_json::Error) -> serde_json::Error {
         let mut json: Vec<u8> = memchr_iter(b'\n', &self.rest).map(|_| b'\n').collect();
-        json.extend_from_slice(&self.buffer[self.next..self.end]);
+        json.extend_from_slice(&self.buffer[self.next..]);
         let mut items = Deserializer::from_slice(&json).into_iter::<Item>();
         items.next().and_then(Result::err).unwrap_or(error)
     }
 
-    /// Reads until the buffer is full; enlarges the buffer if nothing in it has been used. False at the end.
+    /// Drops what has been used, and reads until the buffer has [`BUFFER_BYTES`], or twice of what is left if that is
+    /// more. False at the end.
     fn fill(&mut self) -> Result<bool, serde_json::Error> {
-        self.buffer.copy_within(self.next..self.end, 0);
-        self.end -= self.next;
+        self.buffer.drain(..self.next);
         self.next = 0;
-        if self.end == self.buffer.len() {
-            if self.end >= POD_BYTES_MAX {
-                return Err(Error::custom("a pod is larger than 8 MiB"));
-            }
-            self.buffer.resize(self.end * 2, 0);
+        let left = self.buffer.len();
+        if left >= POD_BYTES_MAX {
+            return Err(Error::custom("a pod is larger than 8 MiB"));
         }
-        let before = self.end;
-        while self.end < self.buffer.len() {
-            match self.reader.read(&mut self.buffer[self.end..]) {
-                Ok(0) => break,
-                Ok(read) => self.end += read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(serde_json::Error::io(error)),
-            }
-        }
-        Ok(self.end > before)
+        let wanted = (2 * left).clamp(BUFFER_BYTES, POD_BYTES_MAX) - left;
+        let mut reader = self.reader.by_ref().take(wanted as u64);
+        let read = reader.read_to_end(&mut self.buffer);
+        Ok(read.map_err(serde_json::Error::io)? > 0)
     }
 }
 

@@ -6,12 +6,12 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
 use serde::de::MapAccess;
 
-use super::fields::{ReadField, objects, value};
+use super::fields::{ReadField, objects, read_fields, value};
 
 /// The longest name of a port in Kubernetes.
 const NAME_BYTES_MAX: usize = 15;
 
-/// How many names an error lists for whoever wrote one that the pod does not have.
+/// How many of a pod's port names an error lists, when it is about a name that the pod does not have.
 const NAMES_TOLD: usize = 20;
 
 /// The named ports of the containers that run as long as the pod does. `Display` lists their names, for an error.
@@ -58,28 +58,12 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
 }
 
-impl ReadField for Container {
-    const WHAT: &'static str = "a container of a pod";
+read_fields!(Container, "a container of a pod", {
+    "ports" => ports: objects,
+    "restartPolicy" => restart_policy: value,
+});
 
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            "ports" => self.ports = objects(map)?,
-            "restartPolicy" => self.restart_policy = value(map)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-impl ReadField for ContainerPort {
-    const WHAT: &'static str = "a port of a container";
-
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            "name" => self.name = value(map)?,
-            "containerPort" => self.container_port = value(map)?.unwrap_or_default(),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
+read_fields!(ContainerPort, "a port of a container", {
+    "name" => name: value,
+    "containerPort" => container_port: value,
+});

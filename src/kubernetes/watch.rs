@@ -51,7 +51,8 @@ pub(crate) struct PodWatch {
     reader: BufReader<BodyReader<'static>>,
     line: Vec<u8>,
     namespace: Option<String>,
-    resource_version: String,
+    /// Where the next watch continues.
+    pub(crate) resource_version: String,
 }
 
 impl ApiClient {
@@ -104,9 +105,7 @@ impl PodWatch {
             }
             if self.line.pop() != Some(b'\n') {
                 return Err(match limited.limit() {
-                    0 => ClientError::TooLarge {
-                        limit: "8 MiB in one event",
-                    },
+                    0 => ClientError::TooLarge("8 MiB in one event"),
                     _ => ClientError::Connection(io::ErrorKind::UnexpectedEof.into()),
                 });
             }
@@ -114,12 +113,6 @@ impl PodWatch {
                 return self.event().map(Some);
             }
         }
-    }
-
-    /// Where the next watch continues.
-    #[must_use]
-    pub(crate) fn resource_version(&self) -> &str {
-        &self.resource_version
     }
 
     fn event(&mut self) -> Result<PodEvent, ClientError> {
@@ -175,32 +168,24 @@ impl PodWatch {
 }
 
 /// Type and object of an event.
-fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<(String, Option<T>), ClientError> {
+fn decode<T: DeserializeOwned + Default>(line: &[u8]) -> Result<(String, Option<T>), ClientError> {
     let Fields(Event { kind, object }) =
         serde_json::from_slice(line).map_err(ClientError::Malformed)?;
     Ok((kind, object))
 }
 
+#[derive(Default)]
 struct Event<T> {
     kind: String,
     object: Option<T>,
 }
 
-impl<T> Default for Event<T> {
-    fn default() -> Event<T> {
-        Event {
-            kind: String::new(),
-            object: None,
-        }
-    }
-}
-
-impl<T: DeserializeOwned> ReadField for Event<T> {
+impl<T: DeserializeOwned + Default> ReadField for Event<T> {
     const WHAT: &'static str = "a watch event";
 
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         match key {
-            "type" => self.kind = value(map)?.unwrap_or_default(),
+            "type" => self.kind = value(map)?,
             "object" => self.object = value(map)?,
             _ => return Ok(false),
         }
