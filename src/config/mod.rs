@@ -54,13 +54,10 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, expected) = (self.name, self.expected);
+        write!(f, "{name}: expected {expected}, found ")?;
         match self.value.rsplit_once('@') {
-            Some((_, shown)) => write!(
-                f,
-                "{name}: expected {expected}, found \"…@{}\"",
-                shown.escape_debug()
-            ),
-            None => write!(f, "{name}: expected {expected}, found {:?}", self.value),
+            Some((_, shown)) => write!(f, "\"…@{}\"", shown.escape_debug()),
+            None => write!(f, "{:?}", self.value),
         }
     }
 }
@@ -170,31 +167,23 @@ impl Config {
             .as_ref()
             .zip(self.kubernetes_api_url.as_ref())?;
         let expected = "it unset, or KUBERNETES_API_URL unset: pods come from one of them";
-        Some(ConfigError::new(
-            "POD_LIST_FILE",
-            file.display().to_string(),
-            expected,
-        ))
+        let value = file.display().to_string();
+        Some(ConfigError::new("POD_LIST_FILE", value, expected))
     }
 }
 
 /// The settings part of `--help`: default, meaning and valid values of each.
 #[must_use]
 pub fn settings_help() -> String {
-    let mut text = String::new();
-    for Setting {
-        name,
-        default,
-        expected,
-        help,
-    } in SETTINGS
-    {
-        let default = if default.is_empty() { "unset" } else { default };
-        text.push_str(&format!(
-            "  {name} (default: {default})\n     {help}\n      expected: {expected}\n"
-        ));
-    }
-    text
+    let entry = |setting: &Setting| {
+        let default = match setting.default {
+            "" => "unset",
+            default => default,
+        };
+        let (name, help, expected) = (setting.name, setting.help, setting.expected);
+        format!("  {name} (default: {default})\n     {help}\n      expected: {expected}\n")
+    };
+    SETTINGS.iter().map(entry).collect()
 }
 
 /// Name and default of every setting, for the test that compares the README with the program.

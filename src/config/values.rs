@@ -21,12 +21,9 @@ pub(super) fn path(value: &str) -> Option<PathBuf> {
 /// The levels of the crate `log` by name, and `warning`.
 pub(super) fn log_level(value: &str) -> Option<LevelFilter> {
     match value.to_ascii_lowercase().as_str() {
-        "error" => Some(LevelFilter::Error),
-        "warning" | "warn" => Some(LevelFilter::Warn),
-        "info" => Some(LevelFilter::Info),
-        "debug" => Some(LevelFilter::Debug),
-        "trace" => Some(LevelFilter::Trace),
-        _ => None,
+        "warning" => Some(LevelFilter::Warn),
+        "off" => None,
+        name => name.parse().ok(),
     }
 }
 
@@ -38,26 +35,22 @@ pub(super) fn number<T: FromStr + PartialOrd>(value: &str, range: RangeInclusive
     range.contains(&number).then_some(number)
 }
 
-/// `10`, `10s`, `500ms`, `1m`, `1h`: a whole number, in seconds if it has no unit.
-fn duration(value: &str) -> Option<Duration> {
-    let unit_at = value
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(value.len());
-    let (count, unit) = value.split_at(unit_at);
-    let count: u64 = number(count, 0..=1_000_000_000)?;
-    match unit {
-        "ms" => Some(Duration::from_millis(count)),
-        "" | "s" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_secs(count * 60)),
-        "h" => Some(Duration::from_secs(count * 3600)),
-        _ => None,
-    }
-}
-
-/// The time between two polls: 100 ms to 1 h.
+/// The time between two polls, 100 ms to 1 h: a whole number with the unit `ms`, `s`, `m` or `h`, or without one for
+/// seconds.
 pub(super) fn interval(value: &str) -> Option<Duration> {
-    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
-    duration(value).filter(|interval| range.contains(interval))
+    let unit_at = value.find(|c: char| !c.is_ascii_digit());
+    let (count, unit) = value.split_at(unit_at.unwrap_or(value.len()));
+    let unit_millis: u64 = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let millis = number(count, 1..=3_600_000)? * unit_millis;
+    (100..=3_600_000)
+        .contains(&millis)
+        .then(|| Duration::from_millis(millis))
 }
 
 /// A decimal number of seconds up to `most`, without sign, exponent or unit.

@@ -138,25 +138,22 @@ impl<T> Reloaded<T> {
         max_age: Duration,
         parse: Parse<T>,
     ) -> Reloaded<T> {
+        let now = Instant::now();
         let read = read_all(&files).and_then(|contents| Ok((parse(&contents)?, contents)));
-        let (value, used) = match read {
-            Ok((value, contents)) => (Ok(Arc::new(value)), Some(contents)),
-            Err(error) => (Err(error), None),
+        let (value, used, due_at) = match read {
+            Ok((value, contents)) => (
+                Ok(Arc::new(value)),
+                Some(contents),
+                now.checked_add(max_age),
+            ),
+            Err(error) => (Err(error), None, now.checked_add(max_age.min(RETRY_AFTER))),
         };
         let logged = value.as_ref().err().cloned();
-        let age = if logged.is_some() {
-            max_age.min(RETRY_AFTER)
-        } else {
-            max_age
-        };
         Reloaded {
             files,
             max_age,
             parse,
-            latest: Mutex::new(Latest {
-                value,
-                due_at: Instant::now().checked_add(age),
-            }),
+            latest: Mutex::new(Latest { value, due_at }),
             last_read: Mutex::new(LastRead {
                 used,
                 has_failed: logged.is_some(),

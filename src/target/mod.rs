@@ -128,7 +128,7 @@ impl Target {
 }
 
 /// The name of a target in logs, responses and `/probe?target=`: `namespace/pod:port`, without `:port` if that is
-/// unknown. No two targets have the same name at the same time.
+/// unknown. No two targets of jobs have the same name at the same time (a handwritten list: `discovery/source.rs`).
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.pod)?;
@@ -156,13 +156,11 @@ impl TargetSet {
     pub fn updated(&self, targets: impl IntoIterator<Item = Arc<Target>>) -> Option<TargetSet> {
         let mut updated = TargetSet::default();
         for target in targets {
-            if target.job.is_empty() {
-                updated.without_job.push(target);
-            } else if let Some(job) = updated.jobs.get_mut(&target.job) {
-                job.push(target);
-            } else {
-                updated.jobs.insert(target.job.clone(), vec![target]);
-            }
+            let job = match &target.job[..] {
+                "" => &mut updated.without_job,
+                job => updated.jobs.entry(job.to_owned()).or_default(),
+            };
+            job.push(target);
         }
         let mut reused = sort_and_reuse(&mut updated.without_job, &self.without_job);
         for (name, job) in &mut updated.jobs {

@@ -135,10 +135,8 @@ pub const FAMILIES: &[Family] = &[
         "Scrapes of targets by result.",
         |out, now| {
             let failed = now.counts.scrape_failures.with([]).into_values().sum();
-            out.each(
-                "result",
-                [("failed", failed), ("ok", now.counts.scrapes.get())],
-            );
+            let ok = now.counts.scrapes.get();
+            out.each("result", [("failed", failed), ("ok", ok)]);
         },
     ),
     counter(
@@ -217,13 +215,9 @@ pub const FAMILIES: &[Family] = &[
         "metrics_aggregator_connections",
         "Open client connections.",
         |out, now| {
-            let ended = now.counts.events.get(ListenerEvent::Ended);
-            out.sample(
-                now.counts
-                    .events
-                    .get(ListenerEvent::Accepted)
-                    .saturating_sub(ended),
-            );
+            let events = &now.counts.events;
+            let ended = events.get(ListenerEvent::Ended);
+            out.sample(events.get(ListenerEvent::Accepted).saturating_sub(ended));
         },
     ),
     counter(
@@ -240,10 +234,8 @@ pub const FAMILIES: &[Family] = &[
                 ("no_room", ListenerEvent::MadeRoom),
                 ("slow_reader", ListenerEvent::SendCutOff),
             ];
-            out.each(
-                "reason",
-                reasons.map(|(reason, event)| (reason, now.counts.events.get(event))),
-            );
+            let counts = reasons.map(|(reason, event)| (reason, now.counts.events.get(event)));
+            out.each("reason", counts);
         },
     ),
     counter(

@@ -48,9 +48,5 @@ impl Jobs {
 fn counts<'j>(jobs: &'j mut BTreeMap<String, JobCounts>, job: &str) -> &'j mut JobCounts {
     let has_own = jobs.contains_key(job) || jobs.len() < COUNTED_JOBS_MAX;
     let name = if has_own { job } else { OTHER };
-    if !jobs.contains_key(name) {
-        jobs.insert(name.to_owned(), JobCounts::default());
-    }
-    jobs.get_mut(name)
-        .expect("it is inserted above if it is missing")
+    jobs.entry(name.to_owned()).or_default()
 }
