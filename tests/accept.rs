@@ -1,7 +1,7 @@
 //! What scrapers send as `Accept`: what the pods are asked, and what comes back.
 
 use crate::support::fake_pod::{Behaviour, FakePod, ok_as};
-use crate::support::program::{Program, TempFile, pod_at};
+use crate::support::program::{Program, pod_at};
 use kubernetes_metrics_aggregator::exposition::{
     Accept, Asked, Escaping, Exposition, Format, IdentityLabels, Part, Report, SeriesCache, merge,
 };
@@ -367,14 +367,12 @@ fn open_metrics_pod(version: &str, body: &str) -> FakePod {
 fn a_job_of_openmetrics_keeps_its_exemplars_and_one_of_both_formats_too() {
     let exemplar = "a_total{x=\"1\"} 5 # {trace_id=\"t\"} 2.5 1700000000.5\n";
     let open = open_metrics_pod("1.0.0", &format!("# TYPE a counter\n{exemplar}# EOF\n"));
-    let text = FakePod::start(Behaviour::Body(
-        "# TYPE a_total counter\na_total 7 1700000000001\n".to_owned(),
-    ));
-    let file = TempFile::pods(&[
+    let text = FakePod::serving("# TYPE a_total counter\na_total 7 1700000000001\n");
+    let pods = [
         pod_at("shop", "open", "both", open.address),
         pod_at("shop", "text", "both", text.address),
-    ]);
-    let program = Program::with_pods(&file, &[]);
+    ];
+    let program = Program::scraping(&pods, &[]);
     let response = program.get_with("/metrics?job=both", &[("Accept", PROMETHEUS_3)]);
     let content_type =
         "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
@@ -466,22 +464,23 @@ fn scrapers_as_they_are() {
         ("curl", "*/*", TEXT.to_owned(), TEXT_TYPE),
         ("a browser", browser, TEXT.to_owned(), TEXT_TYPE),
     ];
-    let pod = FakePod::start(Behaviour::Accept(vec![
-        (
-            "application/vnd.google.protobuf",
-            ok_as(
-                PROTOBUF_TYPE,
-                b"\x12\x0a\x01a\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\xf0\x3f\x18\0",
+    let (pod, program) = Program::with_pod(
+        FakePod::start(Behaviour::Accept(vec![
+            (
+                "application/vnd.google.protobuf",
+                ok_as(
+                    PROTOBUF_TYPE,
+                    b"\x12\x0a\x01a\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\xf0\x3f\x18\0",
+                ),
             ),
-        ),
-        (
-            "application/openmetrics-text",
-            ok_as(open_metrics, b"a 1\n# EOF\n"),
-        ),
-        ("text/plain", ok_as("text/plain", b"a 1\n")),
-    ]));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
-    let program = Program::with_pods(&file, &[]);
+            (
+                "application/openmetrics-text",
+                ok_as(open_metrics, b"a 1\n# EOF\n"),
+            ),
+            ("text/plain", ok_as("text/plain", b"a 1\n")),
+        ])),
+        &[],
+    );
     for (scraper, accept, asked, content_type) in scrapers {
         let response = program.get_with("/metrics?job=web", &[("Accept", accept)]);
         assert_eq!(response.status, 200, "{scraper}");
@@ -508,9 +507,7 @@ fn scrapers_as_they_are() {
 /// The format of the response does not depend on the request alone.
 #[test]
 fn a_scraper_of_protobuf_gets_the_best_of_what_comes() {
-    let pod = FakePod::start(Behaviour::Body("up 1\n".to_owned()));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let (_pod, program) = Program::with_pod(FakePod::serving("up 1\n"), &[]);
     for (accept, content_type) in [
         (
             PROMETHEUS_3,
@@ -531,8 +528,7 @@ fn a_scraper_of_protobuf_gets_the_best_of_what_comes() {
 #[test]
 fn another_version_of_openmetrics_fails_its_pod_and_says_why() {
     let pod = open_metrics_pod("2.0.0", "a 1\n# EOF\n");
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", pod.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let program = Program::scraping(&[pod_at("shop", "web-0", "web", pod.address)], &[]);
     assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(false));
     let response = program.get("/");
     let page = response.text();

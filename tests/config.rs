@@ -8,6 +8,7 @@ use kubernetes_metrics_aggregator::config::{Config, settings};
 use log::LevelFilter;
 
 use crate::support::certificates::Authority;
+use crate::support::check_contains;
 use crate::support::program::{Program, TempFile};
 
 fn parse(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -369,7 +370,7 @@ fn check_exit(
         .map(|text| (text, &out))
         .chain(stderr.iter().map(|text| (text, &err)))
     {
-        assert!(found.contains(text), "no {text:?} in:\n{found}");
+        check_contains(found, text);
     }
 }
 
@@ -461,8 +462,8 @@ fn a_client_certificate_that_cannot_be_used_ends_the_program_with_2() {
         let settings = [
             ("KUBERNETES_API_URL", "http://127.0.0.1:8001"),
             ("LISTEN_ADDRESS", "127.0.0.1:0"),
-            ("SCRAPE_CERT_FILE", cert.0.to_str().unwrap()),
-            ("SCRAPE_KEY_FILE", key.0.to_str().unwrap()),
+            ("SCRAPE_CERT_FILE", cert.path()),
+            ("SCRAPE_KEY_FILE", key.path()),
         ];
         check_exit(&["--check-config"], &settings, code, &[], stderr);
         if code != 0 {

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Instant;
 
+use crate::support::check_contains;
 use crate::support::program::{HttpResponse, PATIENCE, Program, ask};
 
 /// The running demo and the URL that it prints.
@@ -49,10 +50,7 @@ fn a_dozen_pods_in_three_jobs_one_of_them_down() {
         "job: [memcached]",
         "Ctrl-C stops it",
     ] {
-        assert!(
-            introduction.contains(text),
-            "no {text:?} in:\n{introduction}"
-        );
+        check_contains(&introduction, text);
     }
     let ups = |job: &str| {
         let response = ready(&address, &format!("/metrics?job={job}"));

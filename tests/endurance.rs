@@ -1,13 +1,14 @@
-//! Many rounds of everything that can go wrong: the program must not grow.
+//! Many rounds of mixed faults: the program must not grow. README: "When something fails".
 
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::tick;
+use serde_json::Value;
 
 use crate::support::attack::{Size, alone};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{Program, TempFile, pod};
+use crate::support::program::{Program, pod_with};
 
 const PODS: usize = 200;
 const ROUNDS: usize = 100;
@@ -43,35 +44,16 @@ fn settled_size(pid: u32) -> Size {
 }
 
 /// The fake pods and the list of them.
-struct Pods {
-    _fakes: Vec<FakePod>,
-    list: TempFile,
-}
-
-impl Pods {
-    fn start() -> Pods {
-        let fakes: Vec<FakePod> = (0..PODS)
-            .map(|number| FakePod::start(behaviour(number)))
-            .collect();
-        let pods: Vec<_> = fakes
-            .iter()
-            .enumerate()
-            .map(|(number, fake)| {
-                let port = fake.address.port().to_string();
-                let timeout = if is_healthy(number) { "20" } else { "0.15" };
-                let labels = [
-                    ("job-name", "web"),
-                    ("port", port.as_str()),
-                    ("scrape-timeout-seconds", timeout),
-                ];
-                pod("n", &format!("p{number}"), fake.address.ip(), &labels)
-            })
-            .collect();
-        Pods {
-            list: TempFile::pods(&pods),
-            _fakes: fakes,
-        }
-    }
+fn pods() -> (Vec<FakePod>, Vec<Value>) {
+    let start = |number| FakePod::start(behaviour(number));
+    let fakes: Vec<FakePod> = (0..PODS).map(start).collect();
+    let pod = |(number, fake): (usize, &FakePod)| {
+        let timeout = if is_healthy(number) { "20" } else { "0.15" };
+        let labels = [("scrape-timeout-seconds", timeout)];
+        pod_with("n", &format!("p{number}"), "web", fake.address, &labels)
+    };
+    let pods = fakes.iter().enumerate().map(pod).collect();
+    (fakes, pods)
 }
 
 /// Whether the n-th pod responds as it should.
@@ -83,9 +65,9 @@ fn is_healthy(number: usize) -> bool {
 #[ignore = "takes the better part of a minute"]
 fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
     let _alone = alone();
-    let pods = Pods::start();
+    let (_fakes, pods) = pods();
     let settings = [("CLIENT_WORKERS", "32"), ("MAX_BODY_BYTES", "100000")];
-    let mut program = Program::with_pods(&pods.list, &settings);
+    let mut program = Program::scraping(&pods, &settings);
     let mut settled = None;
     for round in 1..=ROUNDS {
         let responses = thread::scope(|scope| {
@@ -100,12 +82,9 @@ fn a_hundred_rounds_of_mixed_faults_leave_nothing_behind() {
         for response in responses {
             for number in 0..PODS {
                 let up = response.up(&format!("p{number}"));
-                assert_eq!(
-                    up,
-                    Some(is_healthy(number)),
-                    "round {round}, p{number}: {}",
-                    program.get("/").text()
-                );
+                let page = || program.get("/").text().to_owned();
+                let expected = Some(is_healthy(number));
+                assert_eq!(up, expected, "round {round}, p{number}: {}", page());
             }
         }
         // Read what it logs, or the pipe fills up.

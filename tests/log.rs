@@ -1,23 +1,24 @@
-//! What the built program writes to its log.
+//! What the built program writes to its log. README: `LOG_LEVEL`.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::check_contains;
+use crate::support::fake_pod::{Behaviour, FakePod};
 use crate::support::program::{PATIENCE, Program, TempFile, pod_at};
 
-/// Who collects logs reads what one write brings: a line in pieces can be torn apart by those of another process, and
-/// each piece costs a system call.
+/// A line that is written in pieces can be torn apart by the lines of another process, and each piece costs a system
+/// call.
 #[test]
-fn a_line_is_written_at_once() {
+fn a_log_line_is_one_write() {
     // Each write is a datagram.
     let (log, stderr) = UnixDatagram::pair().unwrap();
     log.set_read_timeout(Some(PATIENCE)).unwrap();
     let file = TempFile::pods(&[]);
     let mut program = Program::command(&[
         ("LISTEN_ADDRESS", "127.0.0.1:0"),
-        ("POD_LIST_FILE", file.0.to_str().unwrap()),
+        ("POD_LIST_FILE", file.path()),
     ])
     .stderr(Stdio::from(OwnedFd::from(stderr)))
     .spawn()
@@ -40,12 +41,12 @@ fn a_line_is_written_at_once() {
 #[test]
 fn a_request_is_one_line_in_the_log() {
     let down = FakePod::start(Behaviour::Status(404));
-    let up = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let file = TempFile::pods(&[
+    let up = FakePod::healthy();
+    let pods = [
         pod_at("n", "a", "web", down.address),
         pod_at("n", "b", "web", up.address),
-    ]);
-    let mut program = Program::with_pods(&file, &[]);
+    ];
+    let mut program = Program::scraping(&pods, &[]);
     let before = program.log().len();
     program.get("/metrics?job=web");
     let line = program.wait_for_log("job=");
@@ -54,16 +55,14 @@ fn a_request_is_one_line_in_the_log() {
         "first=\"n/a:",
         "expected status 200, found 404",
     ] {
-        assert!(line.contains(text), "no {text:?} in: {line}");
+        check_contains(&line, text);
     }
     assert_eq!(program.log().len(), before + 1);
 }
 
 #[test]
 fn a_long_job_is_cut_in_the_log() {
-    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let mut program = Program::with_pods(&file, &[]);
+    let (_fake, mut program) = Program::with_pod(FakePod::healthy(), &[]);
     let response = program.get(&format!("/metrics?job=web&job={}", "x".repeat(8000)));
     assert_eq!(response.up("web-0"), Some(true));
     let line = program.wait_for_log("job=\"web,xxx");

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::telemetry::{COUNTED_JOBS_MAX, FAMILIES, Gauges, Telemetry};
 
+use crate::support::check_contains;
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod};
 use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_list};
@@ -64,7 +64,7 @@ fn sum(samples: &BTreeMap<String, f64>, family: &str) -> f64 {
 fn every_family_is_in_the_document_and_in_the_response() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/prometheus/README.md");
     let document = fs::read_to_string(document).unwrap();
-    let program = Program::with_pods(&TempFile::pods(&[]), &[]);
+    let program = Program::scraping(&[], &[]);
     let response = program.get("/-/metrics");
     assert_eq!(
         response.header("content-type"),
@@ -106,24 +106,16 @@ fn drive(program: &Program) {
         program.get(url);
     }
     // Refused by the listener: a request with a body; a client that says nothing the server can read.
-    let mut stream = TcpStream::connect(program.address).unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
-        .unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n";
+    let response = program.send(request);
     assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
 }
 
 #[test]
 fn every_family_moves() {
     // The same series twice, and a TYPE and a HELP that differ from the other pod's.
-    let a = FakePod::start(Behaviour::Body(
-        "# HELP m A.\n# TYPE m gauge\nm 1\nm 1\n".to_owned(),
-    ));
-    let b = FakePod::start(Behaviour::Body(
-        "# HELP m B.\n# TYPE m counter\nm 1\n".to_owned(),
-    ));
+    let a = FakePod::serving("# HELP m A.\n# TYPE m gauge\nm 1\nm 1\n");
+    let b = FakePod::serving("# HELP m B.\n# TYPE m counter\nm 1\n");
     let down = FakePod::start(Behaviour::Status(500));
     let pods = pod_list(&[
         pod_at("n", "a", "web", a.address),
@@ -134,7 +126,7 @@ fn every_family_moves() {
     let file = TempFile::new(b"not there yet");
     // With few places, connections that say nothing are cut off to make room.
     let program = Program::start(&[
-        ("POD_LIST_FILE", file.0.to_str().unwrap()),
+        ("POD_LIST_FILE", file.path()),
         ("CACHE_UPDATE_INTERVAL", "100ms"),
         ("MAX_CONNECTIONS", "4"),
     ]);
@@ -184,15 +176,12 @@ const BAD_TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds: soon\r\n";
 #[test]
 fn refused_requests_count_under_their_path_and_status() {
     let token = TempFile::new(b"right");
-    let settings = [("AUTH_TOKEN_FILE", token.0.to_str().unwrap())];
-    let program = Program::with_pods(&TempFile::pods(&[]), &settings);
+    let settings = [("AUTH_TOKEN_FILE", token.path())];
+    let program = Program::scraping(&[], &settings);
     let ask = |line: &str, headers: &str| {
-        let mut stream = TcpStream::connect(program.address).unwrap();
-        let request = format!("{line}\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        response
+        program.send(&format!(
+            "{line}\r\nHost: h\r\nConnection: close\r\n{headers}\r\n"
+        ))
     };
     let right = "Authorization: Bearer right\r\n";
     for (_, status, line, header) in REFUSED {
@@ -223,12 +212,8 @@ fn missing(moved: &BTreeSet<&str>) -> Vec<&'static str> {
 /// A program whose one target hangs, while a request for it is under way.
 fn busy_program() -> (FakePod, Program, TcpStream) {
     let fake = FakePod::start(Behaviour::Hang);
-    let file = TempFile::pods(&[pod_at("n", "a", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
-    let mut stream = TcpStream::connect(program.address).unwrap();
-    stream
-        .write_all(b"GET /metrics?job=web HTTP/1.1\r\nHost: x\r\n\r\n")
-        .unwrap();
+    let program = Program::scraping(&[pod_at("n", "a", "web", fake.address)], &[]);
+    let stream = program.begin("/metrics?job=web");
     let asked = fake.requests.recv_timeout(PATIENCE);
     asked.expect("the pod is asked");
     (fake, program, stream)
@@ -256,7 +241,7 @@ fn check_values(samples: &BTreeMap<String, f64>) {
 fn check_has(text: &str, samples: &[&str]) {
     for sample in samples {
         let line = format!("\nmetrics_aggregator_{sample}\n");
-        assert!(text.contains(&line), "no {sample} in: {text}");
+        check_contains(text, &line);
     }
 }
 

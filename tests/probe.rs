@@ -1,53 +1,41 @@
-//! `/probe?target=`: one target as it is, byte for byte, and only targets of the cache.
+//! `/probe?target=`: one target as it is, byte for byte, and only targets that were found. README: "What you get".
 
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{HttpResponse, PATIENCE, Program, TempFile, pod, pod_at};
+use crate::support::check_contains;
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, gzip, ok, ok_as, ok_with};
+use crate::support::program::{HttpResponse, PATIENCE, Program, pod, pod_at};
 
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
 /// The program with one pod of this behaviour, and the response to a probe of it with these headers.
 fn probe(behaviour: Behaviour, headers: &[(&str, &str)]) -> (FakePod, Program, HttpResponse) {
-    let fake = FakePod::start(behaviour);
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[("MAX_BODY_BYTES", "5000")]);
+    let limit = [("MAX_BODY_BYTES", "5000")];
+    let (fake, program) = Program::with_pod(FakePod::start(behaviour), &limit);
     let url = format!("/probe?target=shop/web-0:{}", fake.address.port());
     let response = program.get_with(&url, headers);
     (fake, program, response)
 }
 
-fn raw(head: &str, body: &[u8]) -> Behaviour {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n",
-        body.len()
-    );
-    Behaviour::Raw([head.as_bytes(), body].concat())
+/// The head of the next request that the pod gets, in lower case.
+fn asked(fake: &FakePod) -> String {
+    let head = fake.requests.recv_timeout(PATIENCE);
+    head.unwrap().to_ascii_lowercase()
 }
 
 #[test]
 fn openmetrics_passes_through_as_it_is() {
     let body = "# TYPE a counter\na_total 1 # {trace=\"x\"} 0.5\n# EOF\n";
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let pod = raw(
-        &format!("Content-Type: {content_type}\r\n"),
-        body.as_bytes(),
-    );
+    let pod = Behaviour::Raw(ok_as(content_type, body.as_bytes()));
     let (fake, _program, response) = probe(pod, &[("Accept", ACCEPT)]);
     assert_eq!((response.status, response.text()), (200, body));
     assert_eq!(response.header("content-type"), Some(content_type));
     assert_eq!(response.header("content-encoding"), None);
-    let head = fake
-        .requests
-        .recv_timeout(PATIENCE)
-        .unwrap()
-        .to_ascii_lowercase();
+    let head = asked(&fake);
     assert_eq!(head.matches("accept:").count(), 1, "{head}");
     assert!(head.contains(&format!("accept: {ACCEPT}\r\n")), "{head}");
     assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
@@ -55,23 +43,13 @@ fn openmetrics_passes_through_as_it_is() {
 
 #[test]
 fn gzip_passes_through_as_it_is() {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder
-        .write_all(SMALL_BODY.repeat(500).as_bytes())
-        .unwrap();
-    let zipped = encoder.finish().unwrap();
-    let pod = raw(
-        "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n",
-        &zipped,
-    );
+    let zipped = gzip(SMALL_BODY.repeat(500).as_bytes());
+    let headers = "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n";
+    let pod = Behaviour::Raw(ok_with(headers, &zipped));
     let (fake, _program, response) = probe(pod, &[("Accept-Encoding", "gzip")]);
     assert_eq!((response.status, &response.body), (200, &zipped));
     assert_eq!(response.header("content-encoding"), Some("gzip"));
-    let head = fake
-        .requests
-        .recv_timeout(PATIENCE)
-        .unwrap()
-        .to_ascii_lowercase();
+    let head = asked(&fake);
     assert!(head.contains("accept-encoding: gzip\r\n"), "{head}");
 }
 
@@ -80,16 +58,12 @@ fn gzip_passes_through_as_it_is() {
 fn protobuf_passes_through_as_it_is() {
     let body: Vec<u8> = (0..=255).cycle().take(4000).collect();
     let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-    let pod = raw(&format!("Content-Type: {content_type}\r\n"), &body);
+    let pod = Behaviour::Raw(ok_as(content_type, &body));
     let (_fake, program, response) = probe(pod, &[]);
     assert_eq!((response.status, &response.body), (200, &body));
     assert_eq!(response.header("content-type"), Some(content_type));
     let page = program.get("/");
-    assert!(
-        page.text().contains("probe up    4.0 kB protobuf in "),
-        "{}",
-        page.text()
-    );
+    check_contains(page.text(), "probe up    4.0 kB protobuf in ");
 }
 
 #[track_caller]
@@ -120,12 +94,9 @@ fn redirects_within_the_pod_are_followed() {
     let (fake, _program, response) = probe(Behaviour::Paths(paths), &headers);
     assert_eq!((response.status, response.text()), (200, SMALL_BODY));
     for path in ["/metrics", "/metrics/"] {
-        let head = fake.requests.recv_timeout(PATIENCE).unwrap();
-        assert!(
-            head.starts_with(&format!("GET {path} HTTP/1.1\r\n")),
-            "{head}"
-        );
-        let head = head.to_ascii_lowercase();
+        let head = asked(&fake);
+        let line = format!("get {path} http/1.1\r\n");
+        assert!(head.starts_with(&line), "{head}");
         assert!(head.contains(&format!("accept: {ACCEPT}\r\n")), "{head}");
         assert!(head.contains("accept-encoding: gzip\r\n"), "{head}");
     }
@@ -162,18 +133,15 @@ fn a_pod_that_hangs_is_a_gateway_timeout_before_the_scrapers_own() {
         504,
         "body: timeout after ",
     );
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
-fn only_targets_of_the_cache_are_asked() {
-    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+fn only_targets_that_were_found_are_scraped() {
+    let fake = FakePod::healthy();
     let port = fake.address.port();
-    let file = TempFile::pods(&[
+    let pods = [
         pod_at("shop", "web-0", "web", fake.address),
         pod(
             "shop",
@@ -181,8 +149,8 @@ fn only_targets_of_the_cache_are_asked() {
             fake.address.ip(),
             &[("job-name", "web"), ("port", "http")],
         ),
-    ]);
-    let program = Program::with_pods(&file, &[]);
+    ];
+    let program = Program::scraping(&pods, &[]);
     for unknown in [
         format!("{}:{port}", fake.address.ip()),
         format!("shop/web-0:{}", port - 1),
@@ -198,12 +166,9 @@ fn only_targets_of_the_cache_are_asked() {
     assert!(fake.requests.is_empty());
     let response = program.get("/probe?target=shop/bad");
     assert_eq!(response.status, 502);
-    assert!(
-        response
-            .text()
-            .contains("options: label metrics-aggregator.apawel.me/port"),
-        "{}",
-        response.text()
+    check_contains(
+        response.text(),
+        "options: label metrics-aggregator.apawel.me/port",
     );
     let url = format!("/probe?target=shop%2Fweb-0%3A{port}");
     assert_eq!(program.get(&url).text(), SMALL_BODY);
@@ -225,18 +190,18 @@ fn a_probe_is_one_line_in_the_log() {
     assert!(line.contains("found 500"), "{line}");
 }
 
-/// Targets that hang take client workers, but no server worker.
+/// Targets that hang occupy client workers, but no server worker.
 #[test]
 fn merged_responses_do_not_wait_behind_probes_that_hang() {
     let (go, wait) = unbounded();
     let slow = FakePod::start(Behaviour::Wait(wait, SMALL_BODY.to_owned()));
-    let quick = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let file = TempFile::pods(&[
+    let quick = FakePod::healthy();
+    let settings = [("SERVER_WORKERS", "1"), ("CLIENT_WORKERS", "4")];
+    let pods = [
         pod_at("shop", "slow", "queue", slow.address),
         pod_at("shop", "quick", "web", quick.address),
-    ]);
-    let settings = [("SERVER_WORKERS", "1"), ("CLIENT_WORKERS", "4")];
-    let program = Program::with_pods(&file, &settings);
+    ];
+    let program = Program::scraping(&pods, &settings);
     // A pod of which nothing is known would wait with the slow one's.
     assert_eq!(program.get("/metrics?job=web").up("quick"), Some(true));
     let url = format!("/probe?target=shop/slow:{}", slow.address.port());

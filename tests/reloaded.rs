@@ -36,7 +36,7 @@ fn check_token(file: &Reloaded<BearerToken>, now: Instant, expected: &str) {
 
 /// Levels and texts of what was logged of the file.
 fn logged(file: &TempFile) -> Vec<String> {
-    let path = file.0.to_str().unwrap();
+    let path = file.path();
     let about_it = logs::all().into_iter();
     let about_it = about_it.filter(|line| line.text.contains(path));
     about_it
@@ -111,7 +111,7 @@ fn what_cannot_be_used_changes_nothing_and_is_logged_once() {
         file.expire();
         check_token(&file, now, "one");
     }
-    let shown = path.0.to_str().unwrap();
+    let shown = path.path();
     let warned = format!(
         "WARN TOKEN \"{shown}\": expected one token of visible ASCII characters; the previous content stays in use"
     );

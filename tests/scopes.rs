@@ -1,11 +1,12 @@
-//! Bearer tokens that are limited to jobs or namespaces: what is not theirs does not exist for them.
+//! Bearer tokens that are limited to jobs or namespaces see nothing else. k8s/README.md: "Who may see what".
 
 use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::check_contains;
 use crate::support::eventually;
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::fake_pod::{FakePod, SMALL_BODY};
 use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
 const TOKENS: &str = "all-s3cret
@@ -20,27 +21,25 @@ struct Cluster {
     fake: FakePod,
     tokens: TempFile,
     program: Program,
-    _pods: TempFile,
 }
 
 impl Cluster {
     fn start() -> Cluster {
-        let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-        let pods = TempFile::pods(&[
+        let fake = FakePod::healthy();
+        let pods = [
             pod_at("shop", "web-s", "web", fake.address),
             pod_at("accounts", "web-a", "web", fake.address),
             pod_at("shop", "queue-s", "queue", fake.address),
             pod_at("accounts", "queue-a", "queue", fake.address),
             pod("shop", "blank", fake.address.ip(), &[("job-name", "")]),
-        ]);
+        ];
         let tokens = TempFile::new(TOKENS.as_bytes());
-        let settings = [("AUTH_TOKEN_FILE", tokens.0.to_str().unwrap())];
-        let program = Program::with_pods(&pods, &settings);
+        let settings = [("AUTH_TOKEN_FILE", tokens.path())];
+        let program = Program::scraping(&pods, &settings);
         Cluster {
             fake,
             tokens,
             program,
-            _pods: pods,
         }
     }
 
@@ -93,9 +92,7 @@ fn a_limited_token_merges_and_probes_its_own_pods_only() {
                 continue;
             }
             let merged = cluster.get_as(who, &url, "");
-            let up: Vec<&str> = merged.text().lines().collect();
-            let up = up.iter().filter(|line| line.starts_with("up{")).count();
-            assert_eq!(up, own.len(), "{who} {url}");
+            assert_eq!(merged.lines("up{").len(), own.len(), "{who} {url}");
             for pod in own {
                 assert_eq!(merged.up(pod), Some(true), "{who} {url}");
             }
@@ -147,7 +144,7 @@ fn a_limited_token_asks_for_several_jobs_and_for_parts_of_one() {
 
 /// The responses for a job or pod of others and for one that does not exist differ only in its name.
 #[test]
-fn what_is_not_its_own_cannot_be_told_from_what_is_not_there() {
+fn pods_of_others_look_like_pods_that_do_not_exist() {
     let cluster = Cluster::start();
     for (others, nowhere) in [
         ("/metrics?job=web".to_owned(), "/metrics?job=nil"),
@@ -175,10 +172,7 @@ fn discovery_and_the_status_page_show_its_own_pods_only() {
     let cluster = Cluster::start();
     cluster.get_as("all", "/metrics?job=web&job=queue", "");
     for (who, pods) in WORLDS {
-        let json = |url: &str| -> Value {
-            let response = cluster.get_as(who, url, "application/json");
-            serde_json::from_slice(&response.body).unwrap()
-        };
+        let json = |url: &str| -> Value { cluster.get_as(who, url, "application/json").json() };
         let jobs: Vec<&str> = ["queue", "web"]
             .into_iter()
             .filter(|job| pods.iter().any(|pod| pod.starts_with(job)))
@@ -219,7 +213,7 @@ fn a_limited_token_is_not_told_why_the_pod_list_failed() {
     let tokens = TempFile::new(TOKENS.as_bytes());
     let settings = [
         ("POD_LIST_FILE", "/no/such/file"),
-        ("AUTH_TOKEN_FILE", tokens.0.to_str().unwrap()),
+        ("AUTH_TOKEN_FILE", tokens.path()),
     ];
     let program = Program::start(&settings);
     let page = |who: &str| {
@@ -229,11 +223,7 @@ fn a_limited_token_is_not_told_why_the_pod_list_failed() {
     eventually("the first list has failed", || {
         page("all").contains("/no/such/file")
     });
-    assert!(
-        page("shop").contains("the last pod list failed: the log says why"),
-        "{}",
-        page("shop")
-    );
+    check_contains(&page("shop"), "the last pod list failed: the log says why");
 }
 
 /// What a file says later counts line by line: a line that is wrong costs nobody else the access, and a token that was
@@ -276,7 +266,7 @@ fn a_bad_line_of_a_changed_file_is_left_out_and_logged_once() {
 #[test]
 fn a_bad_line_ends_the_program_at_the_start() {
     let tokens = TempFile::new(b"good-s3cret\nbad-s3cret jobs=web\n");
-    let path = tokens.0.to_str().unwrap();
+    let path = tokens.path();
     for option in [None, Some("--check-config")] {
         let settings = [("AUTH_TOKEN_FILE", path), ("POD_LIST_FILE", "/dev/null")];
         let output = Program::command(&settings)

@@ -1,4 +1,5 @@
-//! `/sd/jobs` and `/sd/pods` as Prometheus reads them, and the shards of `/metrics`.
+//! `/sd/jobs` and `/sd/pods` as Prometheus reads them, and the shards of `/metrics`. README: "What you get";
+//! k8s/prometheus/README.md: "Four ways to scrape".
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,13 +7,13 @@ use std::net::SocketAddr;
 use kubernetes_metrics_aggregator::target::Shard;
 use serde_json::{Value, json};
 
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::check_contains;
+use crate::support::fake_pod::{FakePod, SMALL_BODY};
 use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
 fn discovered(response: &HttpResponse) -> Value {
     assert_eq!(response.status, 200, "{}", response.text());
-    assert_eq!(response.header("content-type"), Some("application/json"));
-    serde_json::from_slice(&response.body).unwrap()
+    response.json()
 }
 
 fn address() -> SocketAddr {
@@ -33,7 +34,7 @@ fn a_pod_has_the_labels_of_the_pod_role() {
     web["status"]["conditions"] = json!([
         {"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "False"},
     ]);
-    let program = Program::with_pods(&TempFile::pods(&[web]), &[]);
+    let program = Program::scraping(&[web], &[]);
     let expected = json!([{
         "targets": ["test"],
         "labels": {
@@ -78,7 +79,7 @@ fn a_pod_says_whether_its_native_histograms_are_wanted() {
         }
         pod
     });
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let program = Program::scraping(&pods, &[]);
     let found = discovered(&program.get("/sd/pods"));
     let labels: Vec<(&Value, Option<&Value>)> = found
         .as_array()
@@ -122,7 +123,7 @@ fn every_target_is_there_and_can_be_probed() {
         address().ip(),
         &[("job-name", "web"), ("port", "http")],
     );
-    let program = Program::with_pods(&TempFile::pods(&[several, bad, gone, port]), &[]);
+    let program = Program::scraping(&[several, bad, gone, port], &[]);
     let found = discovered(&program.get("/sd/pods"));
     let names: Vec<&str> = found
         .as_array()
@@ -174,19 +175,17 @@ fn the_address_is_the_one_that_the_scraper_used_or_the_one_that_is_set() {
     );
 }
 
-/// A path of a real API server's proxy. Whatever stands in front may take it off or not.
+/// The path of a real API server's proxy. A proxy may remove the path or pass it on.
 #[test]
-fn a_path_of_the_address_stands_before_all_that_is_handed_out_and_is_taken_off_what_comes_in() {
+fn the_path_of_the_advertised_address_is_added_to_links_and_removed_from_requests() {
     const PREFIX: &str = "/api/v1/namespaces/m/services/https:aggregator:80/proxy";
-    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
     let set = format!("https://api.example.org:6443{PREFIX}/");
     let token = TempFile::new(b"s3cret");
     let settings = [
         ("ADVERTISE_ADDRESS", &*set),
-        ("AUTH_TOKEN_FILE", token.0.to_str().unwrap()),
+        ("AUTH_TOKEN_FILE", token.path()),
     ];
-    let program = Program::with_pods(&file, &settings);
+    let (fake, program) = Program::with_pod(FakePod::healthy(), &settings);
     let get = |url: &str, accept: &str| {
         let headers = [("Authorization", "Bearer s3cret"), ("Accept", accept)];
         program.get_with(url, &headers)
@@ -208,7 +207,7 @@ fn a_path_of_the_address_stands_before_all_that_is_handed_out_and_is_taken_off_w
         }
         let probe = get(&format!("{prefix}/probe?target={target}"), "");
         assert_eq!(probe.text(), SMALL_BODY);
-        // Open, and nothing else is.
+        // Open without a token, and nothing else is.
         assert_eq!(program.get(&format!("{prefix}/-/ready")).status, 200);
         assert_eq!(program.get(&format!("{prefix}/-/metrics")).status, 401);
         check_links(&get(&format!("{prefix}/"), "text/html"), PREFIX);
@@ -228,24 +227,24 @@ fn check_links(page: &HttpResponse, prefix: &str) {
         assert!(values.all(is_right), "{}", page.text());
     }
     let url = format!("- url: https://api.example.org:6443{prefix}/sd/pods\n");
-    assert!(page.text().contains(&url), "{}", page.text());
+    check_contains(page.text(), &url);
 }
 
 #[test]
-fn labels_in_the_seeds_hyphen_style() {
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);
-    let program = Program::with_pods(&file, &[("POD_LABEL_STYLE", "hyphen")]);
+fn the_label_style_holds_for_discovered_labels_too() {
+    let pods = [pod_at("shop", "web-0", "web", address())];
+    let program = Program::scraping(&pods, &[("POD_LABEL_STYLE", "hyphen")]);
     let found = discovered(&program.get("/sd/pods"));
     assert_eq!(found[0]["labels"]["pod-namespace"], "shop");
 }
 
 #[test]
-fn no_list_is_an_error_and_an_empty_one_is_empty() {
+fn before_the_first_list_is_503_and_an_empty_list_is_empty() {
     let program = Program::start(&[("POD_LIST_FILE", "/no/such/file")]);
     for url in ["/sd/jobs", "/sd/pods"] {
         assert_eq!(program.get(url).status, 503, "{url}");
     }
-    let program = Program::with_pods(&TempFile::pods(&[]), &[]);
+    let program = Program::scraping(&[], &[]);
     for url in ["/sd/jobs", "/sd/pods", "/sd/jobs?shards=3"] {
         assert_eq!(discovered(&program.get(url)), json!([]), "{url}");
     }
@@ -253,8 +252,7 @@ fn no_list_is_an_error_and_an_empty_one_is_empty() {
 
 #[test]
 fn shards_are_targets_of_their_own() {
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", address())]);
-    let program = Program::with_pods(&file, &[]);
+    let program = Program::scraping(&[pod_at("shop", "web-0", "web", address())], &[]);
     let found = discovered(&program.get("/sd/jobs?shards=2"));
     let labels: Vec<&Value> = found
         .as_array()
@@ -277,20 +275,19 @@ fn shards_are_targets_of_their_own() {
 
 #[test]
 fn shards_together_are_the_whole_without_overlap() {
-    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let fake = FakePod::healthy();
     let pods: Vec<Value> = (0..40)
         .map(|number| pod_at("shop", &format!("web-{number}"), "web", fake.address))
         .collect();
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
-    let up = |url: &str| {
+    let program = Program::scraping(&pods, &[]);
+    let up = |url: &str| -> BTreeSet<String> {
         let response = program.get(url);
         assert_eq!(response.status, 200, "{}", response.text());
-        let lines = response.text().lines();
-        let up: BTreeSet<String> = lines
-            .filter(|line| line.starts_with("up{"))
+        response
+            .lines("up{")
+            .into_iter()
             .map(str::to_owned)
-            .collect();
-        up
+            .collect()
     };
     let whole = up("/metrics?job=web");
     assert_eq!(whole.len(), 40);

@@ -1,8 +1,9 @@
-//! The status page: its formats, its filters, and text of strangers in it.
+//! The status page `/`: its formats and filters, and untrusted text in it. README: "What you get", Security.
 
 use serde_json::{Value, json};
 
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::check_contains;
+use crate::support::fake_pod::{Behaviour, FakePod, ok_as};
 use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -18,21 +19,21 @@ fn html(program: &Program, url: &str) -> HttpResponse {
 }
 
 fn as_json(program: &Program, url: &str) -> Value {
-    let response = program.get_with(url, &[("Accept", "application/json")]);
-    assert_eq!(response.header("content-type"), Some("application/json"));
-    serde_json::from_slice(&response.body).unwrap()
+    program
+        .get_with(url, &[("Accept", "application/json")])
+        .json()
 }
 
 /// Two jobs: one pod is up, one down, one was never scraped.
 fn program() -> (Vec<FakePod>, Program) {
-    let up = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let up = FakePod::healthy();
     let down = FakePod::start(Behaviour::Status(404));
-    let file = TempFile::pods(&[
+    let pods = [
         pod_at("shop", "up", "web", up.address),
         pod_at("shop", "down", "web", down.address),
         pod_at("shop", "never", "queue", up.address),
-    ]);
-    let program = Program::with_pods(&file, &[]);
+    ];
+    let program = Program::scraping(&pods, &[]);
     program.get("/metrics?job=web");
     (vec![up, down], program)
 }
@@ -47,16 +48,16 @@ fn the_page_is_html_for_a_browser_json_for_a_program_and_text_for_curl() {
         "wait: expected status 200, found 404",
         "http://test/sd/pods",
     ] {
-        assert!(
-            page.text().contains(text),
-            "no {text:?} in:\n{}",
-            page.text()
-        );
+        check_contains(page.text(), text);
     }
     let text = program.get_with("/", &[("Accept", "*/*")]);
     assert_eq!(
         text.header("content-type"),
         Some("text/plain; charset=utf-8")
+    );
+    check_order(
+        text.text(),
+        &["job web: 2 targets, 1 down", "shop/up:", "up    1 samples"],
     );
     let status = as_json(&program, "/");
     let last_request = &status["jobs"][1]["lastRequest"];
@@ -78,7 +79,7 @@ fn the_page_is_html_for_a_browser_json_for_a_program_and_text_for_curl() {
     assert_eq!(status["ready"], true);
 }
 
-/// Where each of these texts begins in the page, which has to be in this order.
+/// Checks that the page has these texts in this order.
 #[track_caller]
 fn check_order(page: &str, texts: &[&str]) {
     let mut rest = page;
@@ -91,15 +92,15 @@ fn check_order(page: &str, texts: &[&str]) {
 
 #[test]
 fn trouble_comes_first_in_a_browser() {
-    let up = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let up = FakePod::healthy();
     let down = FakePod::start(Behaviour::Status(404));
-    let file = TempFile::pods(&[
+    let pods = [
         pod_at("shop", "a-up", "a-fine", up.address),
         pod_at("shop", "b-new", "b-new", up.address),
         pod_at("shop", "c-down", "c-bad", down.address),
         pod_at("shop", "c-1", "c-bad", up.address),
-    ]);
-    let program = Program::with_pods(&file, &[]);
+    ];
+    let program = Program::scraping(&pods, &[]);
     program.get("/metrics?job=a-fine&job=c-bad");
     let page = html(&program, "/");
     let jobs = ["/?job=c-bad\"", "/?job=b-new\"", "/?job=a-fine\""];
@@ -115,11 +116,13 @@ fn trouble_comes_first_in_a_browser() {
         .collect();
     assert_eq!(names, ["a-up", "b-new", "c-1", "c-down"]);
     // Nothing is down, but not all was scraped; then all was.
-    let file = TempFile::pods(&[
-        pod_at("shop", "a", "a", up.address),
-        pod_at("shop", "b", "b", up.address),
-    ]);
-    let program = Program::with_pods(&file, &[]);
+    let program = Program::scraping(
+        &[
+            pod_at("shop", "a", "a", up.address),
+            pod_at("shop", "b", "b", up.address),
+        ],
+        &[],
+    );
     for (job, verdict) in [
         ("a", "No target is down, 1 not scraped yet."),
         ("b", "All targets are up."),
@@ -142,7 +145,7 @@ fn a_bar_shows_a_single_target() {
         ip,
         &[("job-name", "web"), ("port", "0")],
     ));
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let program = Program::scraping(&pods, &[]);
     let expected = "aria-label=\"1 down, 9999 not scraped yet, 0 up\">\
                     <rect class=\"down\" x=\"0\" width=\"3\" height=\"8\"/>\
                     <rect class=\"unknown\" x=\"3\" width=\"99\" height=\"8\"/></svg>";
@@ -152,10 +155,8 @@ fn a_bar_shows_a_single_target() {
 /// A body that Prometheus can read from the pod, but that cannot be merged: its Content-Type is none of metrics.
 #[test]
 fn the_last_merged_scrape_and_the_last_probe_are_apart() {
-    let bytes = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-    let fake = FakePod::start(Behaviour::Raw(bytes.to_vec()));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let json = Behaviour::Raw(ok_as("application/json", b"{}"));
+    let (fake, program) = Program::with_pod(FakePod::start(json), &[]);
     let probe = format!("/probe?target=shop/web-0:{}", fake.address.port());
     assert_eq!(program.get(&probe).status, 200);
     let target = || as_json(&program, "/")["targets"][0].clone();
@@ -207,22 +208,18 @@ fn the_last_merged_scrape_and_the_last_probe_are_apart() {
 
 #[test]
 fn format_and_size_of_each_body_and_the_last_request_of_each_job() {
-    let text = FakePod::start(Behaviour::Body(format!("# {}\na 1\n", "x".repeat(1994))));
+    let text = FakePod::serving(format!("# {}\na 1\n", "x".repeat(1994)));
     let body = "# TYPE b counter\nb_total 1\n# EOF\n";
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0\r\n";
-    let open = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-    let open = FakePod::start(Behaviour::Raw(open.into_bytes()));
-    let file = TempFile::pods(&[
+    let open_metrics = "application/openmetrics-text; version=1.0.0";
+    let open = FakePod::start(Behaviour::Raw(ok_as(open_metrics, body.as_bytes())));
+    let pods = [
         pod_at("shop", "open-0", "web", open.address),
         pod_at("shop", "text-0", "web", text.address),
         pod_at("shop", "other", "other", text.address),
-    ]);
-    let program = Program::with_pods(&file, &[]);
-    let accept = [(
-        "Accept",
-        "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
-    )];
-    let merged = program.get_with("/metrics?job=web", &accept);
+    ];
+    let program = Program::scraping(&pods, &[]);
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let merged = program.get_with("/metrics?job=web", &[("Accept", accept)]);
     let status = as_json(&program, "/");
     let of = |index: usize| {
         let last = &status["targets"][index]["lastScrape"];
@@ -284,7 +281,7 @@ fn filters_by_job_and_by_state() {
 }
 
 #[test]
-fn a_browser_loads_and_runs_nothing_of_strangers() {
+fn a_browser_neither_loads_nor_runs_what_pods_say() {
     let fake = FakePod::start(Behaviour::Status(500));
     let labels = [
         ("job-name", "<img src=x onerror=alert(1)>"),
@@ -306,7 +303,7 @@ fn a_browser_loads_and_runs_nothing_of_strangers() {
         "&lt;img src=x onerror=alert(1)&gt;",
         "&lt;b&gt;&#39;&quot;&amp;\u{fffd}\u{fffd}",
     ] {
-        assert!(all.contains(text), "no {text} in:\n{all}");
+        check_contains(&all, text);
     }
     let policy = page.header("content-security-policy").unwrap();
     assert!(
@@ -321,11 +318,13 @@ fn a_browser_loads_and_runs_nothing_of_strangers() {
         assert_eq!(program.get(file).status, 200, "{file}");
     }
     // What a pod sends is shown by /probe in this server's name, but no browser may run it.
-    let fake = FakePod::start(Behaviour::Raw(
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 8\r\n\r\n<script>".to_vec(),
-    ));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let (fake, program) = Program::with_pod(
+        FakePod::start(Behaviour::Raw(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 8\r\n\r\n<script>"
+                .to_vec(),
+        )),
+        &[],
+    );
     let response = program.get(&format!("/probe?target=shop/web-0:{}", fake.address.port()));
     assert_eq!(response.text(), "<script>");
     assert_eq!(
@@ -341,7 +340,7 @@ fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
     let mut no_ip = pod("shop", "no-ip", ip, &[("job-name", "web")]);
     no_ip["status"]["podIP"] = json!("<b>127.0.0.1");
     let blank = pod("shop", "<i>blank", ip, &[("job-name", "")]);
-    let program = Program::with_pods(&TempFile::pods(&[blank, no_ip]), &[]);
+    let program = Program::scraping(&[blank, no_ip], &[]);
     let job_reason = "options: label metrics-aggregator.apawel.me/job-name: \
                       expected the name of a job, 1 to 63 characters, found ";
     let ip_reason = "options: field status.podIP: expected an IPv4 or IPv6 address, found ";
@@ -365,11 +364,7 @@ fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
         &format!("shop/&lt;i&gt;blank<p class=\"reason\">{job_reason}&quot;&quot;</p>"),
         "<small><span class=\"job\">web</span> &lt;b&gt;127.0.0.1</small>",
     ] {
-        assert!(
-            page.text().contains(text),
-            "no {text:?} in:\n{}",
-            page.text()
-        );
+        check_contains(page.text(), text);
     }
     assert!(!page.text().contains("<b>") && !page.text().contains("<i>"));
 
@@ -382,7 +377,7 @@ fn pods_that_belong_to_no_job_are_shown_with_the_reason() {
     let merged = program.get("/metrics?job=web");
     let up =
         "up{instance=\"no-ip\",job=\"web\",pod_namespace=\"shop\",pod_ip=\"<b>127.0.0.1\"} 0\n";
-    assert!(merged.text().contains(up), "{}", merged.text());
+    check_contains(merged.text(), up);
     let own = program.get("/-/metrics");
     assert!(
         own.text()
@@ -404,7 +399,7 @@ fn ten_thousand_targets_are_shown_in_pages() {
             )
         })
         .collect();
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let program = Program::scraping(&pods, &[]);
     let page = html(&program, "/?page=49");
     assert!(page.text().contains("Page 50 of 50, 10000 targets."));
     assert_eq!(page.text().matches("href=\"/probe?target=").count(), 200);
@@ -421,10 +416,6 @@ fn ten_thousand_targets_are_shown_in_pages() {
 fn before_the_first_list_the_page_says_so() {
     let program = Program::start(&[("POD_LIST_FILE", "/no/such/file")]);
     let page = html(&program, "/");
-    assert!(
-        page.text().contains("No complete pod list"),
-        "{}",
-        page.text()
-    );
+    check_contains(page.text(), "No complete pod list");
     assert_eq!(as_json(&program, "/")["ready"], false);
 }

@@ -1,11 +1,11 @@
-//! `POD_TARGET_LABELS`: labels of a pod on its series, and in service discovery.
+//! `POD_TARGET_LABELS`: labels of a pod on its series and in service discovery. README: "Settings".
 
 use std::fs;
 
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::fake_pod::{Behaviour, FakePod};
+use crate::support::fake_pod::FakePod;
 use crate::support::program::{Program, TempFile, pod_at, pod_list};
 
 const LABELS: (&str, &str) = (
@@ -25,25 +25,22 @@ fn labelled(mut pod: Value, version: &str, team: &str) -> Value {
 fn lines(program: &Program, start: &str) -> Vec<String> {
     let response = program.get("/metrics?job=web");
     assert_eq!(response.status, 200, "{}", response.text());
-    let lines = response.text().lines();
-    lines
-        .filter(|line| line.starts_with(start))
-        .map(str::to_owned)
-        .collect()
+    let lines = response.lines(start).into_iter();
+    lines.map(str::to_owned).collect()
 }
 
 #[test]
-fn each_series_of_a_pod_has_them() {
+fn each_series_of_a_pod_has_the_labels_of_the_pod() {
     let body =
         "# TYPE a counter\na{team=\"own\",node=\"n\"} 1\na{app_kubernetes_io_version=\"\"} 2\n";
-    let fake = FakePod::start(Behaviour::Body(body.to_owned()));
+    let fake = FakePod::serving(body);
     let pods = [
         labelled(pod_at("shop", "all", "web", fake.address), "1.2", "red"),
         // A label that is empty is none to Prometheus.
         labelled(pod_at("shop", "empty", "web", fake.address), "", "blue"),
         pod_at("shop", "none", "web", fake.address),
     ];
-    let program = Program::with_pods(&TempFile::pods(&pods), &[LABELS]);
+    let program = Program::scraping(&pods, &[LABELS]);
     let ip = fake.address.ip();
     let identity =
         |pod| format!("instance=\"{pod}\",job=\"web\",pod_namespace=\"shop\",pod_ip=\"{ip}\"");
@@ -76,28 +73,25 @@ fn each_series_of_a_pod_has_them() {
 
 /// Prometheus adds them to what comes through `/probe`, which is the pod's own.
 #[test]
-fn service_discovery_has_them() {
+fn discovered_pods_have_the_labels_and_probes_do_not() {
     let body = "a{team=\"own\"} 1\n";
-    let fake = FakePod::start(Behaviour::Body(body.to_owned()));
+    let fake = FakePod::serving(body);
     let pod = labelled(pod_at("shop", "web-0", "web", fake.address), "1.2", "");
-    let program = Program::with_pods(&TempFile::pods(&[pod]), &[LABELS]);
-    let response = program.get("/sd/pods");
-    let found: Value = serde_json::from_slice(&response.body).unwrap();
+    let program = Program::scraping(&[pod], &[LABELS]);
+    let found = program.get("/sd/pods").json();
     let labels = &found[0]["labels"];
     assert_eq!(labels["app_kubernetes_io_version"], "1.2");
     assert_eq!(labels["node"], "node-a");
     assert_eq!(labels.get("team"), None);
     assert_eq!(labels["instance"], "web-0");
-    let url = format!(
-        "/probe?target={}",
-        labels["__param_target"].as_str().unwrap()
-    );
-    assert_eq!(program.get(&url).text(), body);
+    let target = labels["__param_target"].as_str().unwrap();
+    let probe = program.get(&format!("/probe?target={target}"));
+    assert_eq!(probe.text(), body);
 }
 
 #[test]
 fn a_label_that_changes_is_seen_at_the_next_poll() {
-    let fake = FakePod::start(Behaviour::Body("a 1\n".to_owned()));
+    let fake = FakePod::serving("a 1\n");
     let pod = pod_at("shop", "web-0", "web", fake.address);
     let file = TempFile::pods(&[labelled(pod.clone(), "1.2", "red")]);
     let settings = [LABELS, ("CACHE_UPDATE_INTERVAL", "100ms")];

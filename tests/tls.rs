@@ -13,8 +13,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::support::certificates::Authority;
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
+use crate::support::check_contains;
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, header, ok};
+use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_with};
 
 /// One request of a client over TLS.
 struct Request {
@@ -73,19 +74,10 @@ fn listener(last: u8) -> TcpListener {
 
 /// The only pod of the job, over TLS, with these further labels.
 fn scrape(address: SocketAddr, labels: &[(&str, &str)], ca: &Authority) -> (Option<bool>, String) {
-    let port = address.port().to_string();
-    let all = [
-        &[
-            ("job-name", "web"),
-            ("port", port.as_str()),
-            ("tls-enabled", "true"),
-        ],
-        labels,
-    ]
-    .concat();
-    let file = TempFile::pods(&[pod("n", "p", address.ip(), &all)]);
+    let labels = [&[("tls-enabled", "true")], labels].concat();
     let ca = TempFile::new(ca.pem().as_bytes());
-    let program = Program::with_pods(&file, &[("SCRAPE_CA_FILE", ca.0.to_str().unwrap())]);
+    let pods = [pod_with("n", "p", "web", address, &labels)];
+    let program = Program::scraping(&pods, &[("SCRAPE_CA_FILE", ca.path())]);
     let up = program.get("/metrics?job=web").up("p");
     (up, program.get("/").text().to_owned())
 }
@@ -130,17 +122,11 @@ fn a_broken_ca_beside_a_good_one_costs_no_pod_its_scrape() {
     let listener = listener(18);
     let address = listener.local_addr().unwrap();
     serve(listener, ca.server(&["127.2.0.18"]), SMALL_BODY);
-    let port = address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", &port),
-        ("tls-enabled", "true"),
-    ];
-    let pods = TempFile::pods(&[pod("n", "p", address.ip(), &labels)]);
+    let labels = [("tls-enabled", "true")];
     let broken = "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n";
     let ca = TempFile::new([broken, &ca.pem()].concat().as_bytes());
-    let settings = [("SCRAPE_CA_FILE", ca.0.to_str().unwrap())];
-    let mut program = Program::with_pods(&pods, &settings);
+    let settings = [("SCRAPE_CA_FILE", ca.path())];
+    let mut program = Program::scraping(&[pod_with("n", "p", "web", address, &labels)], &settings);
     for _ in 0..2 {
         assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
     }
@@ -200,7 +186,7 @@ fn a_certificate_of_a_ca_is_refused_as_one_of_a_pod() {
 
 #[test]
 fn a_pod_that_does_not_speak_tls_is_down() {
-    let plain = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let plain = FakePod::healthy();
     let (up, page) = scrape(
         plain.address,
         &[("tls-verify", "false"), ("scrape-timeout-seconds", "1")],
@@ -234,42 +220,21 @@ fn pods_of_one_server_name_are_told_apart() {
     let config = ca.server(&["web.shop.svc"]);
     serve(first, Arc::clone(&config), "first 1\n");
     serve(second, config, "second 1\n");
-    let port = port.to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", &port),
-        ("tls-enabled", "true"),
-        ("tls-server-name", "web.shop.svc"),
-    ];
-    let pods = [
-        pod("n", "a", addresses[0].ip(), &labels),
-        pod("n", "b", addresses[1].ip(), &labels),
-    ];
+    let labels = [("tls-enabled", "true"), ("tls-server-name", "web.shop.svc")];
+    let pods = [("a", addresses[0]), ("b", addresses[1])]
+        .map(|(name, address)| pod_with("n", name, "web", address, &labels));
     let ca = TempFile::new(ca.pem().as_bytes());
-    let program = Program::with_pods(
-        &TempFile::pods(&pods),
-        &[("SCRAPE_CA_FILE", ca.0.to_str().unwrap())],
-    );
+    let program = Program::scraping(&pods, &[("SCRAPE_CA_FILE", ca.path())]);
     for _ in 0..3 {
         let response = program.get("/metrics?job=web");
-        assert!(
-            response.text().contains("first{instance=\"a\""),
-            "{}",
-            response.text()
-        );
-        assert!(
-            response.text().contains("second{instance=\"b\""),
-            "{}",
-            response.text()
-        );
+        check_contains(response.text(), "first{instance=\"a\"");
+        check_contains(response.text(), "second{instance=\"b\"");
     }
 }
 
 /// The token that came with the request.
 fn sent_token(request: &Request) -> Option<String> {
-    let mut lines = request.head.lines();
-    let line = lines.find(|line| line.to_ascii_lowercase().starts_with("authorization:"))?;
-    Some(line["authorization:".len()..].trim().to_owned())
+    header(&request.head, "authorization")
 }
 
 /// Scrapes the pod once, and says which token it was sent.
@@ -301,26 +266,23 @@ fn check_tokens(
         ca.server(&[&address.ip().to_string()]),
         SMALL_BODY,
     );
-    let port = address.port().to_string();
     let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
         ("tls-enabled", "true"),
         ("tls-verify", verify),
         ("endpoint", endpoint),
     ];
-    let file = TempFile::pods(&[pod(namespace, "p", address.ip(), &labels)]);
     let (ca, token) = (
         TempFile::new(ca.pem().as_bytes()),
         TempFile::new(b"fixture-token-7f3a\n"),
     );
     let settings = [
-        ("SCRAPE_CA_FILE", ca.0.to_str().unwrap()),
-        ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+        ("SCRAPE_CA_FILE", ca.path()),
+        ("SCRAPE_TOKEN_FILE", token.path()),
         ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
         ("LOG_LEVEL", "trace"),
     ];
-    let mut program = Program::with_pods(&file, &settings);
+    let pods = [pod_with(namespace, "p", "web", address, &labels)];
+    let mut program = Program::scraping(&pods, &settings);
     program.get("/metrics?job=web");
     let sent: Vec<Option<String>> = requests
         .try_iter()
@@ -363,29 +325,17 @@ fn a_redirect_to_a_place_in_the_clear_is_not_followed() {
 
 #[test]
 fn the_token_is_not_sent_in_the_clear() {
-    let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
-    let port = fake.address.port().to_string();
-    let file = TempFile::pods(&[pod(
-        "trusted",
-        "p",
-        fake.address.ip(),
-        &[("job-name", "web"), ("port", &port)],
-    )]);
+    let fake = FakePod::healthy();
     let token = TempFile::new(b"fixture-token-7f3a");
     let settings = [
-        ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+        ("SCRAPE_TOKEN_FILE", token.path()),
         ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
     ];
-    let program = Program::with_pods(&file, &settings);
+    let pods = [pod_at("trusted", "p", "web", fake.address)];
+    let program = Program::scraping(&pods, &settings);
     assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
-    assert!(
-        !fake
-            .requests
-            .try_recv()
-            .unwrap()
-            .to_ascii_lowercase()
-            .contains("authorization")
-    );
+    let head = fake.requests.try_recv().unwrap();
+    assert_eq!(header(&head, "authorization"), None);
 }
 
 /// A program whose pods in the namespace `trusted` are sent the token of a file.
@@ -394,7 +344,7 @@ struct TokenTest {
     token: TempFile,
     /// What the pod that wants a token is asked.
     requests: Receiver<Request>,
-    _others: [TempFile; 2],
+    _ca: TempFile,
 }
 
 impl TokenTest {
@@ -403,29 +353,23 @@ impl TokenTest {
         let ca = Authority::new();
         let listener = listener(last);
         let address = listener.local_addr().unwrap();
-        let ip = address.ip();
-        let requests = serve(listener, ca.server(&[&ip.to_string()]), SMALL_BODY);
-        let port = address.port().to_string();
-        let labels = [
-            ("job-name", "web"),
-            ("port", port.as_str()),
-            ("tls-enabled", "true"),
-            ("endpoint", path),
-        ];
-        let pods = [&[pod("trusted", "p", ip, &labels)], others].concat();
-        let pods = TempFile::pods(&pods);
+        let certificate = ca.server(&[&address.ip().to_string()]);
+        let requests = serve(listener, certificate, SMALL_BODY);
+        let labels = [("tls-enabled", "true"), ("endpoint", path)];
+        let pod = pod_with("trusted", "p", "web", address, &labels);
+        let pods = [&[pod], others].concat();
         let (ca, token) = (TempFile::new(ca.pem().as_bytes()), TempFile::new(b"old"));
         let settings = [
-            ("SCRAPE_CA_FILE", ca.0.to_str().unwrap()),
-            ("SCRAPE_TOKEN_FILE", token.0.to_str().unwrap()),
+            ("SCRAPE_CA_FILE", ca.path()),
+            ("SCRAPE_TOKEN_FILE", token.path()),
             ("SCRAPE_TOKEN_NAMESPACES", "trusted"),
         ];
-        let program = Program::with_pods(&pods, &settings);
+        let program = Program::scraping(&pods, &settings);
         TokenTest {
             program,
             token,
             requests,
-            _others: [pods, ca],
+            _ca: ca,
         }
     }
 

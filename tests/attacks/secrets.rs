@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use crate::support::attack::{NAME, ask, tls_client};
 use crate::support::certificates::Authority;
 use crate::support::eventually;
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::fake_pod::FakePod;
 use crate::support::program::{Program, TempFile, pod_at};
 
 /// In each secret of these tests, and nowhere else.
@@ -36,9 +36,9 @@ impl Protected {
         let client_ca = TempFile::new(clients.pem().as_bytes());
         let token = TempFile::new(format!("first-{MARK}\n").as_bytes());
         let scrape_token = TempFile::new(format!("pods-{MARK}").as_bytes());
-        let fake = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+        let fake = FakePod::healthy();
         let list = TempFile::pods(&[pod_at("n", "web-0", "web", fake.address)]);
-        let path = |file: &TempFile| file.0.to_str().unwrap().to_owned();
+        let path = |file: &TempFile| file.path().to_owned();
         let settings = [
             ("LOG_LEVEL", "trace"),
             ("TLS_CERT_FILE", &path(&cert)),

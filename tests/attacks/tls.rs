@@ -23,10 +23,7 @@ fn check<T>(name: &str, lasting: Duration, attack: impl FnOnce(&Site) -> T) {
         TempFile::new(cert.as_bytes()),
         TempFile::new(key.as_bytes()),
     );
-    let settings = [
-        ("TLS_CERT_FILE", cert.0.to_str().unwrap()),
-        ("TLS_KEY_FILE", key.0.to_str().unwrap()),
-    ];
+    let settings = [("TLS_CERT_FILE", cert.path()), ("TLS_KEY_FILE", key.path())];
     let site = Site::start(&settings).with_tls(&authority.pem());
     let bounds = Bounds::for_places(PLACES).with_responses(SESSIONS_MEBIBYTES);
     check_on(&site, name, lasting, bounds, attack);

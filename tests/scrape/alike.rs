@@ -1,7 +1,8 @@
-//! Pods of one job that send nearly the same: each response has what each of them said, and nothing of another's.
+//! Pods of one job that send nearly the same: the response has the samples of each of them under its
+//! own labels, scrape after scrape (series cache). README: "What is stored".
 
-use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{Program, TempFile, pod_at};
+use crate::support::fake_pod::FakePod;
+use crate::support::program::{Program, pod_at};
 
 const PODS: usize = 12;
 
@@ -42,7 +43,7 @@ fn expected(pod: usize, ip: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_pod_keeps_what_it_said() {
+fn each_pod_keeps_its_own_samples() {
     let malformed = 7;
     let fakes: Vec<FakePod> = (0..PODS)
         .map(|pod| {
@@ -50,7 +51,7 @@ fn each_pod_keeps_what_it_said() {
             if pod == malformed {
                 body = body.replace("wait_seconds_sum 0.7", "wait_seconds_sum 0.7.7");
             }
-            FakePod::start(Behaviour::Body(body))
+            FakePod::serving(body)
         })
         .collect();
     let pods: Vec<_> = fakes
@@ -58,8 +59,7 @@ fn each_pod_keeps_what_it_said() {
         .enumerate()
         .map(|(pod, fake)| pod_at("shop", &name(pod), "web", fake.address))
         .collect();
-    let file = TempFile::pods(&pods);
-    let program = Program::with_pods(&file, &[("CLIENT_WORKERS", "4")]);
+    let program = Program::scraping(&pods, &[("CLIENT_WORKERS", "4")]);
     for _ in 0..5 {
         let response = program.get("/metrics?job=web");
         for (pod, fake) in fakes.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! What pods do with connections that are kept: large heads, and words that nobody asked for.
+//! Kept connections to pods: bytes that nobody asked for, connections that the pod has closed, and large heads.
+//! README: "When something fails".
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,22 +10,15 @@ use std::thread;
 use crossbeam_channel::unbounded;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::with_headers;
 use crate::support::certificates::Authority;
-use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{PATIENCE, Program, TempFile, pod, pod_at};
+use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok, ok_with};
+use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_with};
 
 #[test]
 fn a_head_of_almost_64_kib_is_read() {
     let cookie = format!("Set-Cookie: {}\r\n", "c".repeat(60_000));
-    let length = format!("Content-Length: {}\r\n", SMALL_BODY.len());
-    let headers = format!("Content-Type: text/plain\r\n{cookie}{length}");
-    let fake = FakePod::start(Behaviour::Raw(with_headers(
-        &headers,
-        SMALL_BODY.as_bytes(),
-    )));
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let response = ok_with(&cookie, SMALL_BODY.as_bytes());
+    let (_fake, program) = Program::with_pod(FakePod::start(Behaviour::Raw(response)), &[]);
     assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
 }
 
@@ -56,21 +50,16 @@ fn respond(mut stream: TcpStream, at_once: &str, responded: &Sender<TcpStream>) 
     let mut head = BufReader::new(&stream).lines();
     let end_of_head = head.find(|line| line.as_ref().is_ok_and(String::is_empty));
     assert!(end_of_head.is_some(), "a whole head");
-    let headers = format!(
-        "Content-Type: text/plain\r\nContent-Length: {}\r\n",
-        SMALL_BODY.len()
-    );
-    let body = [SMALL_BODY, at_once].concat();
+    let response = [ok(SMALL_BODY), at_once.into()].concat();
     // The server may be gone by now, and with it the test.
-    let _ = stream.write_all(&with_headers(&headers, body.as_bytes()));
+    let _ = stream.write_all(&response);
     let _ = responded.send(stream);
 }
 
 #[test]
-fn words_behind_a_response_are_not_the_next_response() {
+fn bytes_after_a_response_are_not_the_next_response() {
     let fake = TalkativePod::start(UNASKED);
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let program = Program::scraping(&[pod_at("shop", "web-0", "web", fake.address)], &[]);
     for _ in 0..3 {
         assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
     }
@@ -78,10 +67,9 @@ fn words_behind_a_response_are_not_the_next_response() {
 }
 
 #[test]
-fn words_on_an_idle_connection_are_not_the_next_response() {
+fn bytes_on_an_idle_connection_are_not_the_next_response() {
     let fake = TalkativePod::start("");
-    let file = TempFile::pods(&[pod_at("shop", "web-0", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let program = Program::scraping(&[pod_at("shop", "web-0", "web", fake.address)], &[]);
     for _ in 0..3 {
         assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
         let responded = fake.responded.recv_timeout(PATIENCE);
@@ -162,11 +150,9 @@ fn read_head(stream: &mut impl Read) -> bool {
 /// Two requests at once leave two kept connections. When one of them turns out to be closed the other is not tried.
 #[track_caller]
 fn check_forgetful(fake: &ForgetfulPod, labels: &[(&str, &str)], settings: &[(&str, &str)]) {
-    let port = fake.address.port().to_string();
-    let labels = [&[("job-name", "web"), ("port", port.as_str())], labels].concat();
-    let file = TempFile::pods(&[pod("n", "p", fake.address.ip(), &labels)]);
+    let pods = [pod_with("n", "p", "web", fake.address, labels)];
     let settings = [settings, &[("CLIENT_WORKERS", "4")]].concat();
-    let program = Program::with_pods(&file, &settings);
+    let program = Program::scraping(&pods, &settings);
     thread::scope(|scope| {
         let asked = [(); 2].map(|()| scope.spawn(|| program.get("/metrics?job=web").up("p")));
         let connections = [fake.next_request(), fake.next_request()];
@@ -191,7 +177,7 @@ fn a_request_over_tls_is_sent_again_on_a_new_connection() {
     let ca = Authority::new();
     let fake = ForgetfulPod::start(Some(ca.server(&["127.0.0.1"])));
     let ca = TempFile::new(ca.pem().as_bytes());
-    let settings = [("SCRAPE_CA_FILE", ca.0.to_str().unwrap())];
+    let settings = [("SCRAPE_CA_FILE", ca.path())];
     check_forgetful(&fake, &[("tls-enabled", "true")], &settings);
 }
 
@@ -199,8 +185,7 @@ fn a_request_over_tls_is_sent_again_on_a_new_connection() {
 #[test]
 fn a_request_on_a_new_connection_is_sent_once() {
     let fake = FakePod::start(Behaviour::Raw(Vec::new()));
-    let file = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
-    let program = Program::with_pods(&file, &[]);
+    let program = Program::scraping(&[pod_at("n", "p", "web", fake.address)], &[]);
     assert_eq!(program.get("/metrics?job=web").up("p"), Some(false));
     assert_eq!(fake.connections(), 1);
 }

@@ -1,8 +1,8 @@
 //! What `Content-Encoding` means: `gzip` and nothing else, as for Prometheus (`readResponse` in `scrape/scrape.go`).
 //! Prometheus 3.5.3 treats each of these responses in the same way: `tests/real/bodies/responses.py`.
 
-use super::{check_raw, check_taken, gzip, with_headers};
-use crate::support::fake_pod::SMALL_BODY;
+use super::{check_raw, check_taken};
+use crate::support::fake_pod::{SMALL_BODY, gzip, raw};
 
 /// A response with a header `Content-Encoding` for each of the values, as they stand, blanks included.
 fn encoded(values: &[&[u8]], body: &[u8]) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn encoded(values: &[&[u8]], body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_plain_body_is_taken_whatever_its_encoding_is_called() {
+fn an_encoding_other_than_gzip_is_ignored() {
     let values: [&[u8]; 9] = [
         b"",
         b" utf-8",
@@ -43,7 +43,7 @@ fn gzip_is_decompressed_if_it_is_the_first_encoding() {
 }
 
 #[test]
-fn gzip_by_another_name_is_no_text() {
+fn gzip_by_another_name_fails_the_pod() {
     let zipped = gzip(SMALL_BODY.as_bytes());
     let others: [&[&[u8]]; 5] = [
         &[b" GZIP"],
@@ -58,7 +58,7 @@ fn gzip_by_another_name_is_no_text() {
 }
 
 #[test]
-fn what_is_called_gzip_has_to_be_gzip() {
+fn a_body_that_is_not_the_gzip_it_claims_fails_the_pod() {
     let mut broken = gzip(SMALL_BODY.repeat(50).as_bytes());
     broken.truncate(broken.len() / 2);
     let more = [gzip(SMALL_BODY.as_bytes()), b"more".to_vec()].concat();
@@ -76,7 +76,7 @@ fn gzip_of_two_members_is_one_body() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_not_taken_for_a_compressed_one() {
+fn the_length_counts_the_bytes_of_any_encoding() {
     let headers = "Content-Encoding: none\r\nContent-Length: 100\r\n";
-    check_raw(with_headers(headers, b"a 1\n"), "body: ");
+    check_raw(raw(headers, b"a 1\n"), "body: ");
 }

@@ -1,9 +1,8 @@
-//! Metric families that a scraper asks for by `name[]`: pods are asked for them, and nothing else of what comes is
-//! handed on.
+//! `name[]`: pods are asked for these metric families, and others that they send are left out.
+//! README: "What you get".
 
-use super::gzip;
-use crate::support::fake_pod::{Behaviour, FakePod, ok};
-use crate::support::program::{HttpResponse, Program, TempFile, pod, pod_at};
+use crate::support::fake_pod::{Behaviour, FakePod, gzip, ok, ok_with};
+use crate::support::program::{HttpResponse, Program, pod_at, pod_with};
 
 const BODY: &str = "# TYPE a_total counter\na_total 1\n# TYPE b gauge\nb 2\n# TYPE c gauge\nc 3\n";
 
@@ -21,17 +20,14 @@ fn asked(fake: &FakePod) -> String {
 }
 
 #[test]
-fn pods_are_asked_and_what_comes_is_reduced() {
-    let (plain, query) = [(); 2]
-        .map(|()| FakePod::start(Behaviour::Body(BODY.to_owned())))
-        .into();
-    let port = query.address.port().to_string();
-    let labels = [("job-name", "web"), ("port", &port), ("endpoint", "m?x=1")];
-    let pods = TempFile::pods(&[
+fn pods_are_asked_for_the_families_and_others_are_left_out() {
+    let (plain, query) = [(); 2].map(|()| FakePod::serving(BODY)).into();
+    let labels = [("endpoint", "m?x=1")];
+    let pods = [
         pod_at("n", "plain", "web", plain.address),
-        pod("n", "query", query.address.ip(), &labels),
-    ]);
-    let program = Program::with_pods(&pods, &[]);
+        pod_with("n", "query", "web", query.address, &labels),
+    ];
+    let program = Program::scraping(&pods, &[]);
     let response = program.get("/metrics?job=web&name[]=a_total&name[]=%22%C3%A9.b&name[]=b");
     assert_eq!(response.status, 200);
     let names = "name%5B%5D=a_total&name%5B%5D=%22%C3%A9.b&name%5B%5D=b";
@@ -52,11 +48,8 @@ fn pods_are_asked_and_what_comes_is_reduced() {
     for pod in ["plain", "query"] {
         assert_eq!(response.up(pod), Some(true));
         let scraped = format!("scrape_samples_scraped{{instance=\"{pod}\"");
-        let line = response
-            .text()
-            .lines()
-            .find(|line| line.starts_with(&scraped));
-        assert!(line.unwrap().ends_with(" 2"), "{}", response.text());
+        let lines = response.lines(&scraped);
+        assert!(lines[0].ends_with(" 2"), "{}", response.text());
     }
 
     // The next request has a question of its own.
@@ -67,10 +60,9 @@ fn pods_are_asked_and_what_comes_is_reduced() {
 }
 
 #[test]
-fn nothing_of_these_names() {
-    let fake = FakePod::start(Behaviour::Body(BODY.to_owned()));
-    let pods = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
-    let program = Program::with_pods(&pods, &[]);
+fn a_pod_without_these_families_is_up_without_samples() {
+    let fake = FakePod::serving(BODY);
+    let program = Program::scraping(&[pod_at("n", "p", "web", fake.address)], &[]);
     for names in ["name[]=nothing", "name[]="] {
         let response = program.get(&format!("/metrics?job=web&{names}"));
         assert_eq!((response.status, response.up("p")), (200, Some(true)));
@@ -80,25 +72,23 @@ fn nothing_of_these_names() {
 
 /// The body has to be valid as a whole, whatever of it is asked for.
 #[test]
-fn a_malformed_line_of_another_family() {
-    let fake = FakePod::start(Behaviour::Body("a 1\nb x\n".to_owned()));
-    let pods = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
-    let program = Program::with_pods(&pods, &[]);
+fn a_malformed_line_of_another_family_fails_the_pod() {
+    let fake = FakePod::serving("a 1\nb x\n");
+    let program = Program::scraping(&[pod_at("n", "p", "web", fake.address)], &[]);
     let response = program.get("/metrics?job=web&name[]=a");
     assert_eq!(response.up("p"), Some(false), "{}", response.text());
 }
 
 /// A redirect within the pod keeps its own query; what comes is reduced all the same.
 #[test]
-fn a_redirect_has_its_own_query() {
+fn a_redirect_keeps_its_own_query_and_its_body_is_reduced() {
     let redirect =
         b"HTTP/1.1 307 Elsewhere\r\nContent-Length: 0\r\nLocation: /m/?y\r\n\r\n".to_vec();
     let fake = FakePod::start(Behaviour::Paths(vec![
         ("/metrics?name%5B%5D=b", redirect),
         ("/m/?y", ok(BODY)),
     ]));
-    let pods = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
-    let program = Program::with_pods(&pods, &[]);
+    let program = Program::scraping(&[pod_at("n", "p", "web", fake.address)], &[]);
     let response = program.get("/metrics?job=web&name[]=b");
     assert_eq!(samples(&response).len(), 1, "{}", response.text());
     assert_eq!(response.up("p"), Some(true));
@@ -106,16 +96,12 @@ fn a_redirect_has_its_own_query() {
 
 /// Through the form of the URL that `metrics_path` makes of a `?`, from a pod in gzip, in OpenMetrics.
 #[test]
-fn in_every_way_in_which_a_request_comes() {
+fn each_form_of_the_url_selects_families() {
     let body = gzip(b"# TYPE a counter\na_total 1\n# TYPE b gauge\nb 2\n# EOF\n");
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0\r\n\
-         Content-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let fake = FakePod::start(Behaviour::Raw([head.as_bytes(), &body].concat()));
-    let pods = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
-    let program = Program::with_pods(&pods, &[]);
+    let headers =
+        "Content-Type: application/openmetrics-text; version=1.0.0\r\nContent-Encoding: gzip\r\n";
+    let fake = FakePod::start(Behaviour::Raw(ok_with(headers, &body)));
+    let program = Program::scraping(&[pod_at("n", "p", "web", fake.address)], &[]);
     let accept = [("Accept", "application/openmetrics-text;version=1.0.0")];
     for url in [
         "/metrics%3Fjob=web&name%5B%5D=a_total",

@@ -1,5 +1,5 @@
-//! Where a response ends, and heads that are not read. Prometheus 3.5.3 judges those in the same way that have no note:
-//! `tests/real/bodies/responses.py`.
+//! Where a response ends, and response heads that are refused. README: "What is stored" (only a complete body counts).
+//! Prometheus 3.5.3 judges them in the same way unless a note says otherwise: `tests/real/bodies/responses.py`.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -10,12 +10,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{check_raw, check_taken};
 use crate::support::certificates::Authority;
-use crate::support::fake_pod::SMALL_BODY;
-use crate::support::program::{Program, TempFile, pod, pod_at};
+use crate::support::fake_pod::{SMALL_BODY, raw};
+use crate::support::program::{Program, TempFile, pod_at, pod_with};
 
-/// A response with these header lines and bytes behind its head.
+/// A response with these header lines, and what follows its head.
 fn response(headers: &str, rest: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\n{headers}Content-Type: text/plain\r\n\r\n{rest}").into_bytes()
+    raw(
+        &format!("{headers}Content-Type: text/plain\r\n"),
+        rest.as_bytes(),
+    )
 }
 
 /// With each `LENGTH` replaced by that of the body.
@@ -34,7 +37,7 @@ fn chunks(end: &str) -> String {
 }
 
 #[test]
-fn bodies_that_end_as_they_should_are_taken() {
+fn complete_bodies_are_taken() {
     let whole = chunks("0\r\n\r\n");
     let extension = whole.replacen("\r\n", ";a=b\r\n", 1);
     let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_vec();
@@ -63,7 +66,7 @@ fn bodies_that_end_as_they_should_are_taken() {
 
 /// A pod whose head comes byte by byte.
 #[test]
-fn a_head_is_waited_for() {
+fn a_head_may_come_byte_by_byte() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -76,13 +79,13 @@ fn a_head_is_waited_for() {
         // With its request unread, closing would take the response back (RST).
         let _ = io::copy(&mut stream, &mut io::sink());
     });
-    let program = Program::with_pods(&TempFile::pods(&[pod_at("n", "p", "web", address)]), &[]);
+    let program = Program::scraping(&[pod_at("n", "p", "web", address)], &[]);
     assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
 }
 
 /// 63 bits, as in Go: that one is read, and its end waited for.
 #[test]
-fn the_largest_length_is_read() {
+fn the_largest_length_is_63_bits() {
     let length = "Content-Length: 9223372036854775807\r\n";
     check_raw(response(length, SMALL_BODY), "body: ");
 }
@@ -91,7 +94,7 @@ const NO_LAST_CHUNK: &str =
     "body: connection closed by the pod before the end of the chunked body (0 and an empty line)";
 
 #[test]
-fn a_chunked_body_needs_its_end() {
+fn a_chunked_body_without_its_end_fails_the_pod() {
     for end in ["", "0", "0\r\n", "0\r\n\r", "0\r\nX-Sum: 1\r\n"] {
         check_raw(response(CHUNKED, &chunks(end)), NO_LAST_CHUNK);
     }
@@ -104,14 +107,14 @@ fn a_chunked_body_needs_its_end() {
 }
 
 #[test]
-fn chunks_that_are_none() {
+fn invalid_chunks_fail_the_pod() {
     for rest in ["zz\r\na 1\n\r\n", "4\r\na 1\nb 2\r\n", "\r\n0\r\n\r\n"] {
         check_raw(response(CHUNKED, rest), "body: protocol: chunk");
     }
 }
 
 #[test]
-fn the_only_transfer_coding_is_chunked() {
+fn a_transfer_coding_other_than_chunked_fails_the_pod() {
     let whole = chunks("0\r\n\r\n");
     let check = |headers: &str, rest: &str, found: &str| {
         let reason = format!("wait: expected the Transfer-Encoding chunked or none, found {found}");
@@ -134,7 +137,7 @@ fn the_only_transfer_coding_is_chunked() {
 }
 
 #[test]
-fn a_length_is_one_number() {
+fn a_content_length_that_is_not_one_number_fails_the_pod() {
     let different = "wait: expected one Content-Length, found several that differ";
     check_raw(
         sized("Content-Length: LENGTH\r\nContent-Length: 4\r\n"),
@@ -162,7 +165,7 @@ fn a_length_is_one_number() {
 
 /// Go reads ten megabytes of them.
 #[test]
-fn more_headers_than_are_read() {
+fn more_than_128_headers_fail_the_pod() {
     let headers = |number| "X-Padding: 1\r\n".repeat(number);
     // One more comes with the response.
     check_taken(&[response(&headers(127), SMALL_BODY)]);
@@ -172,7 +175,7 @@ fn more_headers_than_are_read() {
 
 /// Go reads them, but for one before all others.
 #[test]
-fn headers_of_two_lines() {
+fn a_header_folded_into_two_lines_fails_the_pod() {
     for folded in [
         "X-Long: a\r\n b\r\n",
         "X-Long: a\n\tb\r\n",
@@ -193,14 +196,14 @@ const HTTP_2: &str = "wait: expected HTTP/1.1, found a frame of HTTP/2, which is
 
 /// In the clear Prometheus does not read it either.
 #[test]
-fn http_2_in_the_clear() {
+fn a_pod_that_speaks_http_2_is_told_what_to_set() {
     for frame in [SETTINGS, GOAWAY] {
         check_raw(frame, HTTP_2);
     }
 }
 
 #[test]
-fn tls_in_the_clear() {
+fn a_pod_that_speaks_tls_unasked_is_told_what_to_set() {
     // An alert: unexpected message.
     let reason = "wait: expected HTTP, found TLS; set the option tls-enabled to true";
     check_raw(*b"\x15\x03\x03\0\x02\x02\x0a", reason);
@@ -229,25 +232,20 @@ fn over_tls(config: Arc<ServerConfig>, response: Vec<u8>, with_farewell: bool) -
     address
 }
 
-/// What stands on the status page of a pod over TLS.
+/// The status page after a scrape of a pod over TLS.
 fn state_over_tls(response: Vec<u8>, with_farewell: bool) -> String {
     let ca = Authority::new();
     let address = over_tls(ca.server(&["127.0.0.1"]), response, with_farewell);
-    let port = address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", port.as_str()),
-        ("tls-enabled", "true"),
-    ];
-    let file = TempFile::pods(&[pod("n", "p", address.ip(), &labels)]);
+    let labels = [("tls-enabled", "true")];
     let ca = TempFile::new(ca.pem().as_bytes());
-    let program = Program::with_pods(&file, &[("SCRAPE_CA_FILE", ca.0.to_str().unwrap())]);
+    let pods = [pod_with("n", "p", "web", address, &labels)];
+    let program = Program::scraping(&pods, &[("SCRAPE_CA_FILE", ca.path())]);
     program.get("/metrics?job=web");
     program.get("/").text().to_owned()
 }
 
 #[test]
-fn over_tls_responses_are_judged_in_the_same_way() {
+fn responses_over_tls_are_judged_in_the_same_way() {
     for with_farewell in [true, false] {
         for (response, state) in [
             (response(CHUNKED, &chunks("0\r\n\r\n")), "up    1 samples"),

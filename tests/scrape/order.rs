@@ -1,17 +1,15 @@
-//! Who is scraped when: pods that hang cost neither the other pods of their job nor those of other jobs.
+//! The order of scrapes: pods that hang delay neither the other pods of their job nor other jobs. README: "Timeouts" in
+//! k8s/prometheus, "Sizing" in k8s.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
-use kubernetes_metrics_aggregator::scrape::deadline::ScrapeDeadline;
 
 use crate::support::attack::alone;
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{HttpResponse, PATIENCE, Program, TempFile, pod, pod_at};
+use crate::support::program::{HttpResponse, PATIENCE, Program, numbered, pod_at, read_to_end};
 
 const TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
@@ -21,7 +19,7 @@ fn hanging(number: usize) -> Vec<FakePod> {
 }
 
 fn healthy(number: usize) -> Vec<FakePod> {
-    let start = |_| FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let start = |_| FakePod::healthy();
     (0..number).map(start).collect()
 }
 
@@ -34,12 +32,12 @@ fn program(jobs: &[(&str, &[FakePod])], client_workers: &str) -> Program {
         }
     }
     let settings = [("CLIENT_WORKERS", client_workers)];
-    Program::with_pods(&TempFile::pods(&pods), &settings)
+    Program::scraping(&pods, &settings)
 }
 
 fn pods_up(response: &HttpResponse) -> usize {
-    let up = |line: &&str| line.starts_with("up{") && line.ends_with(" 1");
-    response.text().lines().filter(up).count()
+    let up = response.lines("up{").into_iter();
+    up.filter(|line| line.ends_with(" 1")).count()
 }
 
 /// During the first responses it is not yet known which pods hang: each of them takes a worker once.
@@ -60,17 +58,17 @@ fn check_all_healthy_are_up(client_workers: &str, hangs: usize, until_known: usi
 /// Three of the four workers may try new pods, so three pods that hang are known after one response. One worker is left
 /// from the other two.
 #[test]
-fn pods_that_hang_take_no_time_of_those_behind_them() {
+fn pods_that_hang_do_not_delay_the_others() {
     check_all_healthy_are_up("4", 5, 1);
 }
 
 #[test]
-fn pods_that_hang_take_no_time_of_those_behind_them_with_a_single_worker() {
+fn pods_that_hang_do_not_delay_the_others_with_a_single_worker() {
     check_all_healthy_are_up("1", 2, 2);
 }
 
 #[test]
-fn a_large_job_does_not_stand_before_a_small_one() {
+fn a_small_job_does_not_wait_behind_a_large_one() {
     let (go, wait) = unbounded();
     let start = |_| FakePod::start(Behaviour::Wait(wait.clone(), SMALL_BODY.to_owned()));
     let [large, small]: [Vec<FakePod>; 2] = [20, 2].map(|pods| (0..pods).map(start).collect());
@@ -140,32 +138,24 @@ fn pods_that_hang_leave_one_of_two_workers_to_other_jobs() {
 fn a_hundred_pods_that_hang_have_every_worker_but_the_reserved_ones() {
     let _alone = alone();
     let (slow, quick) = (hanging(100), healthy(8));
-    let program = {
-        let one_second = |(n, fake): (usize, &FakePod)| {
-            let port = fake.address.port().to_string();
-            let labels = [
-                ("job-name", "slow"),
-                ("port", &port),
-                ("scrape-timeout-seconds", "1"),
-            ];
-            pod("slow", &format!("{n:03}"), fake.address.ip(), &labels)
-        };
-        let mut pods: Vec<_> = slow.iter().enumerate().map(one_second).collect();
-        let at = |fake: &FakePod| {
-            pod_at(
-                "quick",
-                &fake.address.port().to_string(),
-                "quick",
-                fake.address,
-            )
-        };
-        pods.extend(quick.iter().map(at));
-        Program::with_pods(&TempFile::pods(&pods), &[("CLIENT_WORKERS", "4")])
+    let mut pods = numbered(
+        &slow,
+        &[("scrape-timeout-seconds", "1"), ("job-name", "slow")],
+    );
+    let at = |fake: &FakePod| {
+        let name = fake.address.port().to_string();
+        pod_at("quick", &name, "quick", fake.address)
     };
+    pods.extend(quick.iter().map(at));
+    let program = Program::scraping(&pods, &[("CLIENT_WORKERS", "4")]);
     assert_eq!(pods_up(&program.get("/metrics?job=quick")), 8);
     let start = Instant::now();
     thread::scope(|scope| {
-        let hanging = scope.spawn(|| ask_for(&program, "/metrics?job=slow", 2 * ALL_HANGING));
+        let hanging = scope.spawn(|| {
+            let stream = program.begin("/metrics?job=slow");
+            stream.set_read_timeout(Some(2 * ALL_HANGING)).unwrap();
+            read_to_end(stream)
+        });
         while !hanging.is_finished() {
             let asked = Instant::now();
             assert_eq!(pods_up(&program.get("/metrics?job=quick")), 8);
@@ -181,34 +171,3 @@ fn a_hundred_pods_that_hang_have_every_worker_but_the_reserved_ones() {
 
 /// In which a hundred pods that hang for a second each are scraped by three workers.
 const ALL_HANGING: Duration = Duration::from_secs(42);
-
-/// The response, which may take so long to begin.
-fn ask_for(program: &Program, url: &str, patience: Duration) -> String {
-    let mut stream = TcpStream::connect(program.address).unwrap();
-    stream.set_read_timeout(Some(patience)).unwrap();
-    let request = format!("GET {url} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    response
-}
-
-#[test]
-fn larger_responses_end_earlier_but_never_by_more_than_a_quarter() {
-    let due = Instant::now() + Duration::from_secs(8);
-    let [plain, gzip] = [false, true].map(|is_gzipped| ScrapeDeadline::new(due, is_gzipped));
-    let spared = |deadline: &ScrapeDeadline, bytes| (due - deadline.of_results(bytes)).as_millis();
-    // 80 ms is a hundredth; `new` looks at the clock. 50 MiB take 8 ns a byte, and 32.
-    for (bytes, least, most) in [
-        (0, 78, 80),
-        (50 << 20, 497, 500),
-        (1 << 40, 1950, 2000),
-        (usize::MAX, 1950, 2000),
-    ] {
-        let spared = spared(&plain, bytes);
-        assert!((least..=most).contains(&spared), "{bytes}: {spared}");
-    }
-    let spared = spared(&gzip, 50 << 20);
-    assert!((1755..=1758).contains(&spared), "{spared}");
-    assert!(plain.of_scrapes(0) < plain.of_results(0));
-}

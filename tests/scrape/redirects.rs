@@ -1,4 +1,5 @@
-//! Redirects: within the pod they are followed, three at most, and nobody else is ever asked.
+//! Redirects: three at most are followed within the pod, and no other server is ever asked.
+//! README: "When something fails", Security.
 //! Prometheus 3.5.3 follows those within the pod in the same way: `tests/real/bodies/responses.py`.
 
 use std::io::{Read, Write};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::{check, check_raw};
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok};
-use crate::support::program::{Program, TempFile, pod, pod_at};
+use crate::support::program::{Program, numbered, pod_at, pod_with};
 
 fn redirect(status: u16, location: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status} Elsewhere\r\nContent-Length: 0\r\nLocation: ");
@@ -16,7 +17,7 @@ fn redirect(status: u16, location: &[u8]) -> Vec<u8> {
 }
 
 /// A pod that sends its metrics at `/found`, and at `/metrics` what `response` makes of its address.
-fn pod_with(response: impl FnOnce(SocketAddr) -> Vec<u8>) -> FakePod {
+fn pod_redirected_by(response: impl FnOnce(SocketAddr) -> Vec<u8>) -> FakePod {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let response = response(listener.local_addr().unwrap());
     let paths = vec![("/metrics", response), ("/found", ok(SMALL_BODY))];
@@ -32,10 +33,7 @@ fn asked(fake: &FakePod) -> Vec<String> {
 /// Scrapes a pod that redirects to these places, all of which are `/found` in the pod.
 #[track_caller]
 fn check_followed(fakes: &[FakePod]) {
-    let pods: Vec<_> = (0..fakes.len())
-        .map(|number| pod_at("n", &number.to_string(), "web", fakes[number].address))
-        .collect();
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let program = Program::scraping(&numbered(fakes, &[]), &[]);
     let response = program.get("/metrics?job=web");
     for (number, fake) in fakes.iter().enumerate() {
         let series = format!("pages_total{{kind=\"a\",instance=\"{number}\"");
@@ -47,7 +45,7 @@ fn check_followed(fakes: &[FakePod]) {
 }
 
 #[test]
-fn places_in_the_pod_are_followed() {
+fn redirects_within_the_pod_are_followed() {
     let places = [
         "/found",
         "found",
@@ -58,7 +56,7 @@ fn places_in_the_pod_are_followed() {
         "../../found",
     ];
     check_followed(&places.map(|place| {
-        pod_with(|host| redirect(307, place.replace("HOST", &host.to_string()).as_bytes()))
+        pod_redirected_by(|host| redirect(307, place.replace("HOST", &host.to_string()).as_bytes()))
     }));
 }
 
@@ -115,22 +113,17 @@ fn redirected(places: &[&str]) -> (Vec<FakePod>, String) {
         .collect();
     let pods: Vec<_> = (fakes.iter().enumerate())
         .map(|(number, fake)| {
-            let port = fake.address.port().to_string();
-            let labels = [
-                ("job-name", "web"),
-                ("port", port.as_str()),
-                ("endpoint", "/a/metrics?x=1"),
-            ];
-            pod("n", &format!("{number:02}"), fake.address.ip(), &labels)
+            let labels = [("endpoint", "/a/metrics?x=1")];
+            pod_with("n", &format!("{number:02}"), "web", fake.address, &labels)
         })
         .collect();
-    let program = Program::with_pods(&TempFile::pods(&pods), &[]);
+    let program = Program::scraping(&pods, &[]);
     program.get("/metrics?job=web");
     (fakes, program.get("/").text().to_owned())
 }
 
 #[test]
-fn references_are_resolved() {
+fn a_location_is_resolved_against_the_url_of_the_request() {
     let (fakes, _) = redirected(&REFERENCES.map(|(place, _)| place));
     for (fake, (place, path)) in fakes.iter().zip(REFERENCES) {
         let asked = asked(fake);
@@ -189,7 +182,7 @@ const NOT_FOLLOWED: [(&str, &str, &str); 22] = [
 ];
 
 #[test]
-fn places_that_cannot_be_followed_say_what_to_set() {
+fn a_location_that_is_not_followed_says_what_to_set() {
     let (fakes, page) = redirected(&NOT_FOLLOWED.map(|(place, ..)| place));
     for (fake, (place, shown, reason)) in fakes.iter().zip(NOT_FOLLOWED) {
         assert_eq!(asked(fake), ["GET /a/metrics?x=1 HTTP/1.1"], "{place}");
@@ -203,7 +196,7 @@ fn places_that_cannot_be_followed_say_what_to_set() {
 }
 
 #[test]
-fn a_place_that_is_too_long_is_not_asked_for() {
+fn a_location_over_2048_bytes_is_not_followed() {
     let longest = format!("/{}", "b".repeat(2047));
     let (fakes, page) = redirected(&[&longest, &format!("{longest}b")]);
     assert_eq!(asked(&fakes[0])[1], format!("GET {longest} HTTP/1.1"));
@@ -212,19 +205,21 @@ fn a_place_that_is_too_long_is_not_asked_for() {
 }
 
 #[test]
-fn redirects_of_every_kind_are_followed() {
+fn each_redirect_status_is_followed() {
     check_followed(
-        &[301, 302, 303, 307, 308].map(|status| pod_with(|_| redirect(status, b"/found"))),
+        &[301, 302, 303, 307, 308].map(|status| pod_redirected_by(|_| redirect(status, b"/found"))),
     );
 }
 
 #[test]
-fn the_first_of_several_places_counts() {
-    check_followed(&[pod_with(|_| redirect(302, b"/found\r\nLocation: /metrics"))]);
+fn the_first_of_several_locations_counts() {
+    check_followed(&[pod_redirected_by(|_| {
+        redirect(302, b"/found\r\nLocation: /metrics")
+    })]);
 }
 
 #[test]
-fn other_statuses_lead_nowhere() {
+fn other_statuses_and_a_missing_location_are_not_redirects() {
     for status in [201, 300, 304, 305, 306] {
         let reason = format!("wait: expected status 200, found {status}");
         check_raw(redirect(status, b"/found"), &reason);
@@ -239,7 +234,7 @@ fn other_statuses_lead_nowhere() {
 
 #[test]
 fn another_host_is_not_asked() {
-    let elsewhere = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let elsewhere = FakePod::healthy();
     let place = format!("http://{}/metrics?token=fixture-7f3a", elsewhere.address);
     let reason = format!(
         "wait: expected status 200, found 302 to \"http://{}/metrics?…\", another host, which is not followed; \
@@ -252,7 +247,7 @@ fn another_host_is_not_asked() {
 
 #[test]
 fn another_port_of_the_pod_is_not_asked() {
-    let elsewhere = FakePod::start(Behaviour::Body(SMALL_BODY.to_owned()));
+    let elsewhere = FakePod::healthy();
     let listener = TcpListener::bind((elsewhere.address.ip(), 0)).unwrap();
     let place = format!("//{}/", elsewhere.address);
     let fake = FakePod::on(listener, Behaviour::Raw(redirect(308, place.as_bytes())));
@@ -276,10 +271,7 @@ fn three_redirects_are_followed_and_no_more() {
         FakePod::start(Behaviour::Paths(paths))
     };
     let three = chain(b"/found");
-    let program = Program::with_pods(
-        &TempFile::pods(&[pod_at("n", "p", "web", three.address)]),
-        &[],
-    );
+    let program = Program::scraping(&[pod_at("n", "p", "web", three.address)], &[]);
     assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
     let four = chain(b"/3");
     let reason = "found 302 to \"/found\", after three redirects, and no more are followed";
@@ -288,7 +280,7 @@ fn three_redirects_are_followed_and_no_more() {
 }
 
 #[test]
-fn a_loop_ends() {
+fn a_redirect_loop_ends_after_three() {
     let fake = FakePod::start(Behaviour::Raw(redirect(307, b"/metrics")));
     super::check_address(fake.address, "after three redirects");
     assert_eq!(fake.connections(), 4);
@@ -306,7 +298,7 @@ fn what_a_redirect_leads_to_is_judged_as_any_response() {
 #[test]
 fn the_body_of_a_redirect_is_not_waited_for() {
     let head = "HTTP/1.1 302 Found\r\nLocation: /found\r\nContent-Length: 1000000\r\n\r\nb 1\n";
-    check_followed(&[pod_with(|_| head.as_bytes().to_vec())]);
+    check_followed(&[pod_redirected_by(|_| head.as_bytes().to_vec())]);
 }
 
 /// All requests of a scrape share its timeout. A pod that takes seven tenths of it for each of them is too slow; the

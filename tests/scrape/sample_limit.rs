@@ -1,21 +1,17 @@
-//! `MAX_SAMPLES`: a pod with more is down, and says so.
+//! `MAX_SAMPLES`: a pod with more samples is down, and the reason says so. README: "Settings".
 
-use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{HttpResponse, Program, TempFile, pod_at};
+use crate::support::fake_pod::{Behaviour, FakePod, ok_as};
+use crate::support::program::{HttpResponse, Program, pod_at};
 
 /// The program with a limit of three samples and a pod for each body. Those that start with `# TYPE` and end with
 /// `# EOF` are sent as OpenMetrics.
 fn limited(bodies: &[(&str, &str)]) -> Program {
-    let fakes: Vec<FakePod> = bodies
-        .iter()
-        .map(|(_, body)| FakePod::start(Behaviour::Raw(response(body))))
-        .collect();
-    let pods: Vec<_> = bodies
-        .iter()
-        .zip(&fakes)
+    let start = |(_, body): &(_, &str)| FakePod::start(Behaviour::Raw(response(body)));
+    let fakes: Vec<FakePod> = bodies.iter().map(start).collect();
+    let pods: Vec<_> = (bodies.iter().zip(&fakes))
         .map(|((name, _), fake)| pod_at("n", name, "web", fake.address))
         .collect();
-    Program::with_pods(&TempFile::pods(&pods), &[("MAX_SAMPLES", "3")])
+    Program::scraping(&pods, &[("MAX_SAMPLES", "3")])
 }
 
 fn response(body: &str) -> Vec<u8> {
@@ -24,19 +20,13 @@ fn response(body: &str) -> Vec<u8> {
     } else {
         "text/plain"
     };
-    let length = body.len();
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+    ok_as(content_type, body.as_bytes())
 }
 
 /// Whether the pod is up, and its `scrape_samples_scraped`.
 fn report(response: &HttpResponse, pod: &str) -> (Option<bool>, u64) {
     let start = format!("scrape_samples_scraped{{instance=\"{pod}\"");
-    let mut lines = response.text().lines();
-    let line = lines.find(|line| line.starts_with(&start)).unwrap();
-    let (_, count) = line.rsplit_once(' ').unwrap();
+    let (_, count) = response.lines(&start)[0].rsplit_once(' ').unwrap();
     (response.up(pod), count.parse().unwrap())
 }
 
@@ -54,12 +44,8 @@ fn check(bodies: &[(&str, &str)], url: &str, expected: &[(bool, u64)]) -> Progra
         );
         if !is_up {
             let label = format!("instance=\"{pod}\"");
-            assert_eq!(
-                response.text().matches(&label).count(),
-                3,
-                "{}",
-                response.text()
-            );
+            let text = response.text();
+            assert_eq!(text.matches(&label).count(), 3, "{text}");
         }
     }
     program
@@ -87,7 +73,7 @@ fn a_pod_with_more_samples_is_down_and_the_others_are_not() {
 
 /// The scraper does not get them, so they cannot exceed its limit.
 #[test]
-fn duplicates_do_not_count() {
+fn duplicates_do_not_count_against_the_limit() {
     let bodies = [
         ("twice", "a 1\na 2\na 3\nb 1\nb 2\nc 3\nup 1\n"),
         ("timestamps", "a 1 1\na 2 2\na 3 3\na 4 4\n"),
@@ -96,7 +82,7 @@ fn duplicates_do_not_count() {
 }
 
 #[test]
-fn what_is_behind_the_limit_is_not_parsed() {
+fn samples_after_the_limit_are_not_parsed() {
     let bodies = [
         ("broken", "a 1\nb 2\nc 3\nd 4\ne x\n"),
         ("early", "a 1\nb x\nc 3\nd 4\ne 5\n"),
@@ -108,7 +94,7 @@ fn what_is_behind_the_limit_is_not_parsed() {
 }
 
 #[test]
-fn only_the_families_that_are_asked_for_count() {
+fn only_the_requested_families_count() {
     let bodies = [
         ("one", "a 1\nb 2\nc 3\nd 4\n"),
         (
@@ -126,9 +112,9 @@ fn only_the_families_that_are_asked_for_count() {
 /// The bytes of a probe are handed on unread.
 #[test]
 fn a_probe_has_no_limit() {
-    let fake = FakePod::start(Behaviour::Body("a 1\nb 2\nc 3\nd 4\n".to_owned()));
-    let pods = TempFile::pods(&[pod_at("n", "p", "web", fake.address)]);
-    let program = Program::with_pods(&pods, &[("MAX_SAMPLES", "3")]);
+    let fake = FakePod::serving("a 1\nb 2\nc 3\nd 4\n");
+    let pods = [pod_at("n", "p", "web", fake.address)];
+    let program = Program::scraping(&pods, &[("MAX_SAMPLES", "3")]);
     let response = program.get(&format!("/probe?target=n/p:{}", fake.address.port()));
     assert_eq!((response.status, response.text().lines().count()), (200, 4));
 }

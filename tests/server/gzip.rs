@@ -1,11 +1,8 @@
 //! Gzipped responses: one gzip member with the same text as the plain response, whatever its size and the level.
+//! README: "What you get", `GZIP_LEVEL`.
 
-use std::io::Read;
-
-use flate2::bufread::GzDecoder;
-
-use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{Program, TempFile, pod_at};
+use crate::support::fake_pod::FakePod;
+use crate::support::program::{Program, pod_at};
 
 /// So many samples, each with a label of its own. Merged they have some hundred bytes each.
 fn samples(number: usize) -> String {
@@ -39,28 +36,23 @@ fn lines(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn one_member_whatever_the_size_and_the_level() {
+fn a_gzipped_response_is_one_member_with_the_plain_text() {
     let bodies = [
         ("small", samples(1)),
         ("large", samples(20_000)),
         ("random", random_samples(3_000)),
     ];
-    let fakes = bodies.map(|(job, body)| (job, FakePod::start(Behaviour::Body(body))));
+    let fakes = bodies.map(|(job, body)| (job, FakePod::serving(body)));
     let pods = fakes
         .each_ref()
         .map(|(job, fake)| pod_at("n", job, job, fake.address));
-    let file = TempFile::pods(&pods);
     for level in ["1", "6", "9"] {
-        let program = Program::with_pods(&file, &[("GZIP_LEVEL", level)]);
+        let program = Program::scraping(&pods, &[("GZIP_LEVEL", level)]);
         for job in ["none", "small", "large", "random"] {
             let url = format!("/metrics?job={job}&absent=ok");
             let plain = program.get(&url);
             let gzipped = program.get_with(&url, &[("Accept-Encoding", "gzip")]);
-            assert_eq!(gzipped.header("content-encoding"), Some("gzip"));
-            let mut text = String::new();
-            let mut decoder = GzDecoder::new(&gzipped.body[..]);
-            decoder.read_to_string(&mut text).unwrap();
-            assert!(decoder.into_inner().is_empty(), "something behind it");
+            let text = gzipped.gunzip();
             assert!(lines(&text) == lines(plain.text()), "{job} at {level}");
             assert_eq!(plain.up(job), (job != "none").then_some(true));
         }

@@ -1,16 +1,14 @@
 //! The responses of the fake API server.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use super::fake_api_watch::{HEAD, Line, Watch};
+use super::fake_pod::gzip;
 
 /// What the server does instead of a good response, once each, in order.
 #[derive(Debug, Clone)]
@@ -255,9 +253,7 @@ fn ok(body: &[u8], is_gzip: bool) -> Vec<u8> {
     if !is_gzip {
         return response(200, "", body);
     }
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(body).unwrap();
-    response(200, "Content-Encoding: gzip\r\n", &gzip.finish().unwrap())
+    response(200, "Content-Encoding: gzip\r\n", &gzip(body))
 }
 
 fn response(code: u16, headers: &str, body: &[u8]) -> Vec<u8> {

@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// What a fake pod does with each request.
 #[derive(Debug, Clone)]
@@ -61,6 +63,16 @@ impl FakePod {
         let ip = Ipv4Addr::new(127, 1, 0, NEXT_IP.fetch_add(1, Ordering::Relaxed));
         let listener = TcpListener::bind((ip, 0)).expect("a loopback port");
         FakePod::on(listener, behaviour)
+    }
+
+    /// Responds with this body, in the text format.
+    pub(crate) fn serving(body: impl Into<String>) -> FakePod {
+        FakePod::start(Behaviour::Body(body.into()))
+    }
+
+    /// Responds with [`SMALL_BODY`].
+    pub(crate) fn healthy() -> FakePod {
+        FakePod::serving(SMALL_BODY)
     }
 
     pub(crate) fn on(listener: TcpListener, behaviour: Behaviour) -> FakePod {
@@ -128,9 +140,8 @@ fn respond(mut stream: &TcpStream, behaviour: &Behaviour, request: &str) -> std:
         Behaviour::Body(body) | Behaviour::CloseAfter(_, body) => stream.write_all(&ok(body)),
         Behaviour::Raw(bytes) => stream.write_all(bytes),
         Behaviour::Accept(known) => {
-            let headers = request.lines().filter_map(|line| line.split_once(": "));
-            let mut accept = headers.filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
-            let mut ranges = accept.next().map_or("", |(_, ranges)| ranges).split(',');
+            let accept = header(request, "accept").unwrap_or_default();
+            let mut ranges = accept.split(',');
             let asked = ranges.find_map(|range| {
                 let mut known = known.iter();
                 known.find(|(media_type, _)| range.starts_with(media_type))
@@ -161,7 +172,7 @@ fn respond(mut stream: &TcpStream, behaviour: &Behaviour, request: &str) -> std:
             }
         }
         Behaviour::Endless => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")?;
+            stream.write_all(&raw("Content-Type: text/plain\r\n", b""))?;
             let lines = SMALL_BODY.repeat(1000);
             loop {
                 stream.write_all(lines.as_bytes())?;
@@ -196,16 +207,36 @@ fn head(length: usize) -> String {
     )
 }
 
+/// The value of the header in the head of a request.
+pub(crate) fn header(head: &str, name: &str) -> Option<String> {
+    let headers = head.lines().filter_map(|line| line.split_once(": "));
+    let mut found = headers.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value.to_owned())
+}
+
 /// A whole response with status 200, text format and this body.
 pub(crate) fn ok(body: &str) -> Vec<u8> {
-    format!("{}{body}", head(body.len())).into_bytes()
+    ok_as("text/plain; version=0.0.4", body.as_bytes())
 }
 
 /// A whole response with status 200 and this body of this type.
 pub(crate) fn ok_as(content_type: &str, body: &[u8]) -> Vec<u8> {
+    ok_with(&format!("Content-Type: {content_type}\r\n"), body)
+}
+
+/// A whole response with status 200, these header lines and this body.
+pub(crate) fn ok_with(headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
-    );
-    [head.as_bytes(), body].concat()
+    raw(&format!("{headers}Content-Length: {length}\r\n"), body)
+}
+
+/// Status 200 with these header lines alone, and what follows them.
+pub(crate) fn raw(headers: &str, rest: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes(), rest].concat()
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("a Vec takes all");
+    encoder.finish().expect("a Vec takes all")
 }

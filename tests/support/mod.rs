@@ -57,3 +57,9 @@ pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Checks that the text has the part.
+#[track_caller]
+pub(crate) fn check_contains(text: &str, part: &str) {
+    assert!(text.contains(part), "no {part:?} in:\n{text}");
+}

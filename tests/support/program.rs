@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use crossbeam_channel::{Receiver, unbounded};
+use flate2::bufread::GzDecoder;
 use serde_json::{Value, json};
+
+use super::fake_pod::FakePod;
 
 /// Bound of every wait: far above what any of them takes, on a slow machine too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,12 +35,28 @@ pub(crate) fn pod(namespace: &str, name: &str, ip: IpAddr, labels: &[(&str, &str
 
 /// A pod of the job at the address.
 pub(crate) fn pod_at(namespace: &str, name: &str, job: &str, address: SocketAddr) -> Value {
-    pod(
-        namespace,
-        name,
-        address.ip(),
-        &[("job-name", job), ("port", &address.port().to_string())],
-    )
+    pod_with(namespace, name, job, address, &[])
+}
+
+/// The same with further labels.
+pub(crate) fn pod_with(
+    namespace: &str,
+    name: &str,
+    job: &str,
+    address: SocketAddr,
+    labels: &[(&str, &str)],
+) -> Value {
+    let port = address.port().to_string();
+    let labels = [&[("job-name", job), ("port", &port)], labels].concat();
+    pod(namespace, name, address.ip(), &labels)
+}
+
+/// The pods `n/0`, `n/1`, ... of the job `web`, with these labels besides.
+pub(crate) fn numbered(fakes: &[FakePod], labels: &[(&str, &str)]) -> Vec<Value> {
+    let fakes = fakes.iter().enumerate();
+    fakes
+        .map(|(n, fake)| pod_with("n", &n.to_string(), "web", fake.address, labels))
+        .collect()
 }
 
 /// A file that is deleted at the end of the test.
@@ -55,6 +74,10 @@ impl TempFile {
 
     pub(crate) fn pods(pods: &[Value]) -> TempFile {
         TempFile::new(pod_list(pods).as_bytes())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().expect("a UTF-8 path")
     }
 }
 
@@ -76,6 +99,7 @@ pub(crate) struct Program {
     child: Child,
     log: Receiver<String>,
     seen: Vec<String>,
+    pods: Option<TempFile>,
 }
 
 impl Program {
@@ -85,7 +109,21 @@ impl Program {
         command
     }
 
-    /// Starts it on a free port, with the pods of the file, and waits until it is ready.
+    /// Starts it on a free port, with these pods, and waits until it is ready.
+    pub(crate) fn scraping(pods: &[Value], settings: &[(&str, &str)]) -> Program {
+        let file = TempFile::pods(pods);
+        let mut program = Program::with_pods(&file, settings);
+        program.pods = Some(file);
+        program
+    }
+
+    /// The same with one pod, `shop/web-0` of the job `web`.
+    pub(crate) fn with_pod(fake: FakePod, settings: &[(&str, &str)]) -> (FakePod, Program) {
+        let pods = [pod_at("shop", "web-0", "web", fake.address)];
+        (fake, Program::scraping(&pods, settings))
+    }
+
+    /// The same with the pods of a file that the test may change.
     pub(crate) fn with_pods(pods: &TempFile, settings: &[(&str, &str)]) -> Program {
         let program = Program::with_pods_limited(pods, None, settings);
         program.wait_until_ready();
@@ -98,7 +136,7 @@ impl Program {
         open_files: Option<usize>,
         settings: &[(&str, &str)],
     ) -> Program {
-        let file = pods.0.to_str().expect("a UTF-8 path");
+        let file = pods.path();
         let mut command = Program::command(&[("POD_LIST_FILE", file)]);
         if let Some(open_files) = open_files {
             command = Command::new("/bin/sh");
@@ -136,6 +174,7 @@ impl Program {
             child,
             log,
             seen: Vec::new(),
+            pods: None,
         };
         let line = program.wait_for_log("listening on ");
         let (_, address) = line.rsplit_once(' ').expect("an address at the end");
@@ -198,8 +237,32 @@ impl Program {
         ask(self.address, method, url, headers)
     }
 
+    /// Sends a GET for this URL on a connection of its own, and does not read the response.
+    pub(crate) fn begin(&self, url: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        let request = format!("GET {url} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        stream
+    }
+
+    /// Sends these bytes on a connection of their own, and reads until the program closes it.
+    pub(crate) fn send(&self, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.write_all(bytes.as_bytes()).expect("it reads");
+        read_to_end(stream)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal to the process: `-TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let mut kill = Command::new("kill");
+        kill.args([signal, &self.pid().to_string()]);
+        assert!(kill.status().expect("kill is installed").success());
     }
 
     /// Waits for the end of the process.
@@ -225,6 +288,13 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The text that comes until the program closes the connection.
+pub(crate) fn read_to_end(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it closes");
+    text
 }
 
 /// Sends one request on a connection of its own and reads the whole response.
@@ -290,6 +360,28 @@ impl HttpResponse {
 
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("UTF-8")
+    }
+
+    /// The text of a body that is one member of gzip.
+    pub(crate) fn gunzip(&self) -> String {
+        assert_eq!(self.header("content-encoding"), Some("gzip"));
+        let mut text = String::new();
+        let mut decoder = GzDecoder::new(&self.body[..]);
+        decoder.read_to_string(&mut text).expect("valid gzip");
+        assert!(decoder.into_inner().is_empty(), "bytes after the member");
+        text
+    }
+
+    /// The body in JSON.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_slice(&self.body).expect("valid JSON")
+    }
+
+    /// The lines that begin so.
+    pub(crate) fn lines(&self, start: &str) -> Vec<&str> {
+        let lines = self.text().lines();
+        lines.filter(|line| line.starts_with(start)).collect()
     }
 
     /// The value of the sample whose line begins so.

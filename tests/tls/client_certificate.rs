@@ -9,8 +9,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::{listener, serve};
 use crate::support::certificates::Authority;
+use crate::support::check_contains;
 use crate::support::fake_pod::SMALL_BODY;
-use crate::support::program::{PATIENCE, Program, TempFile, pod};
+use crate::support::program::{PATIENCE, Program, TempFile, pod_with};
 
 /// The program with one pod over TLS, whose certificate it trusts, and the files of a client certificate.
 struct Scraped {
@@ -24,23 +25,16 @@ fn scraped(
     ca: &Authority,
     pair: Option<&(String, String)>,
 ) -> Scraped {
-    let port = address.port().to_string();
-    let labels = [
-        ("job-name", "web"),
-        ("port", &port),
-        ("tls-enabled", "true"),
-        ("tls-verify", verify),
-    ];
+    let labels = [("tls-enabled", "true"), ("tls-verify", verify)];
     let mut files = vec![TempFile::new(ca.pem().as_bytes())];
     if let Some((cert, key)) = pair {
         files.extend([cert, key].map(|pem| TempFile::new(pem.as_bytes())));
     }
     let names = ["SCRAPE_CA_FILE", "SCRAPE_CERT_FILE", "SCRAPE_KEY_FILE"];
-    let paths = files.iter().map(|file| file.0.to_str().unwrap());
+    let paths = files.iter().map(|file| file.path());
     let settings: Vec<(&str, &str)> = names.into_iter().zip(paths).collect();
-    let pods = TempFile::pods(&[pod("n", "p", address.ip(), &labels)]);
-    let program = Program::with_pods(&pods, &settings);
-    files.push(pods);
+    let pods = [pod_with("n", "p", "web", address, &labels)];
+    let program = Program::scraping(&pods, &settings);
     Scraped {
         program,
         _files: files,
@@ -88,7 +82,7 @@ fn check_down(last: u8, verify: &str, signed_by: Option<&Authority>, reason: &st
     let scraped = scraped(address, verify, &ca, pair.as_ref());
     assert_eq!(scraped.program.get("/metrics?job=web").up("p"), Some(false));
     let page = scraped.program.get("/").text().to_owned();
-    assert!(page.contains(reason), "no {reason:?} in {page}");
+    check_contains(&page, reason);
 }
 
 const REMEDY: &str = "the pod asks for a client certificate that it trusts: set SCRAPE_CERT_FILE and SCRAPE_KEY_FILE, \
