@@ -111,7 +111,7 @@ fn an_address_to_advertise_may_have_a_path() {
         let config = parse(&[("ADVERTISE_ADDRESS", value)]).unwrap();
         config.advertise_path().to_owned()
     };
-    for without in ["host", "host:80/", "https://[::1]:80", "http://host/"] {
+    for without in ["host", "host:65535/", "https://[::1]:80", "[::1]", "http://host/"] {
         assert_eq!(path(without), "", "{without}");
     }
     assert_eq!(path("host/aggregator/"), "/aggregator");
@@ -124,6 +124,10 @@ fn an_address_to_advertise_may_have_a_path() {
         "https://host/../aggregator",
         "https://host/%61ggregator",
         "https://host/aggregator?query",
+        "host:65536",
+        "host:0",
+        "https://[::1]:99999/aggregator",
+        "host:http",
     ] {
         let errors = parse(&[("ADVERTISE_ADDRESS", refused)]).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");

@@ -178,6 +178,11 @@ fn a_prefix_is_taken_off_where_it_stands() {
     ] {
         assert_eq!(without_prefix(url, "/metrics"), expected, "{url}");
     }
+    // The same for a prefix with which the paths of this server begin.
+    for path in ["/-/healthy", "/-/style.css", "/-/page.js?v=1"] {
+        assert_eq!(without_prefix(path, "/-"), path);
+        assert_eq!(without_prefix(&format!("/-{path}"), "/-"), path);
+    }
     assert_eq!(without_prefix("//metrics", ""), "//metrics");
 }
 

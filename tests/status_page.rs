@@ -314,9 +314,6 @@ fn a_browser_neither_loads_nor_runs_what_pods_say() {
         !all.contains("http://www") && !all.contains("https://"),
         "another host in:\n{all}"
     );
-    for file in ["/-/style.css", "/-/page.js"] {
-        assert_eq!(program.get(file).status, 200, "{file}");
-    }
     // What a pod sends is shown by /probe in this server's name, but no browser may run it.
     let (fake, program) = Program::with_pod(
         FakePod::start(Behaviour::Raw(
@@ -332,6 +329,22 @@ fn a_browser_neither_loads_nor_runs_what_pods_say() {
         Some("default-src 'none'; sandbox")
     );
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+}
+
+/// Browsers keep these files for a while, so the URL of another content has to be another one.
+#[test]
+fn the_page_names_its_style_sheet_and_script_by_their_content() {
+    let program = Program::with_pods(&TempFile::pods(&[]), &[]);
+    let page = html(&program, "/");
+    for (attribute, file) in [("href", "/-/style.css"), ("src", "/-/page.js")] {
+        let answer = program.get(file);
+        assert_eq!(answer.status, 200, "{file}");
+        assert_eq!(answer.header("cache-control"), Some("max-age=3600"));
+        let mut crc = flate2::Crc::new();
+        crc.update(&answer.body);
+        let link = format!("{attribute}=\"{file}?v={:08x}\"", crc.sum());
+        assert!(page.text().contains(&link), "no {link} in:\n{}", page.text());
+    }
 }
 
 #[test]

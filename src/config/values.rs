@@ -159,9 +159,14 @@ pub(super) fn advertise_address(value: &str) -> Option<String> {
             ["http", "https"].contains(&scheme).then_some(rest)
         })?;
     let mut parts = rest.split('/');
-    let is_host = |host: &str| {
+    let is_host = |authority: &str| {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (authority, "80"),
+        };
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-        !host.is_empty() && host.bytes().all(legal)
+        let is_port = number(port, 1..=u16::MAX).is_some();
+        !host.is_empty() && host.bytes().all(legal) && is_port
     };
     let is_segment = |segment: &str| {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@+=".contains(&byte);

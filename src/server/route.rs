@@ -13,6 +13,11 @@ use crate::telemetry::Path;
 const FAMILIES_MAX: usize = 100;
 /// Longest name of a family, in bytes.
 const FAMILY_BYTES_MAX: usize = 256;
+/// The style sheet of the status page.
+pub(super) const STYLE_PATH: &str = "/-/style.css";
+/// The script of the status page.
+pub(super) const SCRIPT_PATH: &str = "/-/page.js";
+const FILES: [&str; 2] = [STYLE_PATH, SCRIPT_PATH];
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,8 +107,10 @@ impl State {
 /// is empty or begins with `/`.
 #[must_use]
 pub fn without_prefix<'u>(url: &'u str, prefix: &str) -> Cow<'u, str> {
-    // With the prefix `/metrics`, `/metrics?job=J` is what is left where it was taken off already.
-    if prefix.is_empty() || counted_path(url) != Path::Other {
+    // With the prefix `/metrics`, the proxy has removed it already if `/metrics?job=J` comes in.
+    let path = decoded_path(url);
+    let is_known = known_path(&path) != Path::Other || FILES.contains(&&*path);
+    if prefix.is_empty() || is_known {
         return url.into();
     }
     match origin_form(url).strip_prefix(prefix) {
@@ -116,9 +123,14 @@ pub fn without_prefix<'u>(url: &'u str, prefix: &str) -> Cow<'u, str> {
 /// The path of a request's target as it is counted, whatever else is wrong with the request.
 #[must_use]
 pub fn counted_path(url: &str) -> Path {
+    known_path(&decoded_path(url))
+}
+
+/// Without a query; empty if it cannot be decoded.
+fn decoded_path(url: &str) -> String {
     let (path, _) = split_query(origin_form(url));
     let decoded = percent_decode(path).unwrap_or_default();
-    known_path(split_query(&decoded).0)
+    split_query(&decoded).0.to_owned()
 }
 
 fn known_path(path: &str) -> Path {
@@ -180,8 +192,8 @@ pub fn route(method: &str, url: &str) -> Result<Route, HttpError> {
         Path::Ready => Route::Ready,
         Path::Status => Route::Status(filter(&query)?),
         Path::Other => match path {
-            "/-/style.css" => Route::Style,
-            "/-/page.js" => Route::Script,
+            STYLE_PATH => Route::Style,
+            SCRIPT_PATH => Route::Script,
             _ => return Err(NO_SUCH_PATH),
         },
     })

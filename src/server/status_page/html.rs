@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use super::View;
+use super::{SCRIPT, STYLE, View, checksum};
 use super::escaped::Escaped;
 use super::job_table::jobs;
 use super::target_table::{pods_without_job, targets};
-use crate::server::route::State;
+use crate::server::route::{SCRIPT_PATH, STYLE_PATH, State};
 
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = String::with_capacity(64 * 1024);
@@ -18,8 +18,10 @@ pub(super) fn render(view: &View<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>Kubernetes metrics aggregator</title>\n<link rel=\"icon\" href=\"data:,\">\n\
-         <link rel=\"stylesheet\" href=\"{prefix}/-/style.css\">\n\
-         <script src=\"{prefix}/-/page.js\" defer></script>\n</head>\n<body>"
+         <link rel=\"stylesheet\" href=\"{prefix}{STYLE_PATH}?v={}\">\n\
+         <script src=\"{prefix}{SCRIPT_PATH}?v={}\" defer></script>\n</head>\n<body>",
+        checksum(STYLE),
+        checksum(SCRIPT)
     );
     let _ = head(&mut page, view);
     let _ = jobs(&mut page, view);

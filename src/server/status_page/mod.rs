@@ -13,6 +13,7 @@ mod text;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flate2::Crc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Sources;
@@ -61,14 +62,25 @@ pub(super) fn page(
     Response::bytes(headers, body.into_bytes())
 }
 
-/// `/-/style.css`.
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The response of [`STYLE_PATH`](super::route::STYLE_PATH).
 pub(super) fn style() -> Response {
-    file("text/css; charset=utf-8", include_str!("style.css"))
+    file("text/css; charset=utf-8", STYLE)
 }
 
-/// `/-/page.js`.
+/// The response of [`SCRIPT_PATH`](super::route::SCRIPT_PATH).
 pub(super) fn script() -> Response {
-    file("text/javascript; charset=utf-8", include_str!("page.js"))
+    file("text/javascript; charset=utf-8", SCRIPT)
+}
+
+/// What the URL of a file carries as its query, so that a browser does not use the file of another version, which it
+/// may keep for an hour.
+fn checksum(file: &str) -> String {
+    let mut crc = Crc::new();
+    crc.update(file.as_bytes());
+    format!("{:08x}", crc.sum())
 }
 
 fn file(content_type: &str, text: &str) -> Response {
