@@ -111,7 +111,13 @@ fn an_address_to_advertise_may_have_a_path() {
         let config = parse(&[("ADVERTISE_ADDRESS", value)]).unwrap();
         config.advertise_path().to_owned()
     };
-    for without in ["host", "host:65535/", "https://[::1]:80", "[::1]", "http://host/"] {
+    for without in [
+        "host",
+        "host:65535/",
+        "https://[::1]:80",
+        "[::1]",
+        "http://host/",
+    ] {
         assert_eq!(path(without), "", "{without}");
     }
     assert_eq!(path("host/aggregator/"), "/aggregator");

@@ -343,7 +343,11 @@ fn the_page_names_its_style_sheet_and_script_by_their_content() {
         let mut crc = flate2::Crc::new();
         crc.update(&answer.body);
         let link = format!("{attribute}=\"{file}?v={:08x}\"", crc.sum());
-        assert!(page.text().contains(&link), "no {link} in:\n{}", page.text());
+        assert!(
+            page.text().contains(&link),
+            "no {link} in:\n{}",
+            page.text()
+        );
     }
 }
 

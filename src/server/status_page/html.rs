@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use super::{SCRIPT, STYLE, View, checksum};
 use super::escaped::Escaped;
 use super::job_table::jobs;
 use super::target_table::{pods_without_job, targets};
+use super::{SCRIPT, STYLE, View, checksum};
 use crate::server::route::{SCRIPT_PATH, STYLE_PATH, State};
 
 pub(super) fn render(view: &View<'_>) -> String {
