@@ -1,8 +1,8 @@
 //! What a scraper accepts: its `Accept` header, reduced to what can be merged.
 //!
-//! A pod that is asked what the scraper asked sends what it would have sent to the scraper directly: other names,
-//! exemplars, native histograms. So the ranges go on to the pods in their order, with their weights and `escaping`,
-//! but written anew, and without those whose bodies cannot be merged.
+//! A pod that gets the scraper's `Accept` sends what it would send to the scraper directly: the same names, exemplars
+//! and native histograms. The ranges are therefore passed on to the pods in their order, with their weights and
+//! `escaping`. They are not copied but written from what was parsed, and ranges that cannot be merged are left out.
 //!
 //! Source: RFC 9110, sections 5.6.6 and 12.5.1; what Prometheus sends: `acceptHeader` in its `scrape/scrape.go`.
 
@@ -11,7 +11,7 @@ use super::content_type::{OPENMETRICS_VERSIONS, PROTOBUF_ENCODING, PROTOBUF_MESS
 use super::escaping::Escaping;
 use std::fmt::Write as _;
 
-/// The formats that a scraper accepts, with what it says about each.
+/// The formats that a scraper accepts, each with its version, weight and `escaping`.
 ///
 /// ```
 /// use kubernetes_metrics_aggregator::exposition::{Accept, Format};
@@ -34,7 +34,7 @@ use std::fmt::Write as _;
 pub struct Accept {
     /// In the order of the header; never empty.
     ranges: Vec<AcceptedRange>,
-    /// Whether the scraper said nothing about formats that can be merged.
+    /// Whether the header named no format that can be merged.
     is_default: bool,
 }
 
@@ -43,26 +43,26 @@ pub struct Accept {
 struct AcceptedRange {
     /// `None`: `*/*`.
     format: Option<Format>,
-    /// Digits and dots; empty: none was given.
+    /// Digits and dots; empty if none was given.
     version: String,
     escaping: Option<Escaping>,
     /// The weight, in thousandths.
     weight: u16,
 }
 
-/// More ranges are not looked at. Prometheus sends five or six.
+/// Further ranges are ignored. Prometheus sends five or six.
 const RANGES_MAX: usize = 16;
-/// Of a longer header only the ranges are looked at that end before.
+/// A longer header is cut at the last comma before this limit.
 const HEADER_BYTES_MAX: usize = 4096;
-/// A version with more characters is not understood.
+/// A range with a longer version is ignored.
 const VERSION_CHARS_MAX: usize = 16;
 const WEIGHT_MAX: u16 = 1000;
 
 impl Accept {
-    /// Reads the header; an empty one is as none.
+    /// Parses the header; an empty one counts as missing.
     ///
-    /// Ranges that are malformed, have a weight of 0 or another media type are ignored. Without any that can be merged,
-    /// `*/*` aside, it is text that is asked for.
+    /// Ranges that are malformed, have a weight of 0 or another media type are ignored. If no range but `*/*` is left,
+    /// pods are asked for text.
     #[must_use]
     pub fn parse(header: &str) -> Accept {
         let cut = header
@@ -96,7 +96,7 @@ impl Accept {
         }
     }
 
-    /// The `Accept` header for the pods: as the scraper wrote it, but for what cannot be merged.
+    /// The `Accept` header for the pods: the scraper's, without the formats that cannot be merged.
     #[must_use]
     pub fn for_pods(&self) -> String {
         let mut header = String::new();
@@ -109,16 +109,20 @@ impl Accept {
         header
     }
 
-    /// Whether a body in this format can be part of a response. One in protobuf only if the scraper names it: many say
-    /// `*/*` that cannot read it, and it cannot be converted to another format.
+    /// Whether a body in this format can be part of a response.
+    ///
+    /// Text and OpenMetrics always can. Protobuf can only if the scraper names it, because it cannot be converted to
+    /// another format, and many scrapers that send `*/*` cannot read it.
     #[must_use]
     pub fn takes(&self, format: Format) -> bool {
         format != Format::Protobuf || self.place(format).is_some()
     }
 
-    /// Of the formats that bodies came in the one to respond with: the one that the scraper ranks highest, the first of
-    /// those that it ranks alike. Protobuf if any body came in it: what that says has no other form. If no body came,
-    /// or none in a format that the scraper accepts, it is text, or else what the scraper accepts.
+    /// The format of the response, chosen from the formats of the bodies.
+    ///
+    /// Protobuf if any body has it, because protobuf cannot be converted. Otherwise the format with the highest weight,
+    /// and of equal weights the first in the header. If the scraper accepts none of the bodies' formats, or there are
+    /// no bodies, the response is text if the scraper accepts text, else the first format that it accepts.
     #[must_use]
     pub fn best(&self, came: impl IntoIterator<Item = Format>) -> Format {
         let rank = |format: &Format| {
@@ -135,10 +139,10 @@ impl Accept {
             .unwrap_or(Format::Text)
     }
 
-    /// How the names of a body in this format are written, if its pod did not escape them as it was asked to.
+    /// How to escape the names of a body in this format, in case its pod did not escape them as asked.
     ///
-    /// Prometheus says it with its ranges of text and OpenMetrics only, and means protobuf too, and what it accepts as
-    /// `*/*`.
+    /// Prometheus sends `escaping` only with its ranges for text and OpenMetrics, but means it for protobuf and `*/*`
+    /// too.
     #[must_use]
     pub fn escaping(&self, format: Format) -> Escaping {
         let range = self.range(format);
@@ -181,8 +185,8 @@ impl Accept {
         value
     }
 
-    /// Whether the scraper may look for start timestamps in OpenMetrics: a Prometheus that stores them asks for
-    /// protobuf too.
+    /// Whether the scraper may look for start timestamps in OpenMetrics. A Prometheus that stores them also asks for
+    /// protobuf.
     #[must_use]
     pub fn may_read_start_timestamps(&self) -> bool {
         let names = |format| self.ranges.iter().any(|range| range.format == Some(format));
@@ -193,8 +197,8 @@ impl Accept {
         self.place(format).map(|place| &self.ranges[place])
     }
 
-    /// The place of the range that speaks for a format: of those for it the one with the highest weight, else `*/*`,
-    /// which does not speak for protobuf. Of equals it is the first.
+    /// The index of the range that applies to a format: the one with the highest weight among those that name it, and
+    /// of equal weights the first. If none names it, `*/*` applies, but not to protobuf.
     fn place(&self, format: Format) -> Option<usize> {
         let best = |wanted: Option<Format>| {
             let places = (0..self.ranges.len()).rev();
@@ -271,8 +275,8 @@ impl AcceptedRange {
     }
 }
 
-/// The weight in thousandths; `None` for 0, which says that the range is not accepted. What is no number counts as 1,
-/// as in the library that Go clients use.
+/// The weight in thousandths; `None` for 0, which means "not accepted". An invalid number counts as 1, as in
+/// `ParseAccept` of the library that Go clients use (`goautoneg`).
 fn weight(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = !text.is_empty()
@@ -297,7 +301,7 @@ fn is_version(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// The parts between separators, of which those within quotes do not count.
+/// The parts between separators; separators within quotes do not count.
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |c| {
@@ -310,7 +314,7 @@ fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &st
     })
 }
 
-/// As without the header.
+/// The same as a missing header.
 impl Default for Accept {
     fn default() -> Accept {
         Accept::parse("")

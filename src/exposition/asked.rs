@@ -1,9 +1,9 @@
-//! What a scraper asks for: formats, and metric families with `name[]`.
+//! What a scraper asks for: formats, and with `name[]` metric families.
 //!
-//! Client libraries differ in what they leave out: Go's all families but those with these names, Python's all samples
-//! but those with these names. Pods are asked too, so here a sample stays if its own name or that of its family is
-//! asked for. A counter's family has its name with `_total` in some formats and without in others: both are right.
-//! Names are compared as they are written for the scraper, so those that need escaping are escaped in the same way.
+//! `name[]` is passed on to the pods, and client libraries understand it differently: Go's keeps the families with
+//! these names, Python's the samples with these names. A sample is therefore kept if its own name or the name of its
+//! family is asked for. The family of a counter matches with and without `_total`, since formats differ in this.
+//! Names are compared after escaping.
 
 use super::escaping::Escaping;
 use super::metric_type::MetricType;
@@ -24,7 +24,7 @@ pub struct Asked {
 pub struct AskedFamilies(Vec<String>);
 
 impl AskedFamilies {
-    /// Those with one of these names; all, if there is no name. No family has the empty name.
+    /// The families with one of these names; all families if there are no names. No family has the empty name.
     #[must_use]
     pub fn new(names: Vec<String>) -> AskedFamilies {
         AskedFamilies(names)
@@ -36,10 +36,10 @@ impl AskedFamilies {
         &self.0
     }
 
-    /// The same names for one format; `None` if all families are asked for.
+    /// The names as bodies of one format write them; `None` if all families are asked for.
     pub(super) fn written(&self, format: Format, escaping: Escaping) -> Option<AskedNames> {
         let plain = self.0.iter().map(|name| name.as_bytes().to_vec());
-        // A pod that heeds `name[]` compares names that are not escaped yet.
+        // A pod that supports `name[]` compares names before it escapes them.
         let escaped = plain.clone().filter(|name| !name.is_empty());
         let escaped = escaped.map(|name| escaping.metric_name(&name).into_owned());
         let names: HashSet<Vec<u8>> = plain.chain(escaped).collect();
@@ -47,19 +47,18 @@ impl AskedFamilies {
     }
 }
 
-/// The names that are asked for, as bodies of one format have them.
+/// The names that are asked for, as bodies of one format write them.
 #[derive(Debug)]
 pub(super) struct AskedNames {
     format: Format,
     names: HashSet<Vec<u8>>,
 }
 
-/// A TYPE line, and what OpenMetrics has behind the name of its family in those of its samples.
+/// The type of a TYPE line, and the suffix that OpenMetrics adds to the family's name in its samples.
 pub(super) type Declared = (MetricType, &'static [u8]);
 
 impl AskedNames {
-    /// Whether what is said of this name, and its samples, are a part of what is asked for. `declared` finds the TYPE
-    /// line of a name.
+    /// Whether the metadata and the samples of this name are asked for. `declared` finds the TYPE line of a name.
     pub(super) fn include(
         &self,
         name: &[u8],

@@ -1,22 +1,22 @@
-//! One body of any format, or why there is none, and the share of its target in a response.
+//! One body of any format, the reasons to refuse it, and what one target adds to a response.
 
 use super::protobuf::{ProtobufBody, ProtobufError};
 use super::{Asked, Exposition, Format, IdentityLabels, LineError, LineErrorKind, Report};
 use std::fmt;
 
-/// The share of one target in a response.
+/// What one target adds to a response.
 #[derive(Debug)]
 pub struct Part {
-    /// The same as its body was read for.
+    /// The labels with which the body was parsed.
     pub labels: IdentityLabels,
     /// `None` if the scrape failed.
     pub body: Option<Body>,
-    /// Written for every target, with the identity labels alone.
+    /// Becomes the series `up` and two more, with only the identity labels.
     pub report: Report,
 }
 
 impl Part {
-    /// The body, if it is one of lines.
+    /// The body, if it has lines.
     pub(super) fn exposition(&self) -> Option<&Exposition> {
         match &self.body {
             Some(Body::Lines(exposition)) => Some(exposition),
@@ -35,11 +35,11 @@ pub enum Body {
 }
 
 impl Body {
-    /// Takes in what is asked for of a body in protobuf, for a target with these labels.
+    /// Validates a body in protobuf of a target with these labels, and keeps the families that are asked for.
     ///
     /// # Errors
-    /// [`BodyError::NotAsked`] if the scraper does not name protobuf, else the first fault, else
-    /// [`BodyError::TooManySamples`] if more than so many samples would be taken in.
+    /// [`BodyError::NotAsked`] if the scraper does not name protobuf, [`BodyError::Protobuf`] with the first fault, or
+    /// [`BodyError::TooManySamples`] if more than `samples_max` samples would be kept.
     pub fn protobuf(
         body: Vec<u8>,
         labels: &IdentityLabels,
@@ -94,7 +94,7 @@ impl From<Exposition> for Body {
     }
 }
 
-/// Why a complete body was refused as a whole.
+/// Why a complete body was refused. None of its samples is used.
 #[derive(Debug)]
 pub enum BodyError {
     /// A malformed line.
@@ -105,15 +105,15 @@ pub enum BodyError {
     NotAsked,
     /// More samples than a target may have.
     TooManySamples {
-        /// All of the body, duplicates too, as Prometheus counts them beyond its `sample_limit`.
+        /// All samples of the body, with duplicates, as Prometheus counts them for `sample_limit`.
         found: u64,
-        /// As many may be, without duplicates.
+        /// The limit, without duplicates.
         max: u64,
     },
 }
 
 impl BodyError {
-    /// What Prometheus stores as `scrape_samples_scraped` of such a scrape: the samples before the fault.
+    /// The value of `scrape_samples_scraped` for this scrape, as Prometheus stores it: the samples before the fault.
     #[must_use]
     pub fn samples_before(&self) -> u64 {
         match self {

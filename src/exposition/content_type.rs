@@ -1,4 +1,4 @@
-//! Which format a body has, by its Content-Type.
+//! The format of a body, by its Content-Type.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ pub enum Format {
     Text,
     /// `application/openmetrics-text`, version 0.0.1 or 1.0.0.
     OpenMetrics,
-    /// `application/vnd.google.protobuf`: messages `io.prometheus.client.MetricFamily`, each behind its length.
+    /// `application/vnd.google.protobuf`: messages `io.prometheus.client.MetricFamily`, each after its length.
     Protobuf,
 }
 
-/// A Content-Type that cannot be merged.
+/// A Content-Type whose body cannot be merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContentTypeError {
-    /// Not a Content-Type at all, e.g. `text/` or `text/plain; version`.
+    /// Not a valid Content-Type, such as `text/` or `text/plain; version`.
     Malformed(String),
-    /// A readable one of another format: HTML, JSON.
+    /// Another format, such as HTML or JSON.
     Unsupported(String),
-    /// OpenMetrics of a version with other rules.
+    /// OpenMetrics in an unknown version.
     Version(String),
-    /// Protobuf of other messages, or not delimited.
+    /// Protobuf with other messages, or not delimited.
     Encoding(String),
 }
 
@@ -53,13 +53,13 @@ impl fmt::Display for ContentTypeError {
 impl std::error::Error for ContentTypeError {}
 
 impl Format {
-    /// The format of a body with this Content-Type header, decided as Prometheus 3 does without a
-    /// `fallback_scrape_protocol`, except that a missing header counts as text.
+    /// The format of a body with this Content-Type header.
     ///
-    /// Prometheus does not look at the Content-Type of an empty body: it is valid with any.
+    /// The rule is that of Prometheus 3 without a `fallback_scrape_protocol`, except that a missing header counts as
+    /// text. Prometheus ignores the Content-Type of an empty body.
     ///
     /// # Errors
-    /// [`ContentTypeError::Malformed`] also where the media type is known but a parameter cannot be read.
+    /// One of [`ContentTypeError`]. A known media type with an invalid parameter is malformed, too.
     pub fn from_content_type(value: Option<&str>) -> Result<Format, ContentTypeError> {
         let Some(value) = value else {
             return Ok(Format::Text);
@@ -92,7 +92,7 @@ impl Format {
         }
     }
 
-    /// By the media type, in small letters and without parameters.
+    /// The format of a media type, given in lower case and without parameters.
     pub(super) fn from_media_type(media_type: &str) -> Option<Format> {
         let formats = [Format::Text, Format::OpenMetrics, Format::Protobuf];
         formats
@@ -109,7 +109,7 @@ impl Format {
     }
 }
 
-/// The values of `proto` and `encoding` of bodies in protobuf that can be merged.
+/// The values of `proto` and `encoding` with which a protobuf body can be merged.
 pub(super) const PROTOBUF_MESSAGE: &str = "io.prometheus.client.MetricFamily";
 pub(super) const PROTOBUF_ENCODING: &str = "delimited";
 
@@ -130,10 +130,11 @@ fn token(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// The versions of OpenMetrics that can be merged, and none, which counts as 1.0.0. Version 2.0.0 has other rules.
+/// The versions of OpenMetrics that can be merged. A missing version counts as 1.0.0. Version 2.0.0 has other rules.
 pub(super) const OPENMETRICS_VERSIONS: [&str; 3] = ["", "0.0.1", "1.0.0"];
 
-/// Names, in small letters, and values of a list of `; name=value`, no name with two values; a lone `;` may end it.
+/// The names, in lower case, and values of a list `; name=value; …`, which may end with a `;`. `None` if it is
+/// malformed or if a name has two different values.
 fn read_parameters(text: &str) -> Option<Vec<(String, String)>> {
     let mut rest = text.trim_start();
     let mut seen: Vec<(String, String)> = Vec::new();
@@ -165,7 +166,7 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
     (!value.is_empty()).then(|| (name, value.to_owned(), rest))
 }
 
-/// The value of a quoted string whose opening quote is taken off, and what follows it.
+/// The value of a quoted string, given without its opening quote, and the text after it.
 fn quoted_string(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();

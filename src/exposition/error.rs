@@ -1,39 +1,39 @@
-//! The error of a malformed body: which line, what was expected, what was found.
+//! The error of a malformed body: the line, what was expected and what was found.
 
 use std::fmt;
 
-/// Why a body was refused, at its first malformed line. One malformed line refuses the whole body, as in Prometheus.
+/// The first malformed line of a body. As in Prometheus, one malformed line makes the whole body invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineError {
-    /// Line of the body, counted from 1.
+    /// The number of the line, from 1.
     pub line: u64,
-    /// What should have stood there.
+    /// What was expected.
     pub kind: LineErrorKind,
-    /// What stands there, escaped and cut; empty at the end of a line.
+    /// The word that was found instead, escaped and cut to 40 bytes; empty at the end of a line.
     pub found: String,
     /// The line around it, escaped, at most 80 bytes.
     pub excerpt: String,
-    /// Number of samples that Prometheus would report as `scrape_samples_scraped` for this body.
+    /// The number of samples that Prometheus reports as `scrape_samples_scraped` for this body.
     pub samples_before: u64,
 }
 
-/// How much of the malformed line is shown, in bytes after escaping.
+/// How much of the malformed line is shown, after escaping.
 const EXCERPT_BYTES_MAX: usize = 80;
-/// How much of the malformed word is shown, in bytes after escaping.
+/// How much of the malformed word is shown, after escaping.
 const FOUND_BYTES_MAX: usize = 40;
 
-/// What was expected where a body is malformed.
+/// What was expected, and what the rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineErrorKind {
-    /// A line starts with something that is no name, no `{`, no `#` and no blank.
+    /// A line starts with something other than a name, `{`, `#` or a blank.
     LineStart,
     /// No metric name after `# HELP` or `# TYPE`.
     HeadName,
     /// The word in a TYPE line is not one of the five types of the text format.
     TypeWord,
-    /// A HELP text that breaks off at a NUL byte.
+    /// A HELP text that is cut off by a NUL byte.
     HelpText,
-    /// Between the braces there is something that is no label name.
+    /// Something other than a label name within the braces.
     LabelName,
     /// A second metric name, or a label name without value.
     OneMetricName,
@@ -51,13 +51,13 @@ pub enum LineErrorKind {
     Utf8,
     /// No value after the name and labels.
     Value,
-    /// A value that is no number, or one too large for a float.
+    /// A value that is not a number, or is too large for a float.
     Number,
     /// Something other than a timestamp or the end of the line after the value, or a timestamp that is too large.
     Timestamp,
     /// Something after the timestamp.
     LineEnd,
-    /// OpenMetrics: a line of none of its kinds; blank lines and other comments are not allowed there.
+    /// OpenMetrics: a blank line or a comment, which OpenMetrics does not allow, or any other unknown line.
     OpenMetricsLine,
     /// OpenMetrics: the word in a TYPE line is not one of its eight types.
     OpenMetricsType,
@@ -69,13 +69,13 @@ pub enum LineErrorKind {
     LabelEnd,
     /// OpenMetrics: something other than a finite timestamp, an exemplar or the end of the line after the value.
     Seconds,
-    /// OpenMetrics: the body ends without `# EOF`, as one that was cut off does.
+    /// OpenMetrics: the body ends without `# EOF`, so it may have been cut off.
     EndMark,
     /// OpenMetrics: something after `# EOF`.
     AfterEndMark,
     /// The body, or its text with the labels of the target, is over `u32::MAX` bytes.
     Size,
-    /// More samples are kept of the body than this.
+    /// The body has more samples than this limit, without duplicates.
     Samples(u64),
 }
 
@@ -131,19 +131,19 @@ impl fmt::Display for LineError {
 
 impl std::error::Error for LineError {}
 
-/// A [`LineError`] before it is spelled out: only offsets, so that it costs nothing to make one.
+/// A [`LineError`] without its texts: it has only offsets, so that it is cheap to create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: LineErrorKind,
-    /// Where in the body the malformed word starts.
+    /// The offset of the malformed word in the body.
     pub(super) at: usize,
-    /// Whether the sample itself is counted in `samples_before`: Prometheus counts a sample as soon as its line is
-    /// well formed, and looks at its names afterwards.
+    /// Whether `samples_before` includes the sample itself: Prometheus counts a sample once its line is well formed,
+    /// before it validates the names.
     pub(super) counted: bool,
 }
 
 impl Fault {
-    /// Spells the fault out.
+    /// Makes the error for people: finds the line and cuts the excerpt.
     pub(super) fn describe(self, body: &[u8], samples: u64) -> LineError {
         let at = self.at.min(body.len());
         let line_end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |n| at + n);
@@ -152,7 +152,7 @@ impl Fault {
             .split(|byte| byte.is_ascii_whitespace())
             .next()
             .unwrap_or_default();
-        // A malformed word far into a long line is shown with what stands around it.
+        // If the word is far into a long line, the excerpt starts shortly before it.
         let excerpt_start = line_start.max(at.saturating_sub(EXCERPT_BYTES_MAX / 2));
         let lines_before = memchr::memchr_iter(b'\n', &body[..line_start]).count();
         LineError {
@@ -165,7 +165,7 @@ impl Fault {
     }
 }
 
-/// Escapes what is not printable ASCII, and cuts between two escapes.
+/// Escapes everything but printable ASCII, and cuts without splitting an escape.
 fn escaped(bytes: &[u8], bytes_max: usize) -> String {
     let mut text = String::new();
     for byte in bytes {

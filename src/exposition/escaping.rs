@@ -1,7 +1,7 @@
-//! Names that the older formats and older Prometheus cannot read, written so that they can.
+//! Escapes UTF-8 names for scrapers that cannot read them.
 //!
-//! A scraper says with the parameter `escaping` of its `Accept` how it wants them. Same as `EscapeName` in
-//! prometheus/common, `model/metric.go`.
+//! A scraper asks for one of these ways with the parameter `escaping` in its `Accept` header. Same as `EscapeName` in
+//! `model/metric.go` of prometheus/common.
 
 use super::error::LineErrorKind;
 use super::labels::{is_label_name, is_metric_byte, is_metric_name, is_name_byte, repeated_name};
@@ -12,20 +12,20 @@ use std::fmt::Write as _;
 /// How names are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Escaping {
-    /// As they are, in quotes where needed: `allow-utf-8`.
+    /// `allow-utf-8`: names stay as they are, in quotes where needed.
     AllowUtf8,
-    /// `_` in place of each character that is not allowed. Also without the parameter, as Prometheus 2 asks.
+    /// `_` in place of each character that is not allowed. The default without the parameter, as for Prometheus 2.
     #[default]
     Underscores,
-    /// `_dot_` in place of a dot, `__` in place of an underscore and of all else.
+    /// `_dot_` in place of a dot, `__` in place of an underscore and of any other character that is not allowed.
     Dots,
-    /// `U__`, and the code point of each character that is not allowed between underscores.
+    /// The prefix `U__`, and in place of each character that is not allowed its code point between underscores.
     Values,
 }
 
 impl Escaping {
-    /// By the value of the parameter; `None` for one that nobody defined. The documentation of Prometheus also has
-    /// `allow-utf8`.
+    /// The escaping that this value of the parameter means; `None` if it is unknown. Prometheus' documentation also
+    /// uses `allow-utf8`.
     pub(super) fn from_word(word: &str) -> Option<Escaping> {
         Some(match word {
             "allow-utf-8" | "allow-utf8" => Escaping::AllowUtf8,
@@ -46,10 +46,10 @@ impl Escaping {
         }
     }
 
-    /// The name of a metric, which is UTF-8 and not empty, as the scraper can read it.
+    /// Escapes the name of a metric, which must be UTF-8 and not empty.
     ///
-    /// A name that all can read stays as it is, also where `dots` would change it: a pod that heeds the parameter has
-    /// escaped it before.
+    /// A name that every scraper can read stays as it is, even if `dots` would change it: it may be a name that the
+    /// pod has already escaped.
     pub(super) fn metric_name(self, name: &[u8]) -> Cow<'_, [u8]> {
         if self == Escaping::AllowUtf8 || is_metric_name(name) {
             return Cow::Borrowed(name);
@@ -57,10 +57,10 @@ impl Escaping {
         Cow::Owned(self.escape(name, is_metric_byte))
     }
 
-    /// The same for the names of the labels of one sample.
+    /// Escapes the label names of one sample, as for metric names.
     ///
     /// # Errors
-    /// [`LineErrorKind::UniqueLabelName`] if two names have become one, which no scraper takes.
+    /// [`LineErrorKind::UniqueLabelName`] if two names become the same, which no scraper accepts.
     pub(super) fn label_names(self, labels: &mut [Label<'_>]) -> Result<(), LineErrorKind> {
         if self == Escaping::AllowUtf8 || labels.iter().all(|(name, _)| is_label_name(name)) {
             return Ok(());

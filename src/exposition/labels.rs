@@ -1,18 +1,18 @@
-//! Labels: the identity labels of a target, names and escapes, and the rule for labels that clash.
+//! Labels: the identity labels of a target, valid names, escapes, and how labels that clash are renamed.
 
 use super::line::{Label, Text};
 use super::protobuf;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// The labels that tell a target from all others, ready to be copied behind the labels of each of its samples.
+/// The labels that identify a target, encoded once so that they can be copied into each of its samples.
 #[derive(Debug, Clone)]
 pub struct IdentityLabels {
     names: Vec<Vec<u8>>,
-    /// What follows the name of a sample without labels, up to its value: `{instance="a",job="b"} `; a blank without
-    /// identity labels.
+    /// The text between the name and the value of a sample without labels of its own: `{instance="a",job="b"} `, or a
+    /// blank if there are no identity labels.
     alone: Vec<u8>,
-    /// What takes the place of the closing brace of a sample with labels: `,instance="a",job="b"} `.
+    /// The text in place of the closing brace of a sample with labels: `,instance="a",job="b"} `.
     behind: Vec<u8>,
     /// The bits of all names, see [`name_bit`].
     name_bits: u64,
@@ -20,14 +20,14 @@ pub struct IdentityLabels {
     fields: Vec<u8>,
 }
 
-/// Most are shorter.
+/// Enough for most targets.
 const IDENTITY_BYTES: usize = 256;
 
 impl IdentityLabels {
-    /// Renders names and values, both unescaped, in the given order.
+    /// Encodes these names and values, both unescaped, in the given order.
     ///
-    /// A name that is not a label name of Prometheus 2 is written in the quoted form that Prometheus 3 reads. A
-    /// label without a value is left out: for Prometheus it does not exist.
+    /// A name that is not valid in Prometheus 2 is written in the quoted form of Prometheus 3. A label with an empty
+    /// value is left out: for Prometheus it does not exist.
     pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> IdentityLabels {
         let mut identity = IdentityLabels {
             names: Vec::new(),
@@ -87,8 +87,8 @@ impl Default for IdentityLabels {
     }
 }
 
-/// One of 64 bits for a label name. Names with different bits are different, which is how most clashes and repeated
-/// names are ruled out without comparing names.
+/// One of 64 bits for a label name. Names with different bits are different names: this rules out most clashes and
+/// repeated names without comparing the names.
 pub(super) const fn name_bit(name: &[u8]) -> u64 {
     let (Some(first), Some(last)) = (name.first(), name.last()) else {
         return 1;
@@ -97,10 +97,10 @@ pub(super) const fn name_bit(name: &[u8]) -> u64 {
     1 << (mixed & 63)
 }
 
-/// The position of the first name that stood before.
+/// The position of the first name that repeats an earlier one.
 ///
-/// A pod may send a line with a million labels, so that comparing each with each would keep a client worker for hours:
-/// only a few are compared like that, since that is quicker for few.
+/// The first names are compared with each other, which is fastest for a few. The others are looked up in a set: a pod
+/// may send a line with a million labels, and comparing them all would keep a client worker for hours.
 pub(super) fn repeated_name<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -> Option<usize> {
     let mut bits = 0;
     let mut few = names.clone().take(COMPARED_NAMES_MAX).enumerate();
@@ -122,14 +122,14 @@ pub(super) fn repeated_name<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -
     rest.find(|(_, name)| !seen.insert(name)).map(|(n, _)| n)
 }
 
-/// Up to so many names are compared with each other.
+/// The number of names that are compared with each other.
 pub(super) const COMPARED_NAMES_MAX: usize = 64;
 
-/// Renames the labels of a sample that are named like an identity label: `exported_` is put in front until the name
-/// is free among the sample's own and the identity labels, shorter names first.
+/// Renames the labels of a sample that are named like an identity label: `exported_` is prepended until neither the
+/// sample nor the identity labels have the name. Shorter names are renamed first.
 ///
-/// As `resolveConflictingExposedLabels` in Prometheus' `scrape/target.go` does for `honor_labels: false`. Labels with
-/// empty values must be gone by now: they do not count.
+/// Same as `resolveConflictingExposedLabels` in Prometheus' `scrape/target.go` with `honor_labels: false`. Labels with
+/// empty values must have been removed: they do not count.
 pub(super) fn rename_clashing(labels: &mut [Label<'_>], identity: &IdentityLabels) {
     let mut clashing: Vec<usize> = (0..labels.len())
         .filter(|&n| identity.contains(&labels[n].0))
@@ -150,7 +150,7 @@ pub(super) fn rename_clashing(labels: &mut [Label<'_>], identity: &IdentityLabel
     }
 }
 
-/// Writes `name="value"`; both are given unescaped.
+/// Appends `name="value"`; both are given unescaped.
 pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     if is_label_name(name) {
         out.extend_from_slice(name);
@@ -161,7 +161,7 @@ pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push_quoted(out, value);
 }
 
-/// Writes a name or value in quotes, escaped.
+/// Appends a name or value, escaped and in quotes.
 pub(super) fn push_quoted(out: &mut Vec<u8>, unescaped: &[u8]) {
     out.push(b'"');
     if memchr::memchr3(b'\\', b'"', b'\n', unescaped).is_none() {
@@ -180,7 +180,7 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, unescaped: &[u8]) {
     out.push(b'"');
 }
 
-/// Writes a help text, escaped as in the text format, where quotes are not escaped.
+/// Appends a HELP text, escaped as in the text format, which does not escape quotes.
 pub(super) fn push_help(out: &mut Vec<u8>, unescaped: &[u8]) {
     for &byte in unescaped {
         match byte {
@@ -191,7 +191,7 @@ pub(super) fn push_help(out: &mut Vec<u8>, unescaped: &[u8]) {
     }
 }
 
-/// What a help text means that is escaped as in the text format.
+/// Removes the escapes of a HELP text of the text format.
 pub(super) fn unescape_help(escaped: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(escaped.len());
     let mut rest = escaped;
@@ -207,7 +207,7 @@ pub(super) fn unescape_help(escaped: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What an escaped name or label value means. A backslash before anything but `\`, `"` and `n` stands for itself.
+/// Removes the escapes of a name or label value. A backslash before any byte but `\`, `"` and `n` is kept.
 pub(super) fn unescape(escaped: &[u8]) -> Cow<'_, [u8]> {
     if !escaped.contains(&b'\\') {
         return Cow::Borrowed(escaped);
@@ -237,18 +237,20 @@ pub(super) fn unescape(escaped: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Splits a series into the name of its metric and the text of its labels. It must have the form in which all are
-/// written here: without the closing brace, no blanks, labels written by [`push_label`] and separated by commas.
+/// Splits a series into the name of its metric and the text of its labels.
+///
+/// The series must be in the form that this crate writes: labels written by [`push_label`], separated by commas,
+/// without blanks and without the closing brace.
 pub(super) fn split_written(series: &[u8]) -> (Text<'_>, &[u8]) {
     match memchr::memchr(b'{', series) {
-        // The name of the metric stands in the braces, if not before them.
+        // A quoted metric name is the first thing within the braces.
         Some(0) => split_quoted(&series[1..]).unwrap_or_default(),
         Some(brace) => (Cow::Borrowed(&series[..brace]), &series[brace + 1..]),
         None => (Cow::Borrowed(series), b""),
     }
 }
 
-/// The labels of a series in that form.
+/// The labels of a series in the form that [`split_written`] reads.
 pub(super) fn written_labels(series: &[u8]) -> impl Iterator<Item = Label<'_>> {
     let (_, mut rest) = split_written(series);
     std::iter::from_fn(move || {
@@ -266,7 +268,7 @@ pub(super) fn written_labels(series: &[u8]) -> impl Iterator<Item = Label<'_>> {
     })
 }
 
-/// What the quoted text at the start means, and what follows it.
+/// The quoted text at the start, without its escapes, and the text after it.
 fn split_quoted(text: &[u8]) -> Option<(Text<'_>, &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let mut at = 0;
@@ -294,7 +296,7 @@ const NAME_START: u8 = 1;
 const NAME: u8 = 2;
 const METRIC: u8 = 4;
 
-/// For each byte: may it start a label name, stand in one, stand in a metric name.
+/// For each byte: whether it may start a label name, be in one, and be in a metric name.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;

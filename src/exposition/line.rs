@@ -1,4 +1,4 @@
-//! What one line of a body says, in whichever format it is written.
+//! The content of one line of a body, the same for text and OpenMetrics.
 
 use super::MetricType;
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ pub(super) enum Line<'b> {
     Head(HeadLine<'b>),
     /// A comment or a blank line.
     Nothing,
-    /// Nothing behind this line counts.
+    /// The end of the body; what follows is ignored.
     End,
 }
 
@@ -26,11 +26,11 @@ pub(super) type Label<'b> = (Text<'b>, Text<'b>);
 pub(super) struct SampleLine<'b> {
     /// Not empty, UTF-8.
     pub(super) name: Text<'b>,
-    /// In the order of the line, without those that have no value; every name once.
+    /// In the order of the line, without labels whose value is empty; each name once.
     pub(super) labels: Vec<Label<'b>>,
-    /// Where in the body the value stands; in OpenMetrics with all that follows it.
+    /// Where the value is in the body; in OpenMetrics up to the end of the line.
     pub(super) value: Range<usize>,
-    /// Digits that stand apart from the value.
+    /// Text format only: the digits of the timestamp.
     pub(super) timestamp: Option<&'b [u8]>,
 }
 
@@ -42,16 +42,16 @@ pub(super) struct HeadLine<'b> {
     pub(super) says: Says<'b>,
 }
 
-/// What a HELP, TYPE or UNIT line says of its name.
+/// The content of a HELP, TYPE or UNIT line.
 #[derive(Debug)]
 pub(super) enum Says<'b> {
     /// Escaped as in the text format.
     Help(Text<'b>),
-    /// The end of the name, or nothing.
+    /// The end of the name, or empty.
     Unit(&'b [u8]),
     Type {
         metric_type: MetricType,
-        /// What the text format has behind the name, and OpenMetrics has not.
+        /// What the name of the family ends with in the text format, but not in OpenMetrics.
         suffix: &'static [u8],
     },
 }

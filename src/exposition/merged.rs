@@ -1,4 +1,4 @@
-//! The body of a response, in whatever format: it never exists in one place, but is put together as it is read.
+//! The body of a response in any format. It is never in memory as a whole, but assembled while it is sent.
 
 use super::Format;
 use super::body::{Body, Part};
@@ -7,35 +7,38 @@ use super::protobuf::{self, MergedProtobuf, ProtobufBody};
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
-/// What is put together at once.
+/// The size of one assembled chunk.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Whole lines and metrics are put together, so the last one goes beyond that.
+/// A chunk consists of whole lines or metrics, so it exceeds the size by a part of the last one.
 const LINE_BYTES: usize = 4 * 1024;
 
-/// Merges the parts into the body of a response in this format; bodies of other formats are converted. Series, values
-/// and timestamps stay.
+/// Merges the parts into the body of a response in this format. Bodies of other formats are converted; series, values
+/// and timestamps stay the same.
 ///
-/// In text and OpenMetrics the samples of a family stand in the order of `parts`. HELP is that of the first part that
-/// has one. Where TYPEs differ, `untyped` is written, as for a family without a TYPE; also for a histogram or summary
-/// of which any part has samples that did not stand under its TYPE line: the values of `le` and `quantile` are then
-/// those that Prometheus would have stored. A family that has only HELP or TYPE is written without samples: Prometheus
-/// keeps its metadata. In OpenMetrics a family has the name that it has there (counters without `_total`), and its
-/// `_created` samples stand in its block. Counters whose samples lack `_total` are `unknown`.
+/// Rules for text and OpenMetrics:
 ///
-/// In protobuf the families of one part follow those of another, also where they have the same name. A body in
-/// protobuf has a share in no other format, since it cannot be converted: [`super::Accept::best`] sees to that.
+/// * The samples of a family are in the order of `parts`. Its HELP is that of the first part that has one.
+/// * A family is `untyped` if it has no TYPE or if its TYPEs differ.
+/// * A histogram or summary is also `untyped` if any part has samples of it outside of its TYPE line. The values of
+///   `le` and `quantile` are then those that Prometheus would have stored.
+/// * A family with only HELP or TYPE is written without samples, because Prometheus stores its metadata.
+/// * In OpenMetrics, counters have no `_total` in the name of the family, and `_created` samples are in the block of
+///   their family. A counter whose samples lack `_total` is `unknown`.
+///
+/// In protobuf, each part has its own families, even if their names are the same. A body in protobuf cannot be part of
+/// a response in another format; [`super::Accept::best`] makes sure that this does not happen.
 #[must_use]
 pub fn merge(parts: Vec<Part>, format: Format) -> Merged {
     merge_with(parts, format, false)
 }
 
-/// The same; with `repeats_types` the TYPE line of a counter, histogram or summary stands before the samples of each
-/// part that has some, if the format is OpenMetrics.
+/// The same as [`merge`]. If the format is OpenMetrics, `repeats_types` repeats the TYPE line of a counter, histogram
+/// or summary before the samples of each part.
 ///
-/// A Prometheus that stores start timestamps looks behind each sample for its `_created`, up to the next TYPE line and
-/// every time anew. Without one before the end of a block, the time that it needs grows with the square of the number
-/// of targets: it took 10 s instead of 0.05 s for 500 pods with 20 counters of two series each. Strict parsers of the
-/// specification refuse a TYPE that is repeated: see [`super::Accept::may_read_start_timestamps`].
+/// A Prometheus that stores start timestamps searches for the `_created` of each sample up to the next TYPE line. With
+/// one TYPE line for a whole family, its time grows with the square of the number of targets: 500 pods with 20 counters
+/// of two series each took 10 s instead of 0.05 s. Strict parsers of the specification refuse repeated TYPE lines; see
+/// [`super::Accept::may_read_start_timestamps`].
 #[must_use]
 pub fn merge_with(parts: Vec<Part>, format: Format, repeats_types: bool) -> Merged {
     let repeats_types = repeats_types && format == Format::OpenMetrics;
@@ -64,8 +67,7 @@ fn merge_protobuf(parts: Vec<Part>) -> MergedProtobuf {
 
 /// The body of the response to one request.
 ///
-/// It owns the bodies of its parts; beside them it holds only metadata, the series that report on the targets, and the
-/// order.
+/// It owns the bodies of its parts. Besides these it has only metadata, the report series, and the order of the parts.
 pub struct Merged(Content);
 
 enum Content {
@@ -73,7 +75,7 @@ enum Content {
     Protobuf(MergedProtobuf),
 }
 
-/// How much of a merged body has been put together; at first nothing.
+/// How much of a merged body has been assembled; at first nothing.
 #[derive(Debug, Default)]
 pub struct Position {
     lines: merge::Position,
@@ -81,7 +83,7 @@ pub struct Position {
 }
 
 impl Merged {
-    /// Length of the whole body in bytes.
+    /// The length of the whole body in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -90,13 +92,13 @@ impl Merged {
         }
     }
 
-    /// Whether there is nothing, which is so only without parts and never in OpenMetrics.
+    /// Whether the body is empty. It is so only without parts, and never in OpenMetrics.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of memory that the body is put together from. Mostly less than its length.
+    /// The memory in bytes that the body is assembled from. Mostly less than its length.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         match &self.0 {
@@ -105,8 +107,8 @@ impl Merged {
         }
     }
 
-    /// Number of families whose HELP texts differ between targets, and of those whose TYPEs do. Neither matters in
-    /// protobuf.
+    /// The number of families whose HELP texts differ between targets, and the number of those whose TYPEs differ. Both
+    /// are 0 in protobuf, where each target has families of its own.
     #[must_use]
     pub fn conflicts(&self) -> (u64, u64) {
         match &self.0 {
@@ -115,7 +117,7 @@ impl Merged {
         }
     }
 
-    /// Writes the whole body, in large pieces.
+    /// Writes the whole body in large chunks.
     ///
     /// # Errors
     /// The first error of the writer.
@@ -132,7 +134,7 @@ impl Merged {
         }
     }
 
-    /// The body as a reader, which puts it together in large pieces.
+    /// The body as a reader, which assembles it in large chunks.
     #[must_use]
     pub fn into_reader(self) -> MergedReader {
         MergedReader {
@@ -143,13 +145,13 @@ impl Merged {
         }
     }
 
-    /// Room for what [`Merged::append`] appends at once.
+    /// An empty buffer with the capacity for what [`Merged::append`] appends in one call.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {
         Vec::with_capacity(self.len().min(BUFFER_BYTES + LINE_BYTES))
     }
 
-    /// Whether nothing comes behind this position.
+    /// Whether this position is the end of the body.
     #[must_use]
     pub fn is_end(&self, position: &Position) -> bool {
         match &self.0 {
@@ -158,8 +160,7 @@ impl Merged {
         }
     }
 
-    /// Appends what comes behind this position, whole lines or metrics, at least so much that the buffer has its size,
-    /// as long as there is so much left.
+    /// Appends whole lines or metrics from this position on, until the buffer has its full size or the body ends.
     pub fn append(&self, position: &mut Position, buffer: &mut Vec<u8>) {
         match &self.0 {
             Content::Lines(text) => text.append(&mut position.lines, buffer, BUFFER_BYTES),
@@ -170,7 +171,7 @@ impl Merged {
     }
 }
 
-/// Without the body itself: it can have gigabytes.
+/// Without the body itself, which can have gigabytes.
 impl fmt::Debug for Merged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Merged")
@@ -185,7 +186,7 @@ pub struct MergedReader {
     merged: Merged,
     position: Position,
     buffer: Vec<u8>,
-    /// What of the buffer has been read.
+    /// How many bytes of the buffer have been read.
     read: usize,
 }
 

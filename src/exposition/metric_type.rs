@@ -2,7 +2,7 @@
 
 use super::Format;
 
-/// What the word in a TYPE line can be.
+/// The type in a TYPE line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricType {
     Counter,
@@ -11,14 +11,14 @@ pub(super) enum MetricType {
     Summary,
     /// `unknown` in OpenMetrics.
     Untyped,
-    /// OpenMetrics alone has this one and those below.
+    /// OpenMetrics only, like the two below.
     Info,
     StateSet,
     GaugeHistogram,
 }
 
 impl MetricType {
-    /// The type that this word means in the text format.
+    /// The type of this word in the text format.
     pub(super) fn from_word(word: &[u8]) -> Option<MetricType> {
         match word {
             b"counter" => Some(MetricType::Counter),
@@ -30,7 +30,7 @@ impl MetricType {
         }
     }
 
-    /// The type that this word means in OpenMetrics.
+    /// The type of this word in OpenMetrics.
     pub(super) fn from_open_metrics(word: &[u8]) -> Option<MetricType> {
         match word {
             b"unknown" => Some(MetricType::Untyped),
@@ -42,7 +42,7 @@ impl MetricType {
         }
     }
 
-    /// The word of a TYPE line in this format, or the nearest one that it has.
+    /// The word for this type, or for the nearest one that the format has.
     pub(super) fn word(self, format: Format) -> &'static str {
         match (self, format) {
             (MetricType::Counter, _) => "counter",
@@ -58,8 +58,8 @@ impl MetricType {
         }
     }
 
-    /// The nearest type that the text format has. Under `histogram`, Prometheus would rewrite `le` values, which it
-    /// does not do under `gaugehistogram`.
+    /// The nearest type of the text format. A gauge histogram is not made a histogram: Prometheus rewrites the values
+    /// of `le` under `histogram`, but not under `gaugehistogram`.
     pub(super) fn in_text(self) -> MetricType {
         match self {
             MetricType::Info | MetricType::StateSet => MetricType::Gauge,
@@ -68,8 +68,8 @@ impl MetricType {
         }
     }
 
-    /// What samples of this type have behind the name of their family in OpenMetrics; in the text format it is a part
-    /// of that name.
+    /// The suffix that samples of this type add to the name of their family in OpenMetrics. In the text format it is
+    /// part of the family's name.
     pub(super) fn open_metrics_suffix(self) -> &'static [u8] {
         match self {
             MetricType::Counter => b"_total",
@@ -78,17 +78,17 @@ impl MetricType {
         }
     }
 
-    /// Histogram or summary: samples named with a suffix belong to it.
+    /// Whether samples with a suffix belong to it: histograms and summaries.
     pub(super) fn has_children(self) -> bool {
         matches!(self, MetricType::Histogram | MetricType::Summary)
     }
 
-    /// Whether Prometheus knows start timestamps of this type.
+    /// Whether Prometheus reads start timestamps of this type.
     pub(super) fn has_start_timestamps(self) -> bool {
         self.has_children() || self == MetricType::Counter
     }
 
-    /// Whether a family of this type takes the samples that are named like it with this suffix.
+    /// Whether samples with the family's name and this suffix belong to a family of this type.
     pub(super) fn takes(self, suffix: Suffix) -> bool {
         match self {
             MetricType::Histogram => true,
@@ -97,7 +97,7 @@ impl MetricType {
         }
     }
 
-    /// The label whose values Prometheus rewrites as canonical floats while a TYPE line of this type stands.
+    /// The label whose values Prometheus rewrites as canonical floats under a TYPE line of this type.
     pub(super) fn float_label(self) -> Option<FloatLabel> {
         match self {
             MetricType::Histogram => Some(FloatLabel::Le),

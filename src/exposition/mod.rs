@@ -1,11 +1,12 @@
 //! The exposition formats: the bodies of pods go in, one merged body comes out.
 //!
-//! [`SeriesCache::parse`] turns one body of lines into an [`Exposition`], which knows where in each sample the labels
-//! of its target go, or into the first [`LineError`]. Pods of a job mostly send the same series, so the cache of a
-//! request knows what a line means from the bodies before. A body in protobuf is read by [`Body::protobuf`]. [`merge`]
-//! orders many bodies into one [`Merged`], which is put together as it is sent.
-//! What is valid is what the parsers of Prometheus 3 take; two departures: in the text format CRLF line ends are
-//! taken, and a missing Content-Type counts as text.
+//! [`SeriesCache::parse`] parses a body of lines into an [`Exposition`], which knows where the labels of its target go
+//! in each sample, or returns the first [`LineError`]. Pods of a job mostly send the same series, so the cache of a
+//! request parses a line once and recognizes it in the other bodies. [`Body::protobuf`] reads a body in protobuf.
+//! [`merge`] orders many bodies into one [`Merged`], which is assembled while it is sent.
+//!
+//! A body is valid if the parsers of Prometheus 3 accept it. There are two differences: the text format may have CRLF
+//! line ends, and a missing Content-Type counts as text.
 //!
 //! ```
 //! use kubernetes_metrics_aggregator::exposition::{
@@ -41,23 +42,23 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Pure: bytes in, bytes out; no I/O, no clock, no log, and nothing of ours is imported. Bodies are read in the client
-//! workers, `merge` runs in the thread of the request.
+//! This module is pure: no I/O, no clock, no log, and no imports from other modules of the crate. Bodies are parsed in
+//! the client workers; `merge` runs in the thread of the request.
 //!
 //! * `accept.rs`, `content_type.rs`: which formats a scraper accepts, and which one a body has
-//! * `asked.rs`: all that a scraper asks for: formats and families
+//! * `asked.rs`: everything that a scraper asks for: formats and metric families
 //! * `body.rs`, `merged.rs`: a body of any format, and a response of any format
-//! * `escaping.rs`: names as the scraper can read them
-//! * `text/`, `openmetrics.rs`: what the lines of each format say; `line.rs`: what a line can say
-//! * `series_cache/`: what is known of lines, and bodies read with it
-//! * `layout.rs`, `values.rs`: a body without its values, and values without a body
-//! * `timestamp.rs`: what follows a value, in either format
-//! * `protobuf/`: bodies in protobuf, checked and spliced; bodies of lines, converted to it
-//! * `merge/`: many expositions in one text, of either format
-//! * `labels.rs`: identity labels, escapes, the `exported_` rule
-//! * `metric_type.rs`, `untyped.rs`: types of families, and which of them cannot be histograms or summaries
-//! * `report.rs`: the series that report on the targets themselves
-//! * `number.rs`: what counts as a number
+//! * `escaping.rs`: names that are escaped for the scraper
+//! * `text/`, `openmetrics.rs`: the parsers of the two formats of lines; `line.rs`: their result
+//! * `series_cache/`: the lines that a request already knows, and bodies parsed with it
+//! * `layout.rs`, `values.rs`: the lines of a body without their values, and the values
+//! * `timestamp.rs`: timestamps of both formats of lines
+//! * `protobuf/`: bodies in protobuf, validated and spliced; bodies of lines, converted to protobuf
+//! * `merge/`: many expositions merged into one text of either format
+//! * `labels.rs`: identity labels, escapes, and the `exported_` rule
+//! * `metric_type.rs`, `untyped.rs`: types of families, and which families cannot be histograms or summaries
+//! * `report.rs`: the series `up`, `scrape_duration_seconds` and `scrape_samples_scraped`
+//! * `number.rs`: numbers
 
 mod accept;
 mod asked;
@@ -97,12 +98,12 @@ use metric_type::MetricType;
 use std::sync::Arc;
 use values::Values;
 
-/// One complete, valid body: of every sample it is known where the labels of its target are put in.
+/// One complete, valid body of lines, with the place for the labels of its target in every sample.
 #[derive(Debug, Default)]
 pub struct Exposition {
     format: Format,
     layout: Arc<Layout>,
-    /// Of each sample that is kept, in the order of the body and in its format.
+    /// The values of the samples that are kept, in the order of the body and in its format.
     values: Values,
     samples: u64,
     duplicates_dropped: u64,
@@ -115,21 +116,21 @@ impl Exposition {
         self.format
     }
 
-    /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included.
+    /// The number of samples in the body as Prometheus counts them for `scrape_samples_scraped`, with duplicates.
     #[must_use]
     pub fn samples(&self) -> u64 {
         self.samples
     }
 
-    /// Number of samples that were left out: because the same series with the same timestamp, or also without one,
-    /// stands before them, or because their series is one of those that are reported for every target.
+    /// The number of samples that were dropped. A sample is dropped if an earlier one has the same series and the same
+    /// timestamp, or neither has a timestamp, or if its series is one that the aggregator adds for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
         self.duplicates_dropped
     }
 }
 
-/// An offset or number as it is stored. Bodies over `u32::MAX` bytes are refused before this is called.
+/// An offset or number in the form in which it is stored. Bodies over `u32::MAX` bytes are refused before.
 fn offset(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }

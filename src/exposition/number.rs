@@ -1,13 +1,14 @@
-//! What counts as a number in a sample line, and how Prometheus writes the floats in `le` and `quantile`.
+//! Numbers in sample lines, and how Prometheus writes the floats in `le` and `quantile`.
 //!
-//! In text, values are copied as they stand; only protobuf has floats instead.
+//! Values are copied as text. They become floats only when a body of lines is converted to protobuf.
 
 use std::fmt::Write as _;
 
-/// Whether Prometheus takes these bytes as the value of a sample.
+/// Whether Prometheus accepts these bytes as the value of a sample.
 ///
-/// Decimal with an optional sign, point and exponent, `inf` and `infinity` with an optional sign, `nan` without one,
-/// all in any case. Not taken: hexadecimal numbers, underscores, and what is too large for a 64-bit float.
+/// Accepted in any case: decimal numbers with an optional sign, point and exponent; `inf` and `infinity` with an
+/// optional sign; `nan` without a sign. Refused: hexadecimal numbers, underscores, and numbers too large for a 64-bit
+/// float.
 pub(super) fn is_value(bytes: &[u8]) -> bool {
     let unsigned = match bytes {
         [b'+' | b'-', rest @ ..] => rest,
@@ -23,7 +24,7 @@ pub(super) fn is_value(bytes: &[u8]) -> bool {
     }
 }
 
-/// The length of the number that starts here and ends before a blank, a line end or a `{`, if there is one.
+/// The length of the number at the start, which ends before a blank, a line end or a `{`; `None` if it is not a number.
 pub(super) fn value_length(rest: &[u8]) -> Option<usize> {
     if let Some(length) = plain_length(rest) {
         return Some(length);
@@ -33,8 +34,8 @@ pub(super) fn value_length(rest: &[u8]) -> Option<usize> {
     is_value(&rest[..length]).then_some(length)
 }
 
-/// The same for a few dozen digits with at most one point among them, which are no number that is too large. Eight
-/// bytes are looked at together.
+/// The same for up to [`PLAIN_BYTES_MAX`] digits with at most one point. Such a number is never too large for a float.
+/// Reads eight bytes at a time.
 fn plain_length(rest: &[u8]) -> Option<usize> {
     let mut points = 0;
     let mut length = 0;
@@ -61,7 +62,7 @@ fn plain_length(rest: &[u8]) -> Option<usize> {
 
 const PLAIN_BYTES_MAX: usize = 64;
 
-/// The highest bit of each byte of the word that is no digit.
+/// The highest bit of each byte of the word that is not a digit.
 fn bytes_but_digits(word: u64) -> u64 {
     const LOW_BITS: u64 = u64::from_le_bytes([0x7f; 8]);
     let digits = word ^ u64::from_le_bytes([b'0'; 8]);
@@ -70,7 +71,7 @@ fn bytes_but_digits(word: u64) -> u64 {
     (beyond | digits) & !LOW_BITS
 }
 
-/// No number with fewer digits before the point and without an exponent is too large for a float.
+/// A number with fewer digits before the point, and without an exponent, is never too large for a float.
 const SAFE_DIGITS: usize = 300;
 /// The same with an exponent of two digits.
 const SAFE_DIGITS_TIMES_1E99: usize = SAFE_DIGITS - 99;
@@ -111,35 +112,35 @@ fn leading_digits(bytes: &[u8]) -> usize {
     length + words.remainder().iter().take_while(is_digit).count()
 }
 
-/// Whether a number that [`is_value`] is finite as a 64-bit float. Those that start with a digit, and have no exponent
-/// and few digits, need not be made one.
+/// Whether a number for which [`is_value`] holds is finite as a 64-bit float. Short numbers of digits and points need
+/// no conversion.
 pub(super) fn is_finite(value: &[u8]) -> bool {
     let is_plain = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.');
     value.len() < SAFE_DIGITS && value.iter().all(is_plain)
         || to_float(value).is_some_and(f64::is_finite)
 }
 
-/// The float nearest to a number that [`is_value`].
+/// The float nearest to a number for which [`is_value`] holds.
 pub(super) fn to_float(decimal: &[u8]) -> Option<f64> {
     std::str::from_utf8(decimal).ok()?.parse().ok()
 }
 
-/// The float that Prometheus stores for a number that [`is_value`]: NaN has the bits that its parsers give it.
+/// The float that Prometheus stores for a number for which [`is_value`] holds. NaN has the bits of `value.NormalNaN` in
+/// Prometheus' `model/value`.
 pub(super) fn stored_float(value: &[u8]) -> f64 {
     const NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
     let float = to_float(value).filter(|float| !float.is_nan());
     float.unwrap_or(f64::from_bits(NAN_BITS))
 }
 
-/// The length of the timestamp that starts here and ends before anything but a digit, if there is one.
+/// The length of the digits at the start if they are a timestamp.
 pub(super) fn timestamp_length(rest: &[u8]) -> Option<usize> {
     let length = leading_digits(rest);
     let is_small = (1..=18).contains(&length);
     (is_small || timestamp(&rest[..length]).is_some()).then_some(length)
 }
 
-/// The milliseconds that these bytes mean as a timestamp, if Prometheus takes them as one: digits only, at most
-/// `i64::MAX`.
+/// The milliseconds of a timestamp; `None` if Prometheus refuses it: only digits are allowed, at most `i64::MAX`.
 pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() {
         return None;
@@ -152,8 +153,10 @@ pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
     Some(milliseconds)
 }
 
-/// How Prometheus stores this value of `le` or `quantile`, if it is another text. Of values that exporters write, such
-/// as `0.005`, `2.5`, `100.0` and `+Inf`, it can be seen that they stay without making a float of them.
+/// The text that Prometheus stores for this value of `le` or `quantile`; `None` if it is the same text.
+///
+/// Values as most exporters write them, such as `0.005`, `2.5`, `100.0` and `+Inf`, are recognized without converting
+/// them to a float.
 pub(super) fn rewritten_float(value: &[u8]) -> Option<String> {
     if is_plainly_canonical(value) {
         return None;
@@ -176,10 +179,11 @@ fn is_plainly_canonical(value: &[u8]) -> bool {
         && !(value.starts_with(b"0.0000") || value == b"0.0")
 }
 
-/// How Prometheus stores this value of `le` or `quantile`, or `None` if it is not a number and stays as it is.
+/// The text that Prometheus stores for this value of `le` or `quantile`; `None` if it is not a number, which Prometheus
+/// leaves as it is.
 ///
-/// The shortest digits that give the same float, with an exponent below 1e-4 and from 1e6 on, and `.0` after a
-/// number that would look like an integer: as `formatOpenMetricsFloat` in Prometheus' `model/textparse`.
+/// The shortest digits that give the same float, with an exponent below 1e-4 and from 1e6 on, and with `.0` if it
+/// would otherwise look like an integer. Same as `formatOpenMetricsFloat` in Prometheus' `model/textparse`.
 fn canonical_float(value: &[u8]) -> Option<String> {
     if let [b'1'..=b'9', rest @ ..] = value
         && rest.len() < 6
@@ -200,8 +204,8 @@ fn canonical_float(value: &[u8]) -> Option<String> {
     Some(format_general(float))
 }
 
-/// The float that Go's `strconv.ParseFloat` makes of this text. It takes more than [`is_value`]: hexadecimal floats,
-/// and underscores between digits.
+/// The float that Go's `strconv.ParseFloat` returns for this text. It accepts more than [`is_value`]: hexadecimal
+/// floats and underscores between digits.
 pub(super) fn parse_float(value: &[u8]) -> Option<f64> {
     if !has_good_underscores(value) {
         return None;
@@ -222,7 +226,7 @@ pub(super) fn parse_float(value: &[u8]) -> Option<f64> {
     }
 }
 
-/// Whether each underscore stands between two digits, or between the prefix `0x` and a digit.
+/// Whether each underscore is between two digits, or between the prefix `0x` and a digit.
 fn has_good_underscores(value: &[u8]) -> bool {
     let unsigned = value
         .strip_prefix(b"-")
@@ -238,7 +242,7 @@ fn has_good_underscores(value: &[u8]) -> bool {
     underscores.all(|at| at > 0 && is_digit(at - 1) && is_digit(at + 1))
 }
 
-/// The float of what follows `0x`, such as `1.8p-2`; infinite if it is too large. The exponent must not be missing.
+/// The float of the text after `0x`, such as `1.8p-2`; infinite if it is too large. The exponent is required.
 fn hexadecimal_float(text: &[u8]) -> Option<f64> {
     let p = text.iter().position(|byte| matches!(byte, b'p' | b'P'))?;
     let (digits, exponent) = (&text[..p], &text[p + 1..]);
@@ -247,7 +251,7 @@ fn hexadecimal_float(text: &[u8]) -> Option<f64> {
     if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // As in Go, what is beyond this is as good as infinite.
+    // Larger exponents give the same result: infinite or zero.
     let power = unsigned.parse().unwrap_or(i32::MAX).min(10_000);
     let mut power = if exponent.starts_with('-') {
         -power
@@ -268,7 +272,7 @@ fn hexadecimal_float(text: &[u8]) -> Option<f64> {
             mantissa = mantissa * 16 + u64::from(digit);
             power -= if is_fraction { 4 } else { 0 };
         } else {
-            // It only matters whether anything follows.
+            // Only whether a digit other than zero follows matters for rounding.
             mantissa |= u64::from(digit != 0);
             power += if is_fraction { 0 } else { 4 };
         }
@@ -276,7 +280,7 @@ fn hexadecimal_float(text: &[u8]) -> Option<f64> {
     if mantissa == 0 {
         return (count > 0).then_some(0.0);
     }
-    // In two steps: one alone could be too small or too large for a float.
+    // In two steps: a single power of two could be too small or too large for a float.
     let half = power / 2;
     Some(mantissa as f64 * 2_f64.powi(half) * 2_f64.powi(power - half))
 }

@@ -1,8 +1,8 @@
-//! OpenMetrics: what its lines say, read as strictly as the OpenMetrics parser of Prometheus 3 reads them.
+//! The parser of OpenMetrics, as strict as the OpenMetrics parser of Prometheus 3.
 //!
-//! What follows a value (a timestamp in seconds, an exemplar) is checked and kept as it stands. One departure:
-//! Prometheus takes an unquoted name within braces for a metric name and cuts off its ends (and breaks down over
-//! `{a}`); here it is refused.
+//! What follows a value (a timestamp in seconds, an exemplar) is validated and kept as it is. There is one difference:
+//! an unquoted name within braces, without a value, is refused. Prometheus takes it for a quoted metric name, cuts off
+//! its first and last character, and panics over `{a}`.
 //!
 //! The format: <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
@@ -18,10 +18,11 @@ use super::text::sample_line::{quoted_name, quoted_value, valid_labels};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Reads the line that starts at `at`, before the end of the body; and gives the start of the next one.
+/// Reads the line that starts at `at`, which must be before the end of the body, and returns it with the start of the
+/// next line.
 ///
 /// # Errors
-/// What the OpenMetrics parser of Prometheus 3 would not take.
+/// The line is malformed: the OpenMetrics parser of Prometheus 3 refuses it.
 pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fault> {
     let mut reader = Reader { body, at };
     let line = match body[at] {
@@ -32,7 +33,7 @@ pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fau
     Ok((line, reader.at))
 }
 
-/// Reads what follows the value of a sample, the line end included; gives the start of the next line.
+/// Validates the rest of a sample line after its value, with the line end, and returns the start of the next line.
 ///
 /// # Errors
 /// As for [`read_line`].
@@ -45,16 +46,16 @@ pub(super) fn read_rest(body: &[u8], value_end: usize) -> Result<usize, Fault> {
     Ok(reader.at)
 }
 
-/// What a sample was an example of.
+/// The exemplar of a sample.
 #[derive(Debug)]
 pub(super) struct Exemplar<'b> {
-    /// As they are written: Prometheus stores the escapes of exemplars as they stand.
+    /// With their escapes, which Prometheus stores unchanged in exemplars.
     pub(super) labels: Vec<Label<'b>>,
     pub(super) value: &'b [u8],
     pub(super) seconds: Option<&'b [u8]>,
 }
 
-/// The exemplar of a valid value with all that follows it, if there is one.
+/// The exemplar in the valid text from a value to the end of its line, if there is one.
 pub(super) fn exemplar(value: &[u8]) -> Option<Exemplar<'_>> {
     let at = memchr::memmem::find(value, EXEMPLAR_START)? + EXEMPLAR_START.len();
     Reader { body: value, at }.exemplar().ok()
@@ -62,7 +63,7 @@ pub(super) fn exemplar(value: &[u8]) -> Option<Exemplar<'_>> {
 
 const EXEMPLAR_START: &[u8] = b" # {";
 
-/// What is wrong where a body ends without the end mark. A body without any bytes is valid, as it is in Prometheus.
+/// Checks a body that ended without `# EOF`: an error unless it is empty. An empty body is valid, as in Prometheus.
 pub(super) fn end(body: &[u8]) -> Result<(), Fault> {
     if body.is_empty() {
         return Ok(());
@@ -154,7 +155,7 @@ impl<'b> Reader<'b> {
         fault(kind, self.at)
     }
 
-    /// Goes on if this byte stands here.
+    /// Skips this byte and returns true if it is the next one.
     fn take(&mut self, byte: u8) -> bool {
         let is_here = self.byte() == Some(byte);
         self.at += usize::from(is_here);
@@ -173,7 +174,7 @@ impl<'b> Reader<'b> {
         start..self.at
     }
 
-    /// Goes on if this word stands here. Prometheus skips NUL bytes behind each of its letters.
+    /// Skips this word and returns true if it comes next. As in Prometheus, NUL bytes after each letter are skipped.
     fn word(&mut self, word: &[u8]) -> bool {
         let start = self.at;
         for letter in word {
@@ -200,7 +201,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// What follows the name and one blank up to the line end, which must not be missing.
+    /// The text after the name and one blank, up to the line end, which is required.
     fn head_text(&mut self) -> Result<Range<usize>, Fault> {
         let expected = self.fault(LineErrorKind::HeadText);
         if !self.take(b' ') {
@@ -234,8 +235,8 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// All from behind the opening brace, and the closing one. A metric name may stand there only if `name` is given;
-    /// without it they are the labels of an exemplar, which are not unescaped.
+    /// Everything after the opening brace, with the closing one. With `name`, a quoted metric name is allowed. Without
+    /// it, these are the labels of an exemplar, whose escapes are kept.
     fn labels(&mut self, mut name: Option<&mut Option<Text<'b>>>) -> Result<Vec<Label<'b>>, Fault> {
         let in_exemplar = name.is_none();
         let mut labels = Vec::new();
@@ -338,7 +339,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The labels, the value and the timestamp of an exemplar, from behind the opening brace on.
+    /// The labels, value and timestamp of an exemplar, read from the position after the opening brace.
     fn exemplar(&mut self) -> Result<Exemplar<'b>, Fault> {
         let labels = self.labels(None)?;
         let value = self.number(LineErrorKind::Value)?;

@@ -1,9 +1,9 @@
-//! The series that report on the targets themselves.
+//! The series that the aggregator adds for each target: `up`, `scrape_duration_seconds` and `scrape_samples_scraped`.
 
 use std::time::Duration;
 
-/// Metrics that are reported for every target. A pod's own series of such a name without labels would be identical to
-/// the reported one, and is dropped.
+/// The metrics that are added for every target. A pod's own series with such a name and without labels would be the
+/// same series, so it is dropped.
 pub(super) const REPORTED: [&[u8]; 3] =
     [b"up", b"scrape_duration_seconds", b"scrape_samples_scraped"];
 
@@ -14,11 +14,10 @@ pub(super) const REPORTED_HELP: [&str; 3] = [
     "Number of samples in the last scrape of the target.",
 ];
 
-/// What a scrape has to say about its target, written as `up`, `scrape_duration_seconds` and
-/// `scrape_samples_scraped`.
+/// The values of the series that are added for one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
-    /// Whether the target's samples are in the text.
+    /// Whether the scrape succeeded, and the target's samples are in the response.
     pub up: bool,
     /// How long the scrape took.
     pub duration: Duration,
@@ -47,7 +46,7 @@ impl Report {
     }
 }
 
-/// Seconds as a plain decimal number without needless zeros: `0.25`, `3`.
+/// Seconds as a decimal number without trailing zeros: `0.25`, `3`.
 fn decimal_seconds(duration: Duration) -> String {
     let digits = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
     digits

@@ -1,24 +1,24 @@
-//! Timestamps behind values, in the unit of either format, and exemplars behind them.
+//! Timestamps after values: milliseconds in the text format, seconds in OpenMetrics.
 //!
-//! Prometheus makes of the seconds of OpenMetrics milliseconds by a multiplication of floats, and cuts off what is less
-//! than one.
+//! Prometheus multiplies the seconds of OpenMetrics by 1000 as a float and drops the fraction
+//! (`model/textparse/openmetricsparse.go`).
 
 use super::{Format, number};
 
-/// The milliseconds of a timestamp of OpenMetrics; `None` if it is not finite. Those before 1970, which the text format
-/// cannot say, become 0: too old for Prometheus one and all.
+/// The milliseconds of a timestamp of OpenMetrics; `None` if it is not finite. The text format cannot express times
+/// before 1970: they become 0, which is as much too old for Prometheus as they are.
 pub(super) fn milliseconds_of(seconds: &[u8]) -> Option<i64> {
     exact_milliseconds_of(seconds).map(|milliseconds| milliseconds.max(0))
 }
 
-/// The same, also before 1970, which an exemplar can be.
+/// The same, but times before 1970 stay negative: exemplars in protobuf can have them.
 #[expect(clippy::cast_possible_truncation, reason = "as Prometheus does")]
 pub(super) fn exact_milliseconds_of(seconds: &[u8]) -> Option<i64> {
     let seconds = number::to_float(seconds).filter(|seconds| seconds.is_finite())?;
     Some((seconds * 1000.0) as i64)
 }
 
-/// The milliseconds of the timestamp, if there is one, of a value with all that follows it.
+/// The milliseconds of the timestamp in the text from the value to the end of the line, if there is one.
 pub(super) fn milliseconds(value: &[u8], format: Format) -> Option<i64> {
     let mut words = value.split(|byte| *byte == b' ').skip(1);
     match (words.next()?, format) {
@@ -28,14 +28,14 @@ pub(super) fn milliseconds(value: &[u8], format: Format) -> Option<i64> {
     }
 }
 
-/// The number at the start of a value with all that follows it.
+/// The number at the start of that text.
 pub(super) fn number_of(value: &[u8]) -> &[u8] {
     let end = memchr::memchr(b' ', value).unwrap_or(value.len());
     &value[..end]
 }
 
-/// Writes a value of this format as the other one has it: with the same timestamp, and without an exemplar, which only
-/// OpenMetrics has.
+/// Converts a value and its timestamp from one format of lines to the other. Exemplars are dropped: the text format has
+/// none.
 pub(super) fn push_converted(out: &mut Vec<u8>, value: &[u8], from: Format) {
     out.extend_from_slice(number_of(value));
     let Some(milliseconds) = milliseconds(value, from) else {
@@ -49,8 +49,8 @@ pub(super) fn push_converted(out: &mut Vec<u8>, value: &[u8], from: Format) {
     out.extend_from_slice(timestamp.as_bytes());
 }
 
-/// Seconds of which Prometheus makes just these milliseconds: with three decimals where that is exact, otherwise half a
-/// millisecond more.
+/// Seconds that Prometheus converts back to exactly these milliseconds. Three decimals mostly do; where the float is
+/// slightly too small, half a millisecond is added.
 fn seconds_of(milliseconds: i64) -> String {
     let seconds = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
     if milliseconds_of(seconds.as_bytes()) == Some(milliseconds) {

@@ -1,21 +1,20 @@
 //! Which histograms and summaries are written as `untyped`.
 //!
-//! While a TYPE line of a histogram stands, Prometheus stores `le="1"` as `le="1.0"`; under one of a summary it does
-//! the same with `quantile`, and under any other TYPE line it leaves both as they are. In the merged text a family has
-//! one TYPE line, so it can be a histogram or summary only if every sample of it, of every target, stood under just
-//! this TYPE line in its body. Otherwise the family is `untyped`, and the values that Prometheus would have stored are
-//! written.
+//! Under the TYPE line of a histogram, Prometheus stores `le="1"` as `le="1.0"`. Under that of a summary it does the
+//! same with `quantile`, and under any other TYPE line it changes neither. In the merged text a family has one TYPE
+//! line. So a family can be a histogram or summary only if all its samples, of all targets, are under this TYPE line in
+//! their bodies. Otherwise the family is `untyped`, with the label values that Prometheus would have stored.
 
 use super::layout::Standing;
 use super::metric_type::{MetricType, split_suffix};
 use std::cmp::Reverse;
 
-/// A name, with what decides whether it can be a histogram or summary.
+/// A name, and what decides whether it can be a histogram or summary.
 #[derive(Debug)]
 pub(super) struct Typed<'n> {
     pub(super) name: &'n [u8],
     pub(super) metric_type: Option<MetricType>,
-    /// Counts names as they stand in the same list.
+    /// Its index counts the names of the same list.
     pub(super) standing: Standing,
 }
 
@@ -25,8 +24,8 @@ impl Typed<'_> {
     }
 }
 
-/// Makes each histogram or summary `untyped` that has a sample elsewhere than under its TYPE line. `find` gives the
-/// index of a name.
+/// Makes each histogram or summary `untyped` that has a sample outside of its TYPE line. `find` returns the index of a
+/// name.
 pub(super) fn settle<'n>(names: &mut [Typed<'n>], find: impl Fn(&[u8]) -> Option<usize>) {
     let is_misplaced = |names: &[Typed<'n>], name: usize| {
         let block = block(names, name, &find);
@@ -43,8 +42,8 @@ pub(super) fn settle<'n>(names: &mut [Typed<'n>], find: impl Fn(&[u8]) -> Option
     if (0..names.len()).all(|name| is_misplaced(names, name).is_none()) {
         return;
     }
-    // What is no histogram any more can be a part of another one, whose name is shorter. Long names come first, so that
-    // each name is looked at only once.
+    // A family that becomes untyped can then be part of another histogram, whose name is shorter. So long names come
+    // first, and each name is visited once.
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_unstable_by_key(|&name| Reverse(names[name].name.len()));
     for name in order {
@@ -54,8 +53,8 @@ pub(super) fn settle<'n>(names: &mut [Typed<'n>], find: impl Fn(&[u8]) -> Option
     }
 }
 
-/// The name of the family in whose block the samples of a name stand: mostly itself. What is a histogram or summary
-/// itself is no part of another.
+/// The index of the family whose block has the samples of a name: mostly the name itself. A histogram or summary is
+/// never part of another family.
 pub(super) fn block(
     names: &[Typed<'_>],
     name: usize,

@@ -1,4 +1,4 @@
-//! The text format: what its lines say.
+//! The parser of the text format.
 //!
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
@@ -13,10 +13,11 @@ use sample_line::{quoted_name, skip_line_end};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Reads the line that starts at `at`, before the end of the body; and gives the start of the next one.
+/// Reads the line that starts at `at`, which must be before the end of the body, and returns it with the start of the
+/// next line.
 ///
 /// # Errors
-/// What the text parser of Prometheus 3 would not take, CRLF line ends aside.
+/// The line is malformed: the text parser of Prometheus 3 refuses it. CRLF line ends are accepted, though.
 pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fault> {
     let start = skip_blanks(body, at);
     if let Some(next) = skip_line_end(body, start) {
@@ -47,11 +48,11 @@ fn skip_blanks(body: &[u8], at: usize) -> usize {
     at + blanks.count()
 }
 
-/// A line whose `#` stands before `at`.
+/// A line that starts with `#`; `at` is the position after it.
 fn comment(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fault> {
     let word = skip_blanks(body, at);
     if word == at {
-        // Without a blank behind the `#`, Prometheus takes a NUL byte for the end of the body.
+        // Without a blank after the `#`, Prometheus takes a NUL byte for the end of the body.
         return Ok(other_comment(body, at, true));
     }
     match keyword(&body[word..]) {
@@ -60,7 +61,7 @@ fn comment(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fault> {
     }
 }
 
-/// A comment that says nothing; or the end of the body, if a NUL byte counts and there is one.
+/// A comment without meaning, or the end of the body if the line has a NUL byte and `nul_counts`.
 fn other_comment(body: &[u8], at: usize, nul_counts: bool) -> (Line<'_>, usize) {
     let line_end = line_end(body, at);
     let is_end = nul_counts && memchr::memchr(0, &body[at..line_end]).is_some();
@@ -68,7 +69,7 @@ fn other_comment(body: &[u8], at: usize, nul_counts: bool) -> (Line<'_>, usize) 
     (line, (line_end + 1).min(body.len()))
 }
 
-/// A HELP or TYPE line from behind the keyword on.
+/// A HELP or TYPE line, read from the end of the keyword.
 fn head(body: &[u8], keyword: Keyword, after_keyword: usize) -> Result<(Line<'_>, usize), Fault> {
     // Prometheus skips NUL bytes among these blanks.
     let blanks = &body[after_keyword..];
@@ -97,7 +98,7 @@ fn head(body: &[u8], keyword: Keyword, after_keyword: usize) -> Result<(Line<'_>
     Ok((Line::Head(HeadLine { name, says }), next))
 }
 
-/// What an escaped name means; `None` if no sample can have it, and it could not be written.
+/// An escaped name without its escapes; `None` if it is empty or not UTF-8, so that no sample can have it.
 pub(super) fn possible_name(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(unescape(escaped)).filter(|name| !name.is_empty() && std::str::from_utf8(name).is_ok())
 }
@@ -118,8 +119,8 @@ fn head_name(body: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
     Some((start..start + length, start + length))
 }
 
-/// What follows the name in a HELP or TYPE line, without the one byte that separates them, and the start of the next
-/// line. Prometheus does not ask which byte that is.
+/// The text after the name in a HELP or TYPE line, and the start of the next line. One byte separates name and text;
+/// Prometheus accepts any byte there.
 fn head_text(body: &[u8], name_end: usize) -> Result<(Range<usize>, usize), Fault> {
     if body.get(name_end) == Some(&0) {
         return Err(fault(LineErrorKind::HelpText, name_end));
@@ -156,7 +157,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Where the line ends that has a byte at `at`: at its `\n`, or at the end of the body.
+/// The end of the line that `at` is in: the position of its `\n`, or the end of the body.
 fn line_end(body: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |length| at + length)
 }

@@ -1,47 +1,50 @@
-//! The series of a sample in the form in which nearly all are written, and in which all are written here: `name ` or
-//! `name{label="value",label="value"} `, with no escapes but `\\`, `\"` and `\n`. It must mean what `sample_line.rs`
-//! says, which reads all others.
+//! Reads series in the plain form that nearly all exporters write: `name ` or `name{label="value",label="value"} `,
+//! with no escapes but `\\`, `\"` and `\n`. This is also the form that the aggregator writes. All other lines are read
+//! by `sample_line.rs`, and both must give the same result for a line in the plain form.
 
 use crate::exposition::labels::{
     COMPARED_NAMES_MAX, is_metric_byte, is_metric_start, is_name_byte, is_name_start, name_bit,
 };
 use crate::exposition::metric_type::FloatLabel;
 
-/// The last series of this form. Those of one metric stand together and have labels of the same names, so these are
-/// compared with the last ones before they are looked at.
+/// The last series in the plain form.
+///
+/// The series of a metric mostly follow each other and have the same label names. So a label name is first compared
+/// with that of the last series, and checked only if it differs.
 #[derive(Debug, Default)]
 pub(in crate::exposition) struct PlainSeries<'b> {
-    /// Of the metric.
+    /// The name of the metric.
     pub(in crate::exposition) name: &'b [u8],
-    /// In the order of the line, each name once.
+    /// In the order of the line; each name once.
     pub(in crate::exposition) labels: Vec<PlainLabel<'b>>,
-    /// The label names of some line, of which the last line had as many as it has labels.
+    /// The label names of the last series, and possibly further ones of a series before it.
     heads: Vec<Head<'b>>,
 }
 
-/// A label, as it is written.
+/// A label as it is written.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::exposition) struct PlainLabel<'b> {
     /// Escaped.
     pub(in crate::exposition) value: &'b [u8],
-    /// Name, value and what stands between them.
+    /// From the first byte of the name to the closing quote.
     pub(in crate::exposition) whole: &'b [u8],
-    /// Whether it has one of these names.
+    /// Set if the name is `le` or `quantile`.
     pub(in crate::exposition) float: Option<FloatLabel>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Head<'b> {
-    /// A label name, and the `="` behind it.
+    /// A label name and the `="` after it.
     text: &'b [u8],
     float: Option<FloatLabel>,
-    /// The bits of the names up to this one, see [`name_bit`].
+    /// The bits of the names up to and including this one, see [`name_bit`].
     seen_bits: u64,
 }
 
 impl<'b> PlainSeries<'b> {
-    /// Reads the series that stands in front of these bytes, up to the blank with which its key ends. `None` if it has
-    /// another form, or a label name twice, or one that is not allowed; then nothing of this counts.
+    /// Reads the series at the start of these bytes; the first `key_length` bytes of them end with the blank before the
+    /// value. `None` if the series is in another form, repeats a label name, or has one that is not allowed. The fields
+    /// are then meaningless.
     pub(in crate::exposition) fn read(
         &mut self,
         rest: &'b [u8],
@@ -57,7 +60,7 @@ impl<'b> PlainSeries<'b> {
         }
         let mut is_ascii = true;
         for number in 0.. {
-            // From behind the brace or comma.
+            // Skip the brace or comma.
             at += 1;
             let start = at;
             let head = match self.heads.get(number) {
@@ -83,7 +86,7 @@ impl<'b> PlainSeries<'b> {
         (at + 2 == key_length && is_text).then_some(())
     }
 
-    /// Of the name of the metric, which is mostly that of the last line.
+    /// The length of the metric's name, which is mostly that of the last line.
     fn name_length(&self, key: &[u8]) -> Option<usize> {
         let is_end = |length: usize| matches!(key.get(length), Some(b'{' | b' '));
         let before = self.name.len();
@@ -94,14 +97,14 @@ impl<'b> PlainSeries<'b> {
         (is_metric_start(*key.first()?) && is_end(length)).then_some(length)
     }
 
-    /// A label name that is not the one that stood here in the last line, from which on the others do not count either.
+    /// Reads a label name that differs from the one at this place in the last series. The names after it are forgotten.
     fn head(
         &mut self,
         number: usize,
         rest: &'b [u8],
         is_allowed: impl Fn(&[u8]) -> bool,
     ) -> Option<Head<'b>> {
-        // More are left to the parser of any line: here each name is compared with those before it.
+        // Each name is compared with those before it, so lines with more labels are left to the parser of any line.
         if number == COMPARED_NAMES_MAX {
             return None;
         }
@@ -145,8 +148,8 @@ fn value_length(rest: &[u8], is_ascii: &mut bool) -> Option<usize> {
     }
 }
 
-/// Bytes until the next `"`, `\`, control character or byte that is not ASCII, or to the end. Most are few, so eight
-/// are looked at together; a call of `memchr` for each value takes longer.
+/// The number of bytes before the next `"`, `\`, control character or byte that is not ASCII. Reads eight bytes at a
+/// time: most values are short, and a call of `memchr` for each of them takes longer.
 fn unmarked_length(rest: &[u8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHEST: u64 = ONES << 7;

@@ -1,5 +1,5 @@
-//! Reads any sample line, token by token, exactly as the text parser of Prometheus 3 does: quoted names, escapes,
-//! blanks anywhere, labels without commas between them, values over several lines, NUL bytes.
+//! Reads any sample line token by token, exactly as the text parser of Prometheus 3 does. That includes quoted names,
+//! escapes, blanks between tokens, labels without commas between them, label values over several lines, and NUL bytes.
 //!
 //! ```text
 //! line         = ( metric name [ labels ] | labels ) value [ timestamp ] line end
@@ -13,8 +13,8 @@
 //! line end     = LF | CR LF | the end of the body
 //! ```
 //!
-//! Blanks (spaces and tabs) may stand between any two of these, and before the first. A line has exactly one metric
-//! name: before the braces or, quoted, between them.
+//! Blanks (spaces and tabs) are allowed between any two of these, and before the first. A line has exactly one metric
+//! name: before the braces or, in quotes, within them.
 //!
 //! Source: the tokens of `model/textparse/promlex.l` in Prometheus and their order in `promparse.go`. The line end
 //! `CR LF` is ours.
@@ -29,7 +29,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Reads the sample line that starts at `start`, where a name, a `{`, or blanks before one of them stand; and gives the
+/// Reads the sample line that starts at `start` with a name, a `{`, or blanks before one of them. Returns it with the
 /// start of the next line.
 pub(in crate::exposition) fn read(
     body: &[u8],
@@ -58,7 +58,7 @@ pub(in crate::exposition) fn read(
     Ok((sample, reader.at))
 }
 
-/// Few samples have more.
+/// Most samples have no more.
 const LABELS_AT_FIRST: usize = 8;
 
 struct Reader<'b> {
@@ -102,7 +102,7 @@ impl<'b> Reader<'b> {
         self.skip_blanks();
         if is_metric_start(self.byte()) {
             self.skip_while(is_metric_byte);
-            // Prometheus takes blanks before the name as part of it; so does this.
+            // As in Prometheus, blanks before the name are part of it.
             self.name = Some(Cow::Borrowed(&self.body[self.start..self.at]));
             self.skip_blanks();
         }
@@ -114,7 +114,7 @@ impl<'b> Reader<'b> {
         Ok(())
     }
 
-    /// All between the braces, and the closing one.
+    /// Everything after the opening brace, with the closing one.
     fn labels(&mut self) -> Result<(), Fault> {
         loop {
             self.skip_blanks();
@@ -130,7 +130,7 @@ impl<'b> Reader<'b> {
                 if self.name.replace(name).is_some() {
                     return Err(self.fault(LineErrorKind::OneMetricName, start));
                 }
-                // The brace is left for the next round.
+                // A closing brace is read in the next round.
                 self.skip_comma();
                 continue;
             }
@@ -166,7 +166,7 @@ impl<'b> Reader<'b> {
         Err(self.fault(LineErrorKind::LabelName, start))
     }
 
-    /// A quoted value, behind blanks. Prometheus skips NUL bytes behind each of these; so does this.
+    /// A quoted value after blanks. As in Prometheus, NUL bytes after each blank are skipped.
     fn label_value(&mut self) -> Result<Text<'b>, Fault> {
         while matches!(self.byte(), b' ' | b'\t') {
             self.at += 1;
@@ -218,8 +218,10 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// The labels as Prometheus stores them: a name that has an empty value anywhere does not exist, and every other name
-/// stands once. The metric name is the label `__name__` in this.
+/// The labels as Prometheus stores them.
+///
+/// If one of the labels of a name has an empty value, all labels of this name are dropped. Any other name must be
+/// unique. The metric name counts as the label `__name__`.
 pub(in crate::exposition) fn valid_labels<'b>(
     name: &[u8],
     mut labels: Vec<Label<'b>>,
@@ -248,7 +250,8 @@ pub(in crate::exposition) fn valid_labels<'b>(
     Ok(labels)
 }
 
-/// Removes every label whose name has an empty value anywhere; `__name__` keeps an empty value, as a mark.
+/// Removes all labels of each name that has an empty value. A label `__name__` with an empty value is kept for the
+/// caller to find.
 fn drop_absent(labels: &mut Vec<Label<'_>>) {
     let absent: HashSet<Text<'_>> = labels
         .iter()
@@ -267,7 +270,8 @@ fn has_name_twice(labels: &[Label<'_>]) -> bool {
     names.clone().any(|name| *name == *b"__name__") || repeated_name(names).is_some()
 }
 
-/// Where the text of the quoted name stands whose opening quote is at `start`. NUL bytes end it unfinished.
+/// The position of the text within the quoted name whose opening quote is at `start`; `None` if the name has a NUL byte
+/// or no closing quote.
 pub(in crate::exposition) fn quoted_name(body: &[u8], start: usize) -> Option<Range<usize>> {
     let mut at = start + 1;
     loop {
@@ -281,11 +285,11 @@ pub(in crate::exposition) fn quoted_name(body: &[u8], start: usize) -> Option<Ra
     }
 }
 
-/// The label value, unescaped, whose opening quote is at `start`, and where it ends. Bytes in `refused` must not
-/// stand in it.
+/// The label value, without escapes, whose opening quote is at `start`, and the position after it. It must not contain
+/// any of the bytes in `refused`.
 ///
-/// Prometheus skips NUL bytes behind a quote or backslash but keeps them in the value, and with them the quote; so does
-/// this, unless they are refused.
+/// As in Prometheus, NUL bytes after a quote or backslash are skipped by the tokenizer but stay in the value, and with
+/// them the quote, unless they are refused.
 pub(in crate::exposition) fn quoted_value<'b>(
     body: &'b [u8],
     start: usize,
@@ -328,7 +332,7 @@ pub(in crate::exposition) fn quoted_value<'b>(
     Ok((unescape(value), at))
 }
 
-/// The start of the next line, if a line end stands here: `\n`, `\r\n`, or the end of the body.
+/// The start of the next line if there is a line end at `at`: `\n`, `\r\n`, or the end of the body.
 pub(in crate::exposition) fn skip_line_end(body: &[u8], at: usize) -> Option<usize> {
     match &body[at.min(body.len())..] {
         [] => Some(body.len()),
