@@ -5,7 +5,7 @@ name=kubernetes-metrics-aggregator
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/$name/tools
 PATH=$tools/bin:$PATH
-# Where identifiers of this project's documents begin (RFC 4151: a name that nobody else can take; nothing is there).
+# Where identifiers of this project's documents begin (RFC 4151: a unique name, not an address).
 # shellcheck disable=SC2034 # for the scripts that source this
 tag=tag:metrics-aggregator.apawel.me,2026:
 export LC_ALL=C
