@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kubernetes_metrics_aggregator::aggregate::Aggregator;
 use kubernetes_metrics_aggregator::config::Config;
-use kubernetes_metrics_aggregator::discovery::{DiscoverySettings, Source, WatchTimes};
+use kubernetes_metrics_aggregator::discovery::{DiscoverySettings, PodSource, WatchTimes};
 use kubernetes_metrics_aggregator::kubernetes::credentials::SERVICE_ACCOUNT_DIR;
 use kubernetes_metrics_aggregator::reloaded::FileError;
 use kubernetes_metrics_aggregator::scrape::client::{ScrapeClient, ScrapeSettings};
@@ -25,26 +25,26 @@ const NOT_IN_CLUSTER: &str = "\
 ///
 /// # Errors
 /// Nowhere: what to set, for people.
-pub(crate) fn source(config: &Config) -> Result<Source, &'static str> {
+pub(crate) fn source(config: &Config) -> Result<PodSource, &'static str> {
     if let Some(file) = &config.pod_list_file {
-        return Ok(Source::File(file.clone()));
+        return Ok(PodSource::File(file.clone()));
     }
     let service_account_dir = PathBuf::from(SERVICE_ACCOUNT_DIR);
     if let Some(url) = &config.kubernetes_api_url {
-        return Ok(Source::Url {
+        return Ok(PodSource::Url {
             url: url.clone(),
             service_account_dir,
         });
     }
     match &config.kubernetes_service {
-        Some((host, port)) => Ok(Source::in_cluster(host, *port, service_account_dir)),
+        Some((host, port)) => Ok(PodSource::in_cluster(host, *port, service_account_dir)),
         None => Err(NOT_IN_CLUSTER),
     }
 }
 
 pub(crate) fn discovery(
     config: &Config,
-    source: Source,
+    source: PodSource,
     own_address: Option<SocketAddr>,
 ) -> DiscoverySettings {
     DiscoverySettings {

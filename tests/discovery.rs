@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubernetes_metrics_aggregator::discovery::{DiscoverySettings, Source};
+use kubernetes_metrics_aggregator::discovery::{DiscoverySettings, PodSource};
 use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
 use kubernetes_metrics_aggregator::target::{Target, TargetSet};
 use kubernetes_metrics_aggregator::telemetry::RefreshResult;
@@ -58,7 +58,7 @@ fn over_plain_http_no_token_is_sent() {
 fn the_api_server_of_the_cluster() {
     let api = FakeApi::start();
     let (host, port) = (api.address().ip().to_string(), api.address().port());
-    let source = Source::in_cluster(&host, port, api.service_account_dir());
+    let source = PodSource::in_cluster(&host, port, api.service_account_dir());
     let running = start_with(&settings(source, &[]));
     running.wait_for_names(&[]);
     running.discovery.stop();
@@ -275,8 +275,8 @@ fn a_file_is_read_again_and_again() {
         pod("b", "p-1", "j", "10.0.0.2"),
     ];
     let path = file_with("again", &list_of(&pods));
-    let all = start_with(&settings(Source::File(path.clone()), &[]));
-    let some = start_with(&settings(Source::File(path.clone()), &["b", "c"]));
+    let all = start_with(&settings(PodSource::File(path.clone()), &[]));
+    let some = start_with(&settings(PodSource::File(path.clone()), &["b", "c"]));
     all.wait_for_names(&["a/p-1", "b/p-1"]);
     some.wait_for_names(&["b/p-1"]);
 
@@ -318,7 +318,7 @@ fn the_second_pod_of_one_name_or_uid_in_a_file_is_not_scraped() {
         pod("other", "p-1", "j", "10.0.0.1"),
     ];
     let path = file_with("twice", &list_of(&pods));
-    let running = start_with(&settings(Source::File(path.clone()), &[]));
+    let running = start_with(&settings(PodSource::File(path.clone()), &[]));
     let set = running.wait_for_names(&["ns/p-1", "ns/p-2", "ns/p-2", "other/p-1"]);
     assert_eq!(set.find("ns/p-1:80").unwrap().pod_ip, "10.0.0.1");
     let rejected = set.without_job().iter().map(|target| {
@@ -370,7 +370,7 @@ fn a_refresh_says_one_thing_and_only_news() {
         pod
     };
     let path = file_with("log-lines", &list_of(&[pod("ns", "p-1", "a", "10.0.0.1")]));
-    let running = start_with(&settings(Source::File(path.clone()), &[]));
+    let running = start_with(&settings(PodSource::File(path.clone()), &[]));
     running.wait_for_names(&["ns/p-1"]);
     let bad: Vec<_> = (10..22)
         .map(|n| with_port(&format!("bad-{n}"), "x\u{1b}[2J"))
@@ -428,7 +428,7 @@ fn each_pod_that_carries_the_label_is_seen() {
     let pending = pod("ns", "pending", "", "");
     let pods = [without_name("blank"), twin, no_ip, good, done, pending];
     let path = file_with("all-seen", &list_of(&pods));
-    let running = start_with(&settings(Source::File(path.clone()), &[]));
+    let running = start_with(&settings(PodSource::File(path.clone()), &[]));
     let set = running.wait_for_names(&["ns/good", "ns/no-ip"]);
     let without_job: Vec<&str> = set.without_job().iter().map(|pod| &*pod.pod).collect();
     assert_eq!(without_job, ["blank", "twin"]);

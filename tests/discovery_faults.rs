@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubernetes_metrics_aggregator::discovery::{Discovery, Source, TargetCache};
+use kubernetes_metrics_aggregator::discovery::{Discovery, PodSource, TargetCache};
 use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
 
 use crate::support::discovery::{settings, start, start_with};
@@ -199,7 +199,7 @@ fn a_ca_that_rotates_is_read_again() {
 fn a_server_of_another_ca_is_not_trusted() {
     let [api, other] = [FakeApi::start(), FakeApi::start()];
     let running = start_with(&settings(
-        Source::Url {
+        PodSource::Url {
             url: api.url(),
             service_account_dir: other.service_account_dir(),
         },
@@ -218,7 +218,7 @@ fn a_server_of_another_ca_is_not_trusted() {
 fn without_a_service_account_the_error_names_the_file() {
     let api = FakeApi::start();
     let running = start_with(&settings(
-        Source::Url {
+        PodSource::Url {
             url: api.url(),
             service_account_dir: "/nowhere".into(),
         },
@@ -244,7 +244,7 @@ fn urls_that_cannot_be_used() {
         "http://api?x=1",
         "/x",
     ] {
-        let source = Source::Url {
+        let source = PodSource::Url {
             url: url.to_owned(),
             service_account_dir: "/nowhere".into(),
         };

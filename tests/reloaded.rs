@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Sender, bounded};
 use kubernetes_metrics_aggregator::kubernetes::credentials::{REREAD_INTERVAL, ServiceAccount};
 use kubernetes_metrics_aggregator::reloaded::{
-    BearerToken, Content, FILE_BYTES_MAX, FileError, RETRY_AFTER, Reloaded, authorities,
+    BearerToken, FILE_BYTES_MAX, FileContent, FileError, RETRY_AFTER, Reloaded, authorities,
     certificates,
 };
 
@@ -20,7 +20,7 @@ use crate::support::program::{PATIENCE, TempFile};
 
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-fn token(files: &[Content]) -> Result<BearerToken, FileError> {
+fn token(files: &[FileContent]) -> Result<BearerToken, FileError> {
     BearerToken::from_file(&files[0])
 }
 
@@ -153,7 +153,7 @@ fn a_file_that_could_never_be_used_is_an_error_until_it_can() {
 static GATE: Mutex<()> = Mutex::new(());
 static READING: Mutex<Option<Sender<()>>> = Mutex::new(None);
 
-fn slow_token(files: &[Content]) -> Result<BearerToken, FileError> {
+fn slow_token(files: &[FileContent]) -> Result<BearerToken, FileError> {
     let reading = READING.lock().unwrap().take();
     if let Some(reading) = reading {
         reading.send(()).unwrap();
@@ -188,7 +188,7 @@ fn nobody_waits_for_a_read_and_what_expires_meanwhile_is_read_once_more() {
 #[track_caller]
 fn check_error<T>(
     content: &[u8],
-    parse: fn(&[Content]) -> Result<T, FileError>,
+    parse: fn(&[FileContent]) -> Result<T, FileError>,
     expected: Result<(), &str>,
 ) {
     let path = TempFile::new(content);
@@ -219,7 +219,7 @@ fn what_is_wrong_with_a_file_is_said_and_what_it_holds_is_not() {
 
 #[test]
 fn a_chain_of_certificates_is_whole_or_not_used() {
-    fn count(files: &[Content]) -> Result<(), FileError> {
+    fn count(files: &[FileContent]) -> Result<(), FileError> {
         let found = certificates(&files[0])?.len();
         assert_eq!(found, 2);
         Ok(())
@@ -306,7 +306,7 @@ fn authorities_that_cannot_be_parsed_are_left_out_and_the_others_are_used() {
 
 #[test]
 fn authorities_of_which_none_can_be_parsed_are_an_error() {
-    let read: fn(&[Content]) -> Result<_, _> = |files| authorities(&files[0]);
+    let read: fn(&[FileContent]) -> Result<_, _> = |files| authorities(&files[0]);
     let none = "expected one or more certificates of CAs in PEM";
     let key = Authority::new().pem_pair(&["a"]).1;
     for content in ["", "no PEM", &key] {

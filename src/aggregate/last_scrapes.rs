@@ -87,8 +87,8 @@ struct Entries {
     jobs: HashMap<String, LastRequest>,
 }
 
-/// Separates neighbours: multiples of the golden ratio, of which only the fraction counts, fill a range evenly from the
-/// start.
+/// A sort key that separates neighbours: the fraction of a multiple of the golden ratio. These fractions are spread
+/// evenly, however many there are.
 fn spread(index: usize) -> u64 {
     const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
     (index as u64).wrapping_mul(GOLDEN_RATIO)
@@ -110,7 +110,7 @@ impl History {
 
     /// The positions of the targets in the order in which to scrape them, with what is known about each. Neighbours
     /// that were never scraped are kept apart: pods of one namespace or node often hang together, and should not occupy
-    /// all workers before others get their turn.
+    /// all workers before others are scraped.
     pub(super) fn scrape_order(&self, targets: &[Arc<Target>]) -> Vec<(Health, usize)> {
         let entries = self.lock();
         let healths = targets.iter().map(|target| entries.health(target));

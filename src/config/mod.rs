@@ -8,11 +8,12 @@ mod reader;
 mod settings;
 mod values;
 
+use std::collections::HashSet;
 use std::{env, fmt};
 
 pub use settings::Config;
 
-use reader::{Reader, Setting};
+use reader::{Setting, SettingsReader};
 use settings::SETTINGS;
 
 /// How many namespaces can be watched, each with its own watch.
@@ -78,7 +79,7 @@ impl Config {
     pub fn from_lookup(
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, Vec<ConfigError>> {
-        let mut reader = Reader::new(SETTINGS, lookup);
+        let mut reader = SettingsReader::new(SETTINGS, lookup);
         let mut config = Config::read(&mut reader);
         config.effective = reader.effective;
         let mut errors = reader.errors;
@@ -111,7 +112,7 @@ impl Config {
         rest.find('/').map_or("", |at| &rest[at..])
     }
 
-    /// Settings that belong together: if only one of two is set, nobody can tell which of them is the mistake.
+    /// Settings that must be set together. If one of them is missing, it is unclear which one is the mistake.
     fn pair_errors(&self) -> impl Iterator<Item = ConfigError> {
         let token = "SCRAPE_TOKEN_FILE and SCRAPE_TOKEN_NAMESPACES both set, or none of them";
         let client = "SCRAPE_CERT_FILE and SCRAPE_KEY_FILE both set, or none of them";
@@ -146,18 +147,12 @@ impl Config {
 
     /// No series may have one label twice.
     fn target_label_errors(&self) -> impl Iterator<Item = ConfigError> {
-        let labels = &self.pod_target_labels;
-        let is_taken = |at: usize, name: &String| {
-            let mut before = labels[..at].iter();
-            TAKEN_LABELS.contains(&name.as_str()) || before.any(|(_, other)| other == name)
-        };
+        let mut taken = HashSet::from(TAKEN_LABELS);
+        let labels = self.pod_target_labels.iter();
+        let not_new = labels.filter(move |(_, name)| !taken.insert(name));
         let expected = "keys that become different labels (all but letters and digits becomes _), none of them \
             instance, job, pod_namespace, pod_ip, pod_port, le or quantile";
-        let taken = labels
-            .iter()
-            .enumerate()
-            .filter(move |(at, (_, name))| is_taken(*at, name));
-        taken.map(move |(_, (key, _))| ConfigError::new("POD_TARGET_LABELS", key.clone(), expected))
+        not_new.map(move |(key, _)| ConfigError::new("POD_TARGET_LABELS", key.clone(), expected))
     }
 
     /// There is one source of pods.

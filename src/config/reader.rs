@@ -15,8 +15,8 @@ pub(super) struct Setting {
     pub(super) help: &'static str,
 }
 
-/// Reads settings; collects the values that were found and the errors.
-pub(super) struct Reader<L> {
+/// Reads the settings, and collects the values that it finds and the errors.
+pub(super) struct SettingsReader<L> {
     rows: slice::Iter<'static, Setting>,
     lookup: L,
     /// Name and value of each setting that is not unset, valid or not.
@@ -24,10 +24,10 @@ pub(super) struct Reader<L> {
     pub(super) errors: Vec<ConfigError>,
 }
 
-impl<L: Fn(&str) -> Option<String>> Reader<L> {
+impl<L: Fn(&str) -> Option<String>> SettingsReader<L> {
     /// `lookup` returns the value of a variable.
-    pub(super) fn new(rows: &'static [Setting], lookup: L) -> Reader<L> {
-        Reader {
+    pub(super) fn new(rows: &'static [Setting], lookup: L) -> SettingsReader<L> {
+        SettingsReader {
             rows: rows.iter(),
             lookup,
             effective: Vec::new(),

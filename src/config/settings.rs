@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::reader::{Reader, Setting};
+use super::reader::{Setting, SettingsReader};
 use super::values::{
     advertise_address, api_url, decimal_seconds, interval, is_second, listen_address, log_level,
     namespaces, number, path, pod_target_labels,
 };
 
-/// Turns each row into a field, an entry of `--help` and a call of [`Reader`]. The comment of a row is its text in
-/// `--help`, and `expected` completes the error "expected …". A row without a default may be unset.
+/// Turns each row into a field, an entry of `--help` and a call of [`SettingsReader`]. The comment of a row is its text
+/// in `--help`, and `expected` completes the error "expected …". A row without a default may be unset.
 macro_rules! settings {
     ($(
         $(#[doc = $help:literal])+
@@ -45,7 +45,7 @@ macro_rules! settings {
 
         impl Config {
             /// `reader` is at the first row of [`SETTINGS`].
-            pub(super) fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>) -> Config {
+            pub(super) fn read(reader: &mut SettingsReader<impl Fn(&str) -> Option<String>>) -> Config {
                 Config {
                     $($field: reader.$read($parse),)+
                     kubernetes_service: reader.kubernetes_service(),
@@ -102,7 +102,7 @@ settings! {
     /// Bearer token for pods of SCRAPE_TOKEN_NAMESPACES, sent only over verified TLS.
     scrape_token_file: Option<PathBuf> = optional(path),
         "SCRAPE_TOKEN_FILE", expected: "the path of a file, and SCRAPE_TOKEN_NAMESPACES with it";
-    /// Namespaces whose pods get the token; whoever may label a pod there can collect it.
+    /// Namespaces whose pods get the token; anyone who may label a pod there can collect it.
     scrape_token_namespaces: Vec<String> = list(namespaces),
         "SCRAPE_TOKEN_NAMESPACES",
         expected: "names of namespaces, separated by commas, and SCRAPE_TOKEN_FILE with them";
@@ -118,8 +118,8 @@ settings! {
     /// Scrapers need a client certificate from one of these CAs, except for /-/healthy and /-/ready.
     tls_client_ca_file: Option<PathBuf> = optional(path),
         "TLS_CLIENT_CA_FILE", expected: "the path of a PEM file";
-    /// Bearer token that scrapers have to send, except for /-/healthy and /-/ready; one a line, any of them, with
-    /// job=NAME,... or namespace=NAME,... after one that may see no more. Read again when it changes.
+    /// Scrapers have to send one of these bearer tokens, one in each line, except for /-/healthy and /-/ready. After a
+    /// token, job=NAME,... or namespace=NAME,... limits it. Read again when the file changes.
     auth_token_file: Option<PathBuf> = optional(path),
         "AUTH_TOKEN_FILE", expected: "the path of a file";
     /// Client connections at once; one more closes the one that has waited longest without a request.
@@ -140,7 +140,7 @@ settings! {
         "POD_TARGET_LABELS",
         expected: "keys of pod labels that begin with a letter, or spec.nodeName, separated by commas";
     /// How scrapers reach this server, for /sd/jobs, /sd/pods and links; unset: what they write in Host.
-    /// A path (https://host/aggregator) stands before all paths handed out, and is taken off those that come in.
+    /// A path (https://host/aggregator) is put before all paths that are handed out, and cut from those of requests.
     advertise_address: Option<String> = optional(advertise_address),
         "ADVERTISE_ADDRESS",
         expected: "HOST or HOST:PORT, with or without https:// before it and a path such as /aggregator after it";

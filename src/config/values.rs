@@ -150,7 +150,7 @@ pub(super) fn api_url(value: &str) -> Option<String> {
 }
 
 /// `HOST` or `HOST:PORT`, with or without `http://` or `https://` before it and a path after it. A `/` at the end is
-/// dropped. The path holds only what nobody percent-encodes, so that it can be compared byte by byte.
+/// dropped. The path has only characters that are never percent-encoded, so that it can be compared byte by byte.
 pub(super) fn advertise_address(value: &str) -> Option<String> {
     let value = value.strip_suffix('/').unwrap_or(value);
     let rest = value

@@ -13,7 +13,7 @@ use super::follower::ListOutcome;
 use super::own_address::OwnAddress;
 use super::source::ListError;
 use crate::kubernetes::watch::PodEvent;
-use crate::target::{Target, TargetSet};
+use crate::target::{Excerpt, Target, TargetSet};
 use crate::telemetry::{RefreshResult, Telemetry};
 
 /// How much of a pod's name is shown. The API server takes 63 characters for a namespace and 253 for a pod.
@@ -46,7 +46,7 @@ struct ScopeStatus {
     error: Option<Arc<str>>,
 }
 
-/// Changes that are published together. Its lists are older than its changes of single pods.
+/// Changes that are published together. The lists among them are older than the changes of single pods.
 #[derive(Debug, Default)]
 struct Refresh {
     /// The scopes that were listed.
@@ -185,8 +185,9 @@ impl CacheWriter {
         (self.targets.targets().count(), self.targets.jobs().count())
     }
 
-    /// One target of each pod with an invalid option that it did not have in the previous set.
-    fn new_invalid(&self, previous: &TargetSet) -> Vec<Arc<Target>> {
+    /// Each pod with an invalid option that it did not have in the previous set: its name, escaped because a pod list
+    /// file may contain anything, and the error.
+    fn new_invalid(&self, previous: &TargetSet) -> Vec<String> {
         fn pod(target: &Target) -> (&str, &str) {
             (&target.uid, &target.pod)
         }
@@ -198,11 +199,15 @@ impl CacheWriter {
         let new = self.targets.invalid().filter(|(target, error)| {
             !known.contains(&(pod(target), *error)) && pods.insert(pod(target))
         });
-        new.map(|(target, _)| Arc::clone(target)).collect()
+        new.map(|(target, error)| {
+            let name = target.to_string();
+            format!("{}: {error}", Excerpt(&name, SHOWN_NAME_CHARS))
+        })
+        .collect()
     }
 
     /// The one line of a refresh at info or above; pods that do not fit are logged at debug.
-    fn log(&self, refresh: &Refresh, is_news: bool, invalid: &[Arc<Target>]) {
+    fn log(&self, refresh: &Refresh, is_news: bool, invalid: &[String]) {
         let level = if refresh.failures > 0 || !invalid.is_empty() {
             Level::Warn
         } else if refresh.has_recovered || is_news {
@@ -225,25 +230,15 @@ impl CacheWriter {
         line += &format!("{targets} targets in {jobs} jobs");
         let (named, more) = invalid.split_at(invalid.len().min(NAMED_MAX));
         if !named.is_empty() {
-            let named: Vec<String> = named.iter().map(|target| reason(target)).collect();
             line += &format!("; invalid option: {}", named.join("; "));
         }
         if !more.is_empty() {
             line += &format!(" (and of {} more pods, see debug)", more.len());
         }
-        for target in more {
-            debug!("invalid option: {}", reason(target));
+        for error in more {
+            debug!("invalid option: {error}");
         }
         log!(level, "{line}");
-    }
-}
-
-/// Names the pod and the option, escaped, because a pod list file may contain anything.
-fn reason(target: &Target) -> String {
-    let name: String = target.to_string().chars().take(SHOWN_NAME_CHARS).collect();
-    match &target.options {
-        Err(error) => format!("{name:?}: {error}"),
-        Ok(_) => format!("{name:?}"),
     }
 }
 

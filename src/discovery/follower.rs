@@ -1,11 +1,10 @@
-//! The threads that list and watch pods. With `CACHE_UPDATE_MODE=poll` one thread lists all scopes again and again.
-//! With `watch` each scope has a thread, which lists once and then follows the watch.
+//! The threads that list and watch pods.
 //!
-//! A scope is one namespace, or all of them. Both modes run the same loop: wait until a scope is due, do its next step,
-//! and report the outcome. A watch continues from the last resource version that was seen, so a broken connection does
-//! not cost a list. When a watch can no longer be trusted (410, a malformed line, a missing right), the pods are listed
-//! again. Every pause after a failure comes from the scope's [`Backoff`], which a watch resets only after it went well
-//! for a while. So the API server is never asked in a loop, however it misbehaves.
+//! A scope is one namespace, or all of them. Polling and watching run the same loop: wait until a scope is due, do its
+//! next step, and report the outcome. A watch continues from the last resource version that was seen, so a broken
+//! connection does not cost a list. When a watch can no longer be trusted (410, a malformed line, a missing right), the
+//! pods are listed again. Every pause after a failure comes from the scope's [`Backoff`], which a watch resets only
+//! after it went well for a while. So the API server is never asked in a loop, however it misbehaves.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ pub(super) enum ListOutcome {
 
 /// What a thread reports to the cache thread.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum Message {
     /// Outcomes that belong together, each with the index of its scope.
     Outcomes(Vec<(usize, ListOutcome)>),
     /// The thread has ended.
@@ -72,7 +71,7 @@ pub(super) struct Follower {
 pub(super) struct Scope {
     index: usize,
     /// `None`: all namespaces.
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
     next: Step,
     due: Instant,
     backoff: Backoff,
@@ -265,7 +264,7 @@ impl Scope {
 /// The channel to the cache thread, and the one by which the thread is stopped.
 #[derive(Debug, Clone)]
 pub(super) struct Reporter {
-    pub(super) reports: Sender<Report>,
+    pub(super) reports: Sender<Message>,
     pub(super) stop: Receiver<Infallible>,
 }
 
@@ -276,7 +275,7 @@ impl Reporter {
         }
         // The cache thread drops its end of the channel when it stops.
         self.reports
-            .send(Report::Outcomes(outcomes))
+            .send(Message::Outcomes(outcomes))
             .map_err(|_| Stopped)
     }
 
@@ -290,11 +289,11 @@ impl Reporter {
 }
 
 /// Tells the cache thread when the thread ends, even by a panic.
-struct EndGuard(Sender<Report>);
+struct EndGuard(Sender<Message>);
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
         // The cache thread may have ended earlier.
-        let _ = self.0.send(Report::Ended);
+        let _ = self.0.send(Message::Ended);
     }
 }

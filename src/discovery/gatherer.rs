@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, at, never, select};
 
 use super::cache_writer::CacheWriter;
-use super::follower::Report;
+use super::follower::Message;
 
 /// The shortest time between two published sets. So the hundreds of changes of a rollout cost only a handful of new
 /// sets, while a single change is published at once.
@@ -20,7 +20,7 @@ pub(super) const REPORTS_MAX: usize = 256;
 /// Runs until the other end of `stop` is dropped, or one of the threads that report ends.
 pub(super) fn gather(
     mut writer: CacheWriter,
-    reports: &Receiver<Report>,
+    reports: &Receiver<Message>,
     stop: &Receiver<Infallible>,
 ) {
     let mut publish_at = Instant::now();
@@ -28,7 +28,7 @@ pub(super) fn gather(
     loop {
         select! {
             recv(reports) -> report => {
-                let Ok(Report::Outcomes(outcomes)) = report else {
+                let Ok(Message::Outcomes(outcomes)) = report else {
                     return;
                 };
                 for (scope, outcome) in outcomes {

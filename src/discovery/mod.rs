@@ -25,7 +25,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 pub use cache::TargetCache;
-pub use source::Source;
+pub use source::PodSource;
 
 use crate::telemetry::Telemetry;
 use cache_writer::CacheWriter;
@@ -40,7 +40,7 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct DiscoverySettings {
     /// Where the pods are listed.
-    pub source: Source,
+    pub source: PodSource,
     /// The namespaces to list; empty: all.
     pub namespaces: Vec<String>,
     /// The pause between two lists, without a watch.
@@ -126,7 +126,7 @@ impl Discovery {
 
     /// Ends the cache thread, after which nothing is published, and waits for it.
     ///
-    /// A thread that waits for the API server ends when it hears from it, or by its timeout; nobody waits for that.
+    /// It does not wait for a thread that waits for the API server: that ends at the response, or at its timeout.
     pub fn stop(self) {
         drop(self.stop);
         // Nothing is ever sent: the thread drops its end.
@@ -148,21 +148,20 @@ fn followers(
         reporter: reporter.clone(),
     };
     let scopes = namespaces.into_iter().enumerate();
-    if let (Lister::Api(client), Some(times)) = (&lister, settings.watch) {
-        let watch = |(index, namespace): (usize, Option<String>)| {
-            let name = match &namespace {
-                Some(namespace) => format!("watch-{namespace}"),
-                None => "watch".to_owned(),
-            };
-            let lister = Lister::Api(client.clone());
-            let scopes = vec![Scope::new(index, namespace)];
-            (name, follower(scopes, lister, Pace::Watch(times)))
-        };
-        return scopes.map(watch).collect();
-    }
     let scopes = scopes.map(|(index, namespace)| Scope::new(index, namespace));
-    let pace = Pace::Poll(settings.interval);
-    vec![("list".to_owned(), follower(scopes.collect(), lister, pace))]
+    let (Lister::Api(_), Some(times)) = (&lister, settings.watch) else {
+        let pace = Pace::Poll(settings.interval);
+        return vec![("list".to_owned(), follower(scopes.collect(), lister, pace))];
+    };
+    let watch = |scope: Scope| {
+        let name = match &scope.namespace {
+            Some(namespace) => format!("watch-{namespace}"),
+            None => "watch".to_owned(),
+        };
+        let pace = Pace::Watch(times);
+        (name, follower(vec![scope], lister.clone(), pace))
+    };
+    scopes.map(watch).collect()
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {

@@ -26,7 +26,8 @@ impl OwnAddress {
         });
     }
 
-    /// The target's IP, if the target is this program in case the IP belongs to this network namespace.
+    /// The IP of a target at which this program listens, if that IP belongs to this network namespace. `None` for all
+    /// other targets.
     fn covered_ip(&self, target: &Target) -> Option<IpAddr> {
         let address = target.address()?;
         let is_covered = match self.0.ip() {
@@ -41,13 +42,13 @@ impl OwnAddress {
 
 /// Whether an IP belongs to this network namespace: only those can be bound.
 ///
-/// If `net.ipv4.ip_nonlocal_bind` allows all addresses, one that belongs to nobody (RFC 5737, RFC 3849) can be bound
-/// too. Then nothing is known, and no pod is removed.
+/// If `net.ipv4.ip_nonlocal_bind` allows all addresses, those for documentation (RFC 5737, RFC 3849) can be bound too.
+/// Then nothing is known, and no pod is removed.
 fn is_local(ip: IpAddr) -> bool {
-    let nobody: IpAddr = match ip {
+    let unassigned: IpAddr = match ip {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     };
     let can_bind = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
-    can_bind(ip) && !can_bind(nobody)
+    can_bind(ip) && !can_bind(unassigned)
 }

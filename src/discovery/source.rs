@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// The source of the pod list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum PodSource {
     /// An API server: `http` without credentials (`kubectl proxy`), `https` with those of the service account.
     Url {
         /// With or without a path.
@@ -33,17 +33,17 @@ pub enum Source {
     File(PathBuf),
 }
 
-impl Source {
+impl PodSource {
     /// The API server of the cluster, over https, with the host (a name, an IPv4 address, or an IPv6 address without
     /// brackets) and the port that Kubernetes sets in every container.
     #[must_use]
-    pub fn in_cluster(host: &str, port: u16, service_account_dir: PathBuf) -> Source {
+    pub fn in_cluster(host: &str, port: u16, service_account_dir: PathBuf) -> PodSource {
         let url = if host.contains(':') {
             format!("https://[{host}]:{port}")
         } else {
             format!("https://{host}:{port}")
         };
-        Source::Url {
+        PodSource::Url {
             url,
             service_account_dir,
         }
@@ -53,7 +53,7 @@ impl Source {
 /// The lists that make a complete set: one of all namespaces (`None`), or one for each. A file is read once for all of
 /// them.
 pub(super) fn scopes(settings: &DiscoverySettings) -> Vec<Option<String>> {
-    if settings.namespaces.is_empty() || matches!(settings.source, Source::File(_)) {
+    if settings.namespaces.is_empty() || matches!(settings.source, PodSource::File(_)) {
         return vec![None];
     }
     let namespaces: BTreeSet<&String> = settings.namespaces.iter().collect();
@@ -61,7 +61,7 @@ pub(super) fn scopes(settings: &DiscoverySettings) -> Vec<Option<String>> {
 }
 
 /// A source that is ready to be listed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Lister {
     Api(Box<ApiClient>),
     File {
@@ -85,11 +85,11 @@ pub(super) enum ListError {
 impl Lister {
     pub(super) fn new(settings: &DiscoverySettings) -> io::Result<Lister> {
         Ok(match &settings.source {
-            Source::File(path) => Lister::File {
+            PodSource::File(path) => Lister::File {
                 path: path.clone(),
                 namespaces: settings.namespaces.iter().cloned().collect(),
             },
-            Source::Url {
+            PodSource::Url {
                 url,
                 service_account_dir,
             } => Lister::Api(Box::new(ApiClient::new(url, service_account_dir)?)),

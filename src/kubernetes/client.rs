@@ -94,7 +94,7 @@ impl ApiClient {
     ///
     /// # Errors
     ///
-    /// The list is not complete, for any reason. Then the credentials are read again at the next list.
+    /// The list is not complete, for any reason. The next list reads the credentials again.
     pub fn list_pods(
         &mut self,
         namespace: Option<&str>,

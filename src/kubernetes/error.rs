@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::reloaded::FileError;
+use crate::target::Excerpt;
 
 /// How many characters of a message from outside are shown.
 const SHOWN_MESSAGE_CHARS: usize = 300;
@@ -71,18 +72,17 @@ impl fmt::Display for ClientError {
                 ..
             } => {
                 write!(f, "status {status}")?;
-                match (status, namespace) {
-                    (403, None) => write!(
-                        f,
-                        ": the service account may not {verb} pods at the cluster scope"
-                    )?,
-                    (403, Some(namespace)) => write!(
-                        f,
-                        ": the service account may not {verb} pods in namespace {namespace:?}"
-                    )?,
-                    _ => {}
+                if *status == 403 {
+                    write!(f, ": the service account may not {verb} pods ")?;
+                    match namespace {
+                        None => f.write_str("at the cluster scope")?,
+                        Some(namespace) => write!(f, "in namespace {namespace:?}")?,
+                    }
                 }
-                write_message(f, message)
+                if message.is_empty() {
+                    return Ok(());
+                }
+                write!(f, ": {}", Excerpt(message, SHOWN_MESSAGE_CHARS))
             }
             ClientError::Timeout(phase) => write!(f, "timeout: {phase}"),
             ClientError::Connection(error) => write!(f, "connection: {error}"),
@@ -90,19 +90,6 @@ impl fmt::Display for ClientError {
             ClientError::TooLarge(limit) => write!(f, "larger than {limit}"),
         }
     }
-}
-
-fn write_message(f: &mut fmt::Formatter<'_>, message: &str) -> fmt::Result {
-    if message.is_empty() {
-        return Ok(());
-    }
-    let shown: String = message.chars().take(SHOWN_MESSAGE_CHARS).collect();
-    let cut = if shown.len() < message.len() {
-        "…"
-    } else {
-        ""
-    };
-    write!(f, ": {shown:?}{cut}")
 }
 
 impl std::error::Error for ClientError {}

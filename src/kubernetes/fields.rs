@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// An object of which some fields are read. Skipping the others saves most of a list's bytes.
-pub(super) struct Fields<T>(pub(super) T);
+pub(super) struct Partial<T>(pub(super) T);
 
 /// A type that can be read like this.
 pub(super) trait ReadField: Default {
@@ -38,20 +38,20 @@ macro_rules! read_fields {
 }
 pub(super) use read_fields;
 
-impl<'de, T: ReadField> Deserialize<'de> for Fields<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<T>, D::Error> {
-        deserializer.deserialize_map(Fields(T::default()))
+impl<'de, T: ReadField> Deserialize<'de> for Partial<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Partial<T>, D::Error> {
+        deserializer.deserialize_map(Partial(T::default()))
     }
 }
 
-impl<'de, T: ReadField> Visitor<'de> for Fields<T> {
-    type Value = Fields<T>;
+impl<'de, T: ReadField> Visitor<'de> for Partial<T> {
+    type Value = Partial<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::WHAT)
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Fields<T>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Partial<T>, A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             if !self.0.read(&key, &mut map)? {
                 map.next_value::<IgnoredAny>()?;
@@ -73,14 +73,14 @@ pub(super) fn object<'de, T: ReadField, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<T>, A::Error> {
     Ok(map
-        .next_value::<Option<Fields<T>>>()?
-        .map(|Fields(object)| object))
+        .next_value::<Option<Partial<T>>>()?
+        .map(|Partial(object)| object))
 }
 
 /// The value of a field that is an array of such objects.
 pub(super) fn objects<'de, T: ReadField, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<Vec<T>>, A::Error> {
-    let objects = map.next_value::<Option<Vec<Fields<T>>>>()?;
-    Ok(objects.map(|objects| objects.into_iter().map(|Fields(object)| object).collect()))
+    let objects = map.next_value::<Option<Vec<Partial<T>>>>()?;
+    Ok(objects.map(|objects| objects.into_iter().map(|Partial(object)| object).collect()))
 }

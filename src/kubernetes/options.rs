@@ -117,7 +117,7 @@ impl<'a> PodOptions<'a> {
     }
 
     /// The options for all targets of the pod: scrape timeout and TLS. Every value is checked even if another option
-    /// makes it unused, so that a typing error shows at once and not when TLS is switched on.
+    /// makes it unused, so that you see a typing error at once and not when you switch TLS on.
     pub(super) fn common(&self) -> Result<(Duration, Option<TlsOptions>), OptionError> {
         let timeout = self.parse(SCRAPE_TIMEOUT_SECONDS, EXPECTED_TIMEOUT, parse_timeout)?;
         let enabled = self.parse(TLS_ENABLED, EXPECTED_BOOL, parse_bool)?;

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::fields::{Fields, ReadField, object, objects, read_fields, value};
+use super::fields::{Partial, ReadField, object, objects, read_fields, value};
 use super::options::{Endpoint, PodOptions};
 use super::ports::NamedPorts;
 use crate::target::{OptionError, PodLabels, PodMeta, ScrapeOptions, Target};
@@ -163,7 +163,7 @@ pub(super) struct Item(pub(super) Option<Pod>);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
-        let Fields(read) = Fields::<PodFields>::deserialize(deserializer)?;
+        let Partial(read) = Partial::<PodFields>::deserialize(deserializer)?;
         // The items of a `PodList` have no kind; those of a `List` have one.
         if read.kind.is_some_and(|kind| kind != "Pod") {
             return Ok(Item(None));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::fields::{Fields, ReadField, value};
+use super::fields::{Partial, ReadField, value};
 use super::pod::{Item, targets_from_pod};
 use super::pod_stream::take_pods;
 use crate::target::Target;
@@ -28,7 +28,7 @@ pub struct PodListEnd {
 
 /// Appends the targets of each pod of the list, or of one page of it, to `targets`.
 ///
-/// Fields of a pod may be missing or null. After an error, `targets` has those of a part of the list, and the caller
+/// Partial of a pod may be missing or null. After an error, `targets` has those of a part of the list, and the caller
 /// must drop it.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn read_pod_list(
 ) -> Result<PodListEnd, serde_json::Error> {
     let rest = take_pods(reader, |pod| targets.extend(targets_from_pod(pod)))?;
     let mut json = serde_json::Deserializer::from_slice(&rest);
-    let Fields(list) = Fields::<List>::deserialize(&mut json)?;
+    let Partial(list) = Partial::<List>::deserialize(&mut json)?;
     json.end()?;
     // An error page of a proxy, such as `{}`, must not count as a cluster without pods.
     if !matches!(list.kind.as_deref(), Some("PodList" | "List")) {

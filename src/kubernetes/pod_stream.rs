@@ -2,8 +2,8 @@
 //!
 //! `serde_json` decodes a slice in a third of the time that a reader takes, but a whole list may be too large for
 //! memory. So each pod is decoded from a slice of a buffer, and replaced by `{}` in the rest. The rest is small and is
-//! decoded afterwards. That also validates everything around the pods: the list is valid JSON if each pod is, and the
-//! rest is. A pod that is not recognised as one stays in the rest and is decoded there.
+//! decoded afterwards, which also validates everything around the pods: the list is valid JSON if each pod and the rest
+//! are. A pod that is not recognised stays in the rest and is decoded there.
 
 use std::io::Read;
 
@@ -37,18 +37,18 @@ pub(super) fn take_pods(
         reader,
         buffer: Vec::new(),
         next: 0,
-        place: Place::default(),
+        position: JsonPosition::default(),
         rest: Vec::new(),
     };
     let mut other_bytes = 0;
     while stream.next < stream.buffer.len() || stream.fill()? {
         let byte = stream.buffer[stream.next];
-        if byte == b'{' && stream.place.is_between_items() {
+        if byte == b'{' && stream.position.is_between_items() {
             if let Some(pod) = stream.take_pod()? {
                 on_pod(&pod);
             }
         } else {
-            stream.place.pass(byte, &stream.rest);
+            stream.position.pass(byte, &stream.rest);
             stream.rest.push(byte);
             stream.next += 1;
             other_bytes += 1;
@@ -65,7 +65,7 @@ struct PodStream<R> {
     buffer: Vec<u8>,
     /// The first byte of the buffer that has not been used.
     next: usize,
-    place: Place,
+    position: JsonPosition,
     rest: Vec<u8>,
 }
 
@@ -117,7 +117,7 @@ impl<R: Read> PodStream<R> {
 
 /// The position of the next byte in the list.
 #[derive(Debug, Default)]
-struct Place {
+struct JsonPosition {
     /// The objects and arrays that are open.
     depth: usize,
     is_in_string: bool,
@@ -125,7 +125,7 @@ struct Place {
     is_in_items: bool,
 }
 
-impl Place {
+impl JsonPosition {
     fn is_between_items(&self) -> bool {
         self.is_in_items && self.depth == 2 && !self.is_in_string
     }

@@ -17,10 +17,10 @@ use ureq::BodyReader;
 
 use super::client::{ApiClient, client_error, status_error};
 use super::error::ClientError;
-use super::fields::{Fields, ReadField, value};
+use super::fields::{Partial, ReadField, value};
 use super::pod::{Item, pod_uid, targets_from_pod};
 use super::url::watch_url;
-use crate::target::Target;
+use crate::target::{Excerpt, Target};
 
 /// The largest event: etcd accepts objects of 1.5 MiB, which are somewhat larger in JSON.
 const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -28,8 +28,8 @@ const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How much memory of one line is kept for the next.
 const LINE_BYTES_KEPT: usize = 64 * 1024;
 
-/// How much longer than the server's own limit a watch may last. As in kube-rs: the server ends it in time, so a watch
-/// that continues after that is dead.
+/// How much longer than the server's own limit a watch may last, as in kube-rs. The server ends each watch in time, so
+/// one that continues is dead.
 const OVERTIME: Duration = Duration::from_secs(5);
 
 /// One event of a watch.
@@ -121,8 +121,7 @@ impl PodWatch {
             "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" => self.pod_event(&kind),
             "ERROR" => Err(self.error()?),
             _ => {
-                let shown: String = kind.chars().take(40).collect();
-                debug!("watch: event of the unknown type {shown:?}");
+                debug!("watch: event of the unknown type {}", Excerpt(&kind, 40));
                 Ok(PodEvent::Alive)
             }
         }
@@ -148,7 +147,7 @@ impl PodWatch {
         Ok(PodEvent::Changed { uid, targets })
     }
 
-    /// The `Status` of an ERROR event. Whatever it lacks, the watch cannot continue.
+    /// The `Status` of an ERROR event. Even if it is incomplete, the watch cannot continue.
     fn error(&self) -> Result<ClientError, ClientError> {
         let (_, status) = decode::<Value>(&self.line)?;
         let status = status.unwrap_or_default();
@@ -169,7 +168,7 @@ impl PodWatch {
 
 /// Type and object of an event.
 fn decode<T: DeserializeOwned + Default>(line: &[u8]) -> Result<(String, Option<T>), ClientError> {
-    let Fields(Event { kind, object }) =
+    let Partial(Event { kind, object }) =
         serde_json::from_slice(line).map_err(ClientError::Malformed)?;
     Ok((kind, object))
 }

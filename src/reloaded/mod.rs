@@ -44,25 +44,25 @@ impl std::error::Error for FileError {}
 
 /// The content of one file. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Content {
+pub struct FileContent {
     name: &'static str,
     path: PathBuf,
     bytes: Vec<u8>,
 }
 
-impl fmt::Debug for Content {
+impl fmt::Debug for FileContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content")
+        f.debug_struct("FileContent")
             .field("name", &self.name)
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
 }
 
-impl Content {
-    /// Reads the file. `name` is the setting, or whatever else the operator knows it by.
-    fn read(name: &'static str, path: &Path) -> Result<Content, FileError> {
-        let mut content = Content {
+impl FileContent {
+    /// Reads the file. `name` is the setting, or another name by which the operator knows the file.
+    fn read(name: &'static str, path: &Path) -> Result<FileContent, FileError> {
+        let mut content = FileContent {
             name,
             path: path.to_owned(),
             bytes: Vec::new(),
@@ -91,7 +91,7 @@ impl Content {
 }
 
 /// Makes the value from all files, in the order in which they were given.
-pub type Parse<T> = fn(&[Content]) -> Result<T, FileError>;
+pub type Parse<T> = fn(&[FileContent]) -> Result<T, FileError>;
 
 /// A value made from one or several files, which are read again when they change.
 pub struct Reloaded<T> {
@@ -113,7 +113,7 @@ struct Latest<T> {
 
 struct LastRead {
     /// The content that the value was made from.
-    used: Option<Vec<Content>>,
+    used: Option<Vec<FileContent>>,
     has_failed: bool,
     /// The last failure that was logged since the files were good.
     logged: Option<FileError>,
@@ -179,7 +179,7 @@ impl<T> Reloaded<T> {
         self.lock_latest().value.clone()
     }
 
-    /// Makes the next use read the files again, whatever their age, because a server refused what they contained.
+    /// Makes the next use read the files again even if that is not due, because a server refused what they contained.
     pub fn expire(&self) {
         self.lock_latest().due_at = None;
     }
@@ -269,9 +269,9 @@ impl<T> Reloaded<T> {
     }
 }
 
-fn read_all(files: &[(&'static str, PathBuf)]) -> Result<Vec<Content>, FileError> {
+fn read_all(files: &[(&'static str, PathBuf)]) -> Result<Vec<FileContent>, FileError> {
     files
         .iter()
-        .map(|(name, path)| Content::read(name, path))
+        .map(|(name, path)| FileContent::read(name, path))
         .collect()
 }

@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{Content, FileError};
+use super::{FileContent, FileError};
 
 /// At least one certificate, in the order of the file.
 pub type Certificates = Vec<CertificateDer<'static>>;
@@ -19,7 +19,7 @@ const BEGIN: &str = "\n-----BEGIN ";
 ///
 /// # Errors
 /// There is none, or one is broken: a file that is still being written must not count as a shorter chain.
-pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
+pub fn certificates(file: &FileContent) -> Result<Certificates, FileError> {
     let certificates: Result<Certificates, _> =
         CertificateDer::pem_slice_iter(file.bytes()).collect();
     match certificates {
@@ -33,7 +33,7 @@ pub fn certificates(file: &Content) -> Result<Certificates, FileError> {
 ///
 /// # Errors
 /// A file does not hold what is expected of it, or they do not go together.
-pub fn certified_key(cert: &Content, key: &Content) -> Result<CertifiedKey, FileError> {
+pub fn certified_key(cert: &FileContent, key: &FileContent) -> Result<CertifiedKey, FileError> {
     let chain = certificates(cert)?;
     let private_key = PrivateKeyDer::from_pem_slice(key.bytes())
         .map_err(|_| key.error("expected one private key in PEM, not encrypted"))?;
@@ -46,7 +46,7 @@ pub fn certified_key(cert: &Content, key: &Content) -> Result<CertifiedKey, File
 ///
 /// # Errors
 /// None of them can be parsed.
-pub fn authorities(file: &Content) -> Result<Certificates, FileError> {
+pub fn authorities(file: &FileContent) -> Result<Certificates, FileError> {
     let mut authorities = Certificates::new();
     let mut broken_lines = Vec::new();
     let text = format!("\n{}", String::from_utf8_lossy(file.bytes()));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
 
-use super::{Content, FileError};
+use super::{FileContent, FileError};
 
 /// A credential of visible ASCII characters. `Debug` hides it, and there is no `Display`.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl BearerToken {
     ///
     /// # Errors
     /// The file has no token, or one that cannot be sent in a header.
-    pub fn from_file(file: &Content) -> Result<BearerToken, FileError> {
+    pub fn from_file(file: &FileContent) -> Result<BearerToken, FileError> {
         BearerToken::from_bytes(file.bytes())
             .ok_or_else(|| file.error("expected one token of visible ASCII characters"))
     }

@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey};
 
 use super::connect::Tls;
 use crate::reloaded::{
-    Certificates, Content, FileError, Reloaded, authorities, certificates, certified_key,
+    Certificates, FileContent, FileError, Reloaded, authorities, certificates, certified_key,
 };
 
 /// The age at which the files are read again, as in client-go.
@@ -93,7 +93,7 @@ impl TlsFiles {
 }
 
 /// Certificate and key in ureq's form. ureq accepts a pair that does not belong together, and panics later.
-fn client_certificate(files: &[Content]) -> Result<ClientCert, FileError> {
+fn client_certificate(files: &[FileContent]) -> Result<ClientCert, FileError> {
     certified_key(&files[0], &files[1])?;
     let chain = owned(&certificates(&files[0])?);
     let key = PrivateKey::from_pem(files[1].bytes());

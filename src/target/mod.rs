@@ -92,21 +92,32 @@ const SHOWN_VALUE_CHARS: usize = 80;
 
 impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: String = self.value.chars().take(SHOWN_VALUE_CHARS).collect();
-        let cut = if shown.len() < self.value.len() {
-            "…"
-        } else {
-            ""
-        };
+        let shown = Excerpt(&self.value, SHOWN_VALUE_CHARS);
         write!(
             f,
-            "{} {}: expected {}, found {shown:?}{cut}",
+            "{} {}: expected {}, found {shown}",
             self.source, self.key, self.expected
         )
     }
 }
 
 impl std::error::Error for OptionError {}
+
+/// Text of strangers for an error: in quotes, escaped, and cut after this number of characters.
+#[derive(Debug)]
+pub struct Excerpt<'a>(pub &'a str, pub usize);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.0.chars().take(self.1).collect();
+        let cut = if shown.len() < self.0.len() {
+            "…"
+        } else {
+            ""
+        };
+        write!(f, "{shown:?}{cut}")
+    }
+}
 
 impl Target {
     /// The port that is scraped, if the options are valid.

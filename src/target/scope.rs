@@ -38,7 +38,7 @@ impl TargetScope {
         self.jobs.is_some() || self.namespaces.is_some()
     }
 
-    /// Whether the target may be seen. A pod without a job belongs to no job that can be named.
+    /// Whether the target may be seen. A limit on jobs hides all pods without a job.
     #[must_use]
     pub fn admits(&self, target: &Target) -> bool {
         let has = |limit: &Option<Vec<String>>, name: &String| {

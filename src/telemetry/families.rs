@@ -7,15 +7,15 @@ use super::labels::{BodyFormat, Path, Phase, RefreshResult};
 use super::text::{Samples, escaped};
 use super::{Gauges, ListenerEvent, Telemetry, process};
 
-/// Status codes of the listener's error responses that are written even if there has been none.
-const REFUSAL_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
+/// Status codes of the listener's error responses, which are written even if they have not occurred yet.
+const LISTENER_STATUSES: [u16; 11] = [400, 401, 403, 408, 413, 414, 417, 431, 500, 503, 505];
 
 /// Writes the samples of a family.
 type Write = fn(&mut Samples, &Now<'_>);
 
 /// One metric family.
 #[derive(Debug)]
-pub struct Family {
+pub struct OwnMetric {
     /// Without the suffixes of a histogram.
     pub name: &'static str,
     /// Its TYPE.
@@ -41,7 +41,7 @@ impl Now<'_> {
     }
 }
 
-impl Family {
+impl OwnMetric {
     /// Writes the whole family.
     pub(super) fn write(&self, out: &mut Samples, now: &Now<'_>) {
         out.family(self.name, self.kind, self.help);
@@ -49,15 +49,15 @@ impl Family {
     }
 }
 
-const fn counter(name: &'static str, help: &'static str, write: Write) -> Family {
+const fn counter(name: &'static str, help: &'static str, write: Write) -> OwnMetric {
     family("counter", name, help, write)
 }
 
-const fn gauge(name: &'static str, help: &'static str, write: Write) -> Family {
+const fn gauge(name: &'static str, help: &'static str, write: Write) -> OwnMetric {
     family("gauge", name, help, write)
 }
 
-const fn histogram(name: &'static str, help: &'static str, write: Write) -> Family {
+const fn histogram(name: &'static str, help: &'static str, write: Write) -> OwnMetric {
     family("histogram", name, help, write)
 }
 
@@ -66,8 +66,8 @@ const fn family(
     name: &'static str,
     help: &'static str,
     write: Write,
-) -> Family {
-    Family {
+) -> OwnMetric {
+    OwnMetric {
         name,
         kind,
         help,
@@ -76,7 +76,7 @@ const fn family(
 }
 
 /// All families. `k8s/prometheus/README.md` has a row for each, with the same HELP.
-pub const FAMILIES: &[Family] = &[
+pub const FAMILIES: &[OwnMetric] = &[
     gauge(
         "metrics_aggregator_build_info",
         "1, with the version of the program as a label.",
@@ -95,8 +95,8 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "metrics_aggregator_front_refusals_total",
-        "Requests that were refused before routing (malformed, too large, not authorized), by status code.",
-        |out, now| out.each("code", now.counts.refusals.with(REFUSAL_STATUSES)),
+        "Requests that were rejected before routing (malformed, too large, not authorized), by status code.",
+        |out, now| out.each("code", now.counts.listener_errors.with(LISTENER_STATUSES)),
     ),
     gauge(
         "metrics_aggregator_requests_waiting",

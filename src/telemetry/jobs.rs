@@ -1,5 +1,5 @@
-//! Counters by job. Whoever labels pods names the jobs, so their number is bounded: the first jobs have counters of
-//! their own, and all further ones share one.
+//! Counters by job. Anyone who labels pods can name jobs, so their number is bounded: the first jobs have counters of
+//! their own, and all others share one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};

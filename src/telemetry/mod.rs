@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-pub use families::{FAMILIES, Family};
+pub use families::{FAMILIES, OwnMetric};
 pub use histogram::Durations;
 pub use jobs::COUNTED_JOBS_MAX;
 pub use labels::{BodyFormat, Path, Phase, RefreshResult};
@@ -65,7 +65,7 @@ pub struct Gauges<'a> {
     pub client_workers: usize,
 }
 
-/// A number that is counted up, and down again where it is of those that are busy.
+/// A counter, or a gauge of busy threads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -88,7 +88,7 @@ impl Counter {
     }
 }
 
-/// One that is busy until it is dropped.
+/// Counts one busy thread until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Busy<'a>(&'a Counter);
@@ -145,12 +145,12 @@ pub struct Telemetry {
     /// What the listener does besides error responses.
     pub events: Counts<ListenerEvent>,
     /// Error responses of the listener, by status.
-    pub refusals: Counts<u16>,
+    pub listener_errors: Counts<u16>,
     /// Responses, by path and status.
     pub requests: Counts<(Path, u16)>,
     /// How long scrape requests waited for a server worker.
     pub request_wait: Durations,
-    /// Server workers that are at a request.
+    /// Server workers that handle a request.
     pub busy_server_workers: Counter,
     /// Client workers that scrape.
     pub busy_client_workers: Counter,

@@ -119,8 +119,8 @@ fn a_connection_is_refused_only_while_all_others_are_in_use() {
                 .starts_with("200 GET /-/healthy")
         );
     }
-    let mut refusals = listener.telemetry.refusals.with([]).into_iter();
-    assert_eq!(refusals.find(|(status, _)| *status == 503), Some((503, 3)));
+    let mut errors = listener.telemetry.listener_errors.with([]).into_iter();
+    assert_eq!(errors.find(|(status, _)| *status == 503), Some((503, 3)));
     for request in held {
         request.respond(Response::text(200, "held"));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::discovery::{
-    Discovery, DiscoverySettings, Source, TargetCache, WatchTimes,
+    Discovery, DiscoverySettings, PodSource, TargetCache, WatchTimes,
 };
 use kubernetes_metrics_aggregator::target::{Target, TargetSet};
 use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
@@ -19,7 +19,7 @@ pub(crate) struct Running {
     pub(crate) discovery: Discovery,
 }
 
-pub(crate) fn settings(source: Source, namespaces: &[&str]) -> DiscoverySettings {
+pub(crate) fn settings(source: PodSource, namespaces: &[&str]) -> DiscoverySettings {
     DiscoverySettings {
         source,
         namespaces: namespaces.iter().map(|&name| name.to_owned()).collect(),
@@ -51,8 +51,8 @@ pub(crate) fn start_with(settings: &DiscoverySettings) -> Running {
     }
 }
 
-pub(crate) fn source(api: &FakeApi) -> Source {
-    Source::Url {
+pub(crate) fn source(api: &FakeApi) -> PodSource {
+    PodSource::Url {
         url: api.url(),
         service_account_dir: api.service_account_dir(),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Once};
 
-use crate::reloaded::{BearerToken, Content, FileError};
+use crate::reloaded::{BearerToken, FileContent, FileError};
 use crate::target::TargetScope;
 
 /// Longest token; longer ones do not fit into a request head beside the rest.
@@ -47,7 +47,7 @@ impl BearerTokens {
     ///
     /// # Errors
     /// There is no line that can be used.
-    pub(super) fn from_file(file: &Content) -> Result<BearerTokens, FileError> {
+    pub(super) fn from_file(file: &FileContent) -> Result<BearerTokens, FileError> {
         let mut tokens = Vec::new();
         let mut bad_line = None;
         let lines = file.bytes().split(|&byte| byte == b'\n');

@@ -81,7 +81,7 @@ pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
                 slot.id,
                 error.status
             );
-            shared.telemetry.refusals.count(error.status);
+            shared.telemetry.listener_errors.count(error.status);
             if connection.send(Response::from(&error), false).is_ok() {
                 connection.stream.close(&shared.limits);
             }

@@ -12,7 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::reloaded::{Content, FileError, certificates, certified_key};
+use crate::reloaded::{FileContent, FileError, certificates, certified_key};
 
 /// The files of inbound TLS, PEM.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ impl TlsFiles {
 ///
 /// # Errors
 /// A file does not hold what is expected of it, or certificate and key do not go together.
-pub(super) fn server_config(files: &[Content]) -> Result<ServerConfig, FileError> {
+pub(super) fn server_config(files: &[FileContent]) -> Result<ServerConfig, FileError> {
     let shown = SingleCertAndKey::from(certified_key(&files[0], &files[1])?);
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -61,7 +61,7 @@ pub(super) fn server_config(files: &[Content]) -> Result<ServerConfig, FileError
     Ok(config)
 }
 
-fn roots(file: &Content) -> Result<RootCertStore, FileError> {
+fn roots(file: &FileContent) -> Result<RootCertStore, FileError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
         roots
