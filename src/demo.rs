@@ -220,7 +220,7 @@ impl Exporter {
 fn web_page(requests: u64, slowness: u64) -> String {
     let percent = |share| requests * share / 100;
     format!(
-        r#"# HELP http_request_duration_seconds Time to answer a request.
+        r#"# HELP http_request_duration_seconds Time to respond to a request.
 # TYPE http_request_duration_seconds histogram
 http_request_duration_seconds_bucket{{handler="/cart",le="0.05"}} {}
 http_request_duration_seconds_bucket{{handler="/cart",le="0.25"}} {}
@@ -228,7 +228,7 @@ http_request_duration_seconds_bucket{{handler="/cart",le="1"}} {}
 http_request_duration_seconds_bucket{{handler="/cart",le="+Inf"}} {requests}
 http_request_duration_seconds_sum{{handler="/cart"}} {}.5
 http_request_duration_seconds_count{{handler="/cart"}} {requests}
-# HELP http_requests_total Requests answered.
+# HELP http_requests_total Requests with a response.
 # TYPE http_requests_total counter
 http_requests_total{{code="200"}} {}
 http_requests_total{{code="404"}} {}

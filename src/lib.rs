@@ -110,11 +110,11 @@
 //! * *Why are values not parsed into numbers?* They are checked and copied byte for byte, because a number that is
 //!   printed again is not always the same text.
 //! * *Why does a client worker handle `/probe`, and no server worker?* If every pod is a target of its own, a dozen
-//!   pods that hang would occupy a dozen server workers and hold up everybody. This way they hold up only workers that
-//!   scrape, as they do in a merged response.
+//!   pods that hang would occupy a dozen server workers and hold up all other requests. This way they hold up only
+//!   workers that scrape, as they do in a merged response.
 //! * *Why is a job without pods 404 and not an empty 200?* Prometheus then shows the target as down, which someone who
-//!   mistyped the job needs to see. If a request has several jobs, those that exist are returned. Whoever knows that a
-//!   job may have no pods adds `absent=ok`.
+//!   mistyped the job needs to see. If a request has several jobs, those that exist are returned. `absent=ok` is for
+//!   jobs that may have no pods.
 
 pub mod aggregate;
 pub mod config;

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
                 MainError::Failed(text) => (1, text),
             };
             for line in text.lines() {
-                // If stderr is gone, nobody can be told.
+                // If stderr is gone, the error cannot be shown.
                 let _ = writeln!(io::stderr(), "kubernetes-metrics-aggregator: {line}");
             }
             ExitCode::from(code)

@@ -72,19 +72,14 @@ pub(super) struct Scope {
     index: usize,
     /// `None`: all namespaces.
     pub(super) namespace: Option<String>,
-    next: Step,
+    /// The next list, if that comes next; `None`: the watch.
+    next_list: Option<Freshness>,
     due: Instant,
     backoff: Backoff,
     /// The resource version from which the watch continues.
     resource_version: String,
     /// When the watch is interrupted for a complete list.
     list_due: Instant,
-}
-
-#[derive(Debug)]
-enum Step {
-    List(Freshness),
-    Watch,
 }
 
 impl Follower {
@@ -101,8 +96,8 @@ impl Follower {
         let begin = Instant::now();
         let mut outcomes = Vec::new();
         for scope in self.scopes.iter_mut().filter(|scope| scope.due <= begin) {
-            let outcome = match (&scope.next, self.pace, &mut self.lister) {
-                (Step::Watch, Pace::Watch(times), Lister::Api(client)) => {
+            let outcome = match (&scope.next_list, self.pace, &mut self.lister) {
+                (None, Pace::Watch(times), Lister::Api(client)) => {
                     scope.watch(client, times, &self.reporter)?
                 }
                 (_, pace, lister) => Some(scope.list(lister, pace)),
@@ -126,7 +121,7 @@ impl Scope {
         Scope {
             index,
             namespace,
-            next: Step::List(Freshness::Any),
+            next_list: Some(Freshness::Any),
             due: Instant::now(),
             backoff: Backoff::default(),
             resource_version: String::new(),
@@ -136,16 +131,13 @@ impl Scope {
 
     fn list(&mut self, lister: &mut Lister, pace: Pace) -> ListOutcome {
         let begin = Instant::now();
-        let freshness = match &self.next {
-            Step::List(freshness) => freshness.clone(),
-            Step::Watch => Freshness::Any,
-        };
+        let freshness = self.next_list.clone().unwrap_or(Freshness::Any);
         match lister.list(self.namespace.as_deref(), &freshness) {
             Ok(list) => {
                 match pace {
                     Pace::Poll(_) => self.backoff.succeeded(),
                     Pace::Watch(times) => {
-                        self.next = Step::Watch;
+                        self.next_list = None;
                         self.list_due = Instant::now() + times.full_list;
                     }
                 }
@@ -155,7 +147,7 @@ impl Scope {
             Err(error) => {
                 // The server may not have this version yet, or no longer.
                 if matches!(freshness, Freshness::NotOlderThan(_)) && error.status().is_some() {
-                    self.next = Step::List(Freshness::Latest);
+                    self.next_list = Some(Freshness::Latest);
                 }
                 self.fail(error)
             }
@@ -172,7 +164,7 @@ impl Scope {
         let begin = Instant::now();
         let until_list = self.list_due.saturating_duration_since(begin);
         if until_list < Duration::from_secs(1) {
-            self.next = self.list_again();
+            self.list_again();
             return Ok(None);
         }
         let timeout = times.server_timeout.mul_f64(1.0 + random_fraction());
@@ -224,21 +216,21 @@ impl Scope {
 
     fn after_failure(&mut self, error: ClientError, was_steady: bool) -> Option<ListOutcome> {
         let status = error.status();
-        self.next = match (&error, status) {
+        match (&error, status) {
             // A version that is too old for a watch is also too old for a list.
-            (_, Some(410)) => Step::List(Freshness::Latest),
-            (_, Some(401 | 429 | 500..)) => Step::Watch,
+            (_, Some(410)) => self.next_list = Some(Freshness::Latest),
+            (_, Some(401 | 429 | 500..)) => {}
             (ClientError::Malformed(_) | ClientError::TooLarge(_), _) | (_, Some(_)) => {
-                self.list_again()
+                self.list_again();
             }
-            _ => Step::Watch,
-        };
+            _ => {}
+        }
         // A connection that breaks after a good while and a version that became too old are normal, so they are not
         // reported; the second in a row is a fault.
         let is_usual = match status {
             Some(410) => !self.backoff.is_failing(),
             Some(_) => false,
-            None => was_steady && matches!(self.next, Step::Watch),
+            None => was_steady && self.next_list.is_none(),
         };
         if !is_usual {
             return Some(self.fail(ListError::Watch(error)));
@@ -251,8 +243,9 @@ impl Scope {
         None
     }
 
-    fn list_again(&self) -> Step {
-        Step::List(Freshness::NotOlderThan(self.resource_version.clone()))
+    fn list_again(&mut self) {
+        let seen = self.resource_version.clone();
+        self.next_list = Some(Freshness::NotOlderThan(seen));
     }
 
     fn fail(&mut self, error: ListError) -> ListOutcome {

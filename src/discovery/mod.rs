@@ -9,9 +9,9 @@
 
 mod backoff;
 mod cache;
+mod cache_thread;
 mod cache_writer;
 mod follower;
-mod gatherer;
 mod own_address;
 mod source;
 
@@ -28,9 +28,9 @@ pub use cache::TargetCache;
 pub use source::PodSource;
 
 use crate::telemetry::Telemetry;
+use cache_thread::REPORTS_MAX;
 use cache_writer::CacheWriter;
 use follower::{Follower, Pace, Reporter, Scope};
-use gatherer::REPORTS_MAX;
 use source::Lister;
 
 /// How long [`Discovery::stop`] waits for the thread, which is never busy for so long.
@@ -112,7 +112,7 @@ impl Discovery {
         spawn("discovery", move || {
             // Dropped when the thread ends, even by a panic.
             let _ends: Sender<Infallible> = ends;
-            gatherer::gather(writer, &reports, &stopped);
+            cache_thread::run(writer, &reports, &stopped);
         })?;
         Ok(Discovery { stop, ended })
     }

@@ -1,5 +1,6 @@
 //! Histograms of durations.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,23 +27,17 @@ impl Durations {
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// Bound in seconds (`+Inf` last) and cumulative count of each bucket.
-    pub(super) fn buckets(&self) -> Vec<(String, u64)> {
+    /// Writes the buckets, sum and count of the family with this name.
+    pub(super) fn write(&self, name: &str, text: &mut String) {
+        let seconds = |&bound: &u64| Duration::from_millis(bound).as_secs_f64().to_string();
+        let bounds = BOUNDS.iter().map(seconds).chain(["+Inf".to_owned()]);
         let mut total = 0;
-        let bounds = BOUNDS
-            .iter()
-            .map(|&bound| Duration::from_millis(bound).as_secs_f64().to_string());
-        bounds
-            .chain(["+Inf".to_owned()])
-            .zip(&self.counts)
-            .map(|(bound, count)| {
-                total += count.load(Ordering::Relaxed);
-                (bound, total)
-            })
-            .collect()
-    }
-
-    pub(super) fn sum(&self) -> f64 {
-        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64()
+        for (bound, count) in bounds.zip(&self.counts) {
+            total += count.load(Ordering::Relaxed);
+            // Writing into a String does not fail.
+            let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {total}");
+        }
+        let sum = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
+        let _ = writeln!(text, "{name}_sum {sum}\n{name}_count {total}");
     }
 }

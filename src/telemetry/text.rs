@@ -60,14 +60,7 @@ impl Samples {
 
     /// The buckets, sum and count of a histogram.
     pub(super) fn histogram(&mut self, durations: &Durations) {
-        let name = self.name;
-        let mut count = 0;
-        for (bound, cumulated) in durations.buckets() {
-            let _ = writeln!(self.text, "{name}_bucket{{le=\"{bound}\"}} {cumulated}");
-            count = cumulated;
-        }
-        let sum = durations.sum();
-        let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}");
+        durations.write(self.name, &mut self.text);
     }
 
     pub(super) fn into_text(self) -> String {

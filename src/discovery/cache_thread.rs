@@ -18,7 +18,7 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) const REPORTS_MAX: usize = 256;
 
 /// Runs until the other end of `stop` is dropped, or one of the threads that report ends.
-pub(super) fn gather(
+pub(super) fn run(
     mut writer: CacheWriter,
     reports: &Receiver<Message>,
     stop: &Receiver<Infallible>,
