@@ -50,14 +50,13 @@ impl LastScrapes {
     /// before. So looking at a pod does not hide that it cannot be merged, and an old failure is forgotten.
     #[must_use]
     pub fn decisive(&self) -> Option<&LastScrape> {
-        let all = self.merged.iter().chain(&self.probe);
-        let latest = all.clone().map(|last| last.at).max()?;
-        let is_recent = |last: &LastScrape| {
-            let age = latest.duration_since(last.at).unwrap_or_default();
+        let mut all = self.merged.iter().chain(&self.probe);
+        let latest = all.clone().max_by_key(|last| last.at)?;
+        let has_just_failed = |last: &&LastScrape| {
+            let age = latest.at.duration_since(last.at).unwrap_or_default();
             last.failure.is_some() && age <= RECENT
         };
-        let failed = all.clone().find(|last| is_recent(last));
-        failed.or_else(|| all.max_by_key(|last| last.at))
+        all.find(has_just_failed).or(Some(latest))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The options of a pod: labels and annotations with this program's prefix. Pure.
 //!
 //! This is the only place that knows their keys; the fields of [`ScrapeOptions`] say what they mean. To add an option,
-//! add a function here, a field there, a pod in `fixtures/kubernetes/`, and a row in the README.
+//! add a constant here, a field there, a pod in `fixtures/kubernetes/`, and a row in the README.
 //!
 //! [`ScrapeOptions`]: crate::target::ScrapeOptions
 
@@ -15,25 +15,37 @@ use super::ports::NamedPorts;
 use super::{JOB_NAME_KEY, KEY_PREFIX};
 use crate::target::{OptionError, SCRAPE_TIMEOUT_MAX, TlsOptions};
 
-const ENDPOINT: &str = "endpoint";
-const PORT: &str = "port";
-const SCRAPE_NATIVE_HISTOGRAMS: &str = "scrape-native-histograms";
-const SCRAPE_TARGETS: &str = "scrape-targets";
-const SCRAPE_TIMEOUT_SECONDS: &str = "scrape-timeout-seconds";
-const TLS_ENABLED: &str = "tls-enabled";
-const TLS_SERVER_NAME: &str = "tls-server-name";
-const TLS_VERIFY: &str = "tls-verify";
+/// An option: its key without [`KEY_PREFIX`], and what is valid.
+type PodOption = (&'static str, &'static str);
 
-/// The options besides the job name, without [`KEY_PREFIX`], for the test that compares the README with the program.
+const ENDPOINT: PodOption = ("endpoint", "a path of at most 4096 bytes");
+const PORT: PodOption = (
+    "port",
+    "a number from 1 to 65535 or the name of a container port",
+);
+const SCRAPE_NATIVE_HISTOGRAMS: PodOption = ("scrape-native-histograms", "true or false");
+const SCRAPE_TARGETS: PodOption = (
+    "scrape-targets",
+    "at most 100 different ports with paths, like 8080:/metrics,http:/stats",
+);
+const SCRAPE_TIMEOUT: PodOption = (
+    "scrape-timeout-seconds",
+    "seconds over 0, at most 300, like 5 or 0.5",
+);
+const TLS_ENABLED: PodOption = ("tls-enabled", "true or false");
+const TLS_SERVER_NAME: PodOption = ("tls-server-name", "a DNS name or an IP address");
+const TLS_VERIFY: PodOption = ("tls-verify", "true or false");
+
+/// The keys of the options besides the job name, for the test that compares the README with the program.
 pub const OPTIONS: [&str; 8] = [
-    ENDPOINT,
-    PORT,
-    SCRAPE_NATIVE_HISTOGRAMS,
-    SCRAPE_TARGETS,
-    SCRAPE_TIMEOUT_SECONDS,
-    TLS_ENABLED,
-    TLS_SERVER_NAME,
-    TLS_VERIFY,
+    ENDPOINT.0,
+    PORT.0,
+    SCRAPE_NATIVE_HISTOGRAMS.0,
+    SCRAPE_TARGETS.0,
+    SCRAPE_TIMEOUT.0,
+    TLS_ENABLED.0,
+    TLS_SERVER_NAME.0,
+    TLS_VERIFY.0,
 ];
 
 const DEFAULT_PORT: u16 = 80;
@@ -48,15 +60,6 @@ const PATH_BYTES_MAX: usize = 4096;
 
 /// The most characters that Kubernetes allows in the value of a label.
 const JOB_NAME_CHARS_MAX: usize = 63;
-
-const EXPECTED_JOB_NAME: &str = "the name of a job, 1 to 63 characters";
-const EXPECTED_PORT: &str = "a number from 1 to 65535 or the name of a container port";
-const EXPECTED_PATH: &str = "a path of at most 4096 bytes";
-const EXPECTED_TIMEOUT: &str = "seconds over 0, at most 300, like 5 or 0.5";
-const EXPECTED_BOOL: &str = "true or false";
-const EXPECTED_SERVER_NAME: &str = "a DNS name or an IP address";
-const EXPECTED_TARGETS: &str =
-    "at most 100 different ports with paths, like 8080:/metrics,http:/stats";
 
 type Map = BTreeMap<String, String>;
 
@@ -87,7 +90,7 @@ impl<'a> PodOptions<'a> {
             source: "label",
             key: JOB_NAME_KEY.to_owned(),
             value: name.clone(),
-            expected: EXPECTED_JOB_NAME.into(),
+            expected: "the name of a job, 1 to 63 characters".into(),
         }))
     }
 
@@ -103,12 +106,12 @@ impl<'a> PodOptions<'a> {
             .into(),
             ..error
         };
-        let targets = self.parse(SCRAPE_TARGETS, EXPECTED_TARGETS, parse_targets);
+        let targets = self.parse(SCRAPE_TARGETS, parse_targets);
         if let Some(endpoints) = targets.map_err(with_names)? {
             return Ok(endpoints);
         }
-        let port = self.parse(PORT, EXPECTED_PORT, parse_port);
-        let path = self.parse(ENDPOINT, EXPECTED_PATH, parse_path);
+        let port = self.parse(PORT, parse_port);
+        let path = self.parse(ENDPOINT, parse_path);
         Ok(vec![Endpoint {
             pod_port: None,
             port: port.map_err(with_names)?.unwrap_or(DEFAULT_PORT),
@@ -119,10 +122,10 @@ impl<'a> PodOptions<'a> {
     /// The options for all targets of the pod: scrape timeout and TLS. Every value is checked even if another option
     /// makes it unused, so that you see a typing error at once and not when you switch TLS on.
     pub(super) fn common(&self) -> Result<(Duration, Option<TlsOptions>), OptionError> {
-        let timeout = self.parse(SCRAPE_TIMEOUT_SECONDS, EXPECTED_TIMEOUT, parse_timeout)?;
-        let enabled = self.parse(TLS_ENABLED, EXPECTED_BOOL, parse_bool)?;
-        let verify = self.parse(TLS_VERIFY, EXPECTED_BOOL, parse_bool)?;
-        let server_name = self.parse(TLS_SERVER_NAME, EXPECTED_SERVER_NAME, parse_server_name)?;
+        let timeout = self.parse(SCRAPE_TIMEOUT, parse_timeout)?;
+        let enabled = self.parse(TLS_ENABLED, parse_bool)?;
+        let verify = self.parse(TLS_VERIFY, parse_bool)?;
+        let server_name = self.parse(TLS_SERVER_NAME, parse_server_name)?;
         let tls = enabled.unwrap_or(false).then(|| TlsOptions {
             verify: verify.unwrap_or(true),
             server_name,
@@ -132,17 +135,16 @@ impl<'a> PodOptions<'a> {
 
     /// Whether Prometheus should scrape native histograms of the pod, if the pod says so.
     pub(super) fn native_histograms(&self) -> Result<Option<bool>, OptionError> {
-        self.parse(SCRAPE_NATIVE_HISTOGRAMS, EXPECTED_BOOL, parse_bool)
+        self.parse(SCRAPE_NATIVE_HISTOGRAMS, parse_bool)
     }
 
     /// `None` if the pod does not have the option. The annotation wins over the label.
     fn parse<T>(
         &self,
-        option: &str,
-        expected: &'static str,
+        (name, expected): PodOption,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, OptionError> {
-        let key = format!("{KEY_PREFIX}/{option}");
+        let key = format!("{KEY_PREFIX}/{name}");
         let places = [("annotation", self.annotations), ("label", self.labels)];
         let found = places
             .into_iter()

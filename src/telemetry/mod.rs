@@ -197,10 +197,10 @@ impl Telemetry {
             gauges,
             jobs: self.jobs.with_targets(gauges.targets.iter().copied()),
         };
-        let mut out = Samples::new();
-        FAMILIES
-            .iter()
-            .for_each(|family| family.write(&mut out, &now));
+        let mut out = Samples::default();
+        for family in FAMILIES {
+            family.write(&mut out, &now);
+        }
         out.into_text()
     }
 }

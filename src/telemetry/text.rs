@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use super::histogram::Durations;
 
 /// The text so far, and the family that is being written.
+#[derive(Default)]
 pub(super) struct Samples {
     text: String,
     name: &'static str,
@@ -13,14 +14,6 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    pub(super) fn new() -> Samples {
-        Samples {
-            text: String::with_capacity(16 * 1024),
-            name: "",
-            start: 0,
-        }
-    }
-
     /// Begins a family; its samples follow.
     pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.start = self.text.len();
