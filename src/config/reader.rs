@@ -19,7 +19,7 @@ pub(super) struct Setting {
 pub(super) struct SettingsReader<L> {
     rows: slice::Iter<'static, Setting>,
     lookup: L,
-    /// Name and value of each setting that is not unset, valid or not.
+    /// Name and value of each setting that is set or has a default, even if the value is invalid.
     pub(super) effective: Vec<(&'static str, String)>,
     pub(super) errors: Vec<ConfigError>,
 }

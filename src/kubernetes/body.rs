@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use ureq::Body;
 use ureq::http::{Response, header};
 
-/// The body. More than `limit` bytes of it, after decompression, are an error.
+/// A reader of the body. It fails after more than `limit` bytes, counted after decompression.
 pub(super) fn decompressed(response: Response<Body>, limit: u64) -> impl Read {
     let encoding = response.headers().get(header::CONTENT_ENCODING);
     let is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");

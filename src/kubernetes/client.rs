@@ -90,7 +90,7 @@ impl ApiClient {
         })
     }
 
-    /// Lists the pods that have a job name, and returns their targets; `None`: those of all namespaces.
+    /// Lists the pods of the namespace (`None`: of all namespaces) that have a job name, and returns their targets.
     ///
     /// # Errors
     ///

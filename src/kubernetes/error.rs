@@ -1,4 +1,4 @@
-//! Why there is no pod list, or no watch.
+//! Errors of the API server's client.
 
 use std::fmt;
 use std::io;

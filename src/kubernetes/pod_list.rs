@@ -28,7 +28,7 @@ pub struct PodListEnd {
 
 /// Appends the targets of each pod of the list, or of one page of it, to `targets`.
 ///
-/// Partial of a pod may be missing or null. After an error, `targets` has those of a part of the list, and the caller
+/// Fields of a pod may be missing or null. After an error, `targets` has those of a part of the list, and the caller
 /// must drop it.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ pub enum PodEvent {
         /// In the order of [`targets_from_pod`].
         targets: Vec<Arc<Target>>,
     },
-    /// Nothing about targets: a bookmark, or something unknown. The API server is alive.
+    /// A bookmark or an unknown event. It shows that the API server is alive.
     Alive,
 }
 
@@ -61,7 +61,7 @@ impl ApiClient {
     ///
     /// # Errors
     ///
-    /// The watch cannot be started. Then the credentials are read again at the next request.
+    /// The watch cannot be started. The next request reads the credentials again.
     pub(crate) fn watch_pods(
         &mut self,
         namespace: Option<&str>,

@@ -14,7 +14,7 @@ pub type Certificates = Vec<CertificateDer<'static>>;
 /// What each section of a PEM file begins with.
 const BEGIN: &str = "\n-----BEGIN ";
 
-/// All certificates of a PEM file, for a chain that is shown to others. Text between them and other PEM sections are
+/// All certificates of a PEM file, for a chain to show to others. Other PEM sections, and text between sections, are
 /// skipped.
 ///
 /// # Errors
@@ -28,11 +28,11 @@ pub fn certificates(file: &FileContent) -> Result<Certificates, FileError> {
     }
 }
 
-/// A certificate, those between it and its CA, and its key: what is shown to others. The key is PKCS #8, PKCS #1 or
+/// A certificate with those between it and its CA, and its key, to show to others. The key is PKCS #8, PKCS #1 or
 /// SEC1, and not encrypted.
 ///
 /// # Errors
-/// A file does not hold what is expected of it, or they do not go together.
+/// A file does not contain what is expected of it, or certificate and key do not match.
 pub fn certified_key(cert: &FileContent, key: &FileContent) -> Result<CertifiedKey, FileError> {
     let chain = certificates(cert)?;
     let private_key = PrivateKeyDer::from_pem_slice(key.bytes())
@@ -41,8 +41,8 @@ pub fn certified_key(cert: &FileContent, key: &FileContent) -> Result<CertifiedK
         .map_err(|error| cert.error(format_args!("does not go with {}: {error}", key.name)))
 }
 
-/// The CA certificates of a PEM file, to verify others with. Those that cannot be parsed are left out and logged, as
-/// by `AppendCertsFromPEM` in Go's `crypto/x509`, which Prometheus and client-go use.
+/// The CA certificates of a PEM file, with which others are verified. Those that cannot be parsed are left out and
+/// logged, as by `AppendCertsFromPEM` in Go's `crypto/x509`, which Prometheus and client-go use.
 ///
 /// # Errors
 /// None of them can be parsed.

@@ -164,7 +164,7 @@ pub struct Telemetry {
     pub merged_responses: Counts<BodyFormat>,
     /// Samples of valid bodies.
     pub samples: Counter,
-    /// Those of them that were dropped as duplicates.
+    /// Samples that were dropped as duplicates.
     pub duplicates: Counter,
     /// Families of responses on whose HELP targets disagree.
     pub help_conflicts: Counter,

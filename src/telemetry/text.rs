@@ -27,7 +27,7 @@ impl Samples {
         let _ = writeln!(self.text, "{} {value}", self.name);
     }
 
-    /// The same; without a value the whole family is left out.
+    /// The one sample of a family without labels. If there is no value, the whole family is left out.
     pub(super) fn optional(&mut self, value: Option<impl Display>) {
         match value {
             Some(value) => self.sample(value),
