@@ -24,7 +24,7 @@ use std::ops::Range;
 /// # Errors
 /// The line is malformed: the OpenMetrics parser of Prometheus 3 refuses it.
 pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fault> {
-    let mut reader = Reader { body, at };
+    let mut reader = OpenMetricsReader { body, at };
     let line = match body[at] {
         b'#' => reader.comment()?,
         byte if byte == b'{' || is_metric_start(byte) => Line::Sample(reader.sample()?),
@@ -38,7 +38,7 @@ pub(super) fn read_line(body: &[u8], at: usize) -> Result<(Line<'_>, usize), Fau
 /// # Errors
 /// As for [`read_line`].
 pub(super) fn read_rest(body: &[u8], value_end: usize) -> Result<usize, Fault> {
-    let mut reader = Reader {
+    let mut reader = OpenMetricsReader {
         body,
         at: value_end,
     };
@@ -58,7 +58,7 @@ pub(super) struct Exemplar<'b> {
 /// The exemplar in the valid text from a value to the end of its line, if there is one.
 pub(super) fn exemplar(value: &[u8]) -> Option<Exemplar<'_>> {
     let at = memchr::memmem::find(value, EXEMPLAR_START)? + EXEMPLAR_START.len();
-    Reader { body: value, at }.exemplar().ok()
+    OpenMetricsReader { body: value, at }.exemplar().ok()
 }
 
 const EXEMPLAR_START: &[u8] = b" # {";
@@ -79,12 +79,12 @@ fn fault(kind: LineErrorKind, at: usize) -> Fault {
     }
 }
 
-struct Reader<'b> {
+struct OpenMetricsReader<'b> {
     body: &'b [u8],
     at: usize,
 }
 
-impl<'b> Reader<'b> {
+impl<'b> OpenMetricsReader<'b> {
     /// A line that starts with `#`.
     fn comment(&mut self) -> Result<Line<'b>, Fault> {
         let start = self.at;
@@ -315,9 +315,9 @@ impl<'b> Reader<'b> {
         Ok(number)
     }
 
-    /// What may follow the value, and the line end.
+    /// The rest of the line after the value: a timestamp, an exemplar, and the line end.
     ///
-    /// Prometheus counts a sample before it finds that what follows its value is neither of the two.
+    /// If the value is followed by something else, the sample counts in `samples_before`, as it does in Prometheus.
     fn rest(&mut self) -> Result<(), Fault> {
         let has_timestamp = self.has_timestamp();
         if has_timestamp {

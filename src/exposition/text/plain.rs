@@ -18,7 +18,7 @@ pub(in crate::exposition) struct PlainSeries<'b> {
     /// In the order of the line; each name once.
     pub(in crate::exposition) labels: Vec<PlainLabel<'b>>,
     /// The label names of the last series, and possibly further ones of a series before it.
-    heads: Vec<Head<'b>>,
+    heads: Vec<LabelHead<'b>>,
 }
 
 /// A label as it is written.
@@ -33,7 +33,7 @@ pub(in crate::exposition) struct PlainLabel<'b> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Head<'b> {
+struct LabelHead<'b> {
     /// A label name and the `="` after it.
     text: &'b [u8],
     float: Option<FloatLabel>,
@@ -103,7 +103,7 @@ impl<'b> PlainSeries<'b> {
         number: usize,
         rest: &'b [u8],
         is_allowed: impl Fn(&[u8]) -> bool,
-    ) -> Option<Head<'b>> {
+    ) -> Option<LabelHead<'b>> {
         // Each name is compared with those before it, so lines with more labels are left to the parser of any line.
         if number == COMPARED_NAMES_MAX {
             return None;
@@ -121,7 +121,7 @@ impl<'b> PlainSeries<'b> {
             && is_name_start(*name.first()?)
             && !is_before
             && is_allowed(name);
-        let head = Head {
+        let head = LabelHead {
             text,
             float: FloatLabel::of_name(name),
             seen_bits: bits_before | bit,

@@ -35,7 +35,7 @@ pub(in crate::exposition) fn read(
     body: &[u8],
     start: usize,
 ) -> Result<(SampleLine<'_>, usize), Fault> {
-    let mut reader = Reader {
+    let mut reader = SampleReader {
         body,
         start,
         at: start,
@@ -61,7 +61,7 @@ pub(in crate::exposition) fn read(
 /// Most samples have no more.
 const LABELS_AT_FIRST: usize = 8;
 
-struct Reader<'b> {
+struct SampleReader<'b> {
     body: &'b [u8],
     start: usize,
     at: usize,
@@ -69,7 +69,7 @@ struct Reader<'b> {
     labels: Vec<Label<'b>>,
 }
 
-impl<'b> Reader<'b> {
+impl<'b> SampleReader<'b> {
     /// The byte at the current position; the body ends as if with a line end.
     fn byte(&self) -> u8 {
         self.body.get(self.at).copied().unwrap_or(b'\n')
