@@ -5,15 +5,13 @@
 //! * `attacks`: the built program and clients that mean it no good
 //! * `config`: settings, by value and by the program's exit code
 //! * `demo`: what the README promises of `--demo`
-//! * `discovery_faults`: a failing API server, and recovery
-//! * `discovery`: the cache thread against the fake API server and files
+//! * `discovery`: the pods that the API server or a file lists, polled or watched, and each way in which that fails
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
 //! * `listener`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `log`: what the built program writes to its log
 //! * `merge`: many bodies in one text
 //! * `own_metrics`: `/-/metrics` against what the program is put through, and against its document
-//! * `pod_lists`: pod lists that follow each other
 //! * `pod_options`: each option of a pod, good and bad values
 //! * `probe`: one target as it is
 //! * `properties`: what holds for all bodies, on generated ones
@@ -29,8 +27,6 @@
 //! * `targets`: pod lists → targets
 //! * `tidy`: the layout, the documents and the imports, compared with the code
 //! * `tls`: pods over TLS
-//! * `watch`: the pods followed by a watch, event by event and through every fault
-//! * `watch_model`: random histories of pods, held against a simple model
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod accept;
@@ -38,14 +34,12 @@ mod attacks;
 mod config;
 mod demo;
 mod discovery;
-mod discovery_faults;
 mod endurance;
 mod exposition;
 mod listener;
 mod log;
 mod merge;
 mod own_metrics;
-mod pod_lists;
 mod pod_options;
 mod probe;
 mod properties;
@@ -62,5 +56,3 @@ mod target_labels;
 mod targets;
 mod tidy;
 mod tls;
-mod watch;
-mod watch_model;

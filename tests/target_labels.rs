@@ -1,7 +1,5 @@
 //! `POD_TARGET_LABELS`: labels of a pod on its series and in service discovery. README: "Settings".
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::support::eventually;
@@ -98,8 +96,7 @@ fn a_label_that_changes_is_seen_at_the_next_poll() {
     let program = Program::with_pods(&file, &settings);
     let has = |text: &str| lines(&program, "a{").iter().all(|line| line.contains(text));
     assert!(has(",app_kubernetes_io_version=\"1.2\",team=\"red\","));
-    let next = TempFile::new(pod_list(&[labelled(pod, "1.3", "red")]).as_bytes());
-    fs::rename(&next.0, &file.0).unwrap();
+    file.replace(&pod_list(&[labelled(pod, "1.3", "red")]));
     eventually("the new version", || {
         has(",app_kubernetes_io_version=\"1.3\",team=\"red\",")
     });

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::TryRecvError;
 use kubernetes_metrics_aggregator::discovery::{
     Discovery, DiscoverySettings, PodSource, TargetCache, WatchTimes,
 };
@@ -12,11 +13,12 @@ use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
 use super::eventually;
 use super::fake_api::FakeApi;
 
-/// The cache thread and what it shares.
+/// The cache thread, which stops when this is dropped, and what it shares.
 pub(crate) struct Running {
     pub(crate) cache: TargetCache,
     pub(crate) telemetry: Arc<Telemetry>,
-    pub(crate) discovery: Discovery,
+    /// `None` once it has been stopped.
+    pub(crate) discovery: Option<Discovery>,
 }
 
 pub(crate) fn settings(source: PodSource, namespaces: &[&str]) -> DiscoverySettings {
@@ -47,7 +49,7 @@ pub(crate) fn start_with(settings: &DiscoverySettings) -> Running {
     Running {
         cache,
         telemetry,
-        discovery,
+        discovery: Some(discovery),
     }
 }
 
@@ -68,7 +70,33 @@ pub(crate) fn names(set: &TargetSet) -> Vec<String> {
     set.targets().map(name).collect()
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(discovery) = self.discovery.take() {
+            discovery.stop();
+        }
+    }
+}
+
 impl Running {
+    /// Stops it, and checks that its threads have ended.
+    #[track_caller]
+    pub(crate) fn check_stops(&mut self) {
+        let discovery = self.discovery.take().unwrap();
+        let ended = discovery.ended().clone();
+        assert_eq!(ended.try_recv(), Err(TryRecvError::Empty));
+        discovery.stop();
+        assert_eq!(ended.try_recv(), Err(TryRecvError::Disconnected));
+        assert!(self.cache.last_error().is_none());
+    }
+
+    /// Waits until the pods have been listed once more.
+    #[track_caller]
+    pub(crate) fn wait_for_another_list(&self) {
+        let before = self.cache.last_success();
+        eventually("another list", || self.cache.last_success() != before);
+    }
+
     #[track_caller]
     pub(crate) fn wait_for_names(&self, expected: &[&str]) -> Arc<TargetSet> {
         let has_names = || {

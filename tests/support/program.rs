@@ -76,6 +76,12 @@ impl TempFile {
         TempFile::new(pod_list(pods).as_bytes())
     }
 
+    /// Puts the content in the place of the file by a rename, so that nobody reads half of it.
+    pub(crate) fn replace(&self, content: &str) {
+        let next = TempFile::new(content.as_bytes());
+        fs::rename(&next.0, &self.0).expect("both are in one directory");
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("a UTF-8 path")
     }

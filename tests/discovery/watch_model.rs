@@ -1,5 +1,5 @@
-//! Random histories of pods, and of everything that can befall a watch, held against a simple model: each published
-//! set is what the cluster was at one moment, moments never go back, and the last is the last.
+//! Random histories of pods and faults of a watch against a simple model: each published set is what the cluster was at
+//! one moment, the moments never go back, and the last set is that of the last moment. README: "When something fails".
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -107,8 +107,8 @@ fn json_of(number: u8, pod: &Pod) -> Value {
     })
 }
 
-/// Takes the step on the server, and in the model if it is one of pods.
-fn take(step: Step, api: &FakeApi, cluster: &mut Cluster) {
+/// Applies the step to the server, and to the model if it changes a pod.
+fn apply(step: Step, api: &FakeApi, cluster: &mut Cluster) {
     match step {
         Step::Set(number, pod) => {
             api.set_pod(json_of(number, &pod));
@@ -159,7 +159,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_is_published_is_what_was(steps in vec(steps(), 1..3)) {
+    fn each_published_set_is_a_past_state_of_the_cluster(steps in vec(steps(), 1..3)) {
         let api = FakeApi::start_plain();
         let running = start_with(&watch_settings(&api, &[]));
         let mut cluster = Cluster::default();
@@ -167,7 +167,7 @@ proptest! {
         let mut at = 0;
         for burst in steps {
             for step in burst {
-                take(step, &api, &mut cluster);
+                apply(step, &api, &mut cluster);
                 moments.push(expected(&cluster));
             }
             let begin = Instant::now();
@@ -176,6 +176,5 @@ proptest! {
                 std::thread::yield_now();
             }
         }
-        running.discovery.stop();
     }
 }

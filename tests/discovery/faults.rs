@@ -1,4 +1,5 @@
-//! Every way in which a list fails: the last complete set stays, the reason is told, and discovery recovers by itself.
+//! Each way in which a pod list fails: the last complete list stays in use, the reason is shown, discovery recovers.
+//! README: "When something fails".
 
 use std::fs;
 use std::sync::Arc;
@@ -37,12 +38,11 @@ fn check_failure(fault: &Fault, result: RefreshResult, expected: &str) {
         assert!(error.contains(expected), "{error}");
         assert!(Arc::ptr_eq(&before, &running.cache.snapshot().unwrap()));
         assert!(running.cache.last_success().is_some());
-        running.discovery.stop();
     }
 }
 
 #[test]
-fn statuses_keep_the_last_list() {
+fn error_statuses_keep_the_last_list() {
     let check_status = |status, result, expected| {
         check_failure(&Fault::Status(status, ""), result, expected);
     };
@@ -100,7 +100,7 @@ fn responses_that_are_no_pod_list_keep_the_last_list() {
 }
 
 #[test]
-fn a_list_without_end_is_given_up() {
+fn a_list_of_more_than_2000_pages_fails() {
     let api = FakeApi::start_plain();
     let running = start(&api, &[]);
     running.wait_for_names(&[]);
@@ -108,7 +108,6 @@ fn a_list_without_end_is_given_up() {
     api.script_pages(std::iter::repeat_n(Fault::EmptyPage, 2_000));
     running.wait_for(RefreshResult::Malformed);
     assert_eq!(&*running.wait_for_error(), "larger than 2,000 pages");
-    running.discovery.stop();
 }
 
 #[test]
@@ -124,7 +123,6 @@ fn an_old_continue_token_starts_the_list_again() {
     let is_first = |_| !api.next_request().query.contains_key("continue");
     let firsts: Vec<bool> = (0..6).map(is_first).collect();
     assert_eq!(firsts, [true, false, true, false, true, false]);
-    running.discovery.stop();
 }
 
 #[test]
@@ -139,20 +137,18 @@ fn discovery_recovers_by_itself() {
     running.wait_for_names(&["ns/a-1"]);
     eventually("no error", || running.cache.last_error().is_none());
     assert!(running.cache.last_success().is_some());
-    running.discovery.stop();
 }
 
 #[test]
 fn retry_after_is_obeyed() {
     let api = FakeApi::start();
     api.script([Fault::Status(429, "Retry-After: 3\r\n")]);
-    let running = start(&api, &[]);
+    let _running = start(&api, &[]);
     api.next_request();
     let asked = Instant::now();
     api.next_request();
     // Longer than the first wait ever is without the header.
     assert!(asked.elapsed() >= Duration::from_millis(2_900));
-    running.discovery.stop();
 }
 
 #[test]
@@ -168,7 +164,6 @@ fn a_token_that_was_replaced_is_read_at_once() {
         running.telemetry.refreshes.get(RefreshResult::Unauthorized),
         0
     );
-    running.discovery.stop();
 }
 
 #[test]
@@ -181,7 +176,6 @@ fn a_token_that_expired_is_replaced_later() {
     fs::write(api.service_account_dir().join("token"), "second").unwrap();
     api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
     running.wait_for_names(&["ns/a-1"]);
-    running.discovery.stop();
 }
 
 #[test]
@@ -192,7 +186,6 @@ fn a_ca_that_rotates_is_read_again() {
     api.set_pods(vec![pod("ns", "a-1", "a", "10.0.0.1")]);
     api.rotate_ca();
     running.wait_for_names(&["ns/a-1"]);
-    running.discovery.stop();
 }
 
 #[test]
@@ -211,7 +204,6 @@ fn a_server_of_another_ca_is_not_trusted() {
         error.starts_with("connection: invalid peer certificate"),
         "{error}"
     );
-    running.discovery.stop();
 }
 
 #[test]
@@ -230,11 +222,10 @@ fn without_a_service_account_the_error_names_the_file() {
         error.starts_with("service account file \"/nowhere/token\": "),
         "{error}"
     );
-    running.discovery.stop();
 }
 
 #[test]
-fn urls_that_cannot_be_used() {
+fn invalid_urls_are_refused_at_the_start() {
     for url in [
         "",
         "api",

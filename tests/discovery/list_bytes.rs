@@ -1,4 +1,5 @@
-//! Pod lists as bytes: in every layout and in pieces of any size, cut off anywhere, and what is no list.
+//! Pod lists as bytes: in any layout, in reads of any size, cut off anywhere, and malformed. README: "When something
+//! fails" (a partial list is never used).
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use serde_json::{Value, json};
 use crate::support::fake_api;
 
 /// Hands on so many bytes at a time.
-struct Pieces<'a>(&'a [u8], usize);
+struct SlowReader<'a>(&'a [u8], usize);
 
-impl Read for Pieces<'_> {
+impl Read for SlowReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.1.min(buffer.len());
         self.0.read(&mut buffer[..bytes])
@@ -28,7 +29,7 @@ fn read_in_pieces(
     bytes: usize,
 ) -> Result<Vec<Arc<Target>>, serde_json::Error> {
     let mut targets = Vec::new();
-    read_pod_list(Pieces(list.as_ref(), bytes), &mut targets)?;
+    read_pod_list(SlowReader(list.as_ref(), bytes), &mut targets)?;
     Ok(targets)
 }
 
@@ -59,7 +60,7 @@ fn check(list: &str, expected: &[&str]) {
 }
 
 #[test]
-fn lists_in_any_layout() {
+fn a_list_is_read_in_any_layout() {
     let compact = list_of(&pods(&["1", "2", "3"]));
     let value: Value = serde_json::from_str(&compact).unwrap();
     let pretty = serde_json::to_string_pretty(&value).unwrap();
@@ -84,20 +85,20 @@ fn lists_in_any_layout() {
 }
 
 #[test]
-fn what_is_no_pod_between_pods() {
+fn items_that_are_no_pods_are_skipped() {
     let mut items = pods(&["1", "2"]);
     items.insert(1, json!({"kind": "Service", "metadata": {"name": "s"}}));
     items.insert(2, Value::Null);
     items.insert(3, json!({}));
     check(&list_of(&items), &["1", "2"]);
-    // A pod that stands where none is expected is nobody's business.
+    // A pod outside `items` is ignored.
     let [a, b] = ["1", "2"].map(|name| pod(name).to_string());
     let elsewhere = format!(r#"{{"x":[{a},{b}],"kind":"PodList","items":[{b}]}}"#);
     check(&elsewhere, &["2"]);
 }
 
 #[test]
-fn pods_larger_than_what_is_read_at_once() {
+fn pods_larger_than_the_read_buffer_are_read() {
     for (key, bytes) in [("a", 150_000), ("z", 150_000), ("a", 2_100_000)] {
         let mut large = pod("large");
         large[key] = json!("x\\\"}".repeat(bytes / 4));
@@ -108,7 +109,7 @@ fn pods_larger_than_what_is_read_at_once() {
 
 /// As `kubectl` writes them: hundreds of lines for each pod, thousands of pods.
 #[test]
-fn lines_of_pods_do_not_count_as_what_stands_beside_them() {
+fn bytes_inside_pods_do_not_count_as_bytes_besides_them() {
     let lines = "\n".repeat(5 * 1024 * 1024);
     let list = list_of(&pods(&["1", "2"])).replace("\"spec\":", &format!("\"spec\":{lines}"));
     let targets = read(list).unwrap();
@@ -116,7 +117,7 @@ fn lines_of_pods_do_not_count_as_what_stands_beside_them() {
 }
 
 #[test]
-fn what_takes_too_much_memory_is_no_list() {
+fn a_pod_or_other_text_over_8_mib_fails_the_list() {
     let mut large = pod("large");
     large["a"] = json!("x".repeat(9 * 1024 * 1024));
     let error = read(list_of(&[pod("1"), large])).unwrap_err();
@@ -127,17 +128,20 @@ fn what_takes_too_much_memory_is_no_list() {
 }
 
 #[test]
-fn a_list_that_breaks_off_anywhere() {
-    let list = list_of(&pods(&["1", "2", "3"]));
-    for end in 0..list.len() {
-        let error = read(&list[..end]).unwrap_err();
-        assert!(error.is_eof(), "{end} bytes: {error}");
+fn a_list_that_breaks_off_anywhere_is_an_error() {
+    let compact = list_of(&pods(&["1", "2", "3"]));
+    let value: Value = serde_json::from_str(&compact).unwrap();
+    for list in [compact, serde_json::to_string_pretty(&value).unwrap()] {
+        for end in 0..list.len() {
+            let error = read(&list[..end]).unwrap_err();
+            assert!(error.is_eof(), "{end} bytes: {error}");
+        }
+        read(&list).unwrap();
     }
-    read(&list).unwrap();
 }
 
 #[test]
-fn what_is_no_list() {
+fn malformed_lists_are_refused() {
     let [a, b] = ["1", "2"].map(|name| pod(name).to_string());
     let good = format!(r#"{{"kind":"PodList","items":[{a},{b}]}}"#);
     read(&good).unwrap();
@@ -150,13 +154,8 @@ fn what_is_no_list() {
         format!(r#"{{"kind":"PodList","items":[{a},{b}}}]}}"#),
         format!(r#"{{"kind":"PodList","items":[{a},{{{b}]}}"#),
         format!(r#"{{"kind":"PodList","items":[[{a}],{b}]}}"#),
-        format!(r#"{{"kind":"PodList","items":[{a},{b}],"items":[]}}"#),
-        format!(r#"{{"kind":"PodList","items":[{a},{b}]}}{{}}"#),
-        format!(r#"{{"kind":"Status","items":[{a},{b}]}}"#),
-        format!(r#"{{"items":[{a},{b}]}}"#),
         format!(r#"{{"kind":"PodList","items":[{a},7]}}"#),
         format!(r#"{{"kind":"PodList","items":[{a},"{{"]}}"#),
-        format!(r#"{{"kind":"PodList","items":{{"a":{a}}}}}"#),
         format!(r#"{{"kind":"PodList","items":{a}}}"#),
         format!(r#"{{"kind":"PodList","metadata":{a}7,"items":[{a},{b}]}}"#),
         format!(r#"{{"kind":"PodList","metadata":7,"items":[{a},{b}]}}"#),
@@ -165,6 +164,44 @@ fn what_is_no_list() {
     ] {
         assert!(read(&bad).is_err(), "{bad}");
     }
+}
+
+#[track_caller]
+fn check_error(json: &str, expected: &str) {
+    let error = read(json).unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn an_error_says_what_was_expected() {
+    check_error("", "EOF while parsing a value");
+    check_error("<html>", "expected value at line 1 column 1");
+    check_error("[]", "invalid type: sequence, expected a pod list");
+    check_error("{}", "expected kind PodList or List");
+    check_error(r#"{"kind":"Status"}"#, "expected kind PodList or List");
+    check_error(r#"{"items":[]}"#, "expected kind PodList or List");
+    check_error(r#"{"kind":"PodList"}"#, "missing field `items`");
+    check_error(
+        r#"{"kind":"PodList","items":{}}"#,
+        "invalid type: map, expected an array of pods",
+    );
+    check_error(
+        r#"{"kind":"PodList","items":[],"items":[]}"#,
+        "duplicate field `items`",
+    );
+    check_error(
+        r#"{"kind":"PodList","items":["x"]}"#,
+        "invalid type: string \"x\", expected a pod",
+    );
+    check_error(
+        r#"{"kind":"PodList","items":[{"metadata":{"labels":[]}}]}"#,
+        "invalid type: sequence, expected a map",
+    );
+    check_error(r#"{"kind":"PodList","items":[]}{}"#, "trailing characters");
+    check_error(
+        "{\"kind\":\"PodList\",\"items\":[]}\0",
+        "trailing characters",
+    );
 }
 
 #[test]
@@ -191,7 +228,7 @@ impl Read for Broken<'_> {
 }
 
 #[test]
-fn a_connection_that_breaks_off_anywhere_is_an_error_of_it() {
+fn a_connection_that_breaks_off_anywhere_is_an_io_error() {
     let list = list_of(&pods(&["1", "2", "3"]));
     // All but the last: then the end is missing.
     for end in 0..=list.len() {
@@ -233,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_pod_becomes_what_it_becomes_alone(
+    fn a_pod_of_a_list_becomes_the_same_as_alone(
         pods in vec(any_pod(), 0..8),
         is_pretty in any::<bool>(),
         bytes in prop_oneof![1..300_usize, Just(usize::MAX)],
@@ -245,7 +282,7 @@ proptest! {
 
     /// Some bytes of a list changed, cut out or put in.
     #[test]
-    fn what_is_no_json_is_no_list(
+    fn a_list_that_is_read_is_valid_json(
         pods in vec(any_pod(), 1..6),
         edits in vec((any::<prop::sample::Index>(), 0..4_usize, "[{}\\[\\],:\"a0 \n]{0,2}"), 0..3),
     ) {
