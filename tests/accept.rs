@@ -1,11 +1,13 @@
-//! What scrapers send as `Accept`: what the pods are asked, and what comes back.
+//! What scrapers send as `Accept`, and what the pods are asked for then. README: "Formats";
+//! k8s/prometheus/README.md: "Formats".
 
-use crate::support::fake_pod::{Behaviour, FakePod, ok_as};
-use crate::support::program::{Program, pod_at};
+mod responses;
+
 use kubernetes_metrics_aggregator::exposition::{
-    Accept, Asked, Escaping, Exposition, Format, IdentityLabels, Part, Report, SeriesCache, merge,
+    Accept, Asked, Escaping, Exposition, Format, IdentityLabels, SeriesCache, merge,
 };
-use std::time::Duration;
+
+use crate::support::merged::{part, text};
 
 /// What pods are asked for a scraper that says nothing about formats that can be merged.
 const TEXT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
@@ -29,7 +31,7 @@ fn check(header: &str, for_pods: &str, content_type: &str) {
 }
 
 #[test]
-fn prometheus_3_asks_pods_for_openmetrics_and_names_as_they_are() {
+fn prometheus_3_gets_openmetrics_and_utf8_names() {
     check(
         PROMETHEUS_3,
         PROMETHEUS_3,
@@ -42,7 +44,7 @@ fn prometheus_3_asks_pods_for_openmetrics_and_names_as_they_are() {
 
 /// As Prometheus 3 asks with one protocol in `scrape_protocols`: a pod that sends another one is not escaped.
 #[test]
-fn what_is_taken_as_anything_has_the_names_that_the_scraper_can_read() {
+fn a_format_taken_by_a_wildcard_has_names_that_the_scraper_can_read() {
     for (header, other) in [
         (
             "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5",
@@ -61,9 +63,9 @@ fn what_is_taken_as_anything_has_the_names_that_the_scraper_can_read() {
     assert_eq!(silent.escaping(Format::Text), Escaping::Underscores);
 }
 
-/// Pods get nothing that is copied from the header of a stranger.
+/// Pods get nothing that is copied from the header.
 #[test]
-fn anything_has_no_version() {
+fn a_wildcard_has_no_version() {
     check(
         "text/plain,*/*;version=\u{e4} x;q=0.5",
         "text/plain;q=1,*/*;q=0.5",
@@ -80,7 +82,7 @@ fn a_prometheus_with_legacy_names_gets_legacy_names() {
 }
 
 #[test]
-fn prometheus_2_knows_no_escaping() {
+fn prometheus_2_gets_escaped_names() {
     let header = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
         text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
     check(
@@ -103,7 +105,7 @@ const PROTOBUF_TYPE: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
 #[test]
-fn protobuf_is_asked_for_by_those_who_name_it() {
+fn pods_are_asked_for_protobuf_only_if_the_scraper_names_it() {
     check(
         PROTOBUF_FIRST,
         PROTOBUF_FIRST,
@@ -126,10 +128,9 @@ fn protobuf_is_asked_for_by_those_who_name_it() {
     );
 }
 
-/// Messages and encodings that are not merged, and `*/*`, which many say who cannot read protobuf.
 /// The same header is sent for native histograms and for start timestamps.
 #[test]
-fn start_timestamps_may_be_read_by_those_who_name_protobuf_and_openmetrics() {
+fn a_scraper_of_protobuf_and_openmetrics_may_read_start_timestamps() {
     let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,\
         text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
     for (header, may_read) in [
@@ -147,8 +148,9 @@ fn start_timestamps_may_be_read_by_those_who_name_protobuf_and_openmetrics() {
     }
 }
 
+/// Messages and encodings that are not merged, and `*/*`, which many scrapers send that cannot read protobuf.
 #[test]
-fn other_protobuf_is_taken_out() {
+fn other_kinds_of_protobuf_are_not_asked_for() {
     let protobuf = "application/vnd.google.protobuf";
     let message = "proto=io.prometheus.client.MetricFamily";
     for range in [
@@ -171,7 +173,7 @@ fn other_protobuf_is_taken_out() {
 }
 
 #[test]
-fn scrapers_that_want_text_ask_for_text() {
+fn pods_of_a_text_scraper_are_asked_for_text() {
     // vmagent
     check(TEXT, TEXT, TEXT_TYPE);
     // Datadog
@@ -192,7 +194,7 @@ fn scrapers_that_want_text_ask_for_text() {
 
 /// Python's client takes the first range that it knows, and would respond with 2.0.0, whatever its weight.
 #[test]
-fn what_cannot_be_merged_is_taken_out() {
+fn formats_that_cannot_be_merged_are_not_asked_for() {
     check(
         "application/openmetrics-text;version=2.0.0,application/openmetrics-text; version=1.0.0;q=0.5,\
         application/json,text/plain;version=secret;q=0.4,text/plain;q=0,*/*;q=0.1",
@@ -203,7 +205,7 @@ fn what_cannot_be_merged_is_taken_out() {
 }
 
 #[test]
-fn odd_spelling_is_understood() {
+fn an_odd_spelling_is_understood() {
     check(
         " TEXT/Plain ; Version = \"0.0.4\" ;charset=\"a,b;c\\\"d\"; Q=0.25 , , */* ;q=.1;;",
         "text/plain;version=0.0.4;q=0.25,*/*;q=0.1",
@@ -233,9 +235,9 @@ fn the_spelling_of_the_documentation_counts_as_that_of_the_code() {
     );
 }
 
-/// Nothing is copied, so nothing of a header can break what is written for the pods, and its length is bounded.
+/// So nothing in a header can break the requests to the pods.
 #[test]
-fn what_is_handed_on_is_bounded() {
+fn the_header_for_pods_is_bounded_and_never_copied() {
     let many = vec!["text/plain;version=0.0.4"; 10_000].join(",");
     assert!(Accept::parse(&many).for_pods().len() < 1000);
     let version = format!("text/plain;version={}", "1.".repeat(20_000));
@@ -246,18 +248,10 @@ fn what_is_handed_on_is_bounded() {
 
 /// Without the series that report on the target.
 fn merged(labels: &IdentityLabels, exposition: Exposition) -> String {
-    let part = Part {
-        labels: labels.clone(),
-        report: Report {
-            up: true,
-            duration: Duration::ZERO,
-            samples_scraped: 0,
-        },
-        body: Some(exposition.into()),
-    };
-    let mut text = Vec::new();
-    merge(vec![part], Format::Text).write_to(&mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    let text = text(&merge(
+        vec![part(labels.clone(), Some(exposition))],
+        Format::Text,
+    ));
     let (own, _) = text.split_once("# HELP scrape_duration_seconds").unwrap();
     own.to_owned()
 }
@@ -281,7 +275,7 @@ fn series(accept: &str, body: &str) -> Result<String, String> {
 }
 
 #[test]
-fn names_are_escaped_for_those_who_cannot_read_them() {
+fn names_are_escaped_for_a_scraper_that_cannot_read_them() {
     let body = "# HELP \"http.requests\" All.\n# TYPE \"http.requests\" counter\n\
         {\"http.requests\",\"net.host\"=\"b\"} 1\n";
     let as_it_is = "# HELP \"http.requests\" All.\n# TYPE \"http.requests\" counter\n\
@@ -315,7 +309,7 @@ fn series_that_become_one_by_escaping_are_duplicates() {
 }
 
 #[test]
-fn the_response_has_the_format_that_the_scraper_likes_best_of_those_that_came() {
+fn the_response_has_the_received_format_that_the_scraper_prefers() {
     use Format::{OpenMetrics, Protobuf, Text};
     let protobuf_last = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.4,\
         application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.3";
@@ -356,184 +350,4 @@ fn the_response_has_the_format_that_the_scraper_likes_best_of_those_that_came() 
             "{accept} {came:?}"
         );
     }
-}
-
-fn open_metrics_pod(version: &str, body: &str) -> FakePod {
-    let content_type = format!("application/openmetrics-text; version={version}");
-    FakePod::start(Behaviour::Raw(ok_as(&content_type, body.as_bytes())))
-}
-
-#[test]
-fn a_job_of_openmetrics_keeps_its_exemplars_and_one_of_both_formats_too() {
-    let exemplar = "a_total{x=\"1\"} 5 # {trace_id=\"t\"} 2.5 1700000000.5\n";
-    let open = open_metrics_pod("1.0.0", &format!("# TYPE a counter\n{exemplar}# EOF\n"));
-    let text = FakePod::serving("# TYPE a_total counter\na_total 7 1700000000001\n");
-    let pods = [
-        pod_at("shop", "open", "both", open.address),
-        pod_at("shop", "text", "both", text.address),
-    ];
-    let program = Program::scraping(&pods, &[]);
-    let response = program.get_with("/metrics?job=both", &[("Accept", PROMETHEUS_3)]);
-    let content_type =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
-    assert_eq!(response.header("content-type"), Some(content_type));
-    let lines: Vec<&str> = response
-        .text()
-        .lines()
-        .filter(|line| line.starts_with("a_total"))
-        .collect();
-    let ip = |pod: &FakePod| {
-        format!(
-            "job=\"both\",pod_namespace=\"shop\",pod_ip=\"{}\"}}",
-            pod.address.ip()
-        )
-    };
-    assert_eq!(
-        lines,
-        [
-            format!(
-                "a_total{{x=\"1\",instance=\"open\",{} 5 # {{trace_id=\"t\"}} 2.5 1700000000.5",
-                ip(&open)
-            ),
-            format!("a_total{{instance=\"text\",{} 7 1700000000.001", ip(&text)),
-        ]
-    );
-    assert!(response.text().ends_with("\n# EOF\n"));
-    // Without OpenMetrics in its Accept a scraper gets text.
-    let response = program.get_with("/metrics?job=both", &[("Accept", "text/plain")]);
-    assert_eq!(response.header("content-type"), Some(TEXT_TYPE));
-    let value = format!("a_total{{x=\"1\",instance=\"open\",{}", ip(&open));
-    assert_eq!(response.sample(&value), Some("5"));
-}
-
-/// What a scraper sends as `Accept`, what the pods are asked, and the type of the response. The pods of the job speak
-/// all formats and send the one that is asked for first.
-#[test]
-fn scrapers_as_they_are() {
-    let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let open_metrics_utf8 = format!("{open_metrics}; escaping=allow-utf-8");
-    let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
-        text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-    let prometheus_2_native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
-        encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,\
-        application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-    let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,\
-        text/plain;version=0.0.4;q=0.3";
-    let datadog = "application/openmetrics-text; version=0.0.1; charset=utf-8";
-    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-    let with_weight = |header: &str| header.replacen(",app", ";q=1,app", 1);
-    let scrapers = [
-        (
-            "Prometheus 2",
-            prometheus_2,
-            with_weight(prometheus_2),
-            open_metrics,
-        ),
-        (
-            "with native histograms",
-            prometheus_2_native,
-            with_weight(prometheus_2_native),
-            PROTOBUF_TYPE,
-        ),
-        (
-            "Prometheus 3, OpenTelemetry Collector",
-            PROMETHEUS_3,
-            PROMETHEUS_3.to_owned(),
-            &open_metrics_utf8,
-        ),
-        (
-            "protobuf first",
-            PROTOBUF_FIRST,
-            PROTOBUF_FIRST.to_owned(),
-            PROTOBUF_TYPE,
-        ),
-        ("vmagent", TEXT, TEXT.to_owned(), TEXT_TYPE),
-        ("Telegraf", telegraf, telegraf.to_owned(), PROTOBUF_TYPE),
-        (
-            "Datadog",
-            "text/plain",
-            "text/plain;q=1".to_owned(),
-            TEXT_TYPE,
-        ),
-        (
-            "Datadog, use_latest_spec",
-            datadog,
-            "application/openmetrics-text;version=0.0.1;q=1".to_owned(),
-            "application/openmetrics-text; version=0.0.1; charset=utf-8",
-        ),
-        ("curl", "*/*", TEXT.to_owned(), TEXT_TYPE),
-        ("a browser", browser, TEXT.to_owned(), TEXT_TYPE),
-    ];
-    let (pod, program) = Program::with_pod(
-        FakePod::start(Behaviour::Accept(vec![
-            (
-                "application/vnd.google.protobuf",
-                ok_as(
-                    PROTOBUF_TYPE,
-                    b"\x12\x0a\x01a\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\xf0\x3f\x18\0",
-                ),
-            ),
-            (
-                "application/openmetrics-text",
-                ok_as(open_metrics, b"a 1\n# EOF\n"),
-            ),
-            ("text/plain", ok_as("text/plain", b"a 1\n")),
-        ])),
-        &[],
-    );
-    for (scraper, accept, asked, content_type) in scrapers {
-        let response = program.get_with("/metrics?job=web", &[("Accept", accept)]);
-        assert_eq!(response.status, 200, "{scraper}");
-        assert_eq!(
-            response.header("content-type"),
-            Some(content_type),
-            "{scraper}"
-        );
-        assert_eq!(response.header("vary"), Some("Accept, Accept-Encoding"));
-        let head = pod.requests.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert!(
-            head.contains(&format!("\r\naccept: {asked}\r\n")),
-            "{scraper}: {head}"
-        );
-        let page = program.get("/");
-        assert!(
-            page.text().contains("  up    1 samples, "),
-            "{scraper}: {}",
-            page.text()
-        );
-    }
-}
-
-/// The format of the response does not depend on the request alone.
-#[test]
-fn a_scraper_of_protobuf_gets_the_best_of_what_comes() {
-    let (_pod, program) = Program::with_pod(FakePod::serving("up 1\n"), &[]);
-    for (accept, content_type) in [
-        (
-            PROMETHEUS_3,
-            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
-        ),
-        (
-            PROTOBUF_FIRST,
-            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
-        ),
-        ("*/*", TEXT_TYPE),
-    ] {
-        let response = program.get_with("/metrics?job=web", &[("Accept", accept)]);
-        assert_eq!(response.header("content-type"), Some(content_type));
-        assert_eq!(response.up("web-0"), Some(true));
-    }
-}
-
-#[test]
-fn another_version_of_openmetrics_fails_its_pod_and_says_why() {
-    let pod = open_metrics_pod("2.0.0", "a 1\n# EOF\n");
-    let program = Program::scraping(&[pod_at("shop", "web-0", "web", pod.address)], &[]);
-    assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(false));
-    let response = program.get("/");
-    let page = response.text();
-    assert!(
-        page.contains("version 1.0.0 or 0.0.1, as the pod was asked"),
-        "{page}"
-    );
 }

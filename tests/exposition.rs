@@ -1,20 +1,21 @@
-//! One body: what its samples look like with the labels of the target, and what a refusal says. Which lines are valid
-//! stands in `exposition/lines.rs`, and `exposition/openmetrics.rs` has the other format.
+//! One body: what its samples become with the labels of the target, and what an error says.
+//! README: "What is stored". `exposition/lines.rs` specifies the valid lines of the text format, and
+//! `exposition/openmetrics.rs` those of OpenMetrics.
 //!
-//! Unless a row says otherwise, whether it is valid and which series it means was settled by letting Prometheus 3.5.3
-//! scrape the body: its `up`, its `scrape_samples_scraped` and the series it stored. The rules behind it stand in
-//! Prometheus' `model/textparse/promlex.l`, `promparse.go` and `scrape/scrape.go`.
-
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Unless a row says otherwise, Prometheus 3.5.3 decided what is valid and which series it means: it scraped the body,
+//! and its `up`, its `scrape_samples_scraped` and the series it stored were read. Its rules are in
+//! `model/textparse/promlex.l`, `promparse.go` and `scrape/scrape.go`.
 
 use kubernetes_metrics_aggregator::exposition::{
-    ContentTypeError, Exposition, Format, IdentityLabels, LineError, LineErrorKind, Part, Report,
-    merge, parse,
+    ContentTypeError, Exposition, Format, IdentityLabels, LineError, LineErrorKind, merge, parse,
 };
-use std::time::Duration;
+
+use crate::support::labelled::REPORTED;
+use crate::support::merged::{part, text};
 
 mod lines;
 mod openmetrics;
+mod openmetrics_metadata;
 mod series_cache;
 
 fn parse_as(format: Format, body: &[u8]) -> Result<Exposition, LineError> {
@@ -27,29 +28,18 @@ fn parse_text(body: &[u8]) -> Result<Exposition, LineError> {
 
 /// The whole response for one target with the identity label `i="1"`.
 fn merged_text(exposition: Exposition) -> String {
-    let part = Part {
-        labels: IdentityLabels::new([("i", "1")]),
-        body: Some(exposition.into()),
-        report: Report {
-            up: true,
-            duration: Duration::ZERO,
-            samples_scraped: 0,
-        },
-    };
-    let mut text = Vec::new();
-    merge(vec![part], Format::Text).write_to(&mut text).unwrap();
-    String::from_utf8(text).unwrap()
+    let part = part(IdentityLabels::new([("i", "1")]), Some(exposition));
+    text(&merge(vec![part], Format::Text))
 }
 
 /// The sample lines of a body with the identity label `i="1"`, without HELP, TYPE and the reported series.
 fn samples_of(exposition: Exposition) -> String {
+    let reported = REPORTED.map(|name| format!("{name}{{i=\"1\"}} "));
+    let is_own = |line: &&str| {
+        !line.starts_with("# ") && !reported.iter().any(|start| line.starts_with(start))
+    };
     let text = merged_text(exposition);
-    let reported = ["up", "scrape_duration_seconds", "scrape_samples_scraped"]
-        .map(|name| format!("{name}{{i=\"1\"}} "));
-    text.split_inclusive('\n')
-        .filter(|line| !line.starts_with("# "))
-        .filter(|line| !reported.iter().any(|start| line.starts_with(start)))
-        .collect()
+    text.split_inclusive('\n').filter(is_own).collect()
 }
 
 /// The body is valid and means these samples, here written without the identity label.
@@ -60,19 +50,12 @@ fn check(body: &[u8], expected: &str) {
 
 #[track_caller]
 fn check_as(format: Format, body: &[u8], expected: &str) {
-    let exposition = parse_as(format, body).unwrap_or_else(|error| {
-        panic_with(&format!("{} is refused: {error}", body.escape_ascii()))
-    });
+    let exposition = parse_as(format, body)
+        .unwrap_or_else(|error| panic!("{} is refused: {error}", body.escape_ascii()));
     let found = samples_of(exposition)
         .replace("{i=\"1\"}", "")
         .replace(",i=\"1\"}", "}");
     assert_eq!(found, expected, "{}", body.escape_ascii());
-}
-
-#[track_caller]
-#[expect(clippy::panic, reason = "a test that fails")]
-fn panic_with(message: &str) -> ! {
-    panic!("{message}")
 }
 
 /// The body is refused, with this error and this number of scraped samples.
@@ -95,7 +78,7 @@ fn check_kind(kind: LineErrorKind, bodies: &[&[u8]]) {
 fn check_kind_as(format: Format, kind: LineErrorKind, body: &[u8]) {
     match parse_as(format, body) {
         Err(error) => assert_eq!(error.kind, kind, "{}", body.escape_ascii()),
-        Ok(_) => panic_with(&format!("{} is taken", body.escape_ascii())),
+        Ok(_) => panic!("{} is taken", body.escape_ascii()),
     }
 }
 
@@ -119,7 +102,7 @@ fn clashing_labels_are_exported() {
 }
 
 #[test]
-fn a_series_sent_twice_stays_once() {
+fn a_series_sent_twice_is_kept_once() {
     #[track_caller]
     fn check_dropped(body: &str, expected: &str, dropped: u64) {
         let exposition = parse_text(body.as_bytes()).unwrap();
@@ -161,7 +144,7 @@ fn a_series_sent_twice_stays_once() {
 
 /// More series than the table has room for at first, half of them twice.
 #[test]
-fn many_series_are_told_apart() {
+fn thousands_of_series_are_told_apart() {
     let line = |n: u32| format!("a{{n=\"{n}\"}} 1\n");
     let once: String = (0..5000).map(line).collect();
     let again: String = (2500..7500).map(line).collect();
@@ -186,7 +169,7 @@ fn a_reported_series_of_the_pod_is_dropped() {
 /// While a TYPE line stands, Prometheus rewrites `le` and `quantile` also of samples that do not belong to it. In the
 /// merged text these stand elsewhere, so the stored values are written.
 #[test]
-fn float_labels_under_the_type_of_another_family() {
+fn bounds_under_the_type_of_another_family_are_written_as_stored() {
     check(b"# TYPE h histogram\nx{le=\"1\"} 1\n", "x{le=\"1.0\"} 1\n");
     check(
         b"# TYPE h histogram\n# HELP x y\nx{b=\"c\",le=\"1e6\"} 1\n",
@@ -224,7 +207,7 @@ fn float_labels_under_the_type_of_another_family() {
 }
 
 #[test]
-fn what_a_refusal_says() {
+fn an_error_has_line_expectation_and_excerpt() {
     check_error(
         b"a 1\nfoo{a=\"b\"} abc\n",
         "line 2: expected a number as value, found \"abc\" in \"foo{a=\\\"b\\\"} abc\"",
@@ -268,7 +251,7 @@ fn an_excerpt_is_short_wherever_the_fault_is() {
 }
 
 #[test]
-fn content_types() {
+fn a_content_type_means_a_format_or_an_error() {
     let check = |value: &str, expected: Result<Format, fn(String) -> ContentTypeError>| {
         let expected = expected.map_err(|error| error(value.to_owned()));
         assert_eq!(Format::from_content_type(Some(value)), expected, "{value}");

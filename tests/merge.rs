@@ -1,81 +1,32 @@
-//! Many bodies in one text.
-//!
-//! * `merge/open_metrics.rs`: families of bodies of both formats in one text of either
-//! * `merge/asked.rs`: families that are asked for by name
-//! * `merge/both_ways.rs`: bodies of both formats that mean the same
-//! * `merge/conversions.rs`: what the two formats say in another way
-//! * `merge/types.rs`: histograms and summaries that are something else for a part of their samples
-
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-use kubernetes_metrics_aggregator::exposition::{
-    Body, Format, IdentityLabels, Merged, Part, Report, merge, parse,
-};
+//! Many bodies in one text. README: "What is stored"; k8s/prometheus/README.md: "The merged response".
 use std::io::Read;
 use std::time::Duration;
+
+use kubernetes_metrics_aggregator::exposition::{
+    Format, IdentityLabels, Merged, Part, merge, parse,
+};
+
+use crate::support::merged::{self, own_blocks, text};
 
 mod asked;
 mod both_ways;
 mod conversions;
+mod misplaced;
 mod open_metrics;
+mod open_metrics_only;
 mod types;
 
-/// A part whose identity labels are `i="<number>"`; `None` for a scrape that failed.
-fn part(number: usize, body: Option<&str>) -> Part {
-    part_as(Format::Text, number, body)
-}
-
-fn part_as(format: Format, number: usize, body: Option<&str>) -> Part {
-    let number = number.to_string();
-    let labels = IdentityLabels::new([("i", number.as_str())]);
-    let exposition = body.map(|body| parse(format, body.as_bytes(), &labels).unwrap());
-    let report = Report {
-        up: exposition.is_some(),
-        duration: Duration::from_millis(1500),
-        samples_scraped: exposition
-            .as_ref()
-            .map_or(0, |exposition| exposition.samples()),
-    };
-    Part {
-        labels,
-        body: exposition.map(Body::Lines),
-        report,
-    }
+/// The target with the identity label `i="<number>"`; `None` for a scrape that failed.
+fn part(format: Format, number: usize, body: Option<&str>) -> Part {
+    let labels = IdentityLabels::new([("i", &*number.to_string())]);
+    let body = body.map(|body| parse(format, body.as_bytes(), &labels).unwrap());
+    merged::part(labels, body)
 }
 
 fn merge_bodies(bodies: &[&str]) -> Merged {
-    merge(
-        bodies
-            .iter()
-            .enumerate()
-            .map(|(n, body)| part(n, Some(body)))
-            .collect(),
-        Format::Text,
-    )
-}
-
-fn text(merged: &Merged) -> String {
-    let mut text = Vec::new();
-    merged.write_to(&mut text).unwrap();
-    assert_eq!(merged.len(), text.len());
-    String::from_utf8(text).unwrap()
-}
-
-/// The text without the blocks of the reported metrics.
-fn own_blocks(text: &str) -> String {
-    let mut block_is_own = true;
-    let mut own = String::new();
-    for line in text.split_inclusive('\n') {
-        if let Some(head) = line.strip_prefix("# ") {
-            let name = head.split(' ').nth(1).unwrap_or_default();
-            block_is_own =
-                !["up", "scrape_duration_seconds", "scrape_samples_scraped"].contains(&name);
-        }
-        if block_is_own {
-            own.push_str(line);
-        }
-    }
-    own
+    let bodies = bodies.iter().enumerate();
+    let parts = bodies.map(|(number, body)| part(Format::Text, number, Some(body)));
+    merge(parts.collect(), Format::Text)
 }
 
 /// The families of the bodies, merged in this order, as they are written.
@@ -86,7 +37,7 @@ fn check(bodies: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn families_stand_in_name_order_each_in_one_block() {
+fn families_are_in_name_order_each_in_one_block() {
     check(
         &[
             "# TYPE b gauge\nb 1\n# TYPE a counter\n# HELP a x\na 2\n",
@@ -123,7 +74,7 @@ fn samples_keep_the_order_of_their_body() {
 }
 
 #[test]
-fn parts_of_a_histogram_or_summary_stand_in_its_block() {
+fn parts_of_a_histogram_or_summary_are_in_its_block() {
     check(
         &[
             "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\nh_count_total 5\n\
@@ -200,7 +151,7 @@ fn an_untyped_sample_joins_the_family_that_another_target_typed() {
 }
 
 #[test]
-fn differing_types() {
+fn types_that_differ_become_untyped_and_are_counted() {
     #[track_caller]
     fn check_type(types: &[&str], expected: &str, conflicts: u64) {
         let bodies: Vec<String> = types
@@ -232,7 +183,7 @@ fn differing_types() {
 }
 
 #[test]
-fn differing_helps() {
+fn of_helps_that_differ_the_first_is_written() {
     let merged = merge_bodies(&[
         "# HELP b \na 1\n",
         "# HELP a x\\n\\\\ \"y\n# HELP b z\n",
@@ -251,7 +202,7 @@ fn differing_helps() {
 }
 
 #[test]
-fn quoted_names_in_heads() {
+fn names_that_need_quotes_have_them_in_help_and_type() {
     check(
         &[
             "# TYPE \"a.b\" counter\n# HELP \"a.b\" x\n{\"a.b\",c=\"d\"} 1\n",
@@ -266,22 +217,20 @@ fn quoted_names_in_heads() {
     );
 }
 
+/// The families of one body with these identity labels.
+fn merged_with(labels: IdentityLabels, body: &[u8]) -> String {
+    let body = parse(Format::Text, body, &labels).unwrap();
+    let part = merged::part(labels, Some(body));
+    own_blocks(&text(&merge(vec![part], Format::Text)))
+}
+
 #[test]
-fn identity_labels() {
+fn identity_labels_come_after_those_of_the_pod() {
     #[track_caller]
     fn check_labels(labels: &[(&str, &str)], expected: &str) {
         let labels = IdentityLabels::new(labels.iter().copied());
         let body = b"a 1\na{b=\"c\"} 1\n{\"a.b\"} 1\n";
-        let exposition = Some(parse(Format::Text, body, &labels).unwrap());
-        let part = Part {
-            labels,
-            body: exposition.map(Body::Lines),
-            ..part(0, None)
-        };
-        assert_eq!(
-            own_blocks(&text(&merge(vec![part], Format::Text))),
-            expected
-        );
+        assert_eq!(merged_with(labels, body), expected);
     }
     check_labels(
         &[("instance", "p"), ("pod-ip", "::1")],
@@ -301,29 +250,27 @@ fn identity_labels() {
 
 /// Shorter names first: `job` gets `exported_job` before `exported_job` is renamed itself.
 #[test]
-fn clashes_with_several_identity_labels() {
+fn labels_that_clash_are_exported_shorter_names_first() {
     let labels = IdentityLabels::new([("job", "j"), ("exported_job", "k"), ("pod-ip", "1")]);
     let body = b"a{exported_job=\"x\",job=\"y\",\"pod-ip\"=\"z\"} 1\n";
-    let exposition = Some(parse(Format::Text, body, &labels).unwrap());
-    let part = Part {
-        labels,
-        body: exposition.map(Body::Lines),
-        ..part(0, None)
-    };
     assert_eq!(
-        own_blocks(&text(&merge(vec![part], Format::Text))),
+        merged_with(labels, body),
         "# TYPE a untyped\na{exported_exported_exported_job=\"x\",exported_exported_job=\"y\",\
          \"exported_pod-ip\"=\"z\",job=\"j\",exported_job=\"k\",\"pod-ip\"=\"1\"} 1\n"
     );
 }
 
 #[test]
-fn the_report_on_every_target() {
+fn each_target_has_up_duration_and_samples() {
     let merged = merge(
         vec![
-            part(0, Some("up{a=\"b\"} 5\nup 6\n# HELP up mine\n")),
-            part(1, None),
-            part(2, Some("up{c=\"d\"} 7\n")),
+            part(
+                Format::Text,
+                0,
+                Some("up{a=\"b\"} 5\nup 6\n# HELP up mine\n"),
+            ),
+            part(Format::Text, 1, None),
+            part(Format::Text, 2, Some("up{c=\"d\"} 7\n")),
         ],
         Format::Text,
     );
@@ -354,7 +301,7 @@ fn the_report_on_every_target() {
 fn durations_are_plain_decimal_numbers() {
     #[track_caller]
     fn check_duration(duration: Duration, expected: &str) {
-        let mut part = part(0, None);
+        let mut part = part(Format::Text, 0, None);
         part.report.duration = duration;
         let text = text(&merge(vec![part], Format::Text));
         let line = text
@@ -373,14 +320,14 @@ fn durations_are_plain_decimal_numbers() {
 }
 
 #[test]
-fn nothing_of_nothing() {
+fn a_merge_of_no_targets_is_empty() {
     let merged = merge(Vec::new(), Format::Text);
     assert!(merged.is_empty());
     assert!(text(&merged).is_empty());
 }
 
 #[test]
-fn reader_and_writer_agree() {
+fn what_is_read_in_pieces_is_what_is_written() {
     let bodies: Vec<String> = (0..20)
         .map(|n| (0..50).map(|m| format!("a{} {n}\n", m * n % 70)).collect())
         .collect();

@@ -1,4 +1,5 @@
-//! Which lines are valid, and how those are written that do not have the ordinary form.
+//! The lines of the text format: which are valid, and how lines of an unusual form are written.
+//! README: "What is stored".
 
 use super::{check, check_kind, parse_as, parse_text};
 use kubernetes_metrics_aggregator::exposition::{Format, LineErrorKind};
@@ -18,7 +19,7 @@ fn ordinary_lines_are_copied() {
 }
 
 #[test]
-fn empty_bodies_and_empty_lines() {
+fn empty_bodies_and_empty_lines_are_valid() {
     for body in [
         "", "\n", "\n\n\n", "   ", " \t\n", "#", "# ", "#\n", "# x", "\0", " \0x y z",
     ] {
@@ -50,7 +51,7 @@ fn crlf_line_ends_are_taken() {
 }
 
 #[test]
-fn blanks_and_tabs() {
+fn blanks_and_tabs_may_separate() {
     check(b"a\t1\n", "a 1\n");
     check(b"a  \t 1 \t 5 \t\n", "a 1 5\n");
     check(b"a{ b = \"c\" ,\td = \"e\" } 1\n", "a{b=\"c\",d=\"e\"} 1\n");
@@ -70,7 +71,7 @@ fn blanks_before_a_name_belong_to_it() {
 }
 
 #[test]
-fn braces_and_commas() {
+fn braces_may_be_empty_and_commas_left_out() {
     check(b"a{} 1\n", "a 1\n");
     check(b"a{ } 1\n", "a 1\n");
     check(b"a{b=\"c\",} 1\n", "a{b=\"c\"} 1\n");
@@ -98,7 +99,7 @@ fn braces_and_commas() {
 }
 
 #[test]
-fn quoted_names() {
+fn quoted_names_are_taken_within_braces() {
     check(b"{\"a\"} 1\n", "a 1\n");
     check(b"{\"a\",} 1\n", "a 1\n");
     check(b"{b=\"c\",\"a\"} 1\n", "a{b=\"c\"} 1\n");
@@ -129,13 +130,13 @@ fn quoted_names() {
 
 /// A line that starts like the quoted name before it means something else.
 #[test]
-fn quoted_names_do_not_stand_without_quotes() {
+fn a_name_that_needs_quotes_is_not_read_without_them() {
     check(b"{\"a 1\"} 5\na 1 7\n", "a 1 7\n{\"a 1\"} 5\n");
     check(b"# TYPE \"a 1\" gauge\na 1 7\n", "a 1 7\n");
 }
 
 #[test]
-fn escapes() {
+fn escapes_mean_what_they_mean_to_prometheus() {
     check(b"a{b=\"\\\\ \\\" \\n\"} 1\n", "a{b=\"\\\\ \\\" \\n\"} 1\n");
     // A backslash before anything else stands for itself.
     check(b"a{b=\"\\t\"} 1\n", "a{b=\"\\\\t\"} 1\n");
@@ -155,7 +156,7 @@ fn escapes() {
 }
 
 #[test]
-fn numbers() {
+fn numbers_are_those_of_go() {
     let taken = "0 -0 1 -1 +1 1. .5 -.5 +.5 00001 1e5 1E5 1e+5 1e-5 1e308 1.7976931348623157e308 1e-400 \
         Inf +Inf -Inf inf INF infinity +Infinity -iNfInItY NaN nan NAN";
     for number in taken.split_whitespace() {
@@ -179,7 +180,7 @@ fn numbers() {
 }
 
 #[test]
-fn timestamps() {
+fn timestamps_are_whole_milliseconds() {
     for timestamp in ["0", "00", "1700000000000", "9223372036854775807"] {
         let line = format!("a 1 {timestamp}\n");
         check(line.as_bytes(), &line);
@@ -208,7 +209,7 @@ fn timestamps() {
 }
 
 #[test]
-fn label_names_stand_once() {
+fn each_label_name_comes_once() {
     check_kind(
         LineErrorKind::UniqueLabelName,
         &[
@@ -227,7 +228,7 @@ fn label_names_stand_once() {
 }
 
 #[test]
-fn what_must_be_utf8() {
+fn names_values_and_helps_are_utf8() {
     check_kind(
         LineErrorKind::Utf8,
         &[
@@ -249,7 +250,7 @@ fn what_must_be_utf8() {
 }
 
 #[test]
-fn nul_bytes() {
+fn a_nul_byte_ends_the_body_at_a_line_start_only() {
     // At the start of a line, and in a comment without a blank, the body ends.
     check(b"a 1\n\0b x\n", "a 1\n");
     check(b"a 1\n#x\0\nb x\n", "a 1\n");
@@ -268,7 +269,7 @@ fn nul_bytes() {
 }
 
 #[test]
-fn help_and_type_lines() {
+fn valid_help_and_type_lines_are_taken() {
     for line in [
         "# HELP a",
         "# HELP a ",
@@ -302,7 +303,7 @@ fn help_and_type_lines() {
 }
 
 #[test]
-fn malformed_help_and_type_lines() {
+fn malformed_help_and_type_lines_are_refused() {
     check_kind(
         LineErrorKind::TypeWord,
         &[
@@ -330,7 +331,7 @@ fn malformed_help_and_type_lines() {
 }
 
 #[test]
-fn lines_that_start_wrongly() {
+fn lines_that_start_neither_with_a_name_nor_a_comment_are_refused() {
     check_kind(
         LineErrorKind::LineStart,
         &[

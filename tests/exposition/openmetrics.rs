@@ -1,13 +1,14 @@
-//! OpenMetrics bodies: which are valid, and what becomes of them. Settled as everything here, with the Content-Type
-//! `application/openmetrics-text`; the rules stand in Prometheus' `model/textparse/openmetricslex.l` and
-//! `openmetricsparse.go`.
+//! Samples and end mark of OpenMetrics: which are valid, and what they mean. README: "What is stored".
+//!
+//! As in `exposition.rs`, Prometheus 3.5.3 decided, with the Content-Type `application/openmetrics-text`; its rules are
+//! in `model/textparse/openmetricslex.l` and `openmetricsparse.go`.
 
-use super::{check_as, check_kind_as, merged_text, parse_as};
+use super::{check_as, check_kind_as, parse_as};
 use kubernetes_metrics_aggregator::exposition::{Format, LineErrorKind};
 
 /// The lines and the end mark after them are valid and mean these samples, here written without the identity label.
 #[track_caller]
-fn check(lines: &str, expected: &str) {
+pub(super) fn check(lines: &str, expected: &str) {
     check_bytes(format!("{lines}# EOF\n").as_bytes(), expected);
 }
 
@@ -18,31 +19,19 @@ fn check_bytes(body: &[u8], expected: &str) {
 
 /// All of these, with the end mark after them, are refused with an error of this kind.
 #[track_caller]
-fn check_kind(kind: LineErrorKind, lines: &[&str]) {
+pub(super) fn check_kind(kind: LineErrorKind, lines: &[&str]) {
     for lines in lines {
         check_body_kind(kind, format!("{lines}# EOF\n").as_bytes());
     }
 }
 
 #[track_caller]
-fn check_body_kind(kind: LineErrorKind, body: &[u8]) {
+pub(super) fn check_body_kind(kind: LineErrorKind, body: &[u8]) {
     check_kind_as(Format::OpenMetrics, kind, body);
 }
 
-/// The blocks of the text, without those of the reported metrics, whose names come behind these here.
-#[track_caller]
-fn check_blocks(lines: &str, expected: &[&str]) {
-    let exposition = parse_as(Format::OpenMetrics, format!("{lines}# EOF\n").as_bytes()).unwrap();
-    let text = merged_text(exposition);
-    let found: Vec<&str> = text
-        .lines()
-        .take_while(|line| !line.contains("scrape_duration_seconds"))
-        .collect();
-    assert_eq!(found, expected);
-}
-
 #[test]
-fn the_end_mark() {
+fn the_end_mark_is_required_and_last() {
     for body in [
         "",
         "# EOF",
@@ -81,7 +70,7 @@ fn the_end_mark() {
 }
 
 #[test]
-fn no_other_lines() {
+fn only_samples_metadata_and_the_end_mark_are_lines() {
     check_kind(
         LineErrorKind::OpenMetricsLine,
         &[
@@ -105,7 +94,7 @@ fn no_other_lines() {
 }
 
 #[test]
-fn samples() {
+fn valid_samples_are_taken() {
     check("a 1\n", "a 1\n");
     check("a{} 1\n", "a 1\n");
     check("a{b=\"c\"} 1\n", "a{b=\"c\"} 1\n");
@@ -128,7 +117,7 @@ fn samples() {
 }
 
 #[test]
-fn malformed_samples() {
+fn malformed_samples_are_refused() {
     check_kind(
         LineErrorKind::LabelName,
         &[
@@ -169,12 +158,12 @@ fn malformed_samples() {
 
 /// The departure from Prometheus 3.5.3, which stores `b` for the first of these and stops working at the second.
 #[test]
-fn an_unquoted_name_within_braces() {
+fn an_unquoted_name_within_braces_is_refused() {
     check_kind(LineErrorKind::OneMetricName, &["{abc} 1\n", "{a} 1\n"]);
 }
 
 #[test]
-fn values() {
+fn values_are_plain_decimal_numbers() {
     for number in "1 -1 +1 1. .5 1e5 Inf +Inf -inf infinity NaN nan 1e-400".split(' ') {
         check(&format!("a {number}\n"), &format!("a {number}\n"));
     }
@@ -197,7 +186,7 @@ fn values() {
 
 /// Seconds become milliseconds as Prometheus rounds them: towards zero, after the multiplication of floats.
 #[test]
-fn timestamps() {
+fn timestamps_become_milliseconds() {
     #[track_caller]
     fn check_time(seconds: &str, milliseconds: &str) {
         check(
@@ -239,7 +228,7 @@ fn timestamps() {
 
 /// Prometheus counts a sample before it finds that something wrong follows its value.
 #[test]
-fn what_counts_as_scraped() {
+fn a_sample_counts_as_scraped_once_its_value_is_read() {
     for (lines, samples) in [
         ("a 1 \n", 1),
         ("a 1 # x\n", 1),
@@ -256,7 +245,7 @@ fn what_counts_as_scraped() {
 }
 
 #[test]
-fn exemplars_go() {
+fn exemplars_are_validated_and_left_out_of_text() {
     for exemplar in [
         "{} 1",
         "{b=\"c\"} 1",
@@ -293,161 +282,4 @@ fn exemplars_go() {
         check_kind(kind, &[&format!("a 1 # {exemplar}\n")]);
     }
     check_kind(LineErrorKind::Number, &["a 1 #{b=\"c\"} 1\n"]);
-}
-
-#[test]
-fn families_as_the_text_format_names_them() {
-    check_blocks(
-        "# TYPE c counter\n# HELP c x\\n\\\\ \\\"y\\\"\nc_total 1\nc_created 1.5\n",
-        &[
-            "# TYPE c_created untyped",
-            "c_created{i=\"1\"} 1.5",
-            "# HELP c_total x\\n\\\\ \"y\"",
-            "# TYPE c_total counter",
-            "c_total{i=\"1\"} 1",
-        ],
-    );
-    check_blocks(
-        "# HELP a x\n# TYPE a info\na_info{b=\"c\"} 1\n",
-        &[
-            "# HELP a_info x",
-            "# TYPE a_info gauge",
-            "a_info{b=\"c\",i=\"1\"} 1",
-        ],
-    );
-    check_blocks(
-        "# TYPE a_s stateset\n# UNIT a_s s\na_s{a_s=\"x\"} 1\n# TYPE b unknown\nb 2\n",
-        &[
-            "# TYPE a_s gauge",
-            "a_s{a_s=\"x\",i=\"1\"} 1",
-            "# TYPE b untyped",
-            "b{i=\"1\"} 2",
-        ],
-    );
-    check_blocks(
-        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {b=\"c\"} 1\nh_count 1\nh_sum 2\nh_created 3\n",
-        &[
-            "# TYPE h histogram",
-            "h_bucket{le=\"+Inf\",i=\"1\"} 1",
-            "h_count{i=\"1\"} 1",
-            "h_sum{i=\"1\"} 2",
-            "# TYPE h_created untyped",
-            "h_created{i=\"1\"} 3",
-        ],
-    );
-}
-
-#[test]
-fn families_that_the_text_format_has_not() {
-    // Under the type `histogram`, Prometheus would rewrite the `le`.
-    check_blocks(
-        "# TYPE g gaugehistogram\ng_bucket{le=\"1\"} 1\n",
-        &[
-            "# TYPE g untyped",
-            "# TYPE g_bucket untyped",
-            "g_bucket{le=\"1\",i=\"1\"} 1",
-        ],
-    );
-    // Names that have the ending already, and samples that lack it.
-    check_blocks(
-        "# TYPE a_total counter\na_total 1\n# TYPE b counter\nb 2\n",
-        &[
-            "# TYPE a_total counter",
-            "a_total{i=\"1\"} 1",
-            "# TYPE b untyped",
-            "b{i=\"1\"} 2",
-            "# TYPE b_total counter",
-        ],
-    );
-    // A carriage return that ends a help text would be a part of the line end.
-    check_blocks("# HELP a x\r\n", &["# HELP a x", "# TYPE a untyped"]);
-    // The last type stands.
-    check_blocks(
-        "# TYPE a counter\n# TYPE a gauge\na 1\n",
-        &["# TYPE a gauge", "a{i=\"1\"} 1"],
-    );
-}
-
-#[test]
-fn float_labels_under_the_type_of_another_family() {
-    check(
-        "# TYPE h histogram\n# UNIT z_s s\nx{le=\"1\"} 1\n",
-        "x{le=\"1.0\"} 1\n",
-    );
-    check(
-        "# TYPE h histogram\n# TYPE g gaugehistogram\nx{le=\"1\"} 1\n",
-        "x{le=\"1\"} 1\n",
-    );
-}
-
-#[test]
-fn heads() {
-    for line in [
-        "# HELP a ",
-        "# HELP a  x ",
-        "# HELP \"a.b\" x",
-        "# HELP \"\" x",
-        "# HELP a x\r",
-        "# HELP a \0x\0",
-        "# HELP \0a x",
-        "# HEL\0P a x",
-        "# UNIT a_s s",
-        "# UNIT a_s ",
-        "# UNIT \"a_s\" s",
-        "# UNIT a_s_s s_s",
-        "# UNIT _s s",
-        "# TYPE \"a b\" counter",
-        "# TYPE \"\" gauge",
-    ] {
-        check(&format!("{line}\nb 1\n"), "b 1\n");
-    }
-}
-
-#[test]
-fn malformed_heads() {
-    for word in [
-        "untyped",
-        "Counter",
-        "",
-        "counter ",
-        " counter",
-        "counter\0",
-        "counter\r",
-    ] {
-        check_kind(
-            LineErrorKind::OpenMetricsType,
-            &[&format!("# TYPE a {word}\n")],
-        );
-    }
-    check_kind(
-        LineErrorKind::HeadText,
-        &[
-            "# HELP a\n",
-            "# TYPE a\n",
-            "# HELP a\tx\n",
-            "# TYPE \"a\"counter\n",
-            "# TYPE a{ counter\n",
-            "# HELP a\0 x\n",
-        ],
-    );
-    check_body_kind(LineErrorKind::HeadText, b"# HELP a x");
-    check_kind(
-        LineErrorKind::HeadName,
-        &[
-            "# TYPE  a counter\n",
-            "# TYPE 1 counter\n",
-            "# TYPE \"a counter\n",
-            "# TYPE \"a\0b\" counter\n",
-        ],
-    );
-    check_kind(
-        LineErrorKind::Unit,
-        &[
-            "# UNIT s s\n",
-            "# UNIT as s\n",
-            "# UNIT a_s x\n",
-            "# UNIT a_s s \n",
-        ],
-    );
-    check_body_kind(LineErrorKind::Utf8, b"# HELP a \xff\n# EOF\n");
 }

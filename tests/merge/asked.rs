@@ -1,14 +1,14 @@
-//! What is left of bodies where a scraper asks for some metric families by `name[]`.
+//! `name[]`: the metric families that are left of a body. k8s/prometheus/README.md: "Some families of a job".
 
-use super::{own_blocks, text};
 use kubernetes_metrics_aggregator::exposition::Format::{self, OpenMetrics, Text};
 use kubernetes_metrics_aggregator::exposition::{
-    Accept, Asked, AskedFamilies, IdentityLabels, Part, Report, SeriesCache, merge,
+    Accept, Asked, AskedFamilies, IdentityLabels, SeriesCache, merge,
 };
-use std::time::Duration;
 
-/// Two pods send this body, and one sends `other` between them: what is written of the families with these names, and
-/// how many samples are counted for the body.
+use crate::support::merged::{own_blocks, part, text};
+
+/// Two pods send this body, and one sends `other` between them. Checks what is written of the families with these
+/// names, and how many samples of the body are counted.
 #[track_caller]
 fn check_with(
     accept: &str,
@@ -31,15 +31,7 @@ fn check_with(
     let labels = IdentityLabels::default();
     let parts = [&body, &other, &body].map(|body| {
         let exposition = cache.parse(format, body.as_bytes(), &labels).unwrap();
-        Part {
-            labels: labels.clone(),
-            report: Report {
-                up: true,
-                duration: Duration::ZERO,
-                samples_scraped: exposition.samples(),
-            },
-            body: Some(exposition.into()),
-        }
+        part(labels.clone(), Some(exposition))
     });
     let counted = parts.each_ref().map(|part| part.report.samples_scraped);
     assert_eq!(counted, [samples, 0, samples], "{names:?}");
@@ -75,7 +67,7 @@ plain_total 2
 ";
 
 #[test]
-fn families_of_the_text_format() {
+fn families_are_selected_by_either_name_of_a_counter() {
     let requests = [
         "# HELP requests_total Requests.",
         "# TYPE requests_total counter",
@@ -106,7 +98,7 @@ fn families_of_the_text_format() {
     check(body, &["requests", "nothing", "requests"], &requests, 2);
     let max = ["# TYPE size_bytes_max gauge", "size_bytes_max 50"];
     check(body, &["size_bytes_max"], &max, 1);
-    // Nobody says that `plain_total` is a counter, so it is a family of its own.
+    // Without a TYPE line `plain_total` is not a counter, so it is a family of its own.
     check(body, &["plain"], &["# TYPE plain untyped", "plain 1"], 1);
     check(body, &["PLAIN"], &[], 0);
     check(body, &[""], &[], 0);
@@ -114,7 +106,7 @@ fn families_of_the_text_format() {
 
 /// Python's client library compares the names of samples.
 #[test]
-fn samples_by_their_own_names() {
+fn a_part_of_a_family_can_be_selected_by_the_name_of_its_samples() {
     let body = (Text, BODY);
     let sum = [
         "# TYPE latency_seconds_sum untyped",
@@ -153,7 +145,7 @@ mode{mode=\"a\"} 1
 ";
 
 #[test]
-fn families_of_openmetrics() {
+fn openmetrics_families_are_selected_with_their_metadata() {
     let body = (OpenMetrics, OPEN_METRICS);
     let requests = [
         "# HELP requests Requests.",
@@ -196,7 +188,7 @@ fn families_of_openmetrics() {
 
 /// All TYPE lines first, as nginx-module-vts writes them, or samples that come again later.
 #[test]
-fn lines_in_any_order() {
+fn lines_may_come_in_any_order() {
     let types_first = "# TYPE a histogram\n# TYPE b gauge\na_bucket{le=\"1\"} 1\nb 2\na_count 1\na_sum 1\nb_count 5\n";
     let expected = [
         "# TYPE a untyped",
@@ -221,7 +213,7 @@ fn lines_in_any_order() {
 }
 
 #[test]
-fn duplicates_are_counted_where_their_family_is_asked_for() {
+fn duplicates_are_counted_only_in_selected_families() {
     let body = "a 1\na 2\nb 1\nb 2\nb 3\nup 5\nup 6\n";
     check((Text, body), &["a"], &["# TYPE a untyped", "a 1"], 2);
     check((Text, body), &["b"], &["# TYPE b untyped", "b 1"], 3);
@@ -241,7 +233,7 @@ fn timestamps_and_long_values_stay() {
 
 /// The names of the request are those that the pod's program has; what comes is escaped as the scraper wants it.
 #[test]
-fn names_that_need_escaping() {
+fn names_are_selected_as_the_pod_has_them_or_escaped() {
     let body = (Text, "{\"http.requests\"} 1\n{\"a.b\"} 2\n");
     let escaped = ["# TYPE http_requests untyped", "http_requests 1"];
     for name in ["http.requests", "http_requests"] {

@@ -1,15 +1,12 @@
-//! Bodies of text and OpenMetrics that mean the same: each is what the other one becomes. And those of OpenMetrics of
-//! which something is lost on the way.
+//! Conversion between text and OpenMetrics: bodies that mean the same, and what text cannot say.
+//! k8s/prometheus/README.md: "Formats".
 
-use super::{own_blocks, text};
 use crate::support::client_model::decode;
+use crate::support::merged::{own_blocks, part, text};
 use crate::support::stored::stored;
 use kubernetes_metrics_aggregator::exposition::Format::{self, OpenMetrics, Text};
 use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody};
-use kubernetes_metrics_aggregator::exposition::{
-    Exposition, IdentityLabels, Part, Report, merge, parse,
-};
-use std::time::Duration;
+use kubernetes_metrics_aggregator::exposition::{Exposition, IdentityLabels, merge, parse};
 
 fn parsed(format: Format, body: &str) -> Exposition {
     let end = if format == OpenMetrics { "# EOF\n" } else { "" };
@@ -18,15 +15,7 @@ fn parsed(format: Format, body: &str) -> Exposition {
 }
 
 fn converted(from: Format, body: &str, to: Format) -> String {
-    let part = Part {
-        labels: IdentityLabels::default(),
-        body: Some(parsed(from, body).into()),
-        report: Report {
-            up: true,
-            duration: Duration::ZERO,
-            samples_scraped: 0,
-        },
-    };
+    let part = part(IdentityLabels::default(), Some(parsed(from, body)));
     own_blocks(&text(&merge(vec![part], to))).replace("# EOF\n", "")
 }
 
@@ -208,7 +197,7 @@ const BOTH: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn bodies_that_mean_the_same() {
+fn equal_bodies_are_converted_into_each_other() {
     for (rule, text, open_metrics) in BOTH {
         for (from, body) in [(Text, text), (OpenMetrics, open_metrics)] {
             assert_eq!(converted(from, body, Text), *text, "{rule}");
@@ -268,9 +257,8 @@ const LOST: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// But never a series, a value, or a timestamp that Prometheus would store.
 #[test]
-fn what_is_lost_in_text() {
+fn text_loses_metadata_but_no_series_value_or_timestamp() {
     for (rule, open_metrics, text, again) in LOST {
         assert_eq!(
             converted(OpenMetrics, open_metrics, OpenMetrics),

@@ -1,4 +1,5 @@
-//! What is said in another way in the two formats: timestamps, help texts, label values; and pods of both.
+//! Timestamps, help texts and label values, which the two formats write differently; jobs whose pods send both.
+//! k8s/prometheus/README.md: "Formats".
 
 use super::open_metrics::{check, from_text, kept};
 use kubernetes_metrics_aggregator::exposition::Format::{OpenMetrics, Text};
@@ -74,7 +75,7 @@ fn labels_have_no_raw_line_breaks() {
 
 /// Prometheus rewrites `le` and `quantile` under the same TYPE lines in both formats.
 #[test]
-fn float_labels() {
+fn bounds_are_written_as_stored() {
     from_text(
         "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n",
         &["# TYPE h histogram", "h_bucket{le=\"1\",i=\"0\"} 1"],

@@ -1,12 +1,11 @@
-//! Bodies of both formats in one text of either. Which lines of OpenMetrics are valid is tested in
-//! `exposition/openmetrics.rs`; here, what is written of them.
+//! Bodies of text and OpenMetrics in one response of either format. README: "Formats"; k8s/prometheus/README.md:
+//! "Formats". `exposition/openmetrics.rs` specifies which lines of OpenMetrics are valid.
 
-use super::{own_blocks, part_as, text};
+use super::part;
 use kubernetes_metrics_aggregator::exposition::Format::{self, OpenMetrics, Text};
-use kubernetes_metrics_aggregator::exposition::{
-    IdentityLabels, Part, Report, merge, merge_with, parse,
-};
-use std::time::Duration;
+use kubernetes_metrics_aggregator::exposition::{IdentityLabels, merge, merge_with, parse};
+
+use crate::support::merged::{own_blocks, text};
 
 /// The families of these bodies, merged in this order, as they are written in this format. The end mark of OpenMetrics
 /// is added to bodies, and must end the text.
@@ -18,7 +17,7 @@ pub(super) fn check(to: Format, bodies: &[(Format, &str)], expected: &[&str]) {
         } else {
             ""
         };
-        part_as(*format, number, Some(&format!("{body}{end}")))
+        part(*format, number, Some(&format!("{body}{end}")))
     });
     let merged = text(&merge(parts.collect(), to));
     let found = own_blocks(&merged);
@@ -48,13 +47,13 @@ pub(super) fn from_text(body: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_text_without_targets() {
+fn openmetrics_without_targets_is_the_end_mark() {
     assert_eq!(text(&merge(Vec::new(), OpenMetrics)), "# EOF\n");
 }
 
 /// Prometheus looks for start timestamps up to the next TYPE line.
 #[test]
-fn types_stand_before_each_target_if_start_timestamps_may_be_read() {
+fn the_type_is_repeated_for_each_target_if_start_timestamps_may_be_read() {
     let bodies = [
         "# HELP c Help.\n# TYPE c counter\nc_total 1\nc_created 2\n# TYPE g_seconds gauge\n# UNIT g_seconds seconds\n\
             g_seconds 3\n# TYPE s summary\ns_count 4\ns_sum 5\n# EOF\n",
@@ -63,7 +62,7 @@ fn types_stand_before_each_target_if_start_timestamps_may_be_read() {
     ];
     let merged = |format, repeats_types| {
         let parts = bodies.iter().enumerate();
-        let parts = parts.map(|(number, body)| part_as(OpenMetrics, number, Some(body)));
+        let parts = parts.map(|(number, body)| part(OpenMetrics, number, Some(body)));
         text(&merge_with(parts.collect(), format, repeats_types))
     };
     let repeated = merged(OpenMetrics, true);
@@ -104,16 +103,8 @@ fn types_stand_before_each_target_if_start_timestamps_may_be_read() {
 }
 
 #[test]
-fn the_reports_on_targets() {
-    let part = Part {
-        labels: IdentityLabels::new([("i", "0")]),
-        body: None,
-        report: Report {
-            up: false,
-            duration: Duration::from_millis(1500),
-            samples_scraped: 0,
-        },
-    };
+fn the_reports_on_targets_have_no_type_line_of_their_own() {
+    let part = part(OpenMetrics, 0, None);
     let text = text(&merge(vec![part], OpenMetrics));
     let lines: Vec<&str> = text
         .lines()
@@ -170,7 +161,7 @@ fn counters_are_named_without_total() {
 }
 
 #[test]
-fn what_cannot_be_a_counter_is_unknown() {
+fn a_counter_without_total_is_unknown() {
     from_text(
         "# TYPE c counter\nc 1\n",
         &["# TYPE c unknown", "c{i=\"0\"} 1"],
@@ -205,39 +196,7 @@ fn what_cannot_be_a_counter_is_unknown() {
 }
 
 #[test]
-fn types_that_only_open_metrics_has() {
-    kept(
-        "# TYPE a info\n# HELP a x\na_info{b=\"c\"} 1\n",
-        &["# HELP a x", "# TYPE a info", "a_info{b=\"c\",i=\"0\"} 1"],
-    );
-    kept(
-        "# TYPE s stateset\ns{s=\"x\"} 1\ns{s=\"y\"} 0\n",
-        &[
-            "# TYPE s stateset",
-            "s{s=\"x\",i=\"0\"} 1",
-            "s{s=\"y\",i=\"0\"} 0",
-        ],
-    );
-    kept(
-        "# TYPE u unknown\nu 1\n",
-        &["# TYPE u unknown", "u{i=\"0\"} 1"],
-    );
-    kept("u 1\n", &["# TYPE u unknown", "u{i=\"0\"} 1"]);
-    // Its `le` values stay as they are, for Prometheus rewrites them under histograms only.
-    kept(
-        "# TYPE g gaugehistogram\ng_bucket{le=\"1\"} 1\ng_bucket{le=\"+Inf\"} 1\ng_gcount 1\ng_gsum 2\n",
-        &[
-            "# TYPE g gaugehistogram",
-            "g_bucket{le=\"1\",i=\"0\"} 1",
-            "g_bucket{le=\"+Inf\",i=\"0\"} 1",
-            "g_gcount{i=\"0\"} 1",
-            "g_gsum{i=\"0\"} 2",
-        ],
-    );
-}
-
-#[test]
-fn types_that_pods_do_not_agree_on() {
+fn types_that_differ_become_the_nearest_common_type() {
     // `a` cannot be two families.
     check(
         OpenMetrics,
@@ -277,7 +236,7 @@ fn types_that_pods_do_not_agree_on() {
 }
 
 #[test]
-fn created_samples_stand_in_the_block_of_their_family() {
+fn created_samples_are_in_the_block_of_their_family() {
     kept(
         "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 2\nh_created 3\n",
         &[
@@ -316,128 +275,5 @@ fn created_samples_stand_in_the_block_of_their_family() {
             "# TYPE h_created gauge",
             "h_created{le=\"1\",i=\"0\"} 3",
         ],
-    );
-}
-
-#[test]
-fn exemplars_stay_as_they_are() {
-    for exemplar in [
-        "# {} 1",
-        "# {trace_id=\"a,b} # {\"} 0.5 1700000000.25",
-        "# {a=\"b\",} 1",
-        "# {\"a.b\"=\"c\\n\"} NaN -5",
-    ] {
-        kept(
-            &format!("# TYPE c counter\nc_total 1 {exemplar}\n"),
-            &[
-                "# TYPE c counter",
-                &format!("c_total{{i=\"0\"}} 1 {exemplar}"),
-            ],
-        );
-        kept(
-            &format!("a{{b=\"c\"}} 1 5.5 {exemplar}\na{{b=\"d\"}} 2\n"),
-            &[
-                "# TYPE a unknown",
-                &format!("a{{b=\"c\",i=\"0\"}} 1 5.5 {exemplar}"),
-                "a{b=\"d\",i=\"0\"} 2",
-            ],
-        );
-    }
-    // The text format has none.
-    check(
-        Text,
-        &[(OpenMetrics, "a 1 5.5 # {b=\"c\"} 1 5\nd 1 # {b=\"c\"} 1\n")],
-        &[
-            "# TYPE a untyped",
-            "a{i=\"0\"} 1 5500",
-            "# TYPE d untyped",
-            "d{i=\"0\"} 1",
-        ],
-    );
-}
-
-#[test]
-fn units() {
-    kept(
-        "# TYPE a_s gauge\n# UNIT a_s s\n# HELP a_s x\na_s 1\n",
-        &[
-            "# HELP a_s x",
-            "# TYPE a_s gauge",
-            "# UNIT a_s s",
-            "a_s{i=\"0\"} 1",
-        ],
-    );
-    // The unit is the end of a counter's name in OpenMetrics.
-    kept(
-        "# TYPE a_s counter\n# UNIT a_s s\na_s_total 1\n",
-        &["# TYPE a_s counter", "# UNIT a_s s", "a_s_total{i=\"0\"} 1"],
-    );
-    kept(
-        "# TYPE \"a.b_s\" gauge\n# UNIT \"a.b_s\" s\n{\"a.b_s\"} 1\n",
-        &[
-            "# TYPE \"a.b_s\" gauge",
-            "# UNIT \"a.b_s\" s",
-            "{\"a.b_s\",i=\"0\"} 1",
-        ],
-    );
-    // In Prometheus' parser, a unit stands until the next one.
-    check(
-        OpenMetrics,
-        &[
-            (
-                OpenMetrics,
-                "# TYPE a_s gauge\n# UNIT a_s s\na_s 1\nb 1\nc 1\n",
-            ),
-            (Text, "a_s 2\n"),
-        ],
-        &[
-            "# TYPE a_s gauge",
-            "# UNIT a_s s",
-            "a_s{i=\"0\"} 1",
-            "a_s{i=\"1\"} 2",
-            "# TYPE b unknown",
-            "# UNIT b ",
-            "b{i=\"0\"} 1",
-            "# TYPE c unknown",
-            "c{i=\"0\"} 1",
-        ],
-    );
-    // The last one stands.
-    kept(
-        "# TYPE a_s gauge\n# UNIT a_s s\n# UNIT a_s \na_s 1\n",
-        &["# TYPE a_s gauge", "a_s{i=\"0\"} 1"],
-    );
-}
-
-#[test]
-fn units_that_are_not_written() {
-    // Where a counter keeps its name, the unit is not the end of it.
-    check(
-        OpenMetrics,
-        &[
-            (
-                OpenMetrics,
-                "# TYPE a_s counter\n# UNIT a_s s\na_s_total 1\n",
-            ),
-            (Text, "# TYPE a_s gauge\na_s 1\n"),
-        ],
-        &[
-            "# TYPE a_s gauge",
-            "a_s{i=\"1\"} 1",
-            "# TYPE a_s_total unknown",
-            "a_s_total{i=\"0\"} 1",
-        ],
-    );
-    // Its name is written with an escape, so that it would have to be compared with that.
-    kept(
-        "# TYPE \"a\\\\_s\" gauge\n# UNIT \"a\\\\_s\" s\n{\"a\\\\_s\"} 1\n",
-        &["# TYPE \"a\\\\_s\" gauge", "{\"a\\\\_s\",i=\"0\"} 1"],
-    );
-    // A unit alone says nothing of any series, and the text format has none.
-    kept("# UNIT a_s s\nb 1\n", &["# TYPE b unknown", "b{i=\"0\"} 1"]);
-    check(
-        Text,
-        &[(OpenMetrics, "# TYPE a_s gauge\n# UNIT a_s s\na_s 1\n")],
-        &["# TYPE a_s gauge", "a_s{i=\"0\"} 1"],
     );
 }

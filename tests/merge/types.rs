@@ -1,19 +1,18 @@
-//! Histograms and summaries that are something else for a part of their samples, in one body or for some targets.
+//! Histograms and summaries that another target types differently. README: "What is stored"; k8s/prometheus/README.md:
+//! "The merged response".
 //!
 //! Prometheus rewrites `le` under the TYPE line of a histogram, and `quantile` under that of a summary: `1` is stored
 //! as `1.0`. The rule is `normalizeFloatsInLabelValues` in its `model/textparse`; `tests/real/bodies` compares bodies
 //! of this kind with a real server. The TYPE line of one target must not change the series of another.
 
-use super::{check, merge_bodies, own_blocks, text};
-use kubernetes_metrics_aggregator::exposition::{
-    Format, IdentityLabels, Part, Report, merge, parse,
-};
-use std::time::Duration;
+use super::open_metrics::check as check_formats;
+use super::{check, merge_bodies};
+use kubernetes_metrics_aggregator::exposition::Format;
 
 const HISTOGRAM: &str =
     "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
 
-/// What becomes of [`HISTOGRAM`] as the target `i="0"` where the family is not a histogram: of each name its samples.
+/// The buckets of [`HISTOGRAM`] from the target `i="0"`, where the family is not a histogram.
 const BUCKETS_0: [&str; 2] = [
     "h_bucket{le=\"1.0\",i=\"0\"} 1",
     "h_bucket{le=\"+Inf\",i=\"0\"} 2",
@@ -57,7 +56,7 @@ fn check_beside(other: &str, head: &[&str], stored_le: &str) {
 }
 
 #[test]
-fn a_histogram_beside_a_target_that_has_something_else() {
+fn a_histogram_that_is_another_type_elsewhere_is_untyped() {
     let samples = "h_bucket{le=\"1\"} 4\nh_sum 5\n";
     let untyped = ["# TYPE h untyped"];
     for word in ["summary", "gauge", "counter", "untyped"] {
@@ -74,7 +73,7 @@ fn a_histogram_beside_a_target_that_has_something_else() {
 }
 
 #[test]
-fn a_summary_beside_a_target_that_has_something_else() {
+fn a_summary_that_is_another_type_elsewhere_is_untyped() {
     let summary =
         "# HELP s x\n# TYPE s summary\ns{quantile=\"0.50\"} 1\ns{quantile=\"1\"} 2\ns_sum 3\n";
     for other in [
@@ -100,7 +99,7 @@ fn a_summary_beside_a_target_that_has_something_else() {
 }
 
 #[test]
-fn a_histogram_beside_a_summary_each_with_its_own_label() {
+fn the_label_of_each_type_is_rewritten_for_its_target_only() {
     check(
         &[
             "# TYPE l histogram\nl_bucket{le=\"1\",quantile=\"1\"} 1\n",
@@ -120,7 +119,7 @@ fn a_histogram_beside_a_summary_each_with_its_own_label() {
 
 /// A metadata line alone is a disagreement, too; and where all agree, nothing is touched.
 #[test]
-fn types_without_samples() {
+fn a_type_line_without_samples_counts() {
     check(
         &[HISTOGRAM, "# TYPE h gauge\n"],
         &[
@@ -155,118 +154,6 @@ fn types_without_samples() {
     );
 }
 
-/// As nginx-module-vts writes its metrics.
-#[test]
-fn all_types_before_all_samples() {
-    let heads = "# TYPE b_total counter\n# HELP h Time.\n# TYPE h histogram\n";
-    let samples =
-        "b_total 1\nh_bucket{le=\"0.100\"} 1\nh_bucket{le=\"1\"} 2\nh_sum 3\nb_total{x=\"y\"} 4\n";
-    let expected = |values: [&str; 2]| {
-        let buckets = [(values[0], 1), (values[1], 2)]
-            .map(|(le, value)| format!("h_bucket{{le=\"{le}\",i=\"0\"}} {value}"));
-        [
-            "# TYPE b_total counter",
-            "b_total{i=\"0\"} 1",
-            "b_total{x=\"y\",i=\"0\"} 4",
-            "# HELP h Time.",
-            "# TYPE h untyped",
-            "# TYPE h_bucket untyped",
-            &buckets[0],
-            &buckets[1],
-            "# TYPE h_sum untyped",
-            "h_sum{i=\"0\"} 3",
-        ]
-        .map(str::to_owned)
-    };
-    let check = |last: &str, values| {
-        let body = format!("{heads}{last}{samples}");
-        let expected = expected(values);
-        let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-        let last = last.trim_end();
-        if !last.is_empty() {
-            expected.push(last);
-        }
-        check(&[&body], &expected);
-    };
-    check("# TYPE z counter\n", ["0.100", "1"]);
-    check("# TYPE z summary\n", ["0.100", "1"]);
-    check("# TYPE z untyped\n", ["0.100", "1"]);
-    // Under the TYPE of another histogram.
-    check("# TYPE z histogram\n", ["0.1", "1.0"]);
-}
-
-/// Under its own TYPE, which happens to be the last one, it stays a histogram.
-#[test]
-fn all_types_before_all_samples_with_its_own_last() {
-    check(
-        &["# TYPE c counter\n# TYPE h histogram\nc{le=\"1\"} 1\nh_bucket{le=\"1\"} 1\n"],
-        &[
-            "# TYPE c counter",
-            "c{le=\"1.0\",i=\"0\"} 1",
-            "# TYPE h histogram",
-            "h_bucket{le=\"1\",i=\"0\"} 1",
-        ],
-    );
-}
-
-#[test]
-fn a_family_typed_twice_in_one_body() {
-    for (first, second, values) in [
-        ("histogram", "gauge", ["1.0", "1"]),
-        ("histogram", "summary", ["1.0", "1"]),
-        ("histogram", "untyped", ["1.0", "1"]),
-        ("gauge", "histogram", ["1", "1.0"]),
-        ("summary", "histogram", ["1", "1.0"]),
-    ] {
-        let body = format!(
-            "# TYPE h {first}\nh_bucket{{a=\"b\",le=\"1\"}} 1\n# TYPE h {second}\nh_bucket{{a=\"c\",le=\"1\"}} 2\n"
-        );
-        let lines = [
-            format!("h_bucket{{a=\"b\",le=\"{}\",i=\"0\"}} 1", values[0]),
-            format!("h_bucket{{a=\"c\",le=\"{}\",i=\"0\"}} 2", values[1]),
-        ];
-        check(
-            &[&body],
-            &[
-                "# TYPE h untyped",
-                "# TYPE h_bucket untyped",
-                &lines[0],
-                &lines[1],
-            ],
-        );
-    }
-    // The same TYPE twice is no disagreement.
-    check(
-        &["# TYPE h histogram\nh_bucket{le=\"1\"} 1\n# TYPE h histogram\nh_count 2\n"],
-        &[
-            "# TYPE h histogram",
-            "h_bucket{le=\"1\",i=\"0\"} 1",
-            "h_count{i=\"0\"} 2",
-        ],
-    );
-}
-
-#[test]
-fn samples_before_their_type_or_behind_the_next() {
-    for body in [
-        "h_count 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n",
-        "# TYPE h histogram\nh_bucket{le=\"1\"} 2\n# TYPE z gauge\nh_count 1\n",
-        "# TYPE h histogram\nh_bucket{le=\"1\"} 2\n# TYPE \"\" gauge\nh_count 1\n",
-    ] {
-        let mut expected = vec![
-            "# TYPE h untyped",
-            "# TYPE h_bucket untyped",
-            "h_bucket{le=\"1.0\",i=\"0\"} 2",
-            "# TYPE h_count untyped",
-            "h_count{i=\"0\"} 1",
-        ];
-        if body.contains("# TYPE z") {
-            expected.push("# TYPE z gauge");
-        }
-        check(&[body], &expected);
-    }
-}
-
 /// Only the families that it is about: others stay what they are, as they are.
 #[test]
 fn other_histograms_of_the_target_keep_their_type() {
@@ -290,89 +177,9 @@ fn other_histograms_of_the_target_keep_their_type() {
     );
 }
 
-/// All spellings that Go's `strconv.ParseFloat` takes, and some that it does not.
-#[test]
-fn all_spellings_of_numbers() {
-    for (sent, stored) in [
-        ("1", "1.0"),
-        ("1e3", "1000.0"),
-        ("1e6", "1e+06"),
-        ("1000000", "1e+06"),
-        ("0.50", "0.5"),
-        (".5", "0.5"),
-        ("5.", "5.0"),
-        ("+2", "2.0"),
-        ("-0", "0.0"),
-        ("0.00001", "1e-05"),
-        ("+Inf", "+Inf"),
-        ("inf", "+Inf"),
-        ("-Infinity", "-Inf"),
-        ("NaN", "NaN"),
-        ("nan", "NaN"),
-        ("1e400", "1e400"),
-        ("1_000", "1000.0"),
-        ("0x1p-2", "0.25"),
-        ("+nan", "+nan"),
-        ("many", "many"),
-        (" 1", " 1"),
-        ("1,5", "1,5"),
-    ] {
-        let bodies = [
-            format!("# TYPE h histogram\nh_bucket{{le=\"{sent}\"}} 1\n"),
-            format!("# TYPE h gauge\nh_bucket{{le=\"{sent}\"}} 2\n"),
-        ];
-        let lines = [
-            format!("h_bucket{{le=\"{stored}\",i=\"0\"}} 1"),
-            format!("h_bucket{{le=\"{sent}\",i=\"1\"}} 2"),
-        ];
-        check(
-            &[&bodies[0], &bodies[1]],
-            &[
-                "# TYPE h untyped",
-                "# TYPE h_bucket untyped",
-                &lines[0],
-                &lines[1],
-            ],
-        );
-    }
-}
-
-/// Two spellings of one value are one series for Prometheus, and where both are rewritten here, the first stays.
-#[test]
-fn spellings_that_become_the_same() {
-    check(
-        &[
-            "# TYPE h histogram\nh_bucket{le=\"1\",a=\"b\"} 1\n\
-             h_bucket{a=\"b\",le=\"1.0\"} 2\nh_bucket{le=\"1\",a=\"b\"} 3 7\n",
-            "# TYPE h gauge\n",
-        ],
-        &[
-            "# TYPE h untyped",
-            "# TYPE h_bucket untyped",
-            "h_bucket{le=\"1.0\",a=\"b\",i=\"0\"} 1",
-            "h_bucket{le=\"1.0\",a=\"b\",i=\"0\"} 3 7",
-        ],
-    );
-}
-
-/// The same labels may be two series, if they stand under two TYPE lines.
-#[test]
-fn the_same_labels_under_two_types() {
-    check(
-        &["# TYPE h histogram\nx{le=\"1\"} 1\n# TYPE g gauge\nx{le=\"1\",} 2\n"],
-        &[
-            "# TYPE g gauge",
-            "# TYPE h histogram",
-            "# TYPE x untyped",
-            "x{le=\"1.0\",i=\"0\"} 1",
-            "x{le=\"1\",i=\"0\"} 2",
-        ],
-    );
-}
-
 /// A histogram can be named like a part of another one. Where one of them falls, its samples can be the other's.
 #[test]
-fn histograms_named_like_parts_of_others() {
+fn a_histogram_may_be_named_like_a_part_of_another() {
     // `h_sum_bucket` stands under another TYPE; then `h_sum` is a part of `h`, which has it under another TYPE.
     check(
         &[
@@ -407,7 +214,7 @@ fn histograms_named_like_parts_of_others() {
 }
 
 #[test]
-fn quoted_names_escapes_and_timestamps() {
+fn rewritten_samples_keep_quotes_escapes_and_timestamps() {
     check(
         &[
             "# HELP \"x.y\" a\\nb\n# TYPE \"x.y\" histogram\n\
@@ -428,7 +235,7 @@ fn quoted_names_escapes_and_timestamps() {
 
 /// A label `i` of the target's own keeps its new name when its samples are written once more.
 #[test]
-fn renamed_labels_are_renamed_once() {
+fn labels_of_rewritten_samples_are_renamed_once() {
     check(
         &[
             "# TYPE h histogram\nh_bucket{i=\"x\",exported_i=\"y\",le=\"1\"} 1\n",
@@ -452,39 +259,21 @@ fn conflicts_are_counted() {
 
 /// A body of OpenMetrics and one of text; their TYPE lines are under the same rule.
 #[test]
-fn open_metrics_beside_text() {
-    let part = |number: &str, format, body: &str| {
-        let labels = IdentityLabels::new([("i", number)]);
-        let exposition = parse(format, body.as_bytes(), &labels).unwrap();
-        Part {
-            labels,
-            body: Some(exposition.into()),
-            report: Report {
-                up: true,
-                duration: Duration::ZERO,
-                samples_scraped: 0,
-            },
-        }
-    };
-    let merged = merge(
-        vec![
-            part(
-                "0",
+fn types_of_both_formats_are_compared() {
+    check_formats(
+        Format::Text,
+        &[
+            (
                 Format::OpenMetrics,
-                "# TYPE h histogram\nh_bucket{le=\"1\"} 1 2.5 # {a=\"b\"} 1\n# TYPE c counter\nc_total 1\n# EOF\n",
+                "# TYPE h histogram\nh_bucket{le=\"1\"} 1 2.5 # {a=\"b\"} 1\n# TYPE c counter\nc_total 1\n",
             ),
-            part("1", Format::Text, "# TYPE h summary\nh{quantile=\"1\"} 2\n"),
-            part(
-                "2",
+            (Format::Text, "# TYPE h summary\nh{quantile=\"1\"} 2\n"),
+            (
                 Format::OpenMetrics,
-                "# TYPE h gaugehistogram\nh_bucket{le=\"1\"} 3\n# EOF\n",
+                "# TYPE h gaugehistogram\nh_bucket{le=\"1\"} 3\n",
             ),
         ],
-        Format::Text,
-    );
-    assert_eq!(
-        own_blocks(&text(&merged)).lines().collect::<Vec<_>>(),
-        [
+        &[
             "# TYPE c_total counter",
             "c_total{i=\"0\"} 1",
             "# TYPE h untyped",
@@ -492,6 +281,6 @@ fn open_metrics_beside_text() {
             "# TYPE h_bucket untyped",
             "h_bucket{le=\"1.0\",i=\"0\"} 1 2500",
             "h_bucket{le=\"1\",i=\"2\"} 3",
-        ]
+        ],
     );
 }

@@ -415,7 +415,7 @@ fn with_identity(sample: &Sample, mut labels: Vec<(String, String)>, number: usi
 fn report(name: &str, number: usize, body: Option<&Body>) -> Vec<PlainSample> {
     let value = match name {
         "up" => usize::from(body.is_some()).to_string(),
-        "scrape_duration_seconds" => "0.25".to_owned(),
+        "scrape_duration_seconds" => "1.5".to_owned(),
         "scrape_samples_scraped" => body.map_or(0, |body| body.samples().count()).to_string(),
         _ => return Vec::new(),
     };

@@ -18,6 +18,7 @@ pub(crate) mod fake_pod;
 pub(crate) mod labelled;
 pub(crate) mod listener;
 pub(crate) mod logs;
+pub(crate) mod merged;
 pub(crate) mod program;
 pub(crate) mod stored;
 
