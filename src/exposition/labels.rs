@@ -66,11 +66,6 @@ impl IdentityLabels {
         &self.fields
     }
 
-    /// The bits of all names, see [`name_bit`].
-    pub(super) fn name_bits(&self) -> u64 {
-        self.name_bits
-    }
-
     pub(super) fn names(&self) -> &[Vec<u8>] {
         &self.names
     }

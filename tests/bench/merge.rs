@@ -63,9 +63,7 @@ fn main() {
             parsing(name, &bodies);
         }
     }
-    if is_wanted("protobuf") {
-        splicing::splicing();
-    }
+    splicing::splicing(&is_wanted);
     if is_wanted("merging") {
         println!("\nthe thread of the request: 500 targets of the mixed page");
         merging(500);

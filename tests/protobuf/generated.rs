@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use prost::Message;
 
 const LABELS: &[(&str, &str)] = &[
     ("code", "200"),
@@ -166,6 +167,73 @@ prop_compose! {
     }
 }
 
+/// The families as an encoder could write them that no client library has: values before labels, needless bytes in
+/// varints, fields that nobody knows.
+fn oddly_encoded(families: &[MetricFamily], mut is_odd: impl FnMut() -> bool) -> Vec<u8> {
+    let mut body = Vec::new();
+    for family in families {
+        let head = MetricFamily {
+            metric: vec![],
+            ..family.clone()
+        };
+        let mut message = head.encode_to_vec();
+        for metric in &family.metric {
+            let mut fields: Vec<Vec<u8>> = metric
+                .label
+                .iter()
+                .map(|pair| oddly_encoded_label(pair, is_odd()))
+                .collect();
+            let value = Metric {
+                label: vec![],
+                ..metric.clone()
+            };
+            fields.push(value.encode_to_vec());
+            if is_odd() {
+                fields.rotate_right(1);
+            }
+            let mut metric = Vec::new();
+            for field in fields.iter().filter(|field| !field.is_empty()) {
+                match is_odd() {
+                    true => metric.extend([field[0] | 0x80, 0x80, 0]),
+                    false => metric.push(field[0]),
+                }
+                metric.extend_from_slice(&field[1..]);
+                if is_odd() {
+                    metric.extend(b"\xfa\x01\x02??");
+                }
+            }
+            message.push(0x22);
+            push_delimited(&metric, is_odd(), &mut message);
+        }
+        push_delimited(&message, is_odd(), &mut body);
+    }
+    body
+}
+
+fn oddly_encoded_label(pair: &LabelPair, is_odd: bool) -> Vec<u8> {
+    let (mut name, mut value) = (pair.clone(), pair.clone());
+    (name.value, value.name) = (None, None);
+    let (name, value) = (name.encode_to_vec(), value.encode_to_vec());
+    let pair = if is_odd {
+        [value, name].concat()
+    } else {
+        [name, value].concat()
+    };
+    let mut field = vec![0x0a];
+    push_delimited(&pair, is_odd, &mut field);
+    field
+}
+
+/// With a needless byte in the length, if it is odd.
+fn push_delimited(bytes: &[u8], is_odd: bool, out: &mut Vec<u8>) {
+    prost::encode_length_delimiter(bytes.len(), out).unwrap();
+    if is_odd {
+        *out.last_mut().unwrap() |= 0x80;
+        out.push(0);
+    }
+    out.extend_from_slice(bytes);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -173,6 +241,17 @@ proptest! {
     fn splicing_then_decoding_is_decoding_then_labelling(families in vec(any_family(), 0..4)) {
         let body = read(&encode(&families)).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(decode(&written(&body)), labelled(&families, &super::TARGET));
+    }
+
+    #[test]
+    fn the_same_holds_for_odd_encodings(
+        families in vec(any_family(), 0..4),
+        odd in vec(any::<bool>(), 1..50),
+    ) {
+        let mut odd = odd.into_iter().cycle();
+        let body = oddly_encoded(&families, || odd.next().unwrap());
+        let read = read(&body).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(decode(&written(&read)), labelled(&decode(&body), &super::TARGET));
     }
 
     /// What is cut off is refused, unless it is cut between two families.
@@ -218,7 +297,7 @@ fn an_ordinary_body_stays_byte_for_byte_but_for_labels_and_lengths() {
     ];
     let added: usize = labels(&super::TARGET)
         .iter()
-        .map(|pair| 2 + prost::Message::encoded_len(pair))
+        .map(|pair| 2 + pair.encoded_len())
         .sum();
     let body = encode(&families);
     assert_eq!(written(&read(&body).unwrap()).len(), body.len() + 2 * added);

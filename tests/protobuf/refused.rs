@@ -1,7 +1,8 @@
-//! What is counted of bodies that are refused, and how long bodies of many labels take.
+//! What is counted of bodies that are refused, labels that are nearly those of the metric before, and how long bodies
+//! of many labels take.
 
-use super::rules::{classic, gauge, histogram, native};
-use super::{GAUGE, HISTOGRAM, SUMMARY, encode, family, labels, read};
+use super::rules::{classic, gauge, histogram, native, refused};
+use super::{GAUGE, HISTOGRAM, SUMMARY, encode, family, labels, read, spliced};
 use crate::support::client_model::{Histogram, Metric, Summary};
 
 /// Prometheus 3.5.3 counted these samples for `scrape_samples_scraped` before it refused them.
@@ -44,4 +45,38 @@ fn a_metric_with_very_many_labels_takes_no_longer_than_many_metrics() {
     let error = read(&body(&names)).unwrap_err().to_string();
     let expected = "every label name once, found \"l64\"";
     assert!(error.contains(expected), "{error}");
+}
+
+/// The names of each metric are compared with those of the last one.
+#[test]
+fn labels_are_checked_where_the_last_metric_had_nearly_the_same() {
+    let first = || family("g", GAUGE, vec![gauge(&[("a", "1"), ("le", "2")], 1.0)]);
+    let second_is_refused = |metric_type, metric, expected: &str| {
+        let body = encode(&[first(), family("x", metric_type, vec![metric])]);
+        let expected = format!("metric family 2 \"x\", metric 1: expected {expected}");
+        refused(&body, &expected);
+    };
+    let unique = "every label name once, found \"a\"";
+    second_is_refused(GAUGE, gauge(&[("a", "1"), ("a", "2")], 1.0), unique);
+    let unique = "every label name once, found \"le\"";
+    let names = [("a", "1"), ("le", "2"), ("le", "3")];
+    second_is_refused(GAUGE, gauge(&names, 1.0), unique);
+    let reserved = "no label that Prometheus adds itself, found \"le\"";
+    let names = [("a", "1"), ("le", "2")];
+    second_is_refused(HISTOGRAM, histogram(&names, classic(&[], 0)), reserved);
+    let clashing = [("a", "1"), ("job", "2")];
+    let families = spliced(&[first(), family("x", GAUGE, vec![gauge(&clashing, 1.0)])]);
+    let expected = ["a", "exported_job", "instance", "job"];
+    let names = families[1].metric[0].label.iter();
+    assert_eq!(names.map(|pair| pair.name()).collect::<Vec<_>>(), expected);
+    // Fewer labels, and then as many as before.
+    let fewer = vec![
+        gauge(&[("a", "1")], 1.0),
+        gauge(&[("a", "1"), ("le", "2")], 1.0),
+    ];
+    let families = spliced(&[first(), family("x", GAUGE, fewer.clone())]);
+    for (metric, before) in families[1].metric.iter().zip(&fewer) {
+        assert_eq!(metric.label.len(), before.label.len() + 2);
+        assert_eq!(metric.label[..before.label.len()], before.label);
+    }
 }

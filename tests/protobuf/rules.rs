@@ -79,7 +79,7 @@ fn samples(expected: u64, body: &[u8]) {
 }
 
 #[track_caller]
-fn refused(body: &[u8], expected: &str) {
+pub(super) fn refused(body: &[u8], expected: &str) {
     match read(body) {
         Ok(_) => panic!("taken, expected {expected}"),
         Err(error) => assert_eq!(error.to_string(), expected),

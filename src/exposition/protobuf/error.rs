@@ -62,8 +62,6 @@ pub enum Expected {
     Count,
     /// Native and classic histograms in one family.
     OneKindOfHistogram,
-    /// More bytes than the lengths of the format can say.
-    Size,
 }
 
 impl Problem {
@@ -113,7 +111,6 @@ impl fmt::Display for Expected {
             Expected::BucketCount => "no negative count of a bucket",
             Expected::Count => "a count that is that of the buckets",
             Expected::OneKindOfHistogram => "only native or only classic histograms in one family",
-            Expected::Size => "at most 4294967295 bytes with the labels of the target",
         })
     }
 }

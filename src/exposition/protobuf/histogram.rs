@@ -6,6 +6,7 @@
 //! Source: `isNativeHistogram` in Prometheus' `model/textparse/protobufparse.go`, `Histogram.Validate` and
 //! `FloatHistogram.Validate` in `model/histogram`.
 
+use super::schema;
 use super::wire::{Field, Fields, Value, WireError, low_32, zigzag_32, zigzag_64};
 use super::{Expected, Problem};
 
@@ -55,11 +56,11 @@ impl Histogram {
         };
     }
 
-    /// Takes in one message whose wire types have been checked. Of a field that is repeated the last value counts,
-    /// and lists grow, also over several messages.
+    /// Takes in one message. Of a field that is repeated the last value counts, and lists grow, also over several
+    /// messages.
     ///
     /// # Errors
-    /// [`WireError`] only if the message was not checked.
+    /// Bytes that are no histogram, at any depth.
     pub(super) fn read(&mut self, message: &[u8]) -> Result<(), WireError> {
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next()? {
@@ -74,10 +75,12 @@ impl Histogram {
                 8 => self.zero_count_float = field.double()?,
                 9 => self.negative.spans.push(span(field.bytes()?)?),
                 10 => read_deltas(&mut self.negative.deltas, &field)?,
-                11 => read_counts(&mut self.negative.counts, &field),
+                11 => read_counts(&mut self.negative.counts, &field)?,
                 12 => self.positive.spans.push(span(field.bytes()?)?),
                 13 => read_deltas(&mut self.positive.deltas, &field)?,
-                14 => read_counts(&mut self.positive.counts, &field),
+                14 => read_counts(&mut self.positive.counts, &field)?,
+                15 => schema::check(schema::TIMESTAMP, field.bytes()?)?,
+                16 => schema::check(schema::EXEMPLAR, field.bytes()?)?,
                 _ => {}
             }
         }
@@ -88,8 +91,12 @@ impl Histogram {
         let mut upper_bound = 0.0;
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next()? {
-            if field.number == 2 {
-                upper_bound = field.double()?;
+            match field.number {
+                1 => drop(field.varint()?),
+                2 => upper_bound = field.double()?,
+                3 => schema::check(schema::EXEMPLAR, field.bytes()?)?,
+                4 => drop(field.double()?),
+                _ => {}
             }
         }
         if !self.has_infinite_bucket {
@@ -216,6 +223,11 @@ fn read_deltas(deltas: &mut Vec<i64>, field: &Field<'_>) -> Result<(), WireError
         deltas.push(zigzag_64(field.varint()?));
         return Ok(());
     };
+    if packed.is_ascii() {
+        // Each has one byte.
+        deltas.extend(packed.iter().map(|byte| zigzag_64(u64::from(*byte))));
+        return Ok(());
+    }
     let mut values = Fields::of(packed);
     while values.position() < packed.len() {
         deltas.push(zigzag_64(values.varint()?));
@@ -223,13 +235,14 @@ fn read_deltas(deltas: &mut Vec<i64>, field: &Field<'_>) -> Result<(), WireError
     Ok(())
 }
 
-fn read_counts(counts: &mut Vec<f64>, field: &Field<'_>) {
-    match field.value {
-        Value::Double(count) => counts.push(count),
-        Value::Bytes(packed) => {
-            let (doubles, _) = packed.as_chunks();
-            counts.extend(doubles.iter().copied().map(f64::from_le_bytes));
-        }
-        _ => {}
-    }
+fn read_counts(counts: &mut Vec<f64>, field: &Field<'_>) -> Result<(), WireError> {
+    let Value::Bytes(packed) = field.value else {
+        counts.push(field.double()?);
+        return Ok(());
+    };
+    let (doubles, []) = packed.as_chunks() else {
+        return Err(WireError::Truncated);
+    };
+    counts.extend(doubles.iter().copied().map(f64::from_le_bytes));
+    Ok(())
 }

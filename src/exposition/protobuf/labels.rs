@@ -1,78 +1,63 @@
 //! The labels of a metric, which are LabelPair messages.
+//!
+//! Most metrics of a family have labels of the same names. What follows from the names alone is found out once and
+//! holds until a metric has other names.
 
 use super::schema::MetricType;
-use super::wire::{Fields, push_label};
+use super::wire::{Fields, short_length};
 use super::{Expected, Problem};
 use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::{is_label_name, name_bit, rename_clashing, repeated_name};
-use crate::exposition::line::Label;
+use crate::exposition::line;
+use foldhash::fast::{FoldHasher, RandomState};
 use std::hash::{BuildHasher, Hasher};
 
 /// The labels of the metric that is being read.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct MetricLabels<'b> {
-    pairs: Vec<(&'b [u8], &'b [u8])>,
+    /// Those of this metric, and behind them some of the last one while this one is being read.
+    labels: Vec<Label<'b>>,
+    /// How many labels of this metric have been read.
+    read: usize,
+    /// Whether some name is not that of the label at the same place in the last metric.
+    has_new_names: bool,
     /// The bits of the names: see [`name_bit`].
     bits: u64,
-    has_repeated_bit: bool,
+    /// Whether the labels have to be written anew, because of a name. `None`: not known yet.
+    needs_renaming: Option<bool>,
+    state: RandomState,
+}
+
+struct Label<'b> {
+    name: &'b [u8],
+    value: &'b [u8],
+    /// Has taken in the name.
+    hasher: FoldHasher<'static>,
 }
 
 impl<'b> MetricLabels<'b> {
-    pub(super) fn clear(&mut self) {
-        self.pairs.clear();
-        self.bits = 0;
-        self.has_repeated_bit = false;
-    }
-
-    /// Whether Prometheus would store the series without labels: one without a value does not exist there.
-    pub(super) fn are_all_empty(&self) -> bool {
-        self.pairs.iter().all(|(_, value)| value.is_empty())
-    }
-
-    /// Whether Prometheus would store the same labels.
-    pub(super) fn are_same(&self, other: &MetricLabels<'_>) -> bool {
-        let (mut own, mut others) = (self.with_value(), other.with_value());
-        own.sort_unstable();
-        others.sort_unstable();
-        own == others
-    }
-
-    fn with_value(&self) -> Vec<Label<'b>> {
-        let pairs = self.pairs.iter().filter(|(_, value)| !value.is_empty());
-        pairs
-            .map(|&(name, value)| (name.into(), value.into()))
-            .collect()
-    }
-
-    /// A hash of what the labels mean, in whatever order they stand. Those without a value do not exist.
-    pub(super) fn hash(&self, hasher: &impl BuildHasher) -> u64 {
-        let with_value = self.pairs.iter().filter(|(_, value)| !value.is_empty());
-        with_value.fold(0, |sum, (name, value)| {
-            let mut hasher = hasher.build_hasher();
-            hasher.write(name);
-            hasher.write(value);
-            sum.wrapping_add(hasher.finish())
-        })
-    }
-
-    /// Takes in the labels at the start of a Metric, as far as all is as every client writes it, and in ASCII; gives
-    /// where the rest of the message begins.
-    pub(super) fn push_leading(&mut self, message: &'b [u8]) -> usize {
-        let mut end = 0;
-        while let [0x0a, length @ 0..0x80, rest @ ..] = &message[end..]
-            && let Some(pair) = rest.get(..usize::from(*length))
-            && let Some((name, value)) = plain_pair(pair)
-            && !name.is_empty()
-        {
+    /// Takes in the labels with which a Metric begins, as far as they are as nearly every client writes them; gives the
+    /// rest of the message. [`MetricLabels::push`] takes in other labels, and after the last one
+    /// comes [`MetricLabels::end`].
+    ///
+    /// # Errors
+    /// As [`MetricLabels::push`].
+    #[inline]
+    pub(super) fn begin(&mut self, message: &'b [u8]) -> Result<&'b [u8], Problem> {
+        self.read = 0;
+        self.has_new_names = false;
+        let mut rest = message;
+        while let Some((name, value, behind)) = plain_label(rest) {
             self.add(name, value);
-            end += 2 + pair.len();
+            rest = behind;
         }
-        if message[..end].is_ascii() {
-            return end;
+        if !message[..message.len() - rest.len()].is_ascii() {
+            for label in &self.labels[..self.read] {
+                check_text(label.name, label.value)?;
+            }
         }
-        self.clear();
-        0
+        Ok(rest)
     }
 
     /// Takes in one LabelPair.
@@ -80,78 +65,140 @@ impl<'b> MetricLabels<'b> {
     /// # Errors
     /// A name that is missing, empty or not UTF-8, a value that is not UTF-8, bytes that are no LabelPair.
     pub(super) fn push(&mut self, message: &'b [u8]) -> Result<(), Problem> {
-        let (name, value) = match plain_pair(message) {
-            Some(pair) => pair,
-            None => any_pair(message)?,
-        };
-        if name.is_empty() || std::str::from_utf8(name).is_err() {
-            return Err(Problem::with_text(Expected::LabelName, name));
+        let (mut name, mut value) = (&b""[..], &b""[..]);
+        let mut fields = Fields::of(message);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => name = field.bytes()?,
+                2 => value = field.bytes()?,
+                _ => {}
+            }
         }
-        if std::str::from_utf8(value).is_err() {
-            return Err(Problem::with_text(Expected::LabelValue, value));
-        }
+        check_text(name, value)?;
         self.add(name, value);
         Ok(())
     }
 
+    #[inline]
     fn add(&mut self, name: &'b [u8], value: &'b [u8]) {
-        let bit = name_bit(name);
-        self.has_repeated_bit |= self.bits & bit != 0;
-        self.bits |= bit;
-        self.pairs.push((name, value));
+        match self.labels.get_mut(self.read) {
+            Some(label) if label.name == name => label.value = value,
+            _ => self.add_new(name, value),
+        }
+        self.read += 1;
     }
 
-    /// Whether each name stands once, and none is one that Prometheus adds to series of this type.
+    fn add_new(&mut self, name: &'b [u8], value: &'b [u8]) {
+        self.has_new_names = true;
+        self.labels.truncate(self.read);
+        let mut hasher = self.state.build_hasher();
+        hasher.write(name);
+        let label = Label {
+            name,
+            value,
+            hasher,
+        };
+        self.labels.push(label);
+    }
+
+    /// All labels of the metric have been taken in.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        if self.read < self.labels.len() {
+            self.labels.truncate(self.read);
+            self.has_new_names = true;
+        }
+        if self.has_new_names {
+            self.needs_renaming = None;
+            let names = self.labels.iter();
+            self.bits = names.fold(0, |bits, label| bits | name_bit(label.name));
+        }
+    }
+
+    /// Whether Prometheus would store the series without labels: one without a value does not exist there.
+    pub(super) fn are_all_empty(&self) -> bool {
+        self.labels.iter().all(|label| label.value.is_empty())
+    }
+
+    /// Whether Prometheus would store the same labels.
+    pub(super) fn are_same(&self, other: &MetricLabels<'_>) -> bool {
+        let (mut own, mut others) = (self.with_value(), other.with_value());
+        if own == others {
+            return true;
+        }
+        own.sort_unstable();
+        others.sort_unstable();
+        own == others
+    }
+
+    fn with_value(&self) -> Vec<line::Label<'b>> {
+        let labels = self.labels.iter().filter(|label| !label.value.is_empty());
+        labels
+            .map(|label| (label.name.into(), label.value.into()))
+            .collect()
+    }
+
+    /// A hash of what the labels mean, in whatever order they come. Those without a value do not exist.
+    #[inline]
+    pub(super) fn hash(&self) -> u64 {
+        let with_value = self.labels.iter().filter(|label| !label.value.is_empty());
+        with_value.fold(0, |sum, label| {
+            let mut hasher = label.hasher.clone();
+            hasher.write(label.value);
+            sum.wrapping_add(hasher.finish())
+        })
+    }
+
+    /// Whether each name is there once, and none is one that Prometheus adds to series of this type. The last metric
+    /// must have passed.
     ///
     /// # Errors
     /// The first name that should not be there.
+    #[inline]
     pub(super) fn check(&self, metric_type: MetricType) -> Result<(), Problem> {
-        if self.has_repeated_bit {
-            let names = self.pairs.iter().map(|(name, _)| *name);
+        if self.has_new_names {
+            let names = self.labels.iter().map(|label| label.name);
             if let Some(n) = repeated_name(names) {
-                return Err(Problem::with_text(
-                    Expected::UniqueLabelName,
-                    self.pairs[n].0,
-                ));
+                let name = self.labels[n].name;
+                return Err(Problem::with_text(Expected::UniqueLabelName, name));
             }
         }
         if self.bits & RESERVED_BITS == 0 {
             return Ok(());
         }
-        for reserved in [Some(METRIC_NAME), metric_type.bound_label()]
-            .into_iter()
-            .flatten()
-        {
-            if self.pairs.iter().any(|(name, _)| *name == reserved) {
+        let reserved = [Some(METRIC_NAME), metric_type.bound_label()];
+        for reserved in reserved.into_iter().flatten() {
+            if self.labels.iter().any(|label| label.name == reserved) {
                 return Err(Problem::with_text(Expected::NoReservedLabel, reserved));
             }
         }
         Ok(())
     }
 
-    /// Whether a label is named like one of the target.
-    pub(super) fn clash_with(&self, target: &IdentityLabels) -> bool {
-        let is_clash = |(name, _): &(&[u8], _)| target.contains(name);
-        self.bits & target.name_bits() != 0 && self.pairs.iter().any(is_clash)
+    /// Whether a label is named like one of the target, or has to be escaped. Target and escaping must be the same for
+    /// all metrics.
+    #[inline]
+    pub(super) fn need_renaming(&mut self, target: &IdentityLabels, escaping: Escaping) -> bool {
+        let names = self.labels.iter().map(|label| label.name);
+        *self.needs_renaming.get_or_insert_with(|| {
+            let must_be_escaped =
+                |name: &[u8]| escaping != Escaping::AllowUtf8 && !is_label_name(name);
+            names
+                .into_iter()
+                .any(|name| target.contains(name) || must_be_escaped(name))
+        })
     }
 
-    /// Whether a name has to be escaped.
-    pub(super) fn need(&self, escaping: Escaping) -> bool {
-        escaping != Escaping::AllowUtf8 && !self.pairs.iter().all(|(name, _)| is_label_name(name))
-    }
-
-    /// Writes the labels with their names escaped, and those renamed that clash with the target's, as label fields of a
-    /// Metric.
+    /// The labels that have a value, their names escaped, and those renamed that clash with the target's.
     ///
     /// # Errors
     /// [`Expected::UniqueLabelName`] if two names become one by escaping, [`Expected::NoReservedLabel`] if one becomes
     /// one that Prometheus adds.
-    pub(super) fn push_renamed(
+    pub(super) fn renamed(
         &self,
         target: &IdentityLabels,
         escaping: Escaping,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Vec<line::Label<'b>>, Problem> {
         let mut labels = self.with_value();
         let escaped = escaping.label_names(&mut labels);
         escaped
@@ -160,10 +207,7 @@ impl<'b> MetricLabels<'b> {
             return Err(Problem::with_text(Expected::NoReservedLabel, METRIC_NAME));
         }
         rename_clashing(&mut labels, target);
-        for (name, value) in &labels {
-            push_label(out, name, value);
-        }
-        Ok(())
+        Ok(labels)
     }
 }
 
@@ -172,27 +216,24 @@ const RESERVED_BITS: u64 = name_bit(METRIC_NAME) | name_bit(b"le") | name_bit(b"
 /// The label that the name of a metric becomes.
 const METRIC_NAME: &[u8] = b"__name__";
 
-/// A LabelPair as every client writes it: name, value, both under 128 bytes.
-fn plain_pair(message: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [0x0a, length @ 0..0x80, rest @ ..] = message else {
+/// Name and value of the label field at the start, and what follows it, if the name is not empty and both are as
+/// nearly every client writes them: name, value, lengths of up to two bytes, nothing else.
+#[inline]
+fn plain_label(message: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (pair, behind) = short_length(message.strip_prefix(b"\x0a")?)?;
+    let (name, rest) = short_length(pair.strip_prefix(b"\x0a")?)?;
+    let (value, []) = short_length(rest.strip_prefix(b"\x12")?)? else {
         return None;
     };
-    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-    let [0x12, length @ 0..0x80, value @ ..] = rest else {
-        return None;
-    };
-    (value.len() == usize::from(*length)).then_some((name, value))
+    (!name.is_empty()).then_some((name, value, behind))
 }
 
-fn any_pair(message: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
-    let (mut name, mut value) = (&b""[..], &b""[..]);
-    let mut fields = Fields::of(message);
-    while let Some(field) = fields.next()? {
-        match field.number {
-            1 => name = field.bytes()?,
-            2 => value = field.bytes()?,
-            _ => {}
-        }
+fn check_text(name: &[u8], value: &[u8]) -> Result<(), Problem> {
+    if name.is_empty() || std::str::from_utf8(name).is_err() {
+        return Err(Problem::with_text(Expected::LabelName, name));
     }
-    Ok((name, value))
+    match std::str::from_utf8(value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Problem::with_text(Expected::LabelValue, value)),
+    }
 }

@@ -2,12 +2,11 @@
 
 use super::histogram::Histogram;
 use super::labels::MetricLabels;
-use super::schema::{self, LABEL, MetricType};
-use super::wire::{Fields, push_double, push_message};
+use super::schema::{self, FAMILY_METRIC, LABEL, MetricType};
+use super::wire::{Fields, push_double, push_label, push_message};
 use super::{Expected, Problem};
 use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
-use std::ops::Range;
 
 /// Field numbers of a Metric, beside [`LABEL`].
 pub(super) const GAUGE: u8 = 2;
@@ -23,9 +22,11 @@ const QUANTILE: u32 = 3;
 pub(super) const VALUE: u8 = 1;
 
 /// What there is to know of the Metric that is being read. Serves one after the other.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Metric<'b> {
     pub(super) message: &'b [u8],
+    /// The message behind the labels with which it begins.
+    rest: &'b [u8],
     pub(super) labels: MetricLabels<'b>,
     pub(super) histogram: Histogram,
     /// 0: it has none.
@@ -45,15 +46,20 @@ impl<'b> Metric<'b> {
         metric_type: MetricType,
     ) -> Result<(), Problem> {
         self.message = message;
-        self.labels.clear();
         self.timestamp = 0;
         self.quantiles = 0;
         self.has_untyped_value = false;
         if metric_type.is_histogram() {
             self.histogram.clear();
         }
-        let start = self.labels.push_leading(self.message);
-        let mut fields = Fields::of(&self.message[start..]);
+        self.rest = self.labels.begin(message)?;
+        // One double is by far the most frequent content.
+        if let [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] = self.rest {
+            self.has_untyped_value = tag >> 3 == UNTYPED;
+            self.labels.end();
+            return Ok(());
+        }
+        let mut fields = Fields::of(self.rest);
         while let Some(field) = fields.next()? {
             match u8::try_from(field.number).unwrap_or(u8::MAX) {
                 LABEL => self.labels.push(field.bytes()?)?,
@@ -66,15 +72,12 @@ impl<'b> Metric<'b> {
                     self.has_untyped_value |= number == u32::from(VALUE);
                 })?,
                 TIMESTAMP => self.timestamp = field.varint()?,
-                HISTOGRAM => {
-                    schema::check(schema::HISTOGRAM, field.bytes()?)?;
-                    if metric_type.is_histogram() {
-                        self.histogram.read(field.bytes()?)?;
-                    }
-                }
+                HISTOGRAM if metric_type.is_histogram() => self.histogram.read(field.bytes()?)?,
+                HISTOGRAM => schema::check(schema::HISTOGRAM, field.bytes()?)?,
                 _ => {}
             }
         }
+        self.labels.end();
         Ok(())
     }
 
@@ -104,48 +107,49 @@ impl<'b> Metric<'b> {
         }
     }
 
-    /// Whether it cannot be copied as it stands.
-    ///
-    /// A metric without a type and without a value is written with a 0: Prometheus would give it the value of the one
-    /// before it, which may be that of another pod.
+    /// Whether it has to be written anew: because of its labels, or because it has neither a type nor a value.
+    /// Prometheus would give it the value of the metric before it, which may be that of another pod.
     pub(super) fn needs_rewriting(
-        &self,
+        &mut self,
         metric_type: MetricType,
         target: &IdentityLabels,
         escaping: Escaping,
     ) -> bool {
-        self.lacks_value(metric_type)
-            || self.labels.clash_with(target)
-            || self.labels.need(escaping)
+        self.lacks_value(metric_type) || self.labels.need_renaming(target, escaping)
     }
 
     fn lacks_value(&self, metric_type: MetricType) -> bool {
         metric_type == MetricType::Untyped && !self.has_untyped_value
     }
 
-    /// Writes it with labels renamed and a value, but without the labels of the target; gives where it stands.
+    /// Writes it as a field of its family, with labels renamed and a value, but without the labels of the target.
     ///
     /// # Errors
-    /// [`Expected::UniqueLabelName`] if two names become one by escaping.
+    /// As [`MetricLabels::renamed`].
     pub(super) fn rewrite(
         &self,
         metric_type: MetricType,
         target: &IdentityLabels,
         escaping: Escaping,
         out: &mut Vec<u8>,
-    ) -> Result<Range<usize>, Problem> {
-        let start = out.len();
-        let mut fields = Fields::of(self.message);
-        while let Some(field) = fields.next()? {
-            if field.number != u32::from(LABEL) {
-                out.extend_from_slice(&self.message[field.range]);
+    ) -> Result<(), Problem> {
+        let labels = self.labels.renamed(target, escaping)?;
+        push_message(out, FAMILY_METRIC, |out| {
+            let mut fields = Fields::of(self.rest);
+            // The fields have been read before, so that there is no error.
+            while let Ok(Some(field)) = fields.next() {
+                if field.number != u32::from(LABEL) {
+                    out.extend_from_slice(&self.rest[field.range]);
+                }
             }
-        }
-        if self.lacks_value(metric_type) {
-            push_message(out, UNTYPED, |untyped| push_double(untyped, VALUE, 0.0));
-        }
-        self.labels.push_renamed(target, escaping, out)?;
-        Ok(start..out.len())
+            if self.lacks_value(metric_type) {
+                push_message(out, UNTYPED, |untyped| push_double(untyped, VALUE, 0.0));
+            }
+            for (name, value) in &labels {
+                push_label(out, name, value);
+            }
+        });
+        Ok(())
     }
 
     /// Whether a valid Metric of a family with the same name has the same labels and timestamp.

@@ -1,23 +1,23 @@
 //! Bodies in protobuf: `MetricFamily` messages, each behind its length.
 //!
-//! [`ProtobufBody::read`] checks a body as strictly as Prometheus does when it ingests it, and notes where each Metric
-//! ends. Writing it copies the messages, puts the labels of the target at the end of each Metric and mends the two
-//! lengths around them. Nothing is decoded into structures, so fields that nobody here knows come through too.
+//! [`ProtobufBody::read`] checks a body as strictly as Prometheus does when it ingests it. Writing it copies the
+//! messages, puts the labels of the target at the end of each Metric and corrects the two lengths around them. Nothing
+//! is decoded into structures, so unknown fields come through too. Only families with a metric that cannot stay as it
+//! is are written anew.
 //!
 //! Families are not grouped over pods: Prometheus takes the same family several times, each with its own type, and a
 //! family with native and classic histograms would cost it the whole scrape.
 //!
-//! The pods of a job may differ in what they speak: [`ProtobufBody::convert`] makes the same of a body of text or
-//! OpenMetrics.
+//! Pods of one job may send different formats: [`ProtobufBody::convert`] makes such a body of text or OpenMetrics.
 //!
 //! * `wire.rs`: fields, varints
 //! * `schema.rs`: which message has which fields, and the types of families
 //! * `histogram.rs`: which histograms are native, and valid
 //! * `labels.rs`: labels of a metric
 //! * `metric.rs`: one Metric
-//! * `reader.rs`: one body, read; `seen.rs`: its series so far
-//! * `contents.rs`: what stands where in a body
-//! * `grouped.rs`, `from_lines.rs`: bodies of text and OpenMetrics, converted
+//! * `family.rs`: a family without its metrics
+//! * `body_reader.rs`: one body, read; `seen.rs`: its series so far; `families.rs`: what of it is written
+//! * `from_lines.rs`: bodies of text and OpenMetrics, converted; `grouped.rs`: their histograms and summaries
 //! * `body.rs`: one body, written
 //! * `merged.rs`: many bodies, one after the other
 //! * `error.rs`: what is wrong with a body
@@ -26,21 +26,21 @@
 //! `model/textparse/protobufparse.go` and `prompb/io/prometheus/client/decoder.go` of Prometheus.
 
 mod body;
-mod contents;
+mod body_reader;
 mod error;
+mod families;
+mod family;
 mod from_lines;
 mod grouped;
 mod histogram;
 mod labels;
 mod merged;
 mod metric;
-mod reader;
 mod schema;
 mod seen;
 mod wire;
 
-pub use body::ProtobufBody;
-pub use contents::Position;
+pub use body::{Position, ProtobufBody};
 pub use error::{Expected, Problem, ProtobufError};
 pub(super) use merged::{MergedProtobuf, Position as MergedPosition};
 pub use wire::WireError;

@@ -3,6 +3,39 @@
 //! Source: `io/prometheus/client/metrics.proto` of prometheus/client_model.
 
 use super::wire::{Fields, Value, WireError, low_32};
+use std::ops::Range;
+
+/// Field numbers of a MetricFamily.
+pub(super) const FAMILY_NAME: u8 = 1;
+pub(super) const FAMILY_HELP: u8 = 2;
+pub(super) const FAMILY_TYPE: u8 = 3;
+pub(super) const FAMILY_METRIC: u8 = 4;
+pub(super) const FAMILY_UNIT: u8 = 5;
+
+/// The message of a Metric, and where in the message of its family the whole field is.
+pub(super) type MetricField<'b> = (&'b [u8], Range<usize>);
+
+/// The next Metric of a family. Other fields are passed over.
+///
+/// # Errors
+/// [`WireError`] where the bytes are no field.
+#[inline]
+pub(super) fn next_metric<'b>(
+    family: &mut Fields<'b>,
+) -> Result<Option<MetricField<'b>>, WireError> {
+    loop {
+        let start = family.position();
+        if let Some(metric) = family.next_plain(FAMILY_METRIC) {
+            return Ok(Some((metric, start..family.position())));
+        }
+        let Some(field) = family.next()? else {
+            return Ok(None);
+        };
+        if field.number == u32::from(FAMILY_METRIC) {
+            return Ok(Some((field.bytes()?, field.range)));
+        }
+    }
+}
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +54,9 @@ pub(super) enum Kind {
 use Kind::{Bytes, Double, Doubles, Message, Unknown, Varint, Varints};
 
 // Each list has the kind of field number N at index N; field numbers start at 1.
-const TIMESTAMP: &[Kind] = &[Unknown, Varint, Varint];
+pub(super) const TIMESTAMP: &[Kind] = &[Unknown, Varint, Varint];
 const LABEL_PAIR: &[Kind] = &[Unknown, Bytes, Bytes];
-const EXEMPLAR: &[Kind] = &[Unknown, Message(LABEL_PAIR), Double, Message(TIMESTAMP)];
+pub(super) const EXEMPLAR: &[Kind] = &[Unknown, Message(LABEL_PAIR), Double, Message(TIMESTAMP)];
 const QUANTILE: &[Kind] = &[Unknown, Double, Double];
 const BUCKET: &[Kind] = &[Unknown, Varint, Double, Message(EXEMPLAR), Double];
 const SPAN: &[Kind] = &[Unknown, Varint, Varint];

@@ -1,42 +1,86 @@
 //! The series of a body so far, to find those that come again.
 
 use super::metric::Metric;
-use foldhash::fast::RandomState;
+use super::wire::low_32;
+use foldhash::fast::{FoldHasher, RandomState};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use std::hash::{BuildHasher, Hasher};
 
-/// Metrics of one series, each with another series or timestamp.
-#[derive(Debug, Default)]
-pub(super) struct Seen<'b> {
-    hasher: RandomState,
-    /// Of each metric the hash, the name of its family, and the message.
-    metrics: Vec<(u64, &'b [u8], &'b [u8])>,
-    /// Indexes of `metrics`.
-    by_hash: HashTable<u32>,
+/// Metrics of one series each, no two of them with the same series and timestamp.
+pub(super) struct SeenSeries<'b> {
+    metrics: HashTable<SeenMetric<'b>>,
+    /// The names of the families so far.
+    names: Vec<&'b [u8]>,
+    /// Has taken in the name of the current family.
+    hasher: FoldHasher<'static>,
+    state: RandomState,
 }
 
-impl<'b> Seen<'b> {
-    /// Whether the series of the metric came before with the same timestamp, or also without one. If not, it has come
-    /// now.
-    pub(super) fn has(&mut self, name: &'b [u8], metric: &Metric<'b>) -> bool {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(metric.timestamp);
-        hasher.write_u64(metric.labels.hash(&self.hasher));
-        hasher.write(name);
-        let hash = hasher.finish();
-        let metrics = &self.metrics;
-        let is_same = |index: &u32| {
-            let (other, other_name, message) = metrics[*index as usize];
-            other == hash && other_name == name && metric.is_same_series(message)
-        };
-        if self.by_hash.find(hash, is_same).is_some() {
-            return true;
+struct SeenMetric<'b> {
+    /// The low half.
+    hash: u32,
+    /// Index of the name of its family.
+    name: u32,
+    message: &'b [u8],
+}
+
+impl<'b> SeenSeries<'b> {
+    /// No series yet, with space for those of a body of this size.
+    pub(super) fn of_body(body: &[u8]) -> SeenSeries<'b> {
+        let state = RandomState::default();
+        SeenSeries {
+            metrics: HashTable::with_capacity((body.len() / METRIC_BYTES).min(RESERVED_MAX)),
+            names: Vec::new(),
+            hasher: state.build_hasher(),
+            state,
         }
-        // A body has fewer bytes than a `u32` can count.
-        let index = u32::try_from(metrics.len()).unwrap_or(u32::MAX);
-        let hash_of = |index: &u32| metrics[*index as usize].0;
-        self.by_hash.insert_unique(hash, index, hash_of);
-        self.metrics.push((hash, name, metric.message));
-        false
+    }
+
+    /// The metrics that follow belong to a family with this name.
+    pub(super) fn begin_family(&mut self, name: &'b [u8]) {
+        self.names.push(name);
+        self.hasher = self.state.build_hasher();
+        self.hasher.write(name);
+    }
+
+    /// Whether the series of the metric came before with the same timestamp, or also without one. If not, it is
+    /// noted.
+    pub(super) fn contains_or_insert(&mut self, metric: &Metric<'b>) -> bool {
+        let mut hasher = self.hasher.clone();
+        hasher.write_u64(metric.timestamp);
+        hasher.write_u64(metric.labels.hash());
+        let hash = low_32(hasher.finish());
+        let (names, last) = (&self.names, self.names.len() - 1);
+        let is_same = |other: &SeenMetric<'b>| {
+            other.hash == hash
+                && names[other.name as usize] == names[last]
+                && metric.is_same_series(other.message)
+        };
+        match self
+            .metrics
+            .entry(twice(hash), is_same, |other| twice(other.hash))
+        {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(vacant) => {
+                vacant.insert(SeenMetric {
+                    hash,
+                    // A family takes several bytes, and no body has gigabytes.
+                    name: u32::try_from(last).unwrap_or(u32::MAX),
+                    message: metric.message,
+                });
+                false
+            }
+        }
     }
 }
+
+/// The table uses the highest and the lowest bits of a hash.
+fn twice(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Bytes of a short metric.
+const METRIC_BYTES: usize = 48;
+/// Beyond so many metrics the table grows with them.
+const RESERVED_MAX: usize = 1 << 14;

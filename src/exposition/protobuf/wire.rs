@@ -111,6 +111,21 @@ impl<'b> Fields<'b> {
         }))
     }
 
+    /// The content of the next field, if it is length-delimited, has this number, which is under 16, and is written as
+    /// nearly every client writes it. Otherwise nothing is read.
+    ///
+    /// For fields that are by far the most frequent: [`Fields::next`] takes several times as long.
+    #[inline]
+    pub(super) fn next_plain(&mut self, number: u8) -> Option<&'b [u8]> {
+        let (tag, rest) = self.message[self.at..].split_first()?;
+        if *tag != number << 3 | 2 {
+            return None;
+        }
+        let (content, rest) = short_length(rest)?;
+        self.at = self.message.len() - rest.len();
+        Some(content)
+    }
+
     #[inline]
     fn tag(&mut self) -> Result<(u32, u8), WireError> {
         // Nearly all have one byte.
@@ -203,6 +218,19 @@ impl<'b> Fields<'b> {
 
 const VARINT_BYTES_MAX: usize = 10;
 
+/// The bytes behind a length of one or two bytes, and what follows them; `None` if the length is longer, or the bytes
+/// end before.
+#[inline]
+pub(super) fn short_length(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match bytes {
+        [length @ 0..0x80, rest @ ..] => rest.split_at_checked(usize::from(*length)),
+        [low, high @ 0..0x80, rest @ ..] => {
+            rest.split_at_checked(usize::from(low & 0x7f) | usize::from(*high) << 7)
+        }
+        _ => None,
+    }
+}
+
 /// The low 32 bits, which are all that Prometheus keeps of enums and 32-bit integers.
 pub(super) fn low_32(value: u64) -> u32 {
     let [a, b, c, d, ..] = value.to_le_bytes();
@@ -258,12 +286,14 @@ pub(super) fn push_message(out: &mut Vec<u8>, number: u8, write: impl FnOnce(&mu
         out[start - 1] = low_byte(len as u64);
         return;
     }
-    let end = out.len();
-    push_varint(out, len);
     // The length goes in front of what it is the length of.
-    let length_bytes = out.len() - end;
-    out[start..].rotate_right(length_bytes);
-    out.remove(start - 1);
+    let more = varint_len(len) - 1;
+    out.resize(start + len + more, 0);
+    out.copy_within(start..start + len, start + more);
+    for (n, byte) in out[start - 1..start + more].iter_mut().enumerate() {
+        let is_last = n == more;
+        *byte = low_byte((len >> (7 * n)) as u64) & 0x7f | u8::from(!is_last) << 7;
+    }
 }
 
 /// Writes a `double` field with a number under 16.
