@@ -9,14 +9,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use crate::scrape::client::PodResponse;
+pub use crate::scrape::client::{PodResponse, ProbeWants};
+pub use crate::scrape::{Reason, ScrapeError};
 pub use last_scrapes::{LastRequest, LastScrape, LastScrapes};
 
 use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge_with};
-use crate::scrape::client::ProbeWants;
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
-use crate::scrape::{Reason, ScrapeError};
 use crate::target::{Target, TargetLabels, TargetSet};
 use crate::telemetry::Telemetry;
 use last_scrapes::{History, counted};
@@ -39,28 +38,6 @@ pub struct MergedResponse {
     pub format: Format,
     /// Numbers for the log.
     pub summary: Summary,
-}
-
-/// Why a probe of one target got no response from it: the phase and the reason, on one line.
-#[derive(Debug)]
-pub enum ProbeError {
-    /// The time was over.
-    Timeout(String),
-    /// Too many scrapes are waiting for a client worker.
-    Busy(String),
-    /// Anything else: the pod refused, broke off, or sent a status other than 200.
-    Failed(String),
-}
-
-impl From<ScrapeError> for ProbeError {
-    fn from(error: ScrapeError) -> ProbeError {
-        let text = error.to_string();
-        match error.reason {
-            Reason::Timeout(_) | Reason::Deadline => ProbeError::Timeout(text),
-            Reason::QueueFull => ProbeError::Busy(text),
-            _ => ProbeError::Failed(text),
-        }
-    }
 }
 
 /// The numbers of one request.
@@ -175,10 +152,9 @@ impl Aggregator {
     pub fn probe(
         &self,
         target: &Arc<Target>,
-        accept: Option<String>,
-        accept_encoding: Option<String>,
+        wants: ProbeWants,
         deadline: Option<Instant>,
-        done: impl FnOnce(Result<PodResponse, ProbeError>, Duration) + Send + 'static,
+        done: impl FnOnce(Result<PodResponse, ScrapeError>, Duration) + Send + 'static,
     ) {
         // The closure must not keep the pool alive, because a client worker cannot wait for its own end.
         let (history, telemetry) = (Arc::clone(&self.history), Arc::clone(&self.telemetry));
@@ -189,11 +165,7 @@ impl Aggregator {
                 Ok(pod) => telemetry.count_scrape(&probed.job, result.duration, pod.body.len()),
                 Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
             }
-            done(result.outcome.map_err(ProbeError::from), result.duration);
-        };
-        let wants = ProbeWants {
-            accept,
-            accept_encoding,
+            done(result.outcome, result.duration);
         };
         let health = self.history.health(target);
         let probe = Probe {

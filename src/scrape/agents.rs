@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
-use ureq::http::Uri;
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
 use super::encoding::EncodingTimes;
@@ -36,25 +35,22 @@ pub(super) struct Agents {
 
 #[derive(Debug)]
 struct Kept {
-    pods: HashMap<Pod, KeptAgent>,
-    /// The content of the files, by the number of changes so far.
+    pods: HashMap<PodKey, KeptPod>,
+    /// The current content of the files.
     verified: Tls,
-    changes: u64,
     swept_at: Instant,
 }
 
 /// What a kept connection depends on: the address, and what was verified when it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Pod {
+struct PodKey {
     address: SocketAddr,
     tls: Option<TlsOptions>,
 }
 
 #[derive(Debug)]
-struct KeptAgent {
+struct KeptPod {
     access: Access,
-    /// Path and query of its URL, as last requested.
-    path: String,
     used_at: Instant,
 }
 
@@ -62,7 +58,6 @@ struct KeptAgent {
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     pub(super) agent: Agent,
-    pub(super) url: Uri,
     /// Kept as long as the agent.
     pub(super) times: Arc<EncodingTimes>,
 }
@@ -73,7 +68,6 @@ impl Agents {
         let kept = Kept {
             pods: HashMap::new(),
             verified: files.verified(),
-            changes: files.changes(),
             swept_at: Instant::now(),
         };
         Agents {
@@ -84,35 +78,21 @@ impl Agents {
         }
     }
 
-    /// The agent for this pod, the URL for this path and query, and the times of its scrapes so far.
-    ///
-    /// # Errors
-    /// There is no such URL.
-    pub(super) fn access(
-        &self,
-        options: &ScrapeOptions,
-        path: &str,
-    ) -> Result<Access, ureq::Error> {
-        let pod = Pod {
+    /// The agent for a pod with these options, and the times of its scrapes so far. Reads the files that are due.
+    pub(super) fn access(&self, options: &ScrapeOptions, now: Instant) -> Access {
+        let is_new = self.files.refresh(now);
+        let mut kept = self.kept.lock().expect("no holder of this lock panics");
+        if is_new {
+            kept.verified = self.files.verified();
+            kept.pods.retain(|pod, _| !pod.is_verified());
+        }
+        let pod = PodKey {
             address: options.address,
             tls: options.tls.clone(),
         };
-        let now = Instant::now();
-        self.files.refresh(now);
-        let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        let changes = self.files.changes();
-        if kept.changes != changes {
-            kept.verified = self.files.verified();
-            kept.changes = changes;
-            kept.pods.retain(|pod, _| !pod.is_verified());
-        }
         if let Some(known) = kept.pods.get_mut(&pod) {
             known.used_at = now;
-            if known.path != path {
-                known.access.url = url(&pod, path)?;
-                path.clone_into(&mut known.path);
-            }
-            return Ok(known.access.clone());
+            return known.access.clone();
         }
         kept.sweep(now);
         let tls = match &pod.tls {
@@ -121,30 +101,16 @@ impl Agents {
         };
         let access = Access {
             agent: connect::agent(tls, pod.address),
-            url: url(&pod, path)?,
             times: Arc::default(),
         };
         // Over the limit, the connection is closed with its agent after this scrape.
         if kept.pods.len() < self.kept_pods_max {
-            let kept_agent = KeptAgent {
-                access: access.clone(),
-                path: path.to_owned(),
-                used_at: now,
-            };
-            kept.pods.insert(pod, kept_agent);
+            let access = access.clone();
+            let used_at = now;
+            kept.pods.insert(pod, KeptPod { access, used_at });
         }
-        Ok(access)
+        access
     }
-}
-
-fn url(pod: &Pod, path: &str) -> Result<Uri, ureq::Error> {
-    let scheme = pod.tls.as_ref().map_or("http", |_| "https");
-    let name = pod.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
-    let url = match name {
-        Some(name) => format!("{scheme}://{name}:{}{path}", pod.address.port()),
-        None => format!("{scheme}://{}{path}", pod.address),
-    };
-    Uri::try_from(url).map_err(|error| ureq::Error::Http(error.into()))
 }
 
 impl Kept {
@@ -158,7 +124,7 @@ impl Kept {
     }
 }
 
-impl Pod {
+impl PodKey {
     fn is_verified(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.verify)
     }
@@ -222,7 +188,6 @@ mod tests {
         /// What is kept for as long as the agent.
         fn next(&mut self) -> Arc<EncodingTimes> {
             self.now += FILES_AGE_MAX;
-            self.agents.files.refresh(self.now);
             let options = ScrapeOptions {
                 address: (Ipv4Addr::LOCALHOST, 9).into(),
                 path_and_query: "/metrics".to_owned(),
@@ -232,7 +197,7 @@ mod tests {
                     server_name: None,
                 }),
             };
-            self.agents.access(&options, "/metrics").unwrap().times
+            self.agents.access(&options, self.now).times
         }
     }
 

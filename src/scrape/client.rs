@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderValue, Response, header};
+use ureq::Agent;
+use ureq::http::{HeaderValue, Response, Uri, header};
 
 use super::agents::{Access, Agents};
 use super::body::{self, BodyBuffer};
@@ -77,11 +78,12 @@ impl ScrapeClient {
     ) -> Result<Format, ScrapeError> {
         let start = Instant::now();
         let options = options(target)?;
-        let access = self.access(options, &question.path(&options.path_and_query))?;
-        let asks_gzip = access.times.is_gzip_next();
+        let Access { agent, times } = self.agents.access(options, start);
+        let asks_gzip = times.is_gzip_next();
         let encoding = if asks_gzip { "gzip" } else { "identity" };
+        let url = url(options, &question.path(&options.path_and_query))?;
         let wants = [&*question.accept, encoding];
-        let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
+        let (response, budget) = self.get(target, &agent, url, deadline, wants)?;
         // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types
         // and `none` there; what is compressed in another way is no text, and its first line says so.
         let encoding = response.headers().get(header::CONTENT_ENCODING);
@@ -89,7 +91,7 @@ impl ScrapeClient {
         let content_type = response_header(&response, "content-type");
         let limit = self.body_bytes_max;
         body::read(response.into_body(), is_gzip, limit, budget, body)?;
-        access.times.note(asks_gzip, start.elapsed());
+        times.note(asks_gzip, start.elapsed());
         // As in Prometheus, nobody asks what an empty body is.
         if body.body().is_empty() {
             return Ok(Format::Text);
@@ -112,9 +114,9 @@ impl ScrapeClient {
         let accept = wants.accept.as_deref().unwrap_or("*/*");
         let encoding = wants.accept_encoding.as_deref().unwrap_or("identity");
         let options = options(target)?;
-        let access = self.access(options, &options.path_and_query)?;
-        let wants = [accept, encoding];
-        let (response, budget) = self.get(target, (&access, options), deadline, wants)?;
+        let agent = self.agents.access(options, Instant::now()).agent;
+        let url = url(options, &options.path_and_query)?;
+        let (response, budget) = self.get(target, &agent, url, deadline, [accept, encoding])?;
         let content_type = response_header(&response, "content-type");
         let content_encoding = response_header(&response, "content-encoding");
         let mut body = BodyBuffer::default();
@@ -127,21 +129,17 @@ impl ScrapeClient {
         })
     }
 
-    /// What is needed to ask the target for this path and query.
-    fn access(&self, options: &ScrapeOptions, path: &str) -> Result<Access, ScrapeError> {
-        let access = self.agents.access(options, path);
-        access.map_err(|error| ScrapeError::of_ureq(Phase::Connect, error, options.timeout))
-    }
-
     /// The head of a response with status 200, and the time that the whole scrape has. The pod is asked for this format
     /// and this encoding.
     fn get(
         &self,
         target: &Target,
-        (access, options): (&Access, &ScrapeOptions),
+        agent: &Agent,
+        url: Uri,
         deadline: Option<Instant>,
         [accept, encoding]: [&str; 2],
     ) -> Result<(Response<ureq::Body>, Duration), ScrapeError> {
+        let options = options(target)?;
         let now = Instant::now();
         let left = deadline.map(|at| at.saturating_duration_since(now));
         let budget = left.map_or(options.timeout, |left| left.min(options.timeout));
@@ -160,7 +158,7 @@ impl ScrapeClient {
             headers.push((header::AUTHORIZATION, value(authorization)?));
         }
         let time = Time { start: now, budget };
-        let response = get::get(access, options.address.ip(), &headers, time)?;
+        let response = get::get(agent, url, options.address.ip(), &headers, time)?;
         let status = response.status().as_u16();
         // A pod that was not sent the token did not refuse it.
         if let (401, Some(token), Some(_)) = (status, &self.token, authorization) {
@@ -197,6 +195,19 @@ pub struct PodResponse {
 fn options(target: &Target) -> Result<&ScrapeOptions, ScrapeError> {
     let options = target.options.as_ref();
     options.map_err(|error| ScrapeError::failed(Phase::Options, error))
+}
+
+/// The URL of a pod. It names the host that certificates are verified for.
+fn url(options: &ScrapeOptions, path: &str) -> Result<Uri, ScrapeError> {
+    let address = options.address;
+    let url = match &options.tls {
+        None => format!("http://{address}{path}"),
+        Some(tls) => match &tls.server_name {
+            Some(name) => format!("https://{name}:{}{path}", address.port()),
+            None => format!("https://{address}{path}"),
+        },
+    };
+    Uri::try_from(url).map_err(|error| ScrapeError::failed(Phase::Connect, brief(&error)))
 }
 
 /// The value of a header of a request.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
 
-use super::agents::Access;
 use super::error::{ConnectionError, brief};
 use super::redirect::{self, NotFollowed, REDIRECTS_MAX, TOO_MANY, UNREADABLE};
 use super::{Phase, ScrapeError};
@@ -32,15 +31,15 @@ pub(super) struct Time {
 /// # Errors
 /// There is no connection, no time is left, the response is not HTTP, or a redirect is not followed.
 pub(super) fn get(
-    access: &Access,
+    agent: &Agent,
+    mut url: Uri,
     pod: IpAddr,
     headers: &[(HeaderName, HeaderValue)],
     time: Time,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
-    let mut url = access.url.clone();
     let mut followed = 0;
     loop {
-        let response = get_one(&access.agent, &url, headers, time)?;
+        let response = get_one(agent, &url, headers, time)?;
         let Some(location) = location(&response) else {
             return Ok(response);
         };

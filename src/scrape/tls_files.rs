@@ -6,7 +6,6 @@
 //! that were made with other content than the current one.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::tls::{Certificate, ClientCert, PrivateKey};
@@ -33,7 +32,6 @@ pub struct ClientCertificateFiles {
 pub(super) struct TlsFiles {
     cas: Vec<Reloaded<Certificates>>,
     client: Option<Reloaded<ClientCert>>,
-    changes: AtomicU64,
 }
 
 impl TlsFiles {
@@ -62,25 +60,17 @@ impl TlsFiles {
         Ok(TlsFiles {
             cas: ca_files.into_iter().map(open_ca).collect(),
             client,
-            changes: AtomicU64::new(0),
         })
     }
 
-    /// Reads the files again that are due. Must not be called while holding a lock.
-    pub(super) fn refresh(&self, now: Instant) {
+    /// Reads the files again that are due, and returns whether one of them has changed. Must not be called while holding
+    /// a lock.
+    pub(super) fn refresh(&self, now: Instant) -> bool {
         let mut is_new = false;
         self.cas.iter().for_each(|file| is_new |= file.refresh(now));
-        self.client
-            .iter()
-            .for_each(|pair| is_new |= pair.refresh(now));
-        if is_new {
-            self.changes.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    /// The number of changes so far.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
+        let client = self.client.iter();
+        client.for_each(|pair| is_new |= pair.refresh(now));
+        is_new
     }
 
     /// The current verification of certificates and the current client certificate, without reading files.

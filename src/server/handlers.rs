@@ -14,7 +14,7 @@ use super::listener::Request;
 use super::response::Response;
 use super::route::{Route, Selection, accepts_gzip};
 use super::{ServerSettings, Sources, reply, service_discovery, status_page};
-use crate::aggregate::{PodResponse, ProbeError};
+use crate::aggregate::{PodResponse, ProbeWants, Reason, ScrapeError};
 use crate::discovery::TargetCache;
 use crate::exposition::{Accept, Asked};
 use crate::target::{Target, TargetScope, TargetSet};
@@ -81,15 +81,17 @@ impl Handlers {
             Err(error) => return request.respond_now(Response::from(&error)),
         };
         let header = |name| request.header(name).map(str::to_owned);
-        let (accept, accept_encoding) = (header("Accept"), header("Accept-Encoding"));
+        let wants = ProbeWants {
+            accept: header("Accept"),
+            accept_encoding: header("Accept-Encoding"),
+        };
         let probed = Arc::clone(&target);
         let done = move |outcome, duration| {
             // The client worker has other targets to scrape.
             request.respond_now(probe_response(&probed, outcome, duration));
         };
-        self.sources
-            .aggregator
-            .probe(&target, accept, accept_encoding, deadline, done);
+        let aggregator = &self.sources.aggregator;
+        aggregator.probe(&target, wants, deadline, done);
     }
 
     fn find(&self, name: &str, scope: &TargetScope) -> Result<Arc<Target>, HttpError> {
@@ -269,7 +271,7 @@ fn level(is_failure: bool) -> log::Level {
 /// What somebody gets who asked for one target, and the line about it in the log.
 fn probe_response(
     target: &Target,
-    outcome: Result<PodResponse, ProbeError>,
+    outcome: Result<PodResponse, ScrapeError>,
     duration: Duration,
 ) -> Response {
     let (name, seconds) = (target.to_string(), duration.as_secs_f64());
@@ -281,11 +283,12 @@ fn probe_response(
         }
         Err(error) => error,
     };
-    let (status, reason) = match &error {
-        ProbeError::Timeout(reason) => (504, reason),
-        ProbeError::Busy(reason) => (503, reason),
-        ProbeError::Failed(reason) => (502, reason),
+    let status = match error.reason {
+        Reason::Timeout(_) | Reason::Deadline => 504,
+        Reason::QueueFull => 503,
+        Reason::Failed(_) => 502,
     };
+    let reason = error.to_string();
     // As in a merged text, a terminating pod that is gone is no news.
     log::log!(
         level(!target.terminating),

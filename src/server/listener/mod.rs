@@ -204,19 +204,19 @@ impl Listener {
         })
     }
 
-    /// Stops accepting: new connections are refused by the kernel at once, and those without a request at hand are
-    /// closed. Requests under way go on.
+    /// Stops accepting: the kernel refuses new connections at once, and those without a complete request are closed.
+    /// Requests in progress continue.
     pub fn stop_accepting(&self) {
-        // An error means that the message is there already.
+        // An error means that the message was sent before.
         let _ = self.stop.try_send(());
         self.shared.connections.stop();
-        // Wakes the thread that accepts. An error means that it was done before.
+        // Wakes the thread that accepts. An error means that this was done before.
         let _ = self.closer.shutdown(Shutdown::Both);
     }
 
-    /// Stops accepting, waits until all requests under way have their responses, then ends the rest.
+    /// Stops accepting, waits until all requests in progress have their responses, then ends the rest.
     ///
-    /// Whoever responds to requests has to go on doing so meanwhile. Afterwards [`Requests::next`] has no more.
+    /// The caller has to keep handling requests during this time. Afterwards [`Requests::next`] returns `None`.
     pub fn finish(self, within: Duration) {
         self.stop_accepting();
         let left = self.shared.connections.finish(within);
