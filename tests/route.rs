@@ -8,7 +8,7 @@ use std::time::Duration;
 use kubernetes_metrics_aggregator::exposition::AskedFamilies;
 use kubernetes_metrics_aggregator::server::HttpError;
 use kubernetes_metrics_aggregator::server::route::{
-    Filter, Route, Selection, State, accepts_gzip, counted_path, route, scrape_timeout,
+    Filter, Route, Selection, TargetState, accepts_gzip, counted_path, route, scrape_timeout,
     without_prefix,
 };
 use kubernetes_metrics_aggregator::target::Shard;
@@ -96,7 +96,7 @@ fn other_paths() {
     }
     let filter = Filter {
         job: Some("a b".to_owned()),
-        state: Some(State::Down),
+        state: Some(TargetState::Down),
         page: 2,
     };
     assert_eq!(

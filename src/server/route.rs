@@ -72,14 +72,14 @@ pub struct Filter {
     /// Only those of this job.
     pub job: Option<String>,
     /// Only those in this state.
-    pub state: Option<State>,
+    pub state: Option<TargetState>,
     /// From 0 on.
     pub page: usize,
 }
 
 /// How the last scrape of a target went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum TargetState {
     /// It succeeded.
     Up,
     /// It failed, or the target's options cannot be used.
@@ -88,17 +88,17 @@ pub enum State {
     Unknown,
 }
 
-impl State {
+impl TargetState {
     /// All, in the order of pages.
-    pub const ALL: [State; 3] = [State::Up, State::Down, State::Unknown];
+    pub const ALL: [TargetState; 3] = [TargetState::Up, TargetState::Down, TargetState::Unknown];
 
     /// Its name in queries and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            State::Up => "up",
-            State::Down => "down",
-            State::Unknown => "unknown",
+            TargetState::Up => "up",
+            TargetState::Down => "down",
+            TargetState::Unknown => "unknown",
         }
     }
 }
@@ -248,7 +248,7 @@ fn filter(query: &Query<'_>) -> Result<Filter, HttpError> {
     let page = query.first("page")?;
     Ok(Filter {
         job: query.first("job")?.filter(|job| !job.is_empty()),
-        state: State::ALL
+        state: TargetState::ALL
             .into_iter()
             .find(|known| Some(known.name()) == state.as_deref()),
         page: page.and_then(|page| page.parse().ok()).unwrap_or_default(),

@@ -1,18 +1,28 @@
-//! The status page as HTML, whole without a script. Every text that is not of this file goes through [`Escaped`].
+//! The status page as HTML: the summary, the table of jobs, and what to paste for Prometheus. It is complete without
+//! its script. All text from outside goes through [`Escaped`].
 
 use std::fmt::{self, Write};
 
-use super::escaped::Escaped;
-use super::job_table::jobs;
-use super::target_table::{pods_without_job, targets};
-use super::{SCRIPT, STYLE, View, checksum};
-use crate::server::route::{SCRIPT_PATH, STYLE_PATH, State};
+use super::targets::{left_out, pods_without_job, targets};
+use super::{Escaped, Job, SCRIPT, STYLE, View, ago, checksum, query_encoded, size};
+use crate::server::route::{SCRIPT_PATH, STYLE_PATH, TargetState};
 
+/// Jobs in the table. If there are more, the filter by name still finds each.
+const SHOWN_JOBS_MAX: usize = 500;
+/// The width of a bar, and of its smallest part.
+const BAR_WIDTH: usize = 100;
+const BAR_PART_MIN: usize = 3;
+
+/// The whole page.
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = String::with_capacity(64 * 1024);
+    write_page(&mut page, view).expect("writing into a String does not fail");
+    page
+}
+
+fn write_page(page: &mut String, view: &View<'_>) -> fmt::Result {
     let prefix = view.prefix();
-    // Writing into a String does not fail; no result of it is looked at in this file.
-    let _ = writeln!(
+    writeln!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -22,14 +32,13 @@ pub(super) fn render(view: &View<'_>) -> String {
          <script src=\"{prefix}{SCRIPT_PATH}?v={}\" defer></script>\n</head>\n<body>",
         checksum(STYLE),
         checksum(SCRIPT)
-    );
-    let _ = head(&mut page, view);
-    let _ = jobs(&mut page, view);
-    let _ = pods_without_job(&mut page, view);
-    let _ = targets(&mut page, view);
-    let _ = prometheus(&mut page, view);
-    page.push_str("</body>\n</html>\n");
-    page
+    )?;
+    head(page, view)?;
+    jobs(page, view)?;
+    pods_without_job(page, view)?;
+    targets(page, view)?;
+    prometheus(page, view)?;
+    page.write_str("</main>\n</body>\n</html>\n")
 }
 
 fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
@@ -60,10 +69,10 @@ fn head(page: &mut String, view: &View<'_>) -> fmt::Result {
     summary(page, view)
 }
 
-/// The one sentence that most readers came for, then the numbers.
+/// One sentence on how the targets are, then the numbers.
 fn summary(page: &mut String, view: &View<'_>) -> fmt::Result {
     let prefix = view.prefix();
-    let counts = State::ALL.map(|state| view.count(state));
+    let counts = TargetState::ALL.map(|state| view.count(state));
     let targets: usize = counts.iter().sum();
     let (class, verdict) = match counts {
         [0, 0, 0] => ("unknown", "There is no target.".to_owned()),
@@ -76,11 +85,11 @@ fn summary(page: &mut String, view: &View<'_>) -> fmt::Result {
         [_, down, _] => ("down", format!("{down} of {targets} targets are down.")),
     };
     writeln!(page, "<p class=\"verdict {class}\">{verdict}</p>")?;
-    write!(page, "<dl class=\"tiles\">")?;
+    page.write_str("<dl class=\"tiles\">")?;
     for (state, name) in [
-        (State::Down, "down"),
-        (State::Unknown, "not scraped yet"),
-        (State::Up, "up"),
+        (TargetState::Down, "down"),
+        (TargetState::Unknown, "not scraped yet"),
+        (TargetState::Up, "up"),
     ] {
         match view.count(state) {
             0 => tile(page, "", name, 0)?,
@@ -95,7 +104,7 @@ fn summary(page: &mut String, view: &View<'_>) -> fmt::Result {
     tile(page, "", "jobs", view.jobs.len())?;
     if let Some(age) = view.cache_age {
         let age = format_args!("{:.0} s", age.as_secs_f64());
-        tile(page, "", "since the pod list", age)?;
+        tile(page, "", "pod list age", age)?;
     }
     writeln!(page, "</dl>")
 }
@@ -107,13 +116,101 @@ fn tile(page: &mut String, class: &str, name: &str, value: impl fmt::Display) ->
     )
 }
 
+/// The table of jobs, those with failing targets first.
+fn jobs(page: &mut String, view: &View<'_>) -> fmt::Result {
+    if !view.is_ready {
+        return Ok(());
+    }
+    writeln!(page, "<section><h2>Jobs</h2>")?;
+    if view.jobs.is_empty() {
+        return writeln!(
+            page,
+            "<p>No pod has the label <code>metrics-aggregator.apawel.me/job-name</code>.</p></section>"
+        );
+    }
+    writeln!(
+        page,
+        "<div class=\"scroll low\"><table class=\"jobs\"><thead><tr><th>job</th><th></th>\
+         <th class=\"n\">down</th><th class=\"n\">not yet</th><th class=\"n\">up</th>\
+         <th>last request</th><th>merged</th></tr></thead><tbody>"
+    )?;
+    for job in view.jobs.iter().take(SHOWN_JOBS_MAX) {
+        job_row(page, view.prefix(), job)?;
+    }
+    writeln!(page, "</tbody></table></div>")?;
+    left_out(page, view.jobs.len(), SHOWN_JOBS_MAX, ": filter by name")?;
+    writeln!(page, "</section>")
+}
+
+fn job_row(page: &mut String, prefix: &str, job: &Job<'_>) -> fmt::Result {
+    let [up, down, unknown] = job.counts;
+    let query = query_encoded(job.name);
+    let down_link = match down {
+        0 => "0".to_owned(),
+        _ => format!("<a class=\"down\" href=\"{prefix}/?job={query}&amp;state=down\">{down}</a>"),
+    };
+    write!(
+        page,
+        "<tr><td class=\"name\"><a href=\"{prefix}/?job={query}\">{}</a></td><td class=\"share\">",
+        Escaped(job.name)
+    )?;
+    bar(page, job.counts)?;
+    write!(
+        page,
+        "</td><td class=\"n\">{down_link}</td><td class=\"n\">{unknown}</td>\
+         <td class=\"n\">{up}</td><td class=\"last\">"
+    )?;
+    match &job.last_request {
+        Some(last) => write!(
+            page,
+            "{}, {:.3} s, {} {}",
+            ago(last.at),
+            last.duration.as_secs_f64(),
+            size(last.bytes),
+            last.format
+        )?,
+        None => page.write_str("none")?,
+    }
+    writeln!(
+        page,
+        "</td><td><a href=\"{prefix}/metrics?job={query}\">text</a></td></tr>"
+    )
+}
+
+/// The shares of the states as a bar, in which a single target of thousands can still be seen. It has no attribute
+/// `style`, which the security policy forbids.
+fn bar(page: &mut String, [up, down, unknown]: [usize; TargetState::ALL.len()]) -> fmt::Result {
+    let all = up + down + unknown;
+    write!(
+        page,
+        "<svg class=\"bar\" viewBox=\"0 0 {BAR_WIDTH} 8\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"{down} down, {unknown} not scraped yet, {up} up\">"
+    )?;
+    let mut left = 0;
+    for (class, count) in [("down", down), ("unknown", unknown), ("up", up)] {
+        let width = match count * BAR_WIDTH / all.max(1) {
+            0..BAR_PART_MIN if count > 0 => BAR_PART_MIN,
+            width => width,
+        };
+        // The last part fills the rest. What does not fit is cut off by the browser.
+        let width = if class == "up" { BAR_WIDTH } else { width };
+        if count > 0 {
+            write!(
+                page,
+                "<rect class=\"{class}\" x=\"{left}\" width=\"{width}\" height=\"8\"/>"
+            )?;
+        }
+        left += width;
+    }
+    page.write_str("</svg>")
+}
+
 /// What to paste so that Prometheus scrapes every pod through this address.
 fn prometheus(page: &mut String, view: &View<'_>) -> fmt::Result {
     let Some(address) = view.address else {
-        return writeln!(page, "</main>");
+        return Ok(());
     };
-    let url = address.url();
-    let url = Escaped(&url);
+    let url = Escaped(address.url());
     writeln!(
         page,
         r#"<section><h2>For Prometheus</h2>
@@ -130,7 +227,6 @@ fn prometheus(page: &mut String, view: &View<'_>) -> fmt::Result {
     http_sd_configs:
       - url: {url}/sd/jobs
         refresh_interval: 10s</pre>
-</section>
-</main>"#
+</section>"#
     )
 }

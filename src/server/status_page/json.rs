@@ -1,18 +1,19 @@
-//! The status page as JSON: the same, with every target that passes the filter.
+//! The status page as JSON, with all targets that pass the filter.
 
 use serde_json::{Value, json};
 
 use super::{Row, View, unix_seconds};
 use crate::aggregate::LastScrape;
-use crate::server::route::State;
+use crate::server::route::TargetState;
 
+/// The whole page.
 pub(super) fn render(view: &View<'_>) -> String {
     let jobs = view.jobs.iter().map(|job| {
         json!({
             "job": job.name,
-            "up": job.counts[State::Up as usize],
-            "down": job.counts[State::Down as usize],
-            "unknown": job.counts[State::Unknown as usize],
+            "up": job.counts[TargetState::Up as usize],
+            "down": job.counts[TargetState::Down as usize],
+            "unknown": job.counts[TargetState::Unknown as usize],
             "lastRequest": job.last_request.as_ref().map(|last| json!({
                 "timestampSeconds": unix_seconds(last.at),
                 "durationSeconds": last.duration.as_secs_f64(),

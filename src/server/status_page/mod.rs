@@ -1,16 +1,15 @@
-//! The status page: what there is to scrape and how the last scrapes went. HTML for browsers, JSON for programs, plain
-//! text for everybody else.
+//! The status page: the jobs and targets, and how the last scrapes went. HTML for browsers, JSON for programs that ask
+//! for it, plain text for all others.
 //!
-//! Names and errors in it are strangers' text: each format escapes it, and the browser is told to load nothing and run
-//! nothing but this server's own two files.
+//! Names and errors may come from strangers. So each format escapes them, and browsers are told to load and run nothing
+//! but the two files of this server.
 
-mod escaped;
 mod html;
-mod job_table;
 mod json;
-mod target_table;
+mod targets;
 mod text;
 
+use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::Crc;
@@ -19,14 +18,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::Sources;
 use super::address::PublicAddress;
 use super::response::Response;
-use super::route::{Filter, State};
+use super::route::{Filter, TargetState};
 use crate::aggregate::{LastRequest, LastScrape, LastScrapes};
 use crate::target::{Target, TargetScope, TargetSet};
 
 /// Targets on one page of HTML.
 const PAGE_TARGETS: usize = 200;
-/// The browser loads no resource but the two files, from here, and no other page may frame this one. `data:` is for the
-/// empty icon, without which browsers ask for one.
+/// The browser loads nothing but the two files of this server, and no other page may frame this one. `data:` is for the
+/// empty icon, without which browsers request one.
 const SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; \
                                form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -44,7 +43,7 @@ pub(super) fn page(
         view.hide_others();
     }
     let (content_type, body) = if accept.contains("text/html") {
-        view.put_trouble_first();
+        view.put_failures_first();
         ("text/html; charset=utf-8", html::render(&view))
     } else if accept.contains("application/json") {
         ("application/json", json::render(&view))
@@ -75,8 +74,7 @@ pub(super) fn script() -> Response {
     file("text/javascript; charset=utf-8", SCRIPT)
 }
 
-/// What the URL of a file carries as its query, so that a browser does not use the file of another version, which it
-/// may keep for an hour.
+/// Part of the URL of a file, because browsers may keep it for an hour: another version of this program gets its own.
 fn checksum(file: &str) -> String {
     let mut crc = Crc::new();
     crc.update(file.as_bytes());
@@ -92,7 +90,7 @@ fn file(content_type: &str, text: &str) -> Response {
     Response::bytes(headers, text.as_bytes().to_vec())
 }
 
-/// What all formats show.
+/// The content of the page in all formats.
 struct View<'a> {
     filter: &'a Filter,
     address: Option<&'a PublicAddress>,
@@ -102,25 +100,25 @@ struct View<'a> {
     last_error: Option<String>,
     /// Where the aggregator's own metrics are, if the client may see them.
     own_metrics: Option<&'static str>,
-    /// All jobs, whatever the filter is.
+    /// All jobs, with any filter.
     jobs: Vec<Job<'a>>,
-    /// What passes the filter.
+    /// The targets that pass the filter.
     rows: Vec<Row<'a>>,
-    /// The pods that belong to no job, whatever the filter is.
+    /// The pods that belong to no job, with any filter.
     without_job: Vec<Row<'a>>,
 }
 
 /// A job, its numbers of targets by state, and the last request for it.
 struct Job<'a> {
     name: &'a str,
-    counts: [usize; State::ALL.len()],
+    counts: [usize; TargetState::ALL.len()],
     last_request: Option<LastRequest>,
 }
 
-/// A target and how its last scrapes went; state and reason are those of the decisive one.
+/// A target and its last scrapes. TargetState and reason are those of the decisive scrape.
 struct Row<'a> {
     target: &'a Target,
-    state: State,
+    state: TargetState,
     reason: Option<String>,
     last: LastScrapes,
 }
@@ -135,7 +133,7 @@ impl<'a> View<'a> {
         let mut jobs = Vec::new();
         let mut rows = Vec::new();
         for (name, targets) in set.iter().flat_map(|set| set.jobs()) {
-            let mut counts = [0; State::ALL.len()];
+            let mut counts = [0; TargetState::ALL.len()];
             let is_asked = filter.job.as_deref().is_none_or(|job| job == name);
             for target in targets {
                 let row = Row::new(target, sources.aggregator.last_scrapes(target));
@@ -166,10 +164,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Leaves out what may name things other than the targets that the client may see.
+    /// Removes everything that may name targets that the client must not see.
     fn hide_others(&mut self) {
         self.own_metrics = None;
-        // It may have been for more than these targets.
+        // The request may have been for more targets.
         for job in &mut self.jobs {
             job.last_request = None;
         }
@@ -178,26 +176,26 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Jobs and targets that are down, then those that were never scraped; each in the order in which they were.
-    fn put_trouble_first(&mut self) {
+    /// Puts jobs and targets that are down first, and those that were never scraped second.
+    fn put_failures_first(&mut self) {
         self.jobs.sort_by_key(|job| {
             let [_, down, unknown] = job.counts;
             (down == 0, unknown == 0)
         });
         self.rows.sort_by_key(|row| match row.state {
-            State::Down => 0,
-            State::Unknown => 1,
-            State::Up => 2,
+            TargetState::Down => 0,
+            TargetState::Unknown => 1,
+            TargetState::Up => 2,
         });
     }
 
-    /// What stands before every path of a link.
+    /// The start of the path of every link.
     fn prefix(&self) -> &str {
         self.address.map_or("", |address| &address.prefix)
     }
 
-    /// Number of all targets in this state, whatever the filter is.
-    fn count(&self, state: State) -> usize {
+    /// Number of all targets in this state, with any filter.
+    fn count(&self, state: TargetState) -> usize {
         self.jobs.iter().map(|job| job.counts[state as usize]).sum()
     }
 }
@@ -205,11 +203,11 @@ impl<'a> View<'a> {
 impl<'a> Row<'a> {
     fn new(target: &'a Target, last: LastScrapes) -> Row<'a> {
         let (state, reason) = match (&target.options, last.decisive()) {
-            (Err(error), _) => (State::Down, Some(format!("options: {error}"))),
-            (Ok(_), None) => (State::Unknown, None),
+            (Err(error), _) => (TargetState::Down, Some(format!("options: {error}"))),
+            (Ok(_), None) => (TargetState::Unknown, None),
             (Ok(_), Some(last)) => match &last.failure {
-                Some(failure) => (State::Down, Some(failure.clone())),
-                None => (State::Up, None),
+                Some(failure) => (TargetState::Down, Some(failure.clone())),
+                None => (TargetState::Up, None),
             },
         };
         Row {
@@ -220,14 +218,39 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The last scrapes that there were, each with what it was for.
+    /// The last scrapes, each with the kind of request that it was for.
     fn scrapes(&self) -> impl Iterator<Item = (&'static str, &LastScrape)> {
         let merged = self.last.merged.iter().map(|last| ("merged", last));
         merged.chain(self.last.probe.iter().map(|last| ("probe", last)))
     }
 }
 
-/// Everything but the unreserved characters of RFC 3986 as `%XX`.
+/// Text for HTML that cannot be taken for markup, in an element or in a quoted attribute.
+struct Escaped<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.to_string().chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                // Invisible or not allowed. Some of them change the direction of the text after them.
+                c if c.is_control()
+                    || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                {
+                    f.write_char('\u{fffd}')?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text with all but the unreserved characters of RFC 3986 as `%XX`.
 fn query_encoded(text: &str) -> String {
     const UNRESERVED: AsciiSet = NON_ALPHANUMERIC
         .remove(b'-')
@@ -237,7 +260,7 @@ fn query_encoded(text: &str) -> String {
     utf8_percent_encode(text, &UNRESERVED).to_string()
 }
 
-/// Bytes in the largest unit of which there is one.
+/// A number of bytes, in B, kB or MB.
 fn size(bytes: usize) -> String {
     match bytes {
         0..1000 => format!("{bytes} B"),
@@ -246,7 +269,7 @@ fn size(bytes: usize) -> String {
     }
 }
 
-/// How long ago that was, in the unit in which somebody would say it.
+/// How long ago the time was, in seconds, minutes or hours.
 fn ago(time: SystemTime) -> String {
     match time.elapsed().unwrap_or_default().as_secs() {
         seconds @ 0..120 => format!("{seconds} s ago"),

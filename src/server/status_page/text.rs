@@ -1,10 +1,11 @@
-//! The status page as plain text: how to ask, then each job with its targets.
+//! The status page as plain text: the paths, then each job with its targets.
 
 use std::fmt::Write;
 
 use super::{Job, Row, View, ago, size};
 use crate::aggregate::LastScrape;
 
+/// The whole page.
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = concat!(
         "kubernetes-metrics-aggregator ",
@@ -52,7 +53,7 @@ pub(super) fn render(view: &View<'_>) -> String {
     page
 }
 
-/// Name and numbers of a job, and the last request for it.
+/// The name and numbers of a job, and the last request for it.
 fn summary(job: &Job<'_>) -> String {
     let [up, down, unknown] = job.counts;
     let (name, targets) = (job.name.escape_debug(), up + down + unknown);
@@ -65,7 +66,7 @@ fn summary(job: &Job<'_>) -> String {
     format!("{counts}; last request {ago}: {size} {format} in {seconds:.3} s")
 }
 
-/// The state by the last scrapes, each that there was.
+/// The state of a target by its last scrapes.
 fn state(row: &Row<'_>) -> String {
     if let (Err(_), Some(reason)) = (&row.target.options, &row.reason) {
         return format!("down  {reason}");

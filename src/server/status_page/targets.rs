@@ -1,13 +1,12 @@
-//! The tables of targets in HTML. Writing into a `String` does not fail.
+//! The tables of targets in HTML.
 
 use std::fmt::{self, Write};
 
-use super::escaped::Escaped;
-use super::{PAGE_TARGETS, Row, View, ago, query_encoded, size};
+use super::{Escaped, PAGE_TARGETS, Row, View, ago, query_encoded, size};
 use crate::aggregate::LastScrape;
-use crate::server::route::State;
+use crate::server::route::TargetState;
 
-/// The pods that carry the label but belong to no job: nothing else shows them.
+/// The pods that have the label but belong to no job. Nothing else shows them.
 pub(super) fn pods_without_job(page: &mut String, view: &View<'_>) -> fmt::Result {
     if view.without_job.is_empty() {
         return Ok(());
@@ -26,13 +25,24 @@ pub(super) fn pods_without_job(page: &mut String, view: &View<'_>) -> fmt::Resul
         )?;
     }
     writeln!(page, "</tbody></table></div>")?;
-    if let Some(more) = view.without_job.len().checked_sub(PAGE_TARGETS + 1) {
-        writeln!(page, "<p>And {} more.</p>", more + 1)?;
-    }
+    left_out(page, view.without_job.len(), PAGE_TARGETS, "")?;
     writeln!(page, "</section>")
 }
 
-/// One page of those that pass the filter, trouble first, and the form to filter by.
+/// How many rows a table leaves out, and what helps.
+pub(super) fn left_out(
+    page: &mut String,
+    rows: usize,
+    shown_max: usize,
+    help: &str,
+) -> fmt::Result {
+    match rows.saturating_sub(shown_max) {
+        0 => Ok(()),
+        more => writeln!(page, "<p>And {more} more{help}.</p>"),
+    }
+}
+
+/// The form to filter by, and one page of the targets that pass the filter, those that failed first.
 pub(super) fn targets(page: &mut String, view: &View<'_>) -> fmt::Result {
     if view.jobs.is_empty() {
         return Ok(());
@@ -70,7 +80,7 @@ fn filter_form(page: &mut String, view: &View<'_>) -> fmt::Result {
          <label>state <select name=\"state\"><option value=\"\">all</option>",
         Escaped(filter.job.as_deref().unwrap_or_default())
     )?;
-    for state in State::ALL {
+    for state in TargetState::ALL {
         let selected = if filter.state == Some(state) {
             " selected"
         } else {
@@ -89,7 +99,7 @@ fn target_row(page: &mut String, prefix: &str, row: &Row<'_>) -> fmt::Result {
     let name = row.target.to_string();
     let state = row.state.name();
     let shown_state = match row.state {
-        State::Unknown => "not yet",
+        TargetState::Unknown => "not yet",
         _ => state,
     };
     let rows = row.scrapes().count().max(1);
@@ -120,7 +130,7 @@ fn target_row(page: &mut String, prefix: &str, row: &Row<'_>) -> fmt::Result {
     writeln!(page, "</tr>")
 }
 
-/// Why the target is down, and why one of its last scrapes failed where the later one did not.
+/// Why the target is down; and why one of its last scrapes failed if the later one succeeded.
 fn reasons(page: &mut String, row: &Row<'_>) -> fmt::Result {
     if let Some(reason) = &row.reason {
         write!(page, "<p class=\"reason\">{}</p>", Escaped(reason))?;
@@ -142,7 +152,12 @@ fn reasons(page: &mut String, row: &Row<'_>) -> fmt::Result {
 
 fn scrape_cells(page: &mut String, kind: &str, last: &LastScrape) -> fmt::Result {
     let is_up = last.failure.is_none();
-    let class = if is_up { State::Up } else { State::Down }.name();
+    let class = if is_up {
+        TargetState::Up
+    } else {
+        TargetState::Down
+    }
+    .name();
     let samples = last.samples.filter(|_| is_up).map(|n| n.to_string());
     let body = is_up.then(|| size(last.body_bytes));
     let format = last.format.map(|format| format.to_string());
@@ -161,7 +176,7 @@ fn scrape_cells(page: &mut String, kind: &str, last: &LastScrape) -> fmt::Result
 fn page_links(page: &mut String, view: &View<'_>, number: usize, pages: usize) -> fmt::Result {
     let prefix = view.prefix();
     let job = query_encoded(view.filter.job.as_deref().unwrap_or_default());
-    let state = view.filter.state.map_or("", State::name);
+    let state = view.filter.state.map_or("", TargetState::name);
     let link = |to: usize, text: &str| {
         format!("<a href=\"{prefix}/?job={job}&amp;state={state}&amp;page={to}\">{text}</a>")
     };
