@@ -63,8 +63,8 @@ impl TlsFiles {
         })
     }
 
-    /// Reads the files again that are due, and returns whether one of them has changed. Must not be called while holding
-    /// a lock.
+    /// Reads the files again that are due. Returns whether one of them has changed. Must not be called while holding a
+    /// lock.
     pub(super) fn refresh(&self, now: Instant) -> bool {
         let mut is_new = false;
         self.cas.iter().for_each(|file| is_new |= file.refresh(now));

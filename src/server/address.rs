@@ -1,18 +1,19 @@
-//! How this server is known outside: what Prometheus is told to scrape. Pure.
+//! The address that this server tells others, such as Prometheus in service discovery. Pure.
 
 /// Where a scraper finds this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PublicAddress {
     /// `HOST` or `HOST:PORT`.
     pub(super) authority: String,
-    /// Stands before every path: empty, or `/` and more, of which nothing has to be escaped anywhere.
+    /// The start of every path: empty, or `/` and characters that need no escaping in any format.
     pub(super) prefix: String,
+    /// Whether the server is reached with TLS.
     pub(super) is_https: bool,
 }
 
 impl PublicAddress {
-    /// Reads `HOST` or `HOST:PORT`, with `http://` or `https://` before it where that is known better than by
-    /// `is_https`, and a path after it where that is not always `/`. `None` if it is nothing of the kind.
+    /// Parses `HOST` or `HOST:PORT`, with or without a path after it, and `http://` or `https://` before it, which then
+    /// replaces `is_https`. `None` if it is none of these.
     pub(super) fn new(text: &str, is_https: bool) -> Option<PublicAddress> {
         let (rest, is_https) = match text.split_once("://") {
             Some(("https", rest)) => (rest, true),
@@ -30,7 +31,7 @@ impl PublicAddress {
         })
     }
 
-    /// The whole URL, without a `/` at the end.
+    /// The URL, without a `/` at the end.
     pub(super) fn url(&self) -> String {
         let scheme = if self.is_https { "https" } else { "http" };
         format!("{scheme}://{}{}", self.authority, self.prefix)

@@ -1,5 +1,5 @@
-//! From a routed request to its response: the threads `server` and `pages`, and what the client workers call when the
-//! one target that somebody asked for is scraped.
+//! Makes the response to a routed request: the work of the threads `server` and `pages`, and what a client worker calls
+//! when it has scraped the target of a `/probe`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::exposition::{Accept, Asked};
 use crate::target::{Target, TargetScope, TargetSet};
 use crate::telemetry::Gauges;
 
-/// A scrape request on its way from the router to a server worker.
+/// A scrape request in the queue of the server workers.
 pub(super) struct ScrapeRequest {
     pub(super) request: Request,
     pub(super) selection: Selection,
@@ -29,7 +29,7 @@ pub(super) struct ScrapeRequest {
     pub(super) since: Instant,
 }
 
-/// A request for something that asks no pod, and its route.
+/// A request that needs no pod, and its route.
 pub(super) type Page = (Request, Route);
 
 /// Makes the responses; shared by all threads of the server.
@@ -37,24 +37,24 @@ pub(super) struct Handlers {
     pub(super) settings: ServerSettings,
     pub(super) sources: Sources,
     pub(super) gzip: Gzip,
-    /// The queue of the server workers, for its length.
+    /// The queue of the server workers.
     pub(super) waiting: Receiver<ScrapeRequest>,
 }
 
 impl Handlers {
-    /// A server worker: responds to scrape requests until the queue is closed and empty.
+    /// The work of a server worker: responds to scrape requests until the queue is closed and empty.
     pub(super) fn scrape_all(&self) {
-        for asked in &self.waiting {
+        for scrape in &self.waiting {
             let telemetry = &self.sources.telemetry;
-            telemetry.request_wait.count(asked.since.elapsed());
+            telemetry.request_wait.count(scrape.since.elapsed());
             let _busy = telemetry.busy_server_workers.busy();
-            let response = self.caught(|| self.metrics(&asked));
-            asked.request.respond(response);
+            let response = self.caught(|| self.metrics(&scrape));
+            scrape.request.respond(response);
         }
     }
 
-    /// Responds to requests for pages until the queue is closed and empty. Never waits for a client: all others
-    /// would.
+    /// Responds to requests for pages until the queue is closed and empty. Never waits for a client, because all other
+    /// requests would wait too.
     pub(super) fn show_all(&self, pages: &Receiver<Page>) {
         for (request, route) in pages {
             let response = self.caught(|| self.page(&request, &route));
@@ -62,7 +62,7 @@ impl Handlers {
         }
     }
 
-    /// The response of `/-/ready`, or else of `/-/healthy`.
+    /// The response of `/-/ready` or `/-/healthy`.
     pub(super) fn health(&self, route: &Route) -> Response {
         match route {
             Route::Ready => match snapshot(&self.sources.cache) {
@@ -73,8 +73,8 @@ impl Handlers {
         }
     }
 
-    /// Has one target scraped; the client worker that does responds. No server worker is needed, so that targets that
-    /// hang hold up nobody but the client workers they have.
+    /// Queues the scrape of one target for a client worker, which responds when it is done. So targets that hang occupy
+    /// no server worker.
     pub(super) fn probe(&self, request: Request, name: &str, deadline: Option<Instant>) {
         let target = match self.find(name, request.scope()) {
             Ok(target) => target,
@@ -87,7 +87,7 @@ impl Handlers {
         };
         let probed = Arc::clone(&target);
         let done = move |outcome, duration| {
-            // The client worker has other targets to scrape.
+            // The client worker must not wait for a client.
             request.respond_now(probe_response(&probed, outcome, duration));
         };
         let aggregator = &self.sources.aggregator;
@@ -104,54 +104,45 @@ impl Handlers {
         })
     }
 
-    fn metrics(&self, asked: &ScrapeRequest) -> Result<Response, HttpError> {
-        let is_wanted = || !asked.request.is_abandoned();
+    fn metrics(&self, scrape: &ScrapeRequest) -> Result<Response, HttpError> {
+        let request = &scrape.request;
+        let is_wanted = || !request.is_abandoned();
         if !is_wanted() {
             return Err(abandoned());
         }
-        if asked.deadline.is_some_and(|at| at <= Instant::now()) {
+        if scrape.deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(HttpError::new(
                 503,
                 "the scrape timeout was over before a server worker was free; more SERVER_WORKERS may help",
             ));
         }
         let set = snapshot(&self.sources.cache)?;
-        let targets = selected(&set, &asked.selection, asked.request.scope())?;
-        let is_gzipped = self.gzip_level(&asked.request) > 0;
-        let aggregator = &self.sources.aggregator;
-        let asked_for = Asked {
-            accept: Accept::parse(asked.request.header("Accept").unwrap_or_default()),
-            families: asked.selection.families.clone(),
+        let selection = &scrape.selection;
+        let targets = selected(&set, selection, request.scope())?;
+        let is_gzipped = self.gzip_level(request) > 0;
+        let asked = Asked {
+            accept: Accept::parse(request.header("Accept").unwrap_or_default()),
+            families: selection.families.clone(),
         };
+        let aggregator = &self.sources.aggregator;
+        let deadline = scrape.deadline;
         let merged = aggregator
-            .scrape(
-                &set,
-                &targets,
-                &asked_for,
-                asked.deadline,
-                is_gzipped,
-                &is_wanted,
-            )
+            .scrape(&set, &targets, &asked, deadline, is_gzipped, &is_wanted)
             .ok_or_else(abandoned)?;
-        let shard = asked.selection.shard;
+        let shard = selection.shard;
         let shard = shard.map_or_else(String::new, |shard| format!(" shard={shard}"));
-        log::log!(
-            level(merged.summary.down > 0),
-            "job={}{shard} {}",
-            shown(&asked.selection.jobs.join(",")),
-            merged.summary
-        );
-        Ok(reply::metrics(
-            merged.body,
-            asked_for.accept.content_type(merged.format),
-            is_gzipped.then_some(&self.gzip),
-        ))
+        let jobs = shown(&selection.jobs.join(","));
+        let level = level(merged.summary.down > 0);
+        log::log!(level, "job={jobs}{shard} {}", merged.summary);
+        let content_type = asked.accept.content_type(merged.format);
+        let gzip = is_gzipped.then_some(&self.gzip);
+        Ok(reply::metrics(merged.body, content_type, gzip))
     }
 
     fn page(&self, request: &Request, route: &Route) -> Result<Response, HttpError> {
         let scope = request.scope();
         let response = match route {
-            // They name all jobs.
+            // The own metrics name all jobs.
             Route::OwnMetrics if scope.is_limited() => return Err(NO_SUCH_PATH),
             Route::OwnMetrics => reply::own_metrics(self.own_metrics()),
             Route::SdJobs { shards } => {
@@ -174,7 +165,7 @@ impl Handlers {
                 request.header("Accept").unwrap_or_default(),
                 self.address(request).ok().as_ref(),
             ),
-            // The router sends them elsewhere.
+            // The router passes none of these on to this function.
             Route::Metrics(_) | Route::Probe { .. } | Route::Healthy | Route::Ready => {
                 self.health(route)
             }
@@ -183,12 +174,12 @@ impl Handlers {
     }
 
     fn address(&self, request: &Request) -> Result<PublicAddress, HttpError> {
-        let set = self.settings.advertise_address.as_deref();
-        let address = set.or_else(|| request.header("Host"));
+        let advertised = self.settings.advertise_address.as_deref();
+        let address = advertised.or_else(|| request.header("Host"));
         address
             .and_then(|address| PublicAddress::new(address, self.settings.is_tls))
             .ok_or_else(|| {
-                let message = "the request's Host header is no HOST or HOST:PORT; send one, or set ADVERTISE_ADDRESS";
+                let message = "expected HOST or HOST:PORT in the Host header; send it, or set ADVERTISE_ADDRESS";
                 HttpError::new(400, message)
             })
     }
@@ -207,7 +198,7 @@ impl Handlers {
         })
     }
 
-    /// 0 where the client takes no gzip.
+    /// The level for the response; 0 if the client does not accept gzip.
     fn gzip_level(&self, request: &Request) -> u32 {
         match request.header("Accept-Encoding") {
             Some(accepted) if accepts_gzip(accepted) => self.settings.gzip_level,
@@ -215,9 +206,9 @@ impl Handlers {
         }
     }
 
-    /// A panic costs the one request in which it happens.
+    /// A panic costs only the request in which it happens.
     fn caught(&self, handle: impl FnOnce() -> Result<Response, HttpError>) -> Response {
-        // Unwind safe: what is shared is locked or atomic, and no lock is held where a panic could come from.
+        // Unwind safe: shared data is locked or atomic, and no code that may panic holds a lock.
         let result = catch_unwind(AssertUnwindSafe(handle)).unwrap_or_else(|_| {
             self.sources.telemetry.panics.add(1);
             Err(INTERNAL)
@@ -233,12 +224,12 @@ fn snapshot(cache: &TargetCache) -> Result<Arc<TargetSet>, HttpError> {
     })
 }
 
-/// The client closed its side of the connection while its pods were scraped: almost always nobody reads this.
+/// The response to a client that has closed its side of the connection during the scrape. Hardly any reads it.
 fn abandoned() -> HttpError {
     HttpError::new(503, "keep the connection open until the response")
 }
 
-/// The targets that a request asks for and may see, in the order of the response.
+/// The targets that a request asks for and that its client may see, in the order of the response.
 fn selected(
     set: &TargetSet,
     selection: &Selection,
@@ -268,7 +259,7 @@ fn level(is_failure: bool) -> log::Level {
     }
 }
 
-/// What somebody gets who asked for one target, and the line about it in the log.
+/// The response to a `/probe`. Writes the line about it to the log.
 fn probe_response(
     target: &Target,
     outcome: Result<PodResponse, ScrapeError>,
@@ -289,7 +280,7 @@ fn probe_response(
         Reason::Failed(_) => 502,
     };
     let reason = error.to_string();
-    // As in a merged text, a terminating pod that is gone is no news.
+    // It is expected that a terminating pod fails.
     log::log!(
         level(!target.terminating),
         "target={name:?} up=0 duration={seconds:.3}s first={reason:?}"

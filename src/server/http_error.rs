@@ -1,32 +1,32 @@
-//! Why a request gets an error response, whoever refuses it: the listener, the router or a handler. Pure.
+//! The error responses of the listener, the router and the handlers. Pure.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Longest piece of a request that a response or a log line repeats.
+/// How many characters of a request's text a response or a log line repeats.
 const SHOWN_CHARS_MAX: usize = 100;
-/// 404 for a path that does not exist, or that does not exist for this client.
+/// 404: the path does not exist, or not for this client.
 pub(super) const NO_SUCH_PATH: HttpError =
     HttpError::fixed(404, "no such path; / lists what there is");
 
 /// 500: an error in this program.
 pub(super) const INTERNAL: HttpError =
     HttpError::fixed(500, "internal error, please report it; the log has more");
-/// 503: the server is about to end.
+/// 503: the server is stopping.
 pub(super) const STOPPING: HttpError =
     HttpError::fixed(503, "the server is shutting down; try again");
 
-/// A status, and one line that says what to do, for the person who reads it in a scraper's log.
+/// A status, and one line for people that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
-    /// From 400 to 505.
+    /// 400 to 505.
     pub status: u16,
-    /// Without a line end; text of a client is escaped and cut.
+    /// One line without its end. Text from a client is escaped and cut.
     pub message: Cow<'static, str>,
 }
 
 impl HttpError {
-    /// An error response with this status and line.
+    /// An error with this status and line.
     pub(super) fn new(status: u16, message: impl Into<Cow<'static, str>>) -> HttpError {
         HttpError {
             status,
@@ -34,7 +34,7 @@ impl HttpError {
         }
     }
 
-    /// The same, to be named by a constant.
+    /// The same, for constants.
     pub(super) const fn fixed(status: u16, message: &'static str) -> HttpError {
         HttpError {
             status,
@@ -61,7 +61,7 @@ impl fmt::Display for HttpError {
 
 impl std::error::Error for HttpError {}
 
-/// Text of a client on one line, quoted, escaped and cut.
+/// Text from a client on one line: quoted, escaped and cut.
 pub(super) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     format!("{cut:?}")

@@ -1,9 +1,11 @@
-//! The HTTP server: the listener takes requests in, a few threads route them, the server workers respond to scrape
-//! requests.
+//! The HTTP server: the listener accepts requests, a few threads route them, and others respond.
 //!
-//! The thread that routed a request for health responds at once. What costs more and asks no pod (status,
-//! discovery, own metrics) waits in a bounded queue for one thread of its own, `pages`; scrape requests wait in another
-//! for one of the `SERVER_WORKERS`. The client worker that scrapes one target (`/probe`) responds.
+//! * The threads that route requests respond to those for health at once.
+//! * The thread `pages` responds to requests that take longer but need no pod: status, discovery, own metrics.
+//! * The `SERVER_WORKERS` respond to scrape requests.
+//! * The client worker that scrapes one target for `/probe` responds to that request.
+//!
+//! Requests for pages and scrape requests wait in two bounded queues.
 
 mod address;
 mod gzip;
@@ -35,40 +37,41 @@ use listener::{Listener, ListenerSettings, Request, Requests};
 pub use response::Response;
 use route::{Route, TIMEOUT_HEADER, route, scrape_timeout};
 
-/// Threads that take requests from the listener and send the cheap responses.
+/// Threads that route requests.
 const ROUTE_THREADS: usize = 2;
-/// Requests for pages that may wait; each takes some milliseconds.
+/// The most requests for pages that wait. Each takes some milliseconds.
 const WAITING_PAGES_MAX: usize = 64;
-/// Time that requests have to end when the server stops. The Deployment's grace period is longer.
+/// How long requests may take to end when the server stops. The Deployment's grace period is longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(20);
-/// Time that server workers have to end once nobody waits for their responses.
+/// How long server workers may take to end when no client waits for their responses any more.
 const JOIN_TIME: Duration = Duration::from_secs(1);
 
-/// What can be set.
+/// The settings of the server.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// Threads that respond to scrape requests.
     pub workers: usize,
-    /// Scrape requests that may wait for one of them.
+    /// The most scrape requests that wait for one of these threads.
     pub waiting_requests_max: usize,
-    /// 0: responses are never compressed.
+    /// If 0, responses are never compressed.
     pub gzip_level: u32,
-    /// Taken off the scraper's timeout.
+    /// Subtracted from the scraper's timeout.
     pub scrape_timeout_offset: Duration,
     /// Threads that scrape, for the own metrics.
     pub client_workers: usize,
-    /// How this server is known outside, `HOST:PORT` with or without `https://` and a path; else what `Host` says.
+    /// The address of this server for others: `HOST:PORT`, with or without `https://` and a path. By default that of
+    /// the request's `Host`.
     pub advertise_address: Option<String>,
-    /// Whether it speaks TLS itself.
+    /// Whether the server itself uses TLS.
     pub is_tls: bool,
 }
 
-/// What the responses are made from.
+/// The parts of the program that responses are made from.
 #[derive(Debug)]
 pub struct Sources {
     /// Read side of the target cache.
     pub cache: TargetCache,
-    /// Scrapes and merges.
+    /// Scrapes targets and merges their bodies.
     pub aggregator: Aggregator,
     /// The aggregator's own counters.
     pub telemetry: Arc<Telemetry>,
@@ -79,19 +82,19 @@ pub struct Sources {
 pub struct Server {
     listener: Listener,
     address: SocketAddr,
-    // Disconnected once the last route thread has ended.
+    // Disconnected when the last route thread has ended.
     ended: Receiver<()>,
     route_threads: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
-    // Disconnected once the last worker has ended.
+    // Disconnected when the last worker has ended.
     workers_ended: Receiver<()>,
 }
 
 impl Server {
-    /// Serves on the socket, which listens.
+    /// Serves the connections of a listening socket.
     ///
     /// # Errors
-    /// A certificate, key or token file is not right, or a thread cannot be started.
+    /// A certificate, key or token file cannot be used, or a thread cannot be started.
     pub fn start(
         socket: TcpListener,
         listener: ListenerSettings,
@@ -141,28 +144,30 @@ impl Server {
         })
     }
 
-    /// Disconnected once no more requests can be read: the server cannot go on by itself, and the process should end.
+    /// Disconnected when no more requests can be read. The server cannot recover from that, so the process should end.
     #[must_use]
     pub fn ended(&self) -> &Receiver<()> {
         &self.ended
     }
 
-    /// Where it listens: the port is the real one where 0 was asked for.
+    /// The address on which it listens, with the real port if port 0 was requested.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops taking requests, lets those under way end within a bound, and joins the threads.
+    /// Stops accepting requests, gives those in progress a limited time to end, and joins the threads.
     pub fn stop(self) {
         self.listener.finish(SHUTDOWN_TIME);
         for thread in self.route_threads {
-            // An Err is a panic outside of a request; the hook has logged it.
+            // An Err is a panic outside of a request, which the panic hook has logged.
             let _ = thread.join();
         }
-        // The routers held the last senders of the queue: the workers end when it is empty.
+        // The routers held the last senders of the queues, so the workers end when these are empty.
         if self.workers_ended.recv_timeout(JOIN_TIME) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("scrapes that nobody waits for any more are cut off");
+            log::warn!(
+                "scrapes are still running, although no client waits for them any more: they are cut off"
+            );
             return;
         }
         for worker in self.workers {
@@ -171,7 +176,7 @@ impl Server {
     }
 }
 
-/// Starts a thread that works until its queue is closed and empty; then it drops `alive`.
+/// Starts a thread that calls `work`, which returns when its queue is closed and empty, and then drops `alive`.
 fn start_worker(
     name: &str,
     handlers: &Arc<Handlers>,
@@ -182,19 +187,19 @@ fn start_worker(
     let thread = thread::Builder::new().name(name.to_owned());
     thread.spawn(move || {
         work(&handlers);
-        // The last one waits for the client workers too: that is a part of its life.
+        // For the last thread, this waits until the client workers have ended.
         drop(handlers);
         drop(alive);
     })
 }
 
-/// Takes requests from the listener and hands each to those who respond to it.
+/// Takes requests from the listener and passes each to the thread that responds to it.
 struct Router {
     requests: Arc<Requests>,
     handlers: Arc<Handlers>,
     scrapes: Sender<ScrapeRequest>,
     pages: Sender<Page>,
-    // Dropped at the end.
+    // Dropped with the last router, which `Server::ended` then shows.
     _routing: Sender<()>,
 }
 
@@ -208,13 +213,13 @@ impl Router {
         }
     }
 
-    /// Route and deadline of a request.
+    /// The route and the deadline of a request.
     fn read(&self, request: &Request) -> Result<(Route, Option<Instant>), HttpError> {
         let route = route(request.method(), request.url())?;
         let timeout = request.header(TIMEOUT_HEADER);
         let timeout = timeout.map(scrape_timeout).transpose()?;
         let offset = self.handlers.settings.scrape_timeout_offset;
-        // An offset that would leave less than half of a short timeout is cut to that half.
+        // At least half of a short timeout is left.
         let budget = timeout.map(|timeout| timeout.saturating_sub(offset).max(timeout / 2));
         let deadline = budget.and_then(|budget| Instant::now().checked_add(budget));
         Ok((route, deadline))
@@ -238,7 +243,7 @@ impl Router {
     }
 }
 
-/// Responds to a request that a queue has not taken.
+/// Responds to a request that could not be queued.
 fn refuse<T>(queued: Result<(), TrySendError<T>>, request: impl FnOnce(T) -> Request) {
     let Err(refused) = queued else {
         return;

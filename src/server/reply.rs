@@ -1,4 +1,4 @@
-//! What the handlers send: merged texts, what pods sent, JSON; gzipped where that is asked for.
+//! The responses that handlers send: merged bodies, bodies of pods, and pages; gzipped for clients that accept it.
 
 use std::io::{self, BufRead, Cursor};
 
@@ -10,13 +10,12 @@ use super::response::Response;
 use crate::aggregate::PodResponse;
 use crate::exposition::Merged;
 
-/// What Prometheus reads as the text format.
+/// The Content-Type of the text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// A page that fits into one packet is not made smaller.
+/// A smaller page fits into one packet and is not compressed.
 const GZIP_BYTES_MIN: usize = 1400;
 
-/// 200 with a merged body of this type, gzipped if there is something to do it. The body is not copied as a whole,
-/// unless that spares memory.
+/// 200 with a merged body of this type, compressed if `gzip` is there.
 pub(super) fn metrics(merged: Merged, content_type: String, gzip: Option<&Gzip>) -> Response {
     let mut headers = vec![
         ("Content-Type", content_type),
@@ -34,7 +33,7 @@ pub(super) fn metrics(merged: Merged, content_type: String, gzip: Option<&Gzip>)
     Response::bytes(headers, gzipped)
 }
 
-/// 200 with what a pod sent, byte for byte. It is a stranger's: no browser may run it in this server's name.
+/// 200 with the body of a pod, byte for byte. Browsers are told not to run it, because it is not this server's.
 pub(super) fn probe(pod: PodResponse) -> Response {
     let policy = "default-src 'none'; sandbox".to_owned();
     let mut headers = vec![
@@ -57,7 +56,7 @@ pub(super) fn json(text: String) -> Response {
     Response::typed("application/json", text)
 }
 
-/// The response gzipped at this level, if it is not 0 and the response not small.
+/// The response, gzipped at this level if it is large enough. Level 0 does not compress.
 pub(super) fn compressed(mut response: Response, level: u32) -> Response {
     if level == 0 || response.length < GZIP_BYTES_MIN {
         return response;
@@ -72,8 +71,8 @@ pub(super) fn compressed(mut response: Response, level: u32) -> Response {
     Response::bytes(response.headers, body)
 }
 
-/// What slow clients may hold of memory is counted by the length of responses. So a body that is much smaller than the
-/// bodies it comes from, as when they are comments for the most part, does not keep them.
+/// A reader of the merged body. The body is copied if it is much smaller than the bodies that it is made from, for
+/// example if these are mostly comments, because the send budget counts only the length of the response.
 fn body(merged: Merged) -> Box<dyn BufRead + Send> {
     if merged.held_bytes() / 2 <= merged.len() {
         return Box::new(merged.into_reader());

@@ -1,4 +1,4 @@
-//! A response, and its head as bytes: tiny_http prints it, the listener adds what it alone can know. Pure.
+//! A response, and its head as bytes, which tiny_http writes. Pure.
 
 use std::fmt;
 use std::io::{self, BufRead, Cursor, ErrorKind};
@@ -7,17 +7,17 @@ use tiny_http::{HTTPVersion, Header, StatusCode};
 
 use super::http_error::HttpError;
 
-/// What is sent for one request.
+/// The response to one request.
 pub struct Response {
-    /// The status.
+    /// The status code.
     pub status: u16,
-    /// All headers but `Content-Length`, `Connection`, `Date` and `Server`. Bytes that no value may hold are sent
-    /// as blanks.
+    /// All headers but `Content-Length`, `Connection`, `Date` and `Server`. Characters that a header cannot hold are
+    /// sent as blanks.
     pub headers: Vec<(&'static str, String)>,
     /// Length of the body in bytes.
     pub length: usize,
-    /// The body. What `fill_buf` shows goes to the client as it is, without a copy in between, so large pieces are
-    /// best. If it ends before `length`, the connection is cut, so that nobody takes it for whole.
+    /// The body. It goes to the client in the pieces that `fill_buf` returns, which should be large. If it ends before
+    /// `length`, the connection is closed, so that the client notices.
     pub body: Box<dyn BufRead + Send>,
 }
 
@@ -42,14 +42,14 @@ impl Response {
         }
     }
 
-    /// 200 with this, of this type.
+    /// 200 with this body and this Content-Type.
     #[must_use]
     pub(super) fn typed(content_type: &str, body: impl Into<Vec<u8>>) -> Response {
         let headers = vec![("Content-Type", content_type.to_owned())];
         Response::bytes(headers, body.into())
     }
 
-    /// A response with one line or more of text.
+    /// A response with one or more lines of text.
     #[must_use]
     pub fn text(status: u16, text: impl Into<String>) -> Response {
         Response {
@@ -58,10 +58,10 @@ impl Response {
         }
     }
 
-    /// Passes the first bytes of the body on, so many and piece by piece.
+    /// Passes the first `left` bytes of the body to `pass`, piece by piece.
     ///
     /// # Errors
-    /// That of `pass`, or the body ends before.
+    /// Any error of `pass` or of the body, or the body is too short.
     pub(super) fn pass_body(
         &mut self,
         mut left: usize,
@@ -98,7 +98,7 @@ impl Response {
             .raw_print(&mut head, HTTPVersion(1, 1), &[], true, None)
             .expect("writing into memory does not fail");
         if !keep_alive {
-            // tiny_http decides by itself about `Connection`, but has no say about this connection.
+            // tiny_http adds no such header: it does not know that this connection is about to be closed.
             head.truncate(head.len() - 2);
             head.extend_from_slice(b"Connection: close\r\n\r\n");
         }

@@ -1,4 +1,4 @@
-//! What a request asks for: method and URL in, [`Route`] or [`HttpError`] out. Pure.
+//! Reads the method, the URL and some headers of a request: a [`Route`], or the [`HttpError`] for the client. Pure.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use crate::exposition::AskedFamilies;
 use crate::target::{SHARDS_MAX, Shard};
 use crate::telemetry::Path;
 
-/// Most families that one request may ask for: their names go on to each pod.
+/// The most families that one request may ask for. Their names are sent to each pod.
 const FAMILIES_MAX: usize = 100;
 /// Longest name of a family, in bytes.
 const FAMILY_BYTES_MAX: usize = 256;
@@ -19,80 +19,80 @@ pub(super) const STYLE_PATH: &str = "/-/style.css";
 pub(super) const SCRIPT_PATH: &str = "/-/page.js";
 const FILES: [&str; 2] = [STYLE_PATH, SCRIPT_PATH];
 
-/// What is asked for.
+/// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The merged text of jobs.
+    /// The merged metrics of jobs.
     Metrics(Selection),
-    /// One target as it is, by its name; it need not exist.
+    /// The metrics of one target, unchanged.
     Probe {
-        /// `namespace/pod:port`, decoded.
+        /// `namespace/pod:port`, decoded. It need not exist.
         target: String,
     },
-    /// Service discovery: a target for each job, or so many for each.
+    /// Service discovery: a target for each job, or this many for each.
     SdJobs {
         /// From 1 to [`SHARDS_MAX`].
         shards: Option<u16>,
     },
     /// Service discovery: a target for each pod.
     SdPods {
-        /// Whether Prometheus is to take over the pods' own timeouts.
+        /// Whether Prometheus should use the timeouts of the pods.
         timeouts: bool,
     },
     /// The aggregator's own metrics.
     OwnMetrics,
-    /// Is the process alive?
+    /// Whether the process is alive.
     Healthy,
-    /// Has a complete pod list been published?
+    /// Whether there is a complete pod list.
     Ready,
     /// The status page.
     Status(Filter),
-    /// What the status page looks like.
+    /// The style sheet of the status page.
     Style,
-    /// What the status page can do where scripts run.
+    /// The script of the status page.
     Script,
 }
 
-/// Which targets a merged text is made of.
+/// The targets and families of a merged response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// In the order of the request: at least one, none empty, none twice.
+    /// In the order of the request: at least one, none is empty, none is repeated.
     pub jobs: Vec<String>,
-    /// Only these of the jobs' targets.
+    /// If set, only these targets of the jobs.
     pub shard: Option<Shard>,
-    /// Only these metric families of theirs.
+    /// The metric families that are wanted.
     pub families: AskedFamilies,
-    /// Whether jobs that no pod has are an empty text rather than an error.
+    /// Whether the response is empty instead of an error if no pod has one of the jobs.
     pub absent_ok: bool,
 }
 
-/// Which targets the status page shows.
+/// The targets that the status page shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those of this job.
+    /// If set, only targets of this job.
     pub job: Option<String>,
-    /// Only those in this state.
+    /// If set, only targets in this state.
     pub state: Option<TargetState>,
-    /// From 0 on.
+    /// The number of the page, from 0 on.
     pub page: usize,
 }
 
-/// How the last scrape of a target went.
+/// Whether the last scrape of a target succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetState {
     /// It succeeded.
     Up,
-    /// It failed, or the target's options cannot be used.
+    /// It failed, or the target's options are invalid.
     Down,
-    /// There was none.
+    /// The target was never scraped.
     Unknown,
 }
 
 impl TargetState {
-    /// All, in the order of pages.
+    /// All states.
     pub const ALL: [TargetState; 3] = [TargetState::Up, TargetState::Down, TargetState::Unknown];
 
-    /// Its name in queries and JSON.
+    /// The name of the state in queries and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -103,8 +103,8 @@ impl TargetState {
     }
 }
 
-/// The request's target without the prefix, which an ingress or a proxy may have left before the path or not. `prefix`
-/// is empty or begins with `/`.
+/// The URL of a request without the prefix of its path. An ingress or a proxy may have removed it already. `prefix` is
+/// empty or begins with `/`.
 #[must_use]
 pub fn without_prefix<'u>(url: &'u str, prefix: &str) -> Cow<'u, str> {
     // With the prefix `/metrics`, the proxy has removed it already if `/metrics?job=J` comes in.
@@ -120,13 +120,13 @@ pub fn without_prefix<'u>(url: &'u str, prefix: &str) -> Cow<'u, str> {
     }
 }
 
-/// The path of a request's target as it is counted, whatever else is wrong with the request.
+/// The path that a request is counted by. It is also known for requests with other faults.
 #[must_use]
 pub fn counted_path(url: &str) -> Path {
     known_path(&decoded_path(url))
 }
 
-/// Without a query; empty if it cannot be decoded.
+/// The path of a URL, percent-decoded and without its query; empty if it cannot be decoded.
 fn decoded_path(url: &str) -> String {
     let (path, _) = split_query(origin_form(url));
     let decoded = percent_decode(path).unwrap_or_default();
@@ -147,10 +147,10 @@ fn known_path(path: &str) -> Path {
     }
 }
 
-/// Finds out what a request line asks for.
+/// What a request with this method and URL asks for.
 ///
-/// The query is that of the URL; where it names no job, that of the percent-decoded path: `/metrics%3Fjob=J` is what
-/// Prometheus requests for `metrics_path: "/metrics?job=J"` (it escapes the `?` of a path).
+/// Parameters come from the query of the URL. Those that are missing there come from the percent-decoded path, because
+/// Prometheus requests `/metrics%3Fjob=J` for `metrics_path: "/metrics?job=J"`.
 ///
 /// ```
 /// use kubernetes_metrics_aggregator::server::route::{Route, route};
@@ -164,7 +164,7 @@ fn known_path(path: &str) -> Path {
 /// ```
 ///
 /// # Errors
-/// 405 for the method, 404 for a path that does not exist, 400 for a parameter that is missing or cannot be read.
+/// 405 for another method, 404 for an unknown path, 400 for a parameter that is missing or invalid.
 pub fn route(method: &str, url: &str) -> Result<Route, HttpError> {
     if method != "GET" && method != "HEAD" {
         return Err(HttpError::new(405, "only GET and HEAD are supported"));
@@ -223,7 +223,7 @@ fn selection(query: &Query<'_>) -> Result<Selection, HttpError> {
     })
 }
 
-/// An empty name is that of no family, as in client_golang.
+/// The values of `name[]`. As in client_golang, no family has an empty name.
 fn families(query: &Query<'_>) -> Result<AskedFamilies, HttpError> {
     let names = query.all("name[]")?;
     if names.len() > FAMILIES_MAX || names.iter().any(|name| name.len() > FAMILY_BYTES_MAX) {
@@ -258,10 +258,10 @@ fn filter(query: &Query<'_>) -> Result<Filter, HttpError> {
 /// Prometheus' header with the scraper's timeout.
 pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
-/// Reads the scraper's timeout, as Prometheus sends it (`10`, `0.5`).
+/// The scraper's timeout, from the value of [`TIMEOUT_HEADER`] (`10`, `0.5`).
 ///
 /// # Errors
-/// 400 for anything but a finite number over 0.
+/// 400 if it is not a finite number over 0.
 pub fn scrape_timeout(value: &str) -> Result<Duration, HttpError> {
     let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0.0);
     seconds
@@ -269,7 +269,7 @@ pub fn scrape_timeout(value: &str) -> Result<Duration, HttpError> {
         .ok_or_else(|| unexpected(TIMEOUT_HEADER, "a number of seconds over 0", value))
 }
 
-/// Whether a gzipped response may be sent, by the value of `Accept-Encoding` (RFC 9110, section 12.5.3).
+/// Whether the response may be gzipped, by the value of `Accept-Encoding` (RFC 9110, section 12.5.3).
 #[must_use]
 pub fn accepts_gzip(accept_encoding: &str) -> bool {
     let weight = |name: &str| {
@@ -286,7 +286,7 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
     weight("gzip").or_else(|| weight("*")).unwrap_or(false)
 }
 
-/// The part of the URL from the path on; proxies send the whole of it (RFC 9112, section 3.2.2).
+/// Path and query of a URL. Clients of a proxy send a scheme and a host before them (RFC 9112, section 3.2.2).
 fn origin_form(url: &str) -> &str {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url;
@@ -302,14 +302,14 @@ fn split_query(url: &str) -> (&str, &str) {
     url.split_once('?').unwrap_or((url, ""))
 }
 
-/// The query of the URL, and that which stood in its path, percent-decoded.
+/// The query of a URL, and the query in its percent-decoded path.
 struct Query<'a> {
     query: &'a str,
     path_query: &'a str,
 }
 
 impl Query<'_> {
-    /// The values of a parameter, from the path only where the query of the URL has none.
+    /// The values of a parameter. Those in the path count only if the query of the URL has none.
     fn all(&self, name: &str) -> Result<Vec<String>, HttpError> {
         let found = values(self.query, name, decoded_plus)?;
         if found.is_empty() {
@@ -322,7 +322,7 @@ impl Query<'_> {
         Ok(self.all(name)?.into_iter().next())
     }
 
-    /// The first value, read by `parse`; where that finds nothing, the error says what is expected.
+    /// The first value of a parameter, parsed. If `parse` returns `None`, the error says what is expected.
     fn parsed<T>(
         &self,
         name: &str,
@@ -344,7 +344,7 @@ fn unexpected(name: &str, expected: &str, found: &str) -> HttpError {
     HttpError::new(400, format!("{name}: expected {expected}, found {found}"))
 }
 
-/// The values of a parameter in a query; the others are left to others.
+/// The values of one parameter in a query.
 fn values(
     query: &str,
     name: &str,
@@ -364,10 +364,10 @@ fn decoded_plus(text: &str) -> Result<String, HttpError> {
     percent_decode(&text.replace('+', " "))
 }
 
-/// `%XX` to bytes, once.
+/// Replaces each `%XX` by its byte.
 ///
 /// # Errors
-/// 400 where no two hexadecimal digits follow, or what comes out is no UTF-8.
+/// 400 if a `%` has no two hexadecimal digits after it, or the result is not UTF-8.
 fn percent_decode(text: &str) -> Result<String, HttpError> {
     let mut escapes = text.split('%').skip(1);
     let is_escape = |rest: &str| {

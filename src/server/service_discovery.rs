@@ -1,7 +1,7 @@
 //! Prometheus' HTTP service discovery: the targets of the cache as JSON, with this server's address. Pure.
 //!
-//! Format: <https://prometheus.io/docs/prometheus/latest/http_sd/>. Labels that begin with `__` are Prometheus' own or
-//! end after relabelling, all others become labels of every series of the target.
+//! Format: <https://prometheus.io/docs/prometheus/latest/http_sd/>. Prometheus uses labels that begin with `__` itself,
+//! or drops them after relabelling. All others become labels of every series of the target.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::address::PublicAddress;
 use crate::target::{PodMeta, Shard, Target, TargetLabels, TargetSet};
 
-/// One target of Prometheus.
+/// One target for Prometheus.
 struct Entry<'a> {
     address: &'a str,
-    /// In name order, each name once.
+    /// By name.
     labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
@@ -27,11 +27,11 @@ impl Serialize for Entry<'_> {
     }
 }
 
-/// One target for each job, or `shards` for each. To be scraped with `honor_labels: true`.
+/// One target for each job, or `shards` targets for each. They have to be scraped with `honor_labels: true`.
 ///
-/// Prometheus' own `up` of such a target says whether the aggregator responded. `instance` is the aggregator's address
-/// with its path, which keeps several behind one ingress apart; with shards `ADDRESS#i/n`, which keeps those apart. It
-/// touches no series of a pod, since those have an `instance` of their own.
+/// Prometheus' own `up` of such a target says whether the aggregator responded. Its `instance` is the aggregator's
+/// address and path, because there may be several behind one ingress. A shard has `ADDRESS#i/n`. The series of pods
+/// have an `instance` of their own.
 pub(super) fn jobs(set: &TargetSet, address: &PublicAddress, shards: Option<u16>) -> String {
     let entries = set.jobs().flat_map(|(job, _)| {
         let all = shards.is_none().then(|| job_entry(address, job, None));
@@ -59,11 +59,10 @@ fn job_entry<'a>(address: &'a PublicAddress, job: &'a str, shard: Option<Shard>)
     }
 }
 
-/// One target for each target of the cache, through `/probe`: with the labels that the series of the pod would have in
-/// a merged text, and those of the pod role of Prometheus for relabelling.
+/// One target for each target of the cache, through `/probe`: with the labels that the pod's series have in a merged
+/// response, and for relabelling those of Prometheus' pod role.
 ///
-/// Pods with invalid options are there too, so that Prometheus shows them as down, and so are terminating ones, until
-/// they are gone.
+/// Includes pods with invalid options, so that Prometheus shows them as down, and terminating pods.
 pub(super) fn pods(
     set: &TargetSet,
     address: &PublicAddress,
@@ -97,8 +96,8 @@ fn common<'a>(address: &PublicAddress, path: &str) -> BTreeMap<Cow<'a, str>, Cow
     labels
 }
 
-/// Names and values as `podLabels` of Prometheus' `discovery/kubernetes/pod.go` has them. What is empty is left out: to
-/// Prometheus an empty label is none.
+/// Adds the labels that `podLabels` in Prometheus' `discovery/kubernetes/pod.go` adds. Prometheus ignores labels
+/// without a value, so they are left out.
 fn add_meta<'a>(
     target: &'a Target,
     meta: &'a PodMeta,
@@ -125,7 +124,7 @@ fn add_meta<'a>(
         add("__meta_kubernetes_pod_controller_kind", kind);
         add("__meta_kubernetes_pod_controller_name", name);
     }
-    // Read by Prometheus 3.13 and later, in place of `scrape_native_histograms` of the scrape configuration.
+    // Prometheus 3.13 and later use it in place of `scrape_native_histograms` in the scrape configuration.
     if let Some(is_wanted) = meta.native_histograms {
         let value = if is_wanted { "true" } else { "false" };
         add("__scrape_native_histograms__", value);
@@ -139,7 +138,7 @@ fn add_meta<'a>(
     }
 }
 
-/// `strutil.SanitizeLabelName` of Prometheus: everything that an old label name cannot hold becomes `_`.
+/// The label name that `strutil.SanitizeLabelName` of Prometheus makes of this text.
 fn sanitized(name: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     name.chars().map(legal).collect()

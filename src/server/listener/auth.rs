@@ -1,4 +1,4 @@
-//! The bearer tokens of which a request has to show one, and what each of them may see.
+//! The bearer tokens of `AUTH_TOKEN_FILE`, and the targets that each of them may see.
 
 use std::fmt;
 use std::sync::{Arc, Once};
@@ -6,22 +6,22 @@ use std::sync::{Arc, Once};
 use crate::reloaded::{BearerToken, FileContent, FileError};
 use crate::target::TargetScope;
 
-/// Longest token; longer ones do not fit into a request head beside the rest.
+/// The longest token. Longer ones would leave too little of a request head.
 const TOKEN_BYTES_MAX: usize = 4096;
-/// Most tokens: a few for each team of a large cluster.
+/// The most tokens: a few for each team of a large cluster.
 const TOKENS_MAX: usize = 1000;
-/// What a line has to be; names both limits.
+/// The form of a line, with both limits.
 const EXPECTED_LINE: &str = "TOKEN, TOKEN job=NAME,... or TOKEN namespace=NAME,..., each token once and of at most \
                              4096 visible ASCII characters, at most 1000 lines";
-/// What stands before the token, in any case (RFC 6750, section 2.1).
+/// Precedes the token in the header, in upper or lower case (RFC 6750, section 2.1).
 const SCHEME: &[u8] = b"Bearer ";
 
-/// The tokens of `AUTH_TOKEN_FILE`, each of which is right: with one alone no token could be replaced without a moment
-/// at which server and scraper disagree.
+/// The tokens, of which a request needs one. There may be several, so that a token can be replaced without a moment at
+/// which server and scraper disagree.
 #[derive(Debug)]
 pub(super) struct BearerTokens {
     tokens: Vec<(BearerToken, Arc<TargetScope>)>,
-    /// The first line that cannot be used; all such lines are left out.
+    /// The first line that cannot be used. All such lines are left out.
     bad_line: Option<FileError>,
     bad_line_logged: Once,
 }
@@ -43,10 +43,10 @@ impl Authorization {
 }
 
 impl BearerTokens {
-    /// The tokens of the file: one a line, and what it is limited to after it. Empty lines do not count.
+    /// Parses the file: each line has a token and its limits. Empty lines are ignored.
     ///
     /// # Errors
-    /// There is no line that can be used.
+    /// No line can be used.
     pub(super) fn from_file(file: &FileContent) -> Result<BearerTokens, FileError> {
         let mut tokens = Vec::new();
         let mut bad_line = None;
@@ -68,15 +68,15 @@ impl BearerTokens {
         })
     }
 
-    /// Why the first line that is left out cannot be used.
+    /// Why the first line that is left out cannot be used, if there is one.
     pub(super) fn first_bad_line(&self) -> Option<FileError> {
         self.bad_line.clone()
     }
 
-    /// What a request may see that shows exactly one of these tokens; two headers are never right.
+    /// The targets that a request with this header may see; `None` if it has no valid token, or several headers.
     pub(super) fn scope(&self, authorization: &Authorization) -> Option<Arc<TargetScope>> {
         if let Some(error) = &self.bad_line {
-            let log = || log::warn!("{error}; the line is left out, all others count");
+            let log = || log::warn!("{error}; the line is left out, all others are used");
             self.bad_line_logged.call_once(log);
         }
         let [value] = authorization.0.as_slice() else {
@@ -87,7 +87,7 @@ impl BearerTokens {
             return None;
         }
         let sent = sent.trim_ascii_start();
-        // All are compared, whichever is the right one.
+        // Compares all tokens, so that the time does not depend on which one matches.
         let tokens = self.tokens.iter();
         tokens.fold(None, |found, (token, scope)| {
             let is_right = bool::from(token.equals(sent));
@@ -96,12 +96,12 @@ impl BearerTokens {
     }
 }
 
-/// Adds the token of a line with what it is limited to; `None` if the line is not as expected.
+/// Adds the token of a line with its limits; `None` if the line is not as expected.
 fn add_line(tokens: &mut Vec<(BearerToken, Arc<TargetScope>)>, line: &[u8]) -> Option<()> {
     let mut words = str::from_utf8(line).ok()?.split_ascii_whitespace();
     let token = words.next()?.as_bytes();
     let is_known = tokens.iter().any(|(known, _)| known.equals(token).into());
-    // Who forgets the token must not have a limit pass for one.
+    // If the token is missing, a limit must not be taken for it.
     let lower = token.to_ascii_lowercase();
     let is_limit = lower.starts_with(b"job=") || lower.starts_with(b"namespace=");
     if is_known || is_limit || token.len() > TOKEN_BYTES_MAX || tokens.len() == TOKENS_MAX {

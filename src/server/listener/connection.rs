@@ -1,4 +1,4 @@
-//! The life of one connection, on its own thread: handshake, then request by request head, authorisation, response.
+//! Serves one connection on its own thread: the handshake, then request by request the head, authorisation, response.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -9,35 +9,35 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
-use super::connections::{Begin, Slot};
+use super::connections::{BeginResponse, Slot};
 use super::head::{Head, HeadBuffer};
-use super::stream::{ClientStream, Progress};
+use super::stream::{ClientStream, SendProgress};
 use crate::server::http_error::{HttpError, INTERNAL, STOPPING};
 use crate::server::response::Response;
 use crate::server::route::{counted_path, without_prefix};
 use crate::target::TargetScope;
 use crate::telemetry::{ListenerEvent, Path};
 
-/// Read from the client at once; most heads are smaller.
+/// How much is read from the client at once. Most heads are smaller.
 const READ_BYTES: usize = 2 * 1024;
-/// Between two looks whether the client still waits for its response.
+/// How often to check whether the client still waits for its response.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A body up to this size goes out in one write with its head.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a connection ends.
-enum End {
-    /// The client gets a last response.
+enum ConnectionEnd {
+    /// The client gets an error as its last response.
     Refused(HttpError),
-    /// All is said.
+    /// Everything is sent.
     Done,
-    /// The client is gone, or was cut off.
+    /// The client has closed the connection, or was cut off.
     Broken(io::Error),
 }
 
-impl From<HttpError> for End {
-    fn from(error: HttpError) -> End {
-        End::Refused(error)
+impl From<HttpError> for ConnectionEnd {
+    fn from(error: HttpError) -> ConnectionEnd {
+        ConnectionEnd::Refused(error)
     }
 }
 
@@ -48,9 +48,9 @@ struct Connection<'a> {
     buffer: HeadBuffer,
     /// No request has been read yet.
     fresh: bool,
-    /// The request at hand is HEAD: its response has no body.
+    /// Whether the current request is HEAD, so that its response has no body.
     head_only: bool,
-    /// What the request at hand is counted under; `Other` until its head is read.
+    /// The path that the current request is counted by; `Other` until its head is read.
     path: Path,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
     };
     let Err(end) = connection.run();
     match end {
-        End::Refused(error) => {
+        ConnectionEnd::Refused(error) => {
             log::debug!(
                 "connection {}: refused with {}: {error}",
                 slot.id,
@@ -86,16 +86,16 @@ pub(super) fn serve(shared: &Shared, slot: &Slot, tcp: &Arc<TcpStream>) {
                 connection.stream.close(&shared.limits);
             }
         }
-        End::Done => connection.stream.close(&shared.limits),
-        End::Broken(error) => log::debug!("connection {}: {error}", slot.id),
+        ConnectionEnd::Done => connection.stream.close(&shared.limits),
+        ConnectionEnd::Broken(error) => log::debug!("connection {}: {error}", slot.id),
     }
 }
 
-/// There is always a reason to end.
+/// A connection always ends with a reason.
 type Never = std::convert::Infallible;
 
 impl Connection<'_> {
-    fn run(&mut self) -> Result<Never, End> {
+    fn run(&mut self) -> Result<Never, ConnectionEnd> {
         self.handshake()?;
         loop {
             (self.head_only, self.path) = (false, Path::Other);
@@ -106,27 +106,31 @@ impl Connection<'_> {
             self.path = counted_path(&head.target);
             let scope = self.authorise(&head)?;
             let response = match self.slot.begin_response(scope, head.is_open()) {
-                Begin::Respond(response) => response,
-                Begin::Full => {
+                BeginResponse::Respond(response) => response,
+                BeginResponse::Full => {
                     let what =
                         "all connections are responding (MAX_CONNECTIONS), new ones are refused";
                     self.shared.warn(what);
                     let message = "all connections are busy; try again, or raise MAX_CONNECTIONS";
                     return Err(HttpError::new(503, message).into());
                 }
-                Begin::Closed => return Err(End::Done),
+                BeginResponse::Closed => return Err(ConnectionEnd::Done),
             };
             let responded = self.respond(&head, &response);
             let may_go_on = self.slot.end_response();
             if !responded? || !may_go_on {
-                return Err(End::Done);
+                return Err(ConnectionEnd::Done);
             }
         }
     }
 
-    fn handshake(&mut self) -> Result<(), End> {
+    fn handshake(&mut self) -> Result<(), ConnectionEnd> {
         let deadline = Instant::now() + self.shared.limits.handshake_time;
-        if self.stream.turned_plain(deadline).map_err(End::Broken)? {
+        if self
+            .stream
+            .turned_plain(deadline)
+            .map_err(ConnectionEnd::Broken)?
+        {
             let message = "this port speaks TLS: use https://";
             return Err(HttpError::new(400, message).into());
         }
@@ -136,12 +140,12 @@ impl Connection<'_> {
                 .events
                 .count(ListenerEvent::HandshakeFailed);
             log::debug!("connection {}: TLS handshake: {error}", self.slot.id);
-            End::Done
+            ConnectionEnd::Done
         })
     }
 
-    /// Reads until a whole request is there.
-    fn read_head(&mut self) -> Result<Head, End> {
+    /// Reads one complete request.
+    fn read_head(&mut self) -> Result<Head, ConnectionEnd> {
         let limits = &self.shared.limits;
         let idle = self.buffer.is_empty() && !self.fresh;
         let mut deadline = Instant::now()
@@ -156,7 +160,7 @@ impl Connection<'_> {
                 return Ok(head);
             }
             match self.stream.read(&mut bytes, deadline) {
-                Ok(0) if self.buffer.is_empty() => return Err(End::Done),
+                Ok(0) if self.buffer.is_empty() => return Err(ConnectionEnd::Done),
                 Ok(0) => {
                     let message = "the request ends before its empty line; send the whole head";
                     return Err(HttpError::new(400, message).into());
@@ -168,9 +172,9 @@ impl Connection<'_> {
                     self.buffer.push(&bytes[..length]);
                 }
                 Err(error) if error.kind() != ErrorKind::TimedOut => {
-                    return Err(End::Broken(error));
+                    return Err(ConnectionEnd::Broken(error));
                 }
-                Err(_) if self.buffer.is_empty() => return Err(End::Done),
+                Err(_) if self.buffer.is_empty() => return Err(ConnectionEnd::Done),
                 Err(_) => {
                     let message = "the request head did not arrive in time; send it at once";
                     return Err(HttpError::new(408, message).into());
@@ -179,7 +183,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Which targets the client may see.
+    /// The targets that the client may see.
     fn authorise(&self, head: &Head) -> Result<Arc<TargetScope>, HttpError> {
         let files = &self.shared.files;
         if head.is_open() {
@@ -198,8 +202,12 @@ impl Connection<'_> {
         scope.ok_or_else(|| HttpError::new(401, message))
     }
 
-    /// Has the request responded to; returns whether the client may send another one.
-    fn respond(&mut self, head: &Head, response: &Receiver<Response>) -> Result<bool, End> {
+    /// Passes the request on and sends its response. Returns whether the client may send another request.
+    fn respond(
+        &mut self,
+        head: &Head,
+        response: &Receiver<Response>,
+    ) -> Result<bool, ConnectionEnd> {
         let shared = self.shared;
         let sent = shared.requests.send(head, self.slot.id);
         sent.map_err(|error| {
@@ -215,12 +223,12 @@ impl Connection<'_> {
             if error.kind() == ErrorKind::TimedOut {
                 shared.telemetry.events.count(ListenerEvent::SendCutOff);
             }
-            End::Broken(error)
+            ConnectionEnd::Broken(error)
         })?;
         Ok(keep_alive)
     }
 
-    /// Waits for the response and looks whether the client does so too; `None` when there will be none.
+    /// Waits for the response, and notes when the client has left. `None` if there will be no response.
     fn wait(&mut self, response: &Receiver<Response>) -> Option<Response> {
         loop {
             match response.recv_timeout(LOOK_INTERVAL) {
@@ -241,7 +249,7 @@ impl Connection<'_> {
             .telemetry
             .requests
             .count((self.path, response.status));
-        let mut progress = Progress::start(&shared.limits, self.slot);
+        let mut progress = SendProgress::start(&shared.limits, self.slot);
         let mut head = response.head(keep_alive);
         let mut left = if self.head_only { 0 } else { response.length };
         if left <= JOINED_BYTES_MAX {

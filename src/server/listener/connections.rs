@@ -1,4 +1,4 @@
-//! The one table of connections: the socket of each, its state, what it holds, and who is closed to make room.
+//! The table of connections: the socket and state of each, and the rules by which one is closed to free resources.
 //!
 //! ```text
 //! admit ──→ Waiting ── begin_response ──→ Responding ── reserve (a large response) ──→ Sending
@@ -7,15 +7,15 @@
 //! each of them ── shut down ──→ Closed ── its thread ends ──→ out of the table
 //! ```
 //!
-//! **Slots.** A connection has a slot from `accept` until its thread ends, so the number of slots bounds threads,
-//! descriptors and memory alike. When all are taken, the connection that has waited longest without a whole request is
-//! closed; only a few closed ones may not have ended yet. While all are responding, a few spare slots let new
-//! connections in, only to be told so (503).
+//! **Slots.** A connection has a slot from `accept` until its thread ends, so the number of slots limits threads,
+//! descriptors and memory. When all slots are in use, the connection that has waited longest without a complete request
+//! is closed. Only a few closed connections may still be ending at a time. While all connections are responding, a few
+//! spare slots accept new ones, to send them 503.
 //!
-//! **Send budget.** A server worker hands its response to the connection's thread and is free again, so slow readers
-//! hold responses, not workers. The bytes of these responses together are bounded: a worker whose response does not fit
-//! waits until others have been sent. Meanwhile a connection is cut off whose client takes nothing, or that had its
-//! time. Clients that read at the speed of a network are done long before.
+//! **Send budget.** A server worker passes its response to the connection's thread and is free again, so clients that
+//! read slowly hold responses, but no workers. The total size of these responses is limited: a worker waits until its
+//! response fits. Meanwhile a connection is cut off if its client takes nothing, or has had enough time. Clients that
+//! read at the speed of a network are done long before.
 
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
@@ -28,13 +28,13 @@ use super::Limits;
 use crate::server::response::Response;
 use crate::target::TargetScope;
 use crate::telemetry::{ListenerEvent, Telemetry};
+use ConnectionState::{Closed, Responding, Sending, Waiting};
 
-/// One spare slot for so many slots, and one at least.
+/// There is one spare slot for this many slots, and at least one.
 const SLOTS_PER_SPARE: usize = 32;
-/// For so many slots, one closed connection whose thread has not noticed yet is not waited for, and one at least.
+/// One closed connection for this many slots, and at least one, may still be ending when another one is closed.
 const SLOTS_PER_CLOSED: usize = 8;
-/// Responses up to this size are not counted, so that no probe ever waits; those of all connections together are a
-/// small part of the budget.
+/// Responses up to this size do not count for the send budget, so that health probes never wait.
 const SMALL_BYTES_MAX: usize = 64 * 1024;
 
 const NO_PANIC: &str = "no panic while the table is locked";
@@ -42,11 +42,11 @@ const NO_PANIC: &str = "no panic while the table is locked";
 /// The table.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// Most connections that are responding at once.
+    /// The most connections that are responding at once.
     slots: usize,
     limits: Limits,
     table: Mutex<Table>,
-    /// A state has changed, a connection has left the table, or the listener stops.
+    /// Notified when a state has changed, a connection has left the table, or the listener stops.
     changed: Condvar,
     telemetry: Arc<Telemetry>,
 }
@@ -61,41 +61,41 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     tcp: Arc<TcpStream>,
-    state: State,
+    state: ConnectionState,
 }
 
 #[derive(Debug)]
-enum State {
-    /// Without a whole request since then.
+enum ConnectionState {
+    /// It has had no complete request since this time.
     Waiting(Instant),
-    /// It has a request. `to` takes a response from these targets, and is here until somebody takes the request up.
+    /// It has a request. `to` accepts the response, made from these targets, and is here until the request is claimed.
     Responding {
         to: Option<(Sender<Response>, Arc<TargetScope>)>,
         client_left: bool,
     },
-    /// It sends a response that counts against the send budget.
+    /// It sends a response that counts for the send budget.
     Sending {
         bytes: usize,
         since: Instant,
         progress: Instant,
     },
-    /// Its socket is shut down, and its thread is about to end. It still holds these bytes of a response.
+    /// Its socket is shut down, and its thread is about to end. It still holds a response of this many bytes.
     Closed(usize),
 }
 
-/// A slot in the table; given back when dropped, also by a panic of the thread that holds it.
+/// A slot in the table. It is free again when this is dropped, even by a panic of its thread.
 #[derive(Debug)]
 pub(super) struct Slot {
     connections: Arc<Connections>,
-    /// Number of the connection, never used again for another.
+    /// The number of the connection. Each is used only once.
     pub(super) id: u64,
-    /// Whether another connection was closed to make room for this one.
+    /// Whether another connection was closed for this one.
     pub(super) made_room: bool,
 }
 
-/// What becomes of a whole request.
-pub(super) enum Begin {
-    /// It gets a response, which comes out of this; its end comes if nobody responds.
+/// What happens to a complete request.
+pub(super) enum BeginResponse {
+    /// Its response comes through this channel, which is disconnected if there will be none.
     Respond(Receiver<Response>),
     /// All connections are responding.
     Full,
@@ -118,9 +118,8 @@ impl Connections {
         self.table.lock().expect(NO_PANIC)
     }
 
-    /// Gives a new connection a slot, closing another one if need be; `None` when the listener stops.
-    ///
-    /// Waits while too many closed ones have not ended: no longer than their threads need to notice.
+    /// Gives a new connection a slot; `None` when the listener stops. If necessary, closes another connection, and
+    /// waits while too many closed ones are still ending, which takes their threads only a moment.
     pub(super) fn admit(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<Slot> {
         let mut made_room = false;
         let mut table = self.table();
@@ -128,7 +127,7 @@ impl Connections {
             if table.stopping {
                 return None;
             }
-            let closed = table.count(|state| matches!(state, State::Closed(_)));
+            let closed = table.count(|state| matches!(state, Closed(_)));
             let is_busy = table.responding() >= self.slots;
             let spare = usize::from(is_busy) * self.slots.div_ceil(SLOTS_PER_SPARE);
             let is_full = table.entries.len() - closed >= self.slots + spare;
@@ -144,7 +143,7 @@ impl Connections {
         }
         let id = table.next_id;
         table.next_id += 1;
-        let (tcp, state) = (Arc::clone(tcp), State::Waiting(Instant::now()));
+        let (tcp, state) = (Arc::clone(tcp), Waiting(Instant::now()));
         table.entries.insert(id, Entry { tcp, state });
         self.telemetry.events.count(ListenerEvent::Accepted);
         Some(Slot {
@@ -154,14 +153,14 @@ impl Connections {
         })
     }
 
-    /// Closes the connection that has waited longest, if any waits; for when descriptors run out.
+    /// Closes the connection that has waited longest, if there is one, to free a descriptor.
     pub(super) fn make_room(&self) {
         self.close_longest_waiting(&mut self.table());
     }
 
     fn close_longest_waiting(&self, table: &mut Table) -> bool {
-        let waiting_since = |state: &State| match state {
-            State::Waiting(since) => Some(*since),
+        let waiting_since = |state: &ConnectionState| match state {
+            Waiting(since) => Some(*since),
             _ => None,
         };
         let Some((_, entry)) = table.first(waiting_since) else {
@@ -172,36 +171,35 @@ impl Connections {
         true
     }
 
-    /// Takes up the request of a connection: whoever has the sender responds to it, with nothing but the targets of the
-    /// scope. `None` if there is none.
-    pub(super) fn take_request(&self, id: u64) -> Option<(Sender<Response>, Arc<TargetScope>)> {
+    /// Claims the request of a connection: where its response goes, and the targets that its client may see.
+    pub(super) fn claim_request(&self, id: u64) -> Option<(Sender<Response>, Arc<TargetScope>)> {
         match self.table().state(id)? {
-            State::Responding { to, .. } => to.take(),
+            Responding { to, .. } => to.take(),
             _ => None,
         }
     }
 
-    /// Lets the connections know whose requests nobody has taken up that nobody will.
+    /// Tells connections whose requests are not claimed yet that there will be no response.
     pub(super) fn drop_requests(&self) {
         for entry in self.table().entries.values_mut() {
-            if let State::Responding { to, .. } = &mut entry.state {
+            if let Responding { to, .. } = &mut entry.state {
                 *to = None;
             }
         }
     }
 
-    /// Whether nobody waits for the response of this connection any more.
+    /// Whether the client of this connection does not wait for its response any more.
     pub(super) fn has_left(&self, id: u64) -> bool {
         let mut table = self.table();
-        !matches!(table.state(id), Some(State::Responding { client_left, .. }) if !*client_left)
+        !matches!(table.state(id), Some(Responding { client_left, .. }) if !*client_left)
     }
 
-    /// Takes a response of so many bytes out of the send budget, and returns whether it fits. If it may wait, it waits
-    /// until it fits; one that is larger than the whole budget gets it alone.
+    /// Reserves this many bytes of the send budget for a response, and returns whether it fits. With `may_wait`, waits
+    /// until it fits. A response that is larger than the budget fits when there is no other.
     pub(super) fn reserve(&self, id: u64, bytes: usize, may_wait: bool) -> bool {
         let mut table = self.table();
         while !table.reserve(id, bytes, self.limits.unsent_bytes_max) {
-            // Where nobody waits, the next one may find room.
+            // Even a caller that does not wait frees bytes for the next response.
             let wait = self.cut_one_off(&mut table);
             if !may_wait {
                 return false;
@@ -212,37 +210,37 @@ impl Connections {
         true
     }
 
-    /// Cuts a response off if one had its time; returns how long to wait before looking again.
+    /// Cuts one response off if it is due. Returns how long to wait before the next attempt.
     fn cut_one_off(&self, table: &mut Table) -> Duration {
         let (time, stall_time) = (self.limits.unsent_time, self.limits.unsent_stall_time);
-        let due = |state: &State| match state {
-            State::Sending {
+        let due = |state: &ConnectionState| match state {
+            Sending {
                 since, progress, ..
             } => Some((*since + time).min(*progress + stall_time)),
             _ => None,
         };
-        if table.count(|state| matches!(state, State::Closed(1..))) > 0 {
+        if table.count(|state| matches!(state, Closed(1..))) > 0 {
             return time;
         }
         let Some((due, entry)) = table.first(due) else {
             return time;
         };
         let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            entry.close();
-            self.telemetry.events.count(ListenerEvent::SendCutOff);
-            return time;
+        if !left.is_zero() {
+            return left;
         }
-        left
+        entry.close();
+        self.telemetry.events.count(ListenerEvent::SendCutOff);
+        time
     }
 
-    /// Lets no more connections in and closes those that wait for a request.
+    /// Accepts no more connections, and closes those that wait for a request.
     pub(super) fn stop(&self) {
         let mut table = self.table();
         table.stopping = true;
         let entries = table.entries.values_mut();
         entries
-            .filter(|entry| matches!(entry.state, State::Waiting(_)))
+            .filter(|entry| matches!(entry.state, Waiting(_)))
             .for_each(Entry::close);
         self.changed.notify_all();
     }
@@ -251,12 +249,10 @@ impl Connections {
         self.table().stopping
     }
 
-    /// Waits until all connections have ended; after `within`, closes those that are left. Returns their number.
+    /// Waits until all connections have ended. Closes those that are left after `within`, and returns their number.
     pub(super) fn finish(&self, within: Duration) -> usize {
-        let is_used = |table: &mut Table| !table.entries.is_empty();
-        let waited = self
-            .changed
-            .wait_timeout_while(self.table(), within, is_used);
+        let (table, changed) = (self.table(), &self.changed);
+        let waited = changed.wait_timeout_while(table, within, |table| !table.entries.is_empty());
         let (mut table, _) = waited.expect(NO_PANIC);
         table.entries.values_mut().for_each(Entry::close);
         table.entries.len()
@@ -264,45 +260,48 @@ impl Connections {
 }
 
 impl Table {
-    fn state(&mut self, id: u64) -> Option<&mut State> {
+    fn state(&mut self, id: u64) -> Option<&mut ConnectionState> {
         self.entries.get_mut(&id).map(|entry| &mut entry.state)
     }
 
-    fn count(&self, which: impl Fn(&State) -> bool) -> usize {
+    fn count(&self, which: impl Fn(&ConnectionState) -> bool) -> usize {
         let states = self.entries.values().map(|entry| &entry.state);
         states.filter(|state| which(state)).count()
     }
 
     /// The entry with the earliest of these times.
-    fn first(&mut self, time: impl Fn(&State) -> Option<Instant>) -> Option<(Instant, &mut Entry)> {
+    fn first(
+        &mut self,
+        time: impl Fn(&ConnectionState) -> Option<Instant>,
+    ) -> Option<(Instant, &mut Entry)> {
         let entries = self.entries.values_mut();
         let timed = entries.filter_map(|entry| Some((time(&entry.state)?, entry)));
         timed.min_by_key(|(time, _)| *time)
     }
 
-    /// Connections that have a request.
+    /// The number of connections that have a request.
     fn responding(&self) -> usize {
-        self.count(|state| matches!(state, State::Responding { .. } | State::Sending { .. }))
+        self.count(|state| matches!(state, Responding { .. } | Sending { .. }))
     }
 
-    /// Counts a response against the send budget if it fits, and returns whether it does.
+    /// Reserves bytes of the send budget if they fit, and returns whether they do.
     fn reserve(&mut self, id: u64, bytes: usize, bytes_max: usize) -> bool {
         if bytes <= SMALL_BYTES_MAX {
             return true;
         }
         let held = self.entries.values().map(|entry| match entry.state {
-            State::Sending { bytes, .. } | State::Closed(bytes) => bytes,
-            State::Waiting(_) | State::Responding { .. } => 0,
+            Sending { bytes, .. } | Closed(bytes) => bytes,
+            Waiting(_) | Responding { .. } => 0,
         });
         let held: usize = held.sum();
-        let Some(state @ State::Responding { .. }) = self.state(id) else {
-            // A connection that was closed meanwhile drops its response at once.
+        let Some(state @ Responding { .. }) = self.state(id) else {
+            // The connection was closed, and drops its response at once.
             return true;
         };
         if held > 0 && held.saturating_add(bytes) > bytes_max {
             return false;
         }
-        *state = State::Sending {
+        *state = Sending {
             bytes,
             since: Instant::now(),
             progress: Instant::now(),
@@ -312,73 +311,73 @@ impl Table {
 }
 
 impl Entry {
-    /// Wakes the connection's thread from whatever it does with the socket.
+    /// Shuts the socket down, which also wakes the connection's thread.
     fn close(&mut self) {
         let bytes = match self.state {
-            State::Closed(_) => return,
-            State::Sending { bytes, .. } => bytes,
-            State::Waiting(_) | State::Responding { .. } => 0,
+            Closed(_) => return,
+            Sending { bytes, .. } => bytes,
+            Waiting(_) | Responding { .. } => 0,
         };
-        // An error means that the client has closed it already.
+        // An error means that the client has already closed it.
         let _ = self.tcp.shutdown(Shutdown::Both);
-        self.state = State::Closed(bytes);
+        self.state = Closed(bytes);
     }
 }
 
 impl Slot {
-    /// The connection has a whole request, whose client may see the targets of `scope`. `always`: even if all are
-    /// responding; for the probes of the kubelet, which would otherwise restart a server that is merely busy.
-    pub(super) fn begin_response(&self, scope: Arc<TargetScope>, always: bool) -> Begin {
+    /// Begins to respond to a complete request, whose client may see the targets of `scope`. With `always`, even if all
+    /// connections are responding: otherwise the kubelet would restart a server that is only busy.
+    pub(super) fn begin_response(&self, scope: Arc<TargetScope>, always: bool) -> BeginResponse {
         let mut table = self.connections.table();
         let is_full = table.responding() >= self.connections.slots;
         let stopping = table.stopping;
         let state = table.state(self.id).filter(|_| !stopping);
-        let Some(state @ State::Waiting(_)) = state else {
-            return Begin::Closed;
+        let Some(state @ Waiting(_)) = state else {
+            return BeginResponse::Closed;
         };
         if is_full && !always {
-            return Begin::Full;
+            return BeginResponse::Full;
         }
         let (to, response) = bounded(1);
-        *state = State::Responding {
+        *state = Responding {
             to: Some((to, scope)),
             client_left: false,
         };
-        // The capacity may have grown by the spare slots.
+        // There may be more spare slots now.
         self.connections.changed.notify_all();
-        Begin::Respond(response)
+        BeginResponse::Respond(response)
     }
 
-    /// The client has closed its side, so that most likely nobody waits for the response any more.
+    /// Notes that the client has closed its side of the connection.
     pub(super) fn note_left(&self) {
         self.change(|state| {
-            if let State::Responding { client_left, .. } = state {
+            if let Responding { client_left, .. } = state {
                 *client_left = true;
             }
         });
     }
 
-    /// The client has taken a good piece of its response.
+    /// Notes that the client has taken another part of its response.
     pub(super) fn note_progress(&self) {
         self.change(|state| {
-            if let State::Sending { progress, .. } = state {
+            if let Sending { progress, .. } = state {
                 *progress = Instant::now();
             }
         });
     }
 
-    /// The response is sent; the connection waits for its client again. Returns whether it may.
+    /// Notes that the response is sent. Returns whether the connection may wait for another request.
     pub(super) fn end_response(&self) -> bool {
         self.change(|state| {
-            if !matches!(state, State::Closed(_)) {
-                *state = State::Waiting(Instant::now());
+            if !matches!(state, Closed(_)) {
+                *state = Waiting(Instant::now());
             }
         });
         self.connections.changed.notify_all();
         !self.connections.is_stopping()
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut ConnectionState)) {
         if let Some(state) = self.connections.table().state(self.id) {
             change(state);
         }
@@ -390,7 +389,7 @@ impl Drop for Slot {
         let connections = &self.connections;
         let mut table = connections.table();
         table.entries.remove(&self.id);
-        // Counted before anybody can see that it has left.
+        // Counted before another thread can see that the connection has ended.
         connections.telemetry.events.count(ListenerEvent::Ended);
         connections.changed.notify_all();
         if std::thread::panicking() {

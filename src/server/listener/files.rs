@@ -1,6 +1,5 @@
-//! The certificate and token files of the server, as they are now.
-//!
-//! Whoever needs one has it read again when that is due: a connection the certificate, a request the tokens.
+//! The certificate and token files of the listener. A new connection reads the certificate again if that is due, and a
+//! request the tokens.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use super::auth::BearerTokens;
 use super::tls::{self, TlsFiles};
 use crate::reloaded::{FileError, Reloaded};
 
-/// What the files hold at the moment.
+/// The current content of the files.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) tls: Option<Reloaded<ServerConfig>>,
@@ -20,10 +19,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads the files; after `max_age` they are read again.
+    /// Reads the files. They are read again after `max_age`.
     ///
     /// # Errors
-    /// One cannot be used.
+    /// The first file that cannot be used.
     pub(super) fn open(
         tls: Option<&TlsFiles>,
         token: Option<PathBuf>,

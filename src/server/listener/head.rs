@@ -1,27 +1,27 @@
-//! One request head: its end in a buffer, its rules, and how it is written again for tiny_http. Pure.
+//! Request heads: finds the end of one in a buffer, checks it, and writes it again for tiny_http. Pure.
 //!
-//! A chunked body without content, which some proxies add to a GET, belongs to its head here: it is read to its end
-//! and dropped, within the same limits. Any other body is refused.
+//! Some proxies add an empty chunked body to a GET. It is treated as a part of the head, within the same limits, and
+//! dropped. Any other body is refused.
 //!
-//! `httparse` reads the head, under rules that are stricter than RFC 9112 has to be: what two parsers could read in two
-//! ways is refused, so that nothing that passes here means something else to the parser behind. Only the headers of
-//! [`FORWARDED`] go on; above all, `Authorization` does not.
+//! `httparse` parses the head. The rules here are stricter than RFC 9112: a head that two parsers could understand in
+//! two ways is refused, so tiny_http never understands it differently. Only the headers in [`FORWARDED`] are passed on;
+//! `Authorization` is not.
 
 use super::auth::Authorization;
 use crate::server::http_error::HttpError;
 
-/// Largest request head: request line, headers and the empty line. A scraper's is around 500 bytes.
+/// The largest request head: request line, headers and the empty line. A scraper's head has about 500 bytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Longest request target: some hundred jobs.
+/// The longest URL: enough for some hundred jobs.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
-/// Most header lines.
+/// The most headers.
 pub const HEADERS_MAX: usize = 100;
-/// Longest method; the longest registered one has 17 bytes.
+/// The longest method. The longest registered one has 17 bytes.
 const METHOD_BYTES_MAX: usize = 20;
-/// What stands around the target at most: method, two blanks, version, CR LF.
+/// The longest first line: method, blank, URL, blank, version, CR LF.
 const REQUEST_LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + METHOD_BYTES_MAX + 12;
 
-// What is refused. The texts name the limits.
+// The errors. Their texts contain the limits.
 const _: () = assert!(TARGET_BYTES_MAX == 8 * 1024 && HEAD_BYTES_MAX == 16 * 1024);
 const _: () = assert!(HEADERS_MAX == 100);
 const LINE_END: HttpError =
@@ -47,13 +47,13 @@ const BODY: HttpError = HttpError::fixed(413, "a request must not have a body; l
 const TARGET_TOO_LONG: HttpError =
     HttpError::fixed(414, "the URL is longer than 8 KiB; ask for fewer jobs");
 const EXPECT: HttpError =
-    HttpError::fixed(417, "only Expect: 100-continue is understood; leave it out");
+    HttpError::fixed(417, "only Expect: 100-continue is supported; leave it out");
 const TOO_LARGE: HttpError =
     HttpError::fixed(431, "the request head is larger than 16 KiB; send less");
 const TOO_MANY_HEADERS: HttpError = HttpError::fixed(431, "more than 100 headers; send fewer");
-const VERSION: HttpError = HttpError::fixed(505, "only HTTP/1.0 and HTTP/1.1 are spoken");
+const VERSION: HttpError = HttpError::fixed(505, "only HTTP/1.0 and HTTP/1.1 are supported");
 
-/// The headers that the server reads; all others end here.
+/// The headers that are passed on to the server. All others are dropped.
 const FORWARDED: [&str; 5] = [
     "Accept",
     "Accept-Encoding",
@@ -62,53 +62,54 @@ const FORWARDED: [&str; 5] = [
     "X-Prometheus-Scrape-Timeout-Seconds",
 ];
 
-/// Paths that need no token and no client certificate: a kubelet has neither. The whole target has to be one of
-/// these, byte for byte, so that no encoding of another path can pass for them.
+/// The paths that need no token and no client certificate, because the kubelet has neither. The URL has to be one of
+/// them byte for byte, so that no encoding of another path can be taken for them.
 const OPEN_TARGETS: [&str; 2] = ["/-/healthy", "/-/ready"];
 
-/// One whole, well-formed request without a body.
+/// One complete, well-formed request without a body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Head {
-    /// A token, as sent.
+    /// The method as sent: a token.
     pub method: String,
-    /// As sent: visible ASCII, nothing decoded.
+    /// The URL as sent: visible ASCII, nothing is decoded.
     pub target: String,
-    /// In the order of the request, names as in the table of those that go on.
+    /// The headers to pass on, in the order of the request.
     pub headers: Vec<(&'static str, String)>,
+    /// The `Authorization` headers.
     pub(super) authorization: Authorization,
     /// Whether the client may send another request on the connection.
     pub keep_alive: bool,
     is_chunked: bool,
 }
 
-/// What has come from a client and is not yet taken as a request.
+/// The bytes from a client that are not yet taken out as a request.
 #[derive(Debug, Default)]
 pub struct HeadBuffer {
     bytes: Vec<u8>,
-    /// So many bytes from the start are looked at and hold no end of a head.
+    /// How many bytes are checked already. They do not contain the end of a head.
     seen: usize,
-    /// One empty line before a request is passed over (RFC 9112, section 2.2), not more.
-    passed_empty_line: bool,
-    /// A head whose chunked body has not ended yet.
+    /// Only one empty line before a request is skipped (RFC 9112, section 2.2).
+    skipped_empty_line: bool,
+    /// A head whose chunked body is not complete yet.
     awaits_body: Option<Head>,
 }
 
 impl HeadBuffer {
-    /// Adds what has come.
+    /// Adds bytes from the client.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Whether nothing of a next request has come.
+    /// Whether no byte of the next request has arrived.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.awaits_body.is_none()
     }
 
-    /// Takes the next request out, or returns `None` while it is not all there.
+    /// Takes the next request out; `None` while it is incomplete.
     ///
     /// # Errors
-    /// The first rule that is broken, as soon as that can be told; nothing more can be taken then.
+    /// The first rule that is broken, as early as possible. Nothing more can be taken out then.
     pub fn take(&mut self) -> Result<Option<Head>, HttpError> {
         let head = match self.awaits_body.take() {
             Some(head) => head,
@@ -125,9 +126,9 @@ impl HeadBuffer {
     }
 
     fn take_head(&mut self) -> Result<Option<Head>, HttpError> {
-        if self.bytes.starts_with(b"\r\n") && !self.passed_empty_line {
+        if self.bytes.starts_with(b"\r\n") && !self.skipped_empty_line {
             self.remove(2);
-            self.passed_empty_line = true;
+            self.skipped_empty_line = true;
         }
         if self.bytes.starts_with(b"\r\n") {
             return Err(REQUEST_LINE);
@@ -141,12 +142,11 @@ impl HeadBuffer {
         };
         let head = parse(&self.bytes[..length])?;
         self.remove(length);
-        self.passed_empty_line = false;
+        self.skipped_empty_line = false;
         Ok(Some(head))
     }
 
-    /// Takes out a chunked body of no bytes: the last chunk, its extensions and the trailers. Returns whether it was
-    /// all there.
+    /// Takes out an empty chunked body: the last chunk, its extensions, the trailers. Returns whether it was complete.
     fn take_empty_body(&mut self) -> Result<bool, HttpError> {
         if !starts_like_last_chunk(&self.bytes) {
             return Err(BODY);
@@ -162,7 +162,7 @@ impl HeadBuffer {
         Ok(true)
     }
 
-    /// Looks for the first empty line; returns the length of everything up to its end, if that can still come.
+    /// The length of everything up to the end of the first empty line; `None` while there is none.
     fn find_end(&mut self) -> Result<Option<usize>, HttpError> {
         for at in self.seen..self.bytes.len().min(HEAD_BYTES_MAX) {
             let before = &self.bytes[..at];
@@ -188,8 +188,8 @@ impl HeadBuffer {
     }
 }
 
-/// Whether a chunked body that starts so may have no content (RFC 9112, section 7.1): zeros, then blanks, then the end
-/// of the line or an extension, as far as the bytes go.
+/// Whether these bytes can be the start of a last chunk (RFC 9112, section 7.1): zeros, then blanks, then the end of
+/// the line or an extension.
 fn starts_like_last_chunk(bytes: &[u8]) -> bool {
     let after_zeros = bytes.iter().skip_while(|byte| **byte == b'0');
     let mut rest = after_zeros.skip_while(|byte| matches!(byte, b' ' | b'\t'));
@@ -197,7 +197,7 @@ fn starts_like_last_chunk(bytes: &[u8]) -> bool {
     is_zero && matches!(bytes.first(), None | Some(b'0'))
 }
 
-/// Reads a head, with its empty line.
+/// Parses a head, with its empty line.
 fn parse(bytes: &[u8]) -> Result<Head, HttpError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -216,34 +216,34 @@ fn parse(bytes: &[u8]) -> Result<Head, HttpError> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(TARGET_TOO_LONG);
     }
-    let mut facts = Facts::default();
+    let mut own = OwnHeaders::default();
     let mut forwarded = Vec::new();
     for header in request.headers.iter() {
         let value = header.value.trim_ascii();
-        facts.take(header.name, value)?;
+        own.take(header.name, value)?;
         let known = FORWARDED
             .into_iter()
             .find(|known| known.eq_ignore_ascii_case(header.name));
-        // Bytes over 127 are legal in values, but mean nothing in those that go on.
+        // Bytes over 127 are legal in values, but meaningless in the headers that are passed on.
         if let (Some(name), Ok(value), true) = (known, str::from_utf8(value), value.is_ascii()) {
             forwarded.push((name, value.to_owned()));
         }
     }
     let is_http11 = minor == 1;
-    if is_http11 && facts.hosts == 0 {
+    if is_http11 && own.hosts == 0 {
         return Err(HOST);
     }
     Ok(Head {
         method: method.to_owned(),
         target: target.to_owned(),
         headers: forwarded,
-        keep_alive: is_http11 && !facts.close,
-        is_chunked: facts.is_chunked(is_http11)?,
-        authorization: facts.authorization,
+        keep_alive: is_http11 && !own.close,
+        is_chunked: own.is_chunked(is_http11)?,
+        authorization: own.authorization,
     })
 }
 
-/// What `httparse` refuses in these bytes. Line ends and illegal bytes have been looked at before.
+/// The error for a head that `httparse` refuses. Line ends and illegal bytes are already checked.
 fn bad_head(error: httparse::Error, bytes: &[u8]) -> HttpError {
     match error {
         httparse::Error::TooManyHeaders => TOO_MANY_HEADERS,
@@ -262,13 +262,13 @@ fn is_other_version(head: &[u8]) -> bool {
 }
 
 impl Head {
-    /// Whether anyone may ask for the path.
+    /// Whether everybody may request the path.
     #[must_use]
     pub fn is_open(&self) -> bool {
         OPEN_TARGETS.contains(&self.target.as_str())
     }
 
-    /// The request as tiny_http gets it, without the empty line: the caller may add headers of its own.
+    /// The head for tiny_http, without the empty line, so that the caller can add headers.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
@@ -279,9 +279,9 @@ impl Head {
     }
 }
 
-/// What the headers say that the listener has to know.
+/// The content of the headers that the listener itself uses.
 #[derive(Default)]
-struct Facts {
+struct OwnHeaders {
     hosts: usize,
     close: bool,
     has_length: bool,
@@ -290,7 +290,7 @@ struct Facts {
     authorization: Authorization,
 }
 
-impl Facts {
+impl OwnHeaders {
     fn take(&mut self, name: &str, value: &[u8]) -> Result<(), HttpError> {
         if name.eq_ignore_ascii_case("Host") {
             self.hosts += 1;
@@ -324,8 +324,8 @@ impl Facts {
         Ok(())
     }
 
-    /// Whether a chunked body follows. Where two parsers could disagree on its end, or the client waits to be told to
-    /// send its content, it is refused.
+    /// Whether a chunked body follows. It is refused if two parsers could disagree about its end, or if the client
+    /// waits for permission to send it.
     fn is_chunked(&self, is_http11: bool) -> Result<bool, HttpError> {
         if self.chunked == 0 {
             return Ok(false);

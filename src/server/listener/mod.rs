@@ -1,13 +1,13 @@
-//! The listener: where clients from outside come in, and all that stands between them and tiny_http.
+//! The listener: accepts the connections of clients, and protects tiny_http from them.
 //!
-//! It accepts TCP connections under a bound, does TLS and authentication, reads one well-formed request without a
-//! body at a time within limits of size and time, hands it to tiny_http, and sends the response as fast as the client
-//! takes it, also within limits. A client that does something wrong gets at once one line that says what to do.
+//! It limits the number of connections, does TLS and authentication, and reads one request at a time, which must be
+//! well-formed and have no body. It passes the request to tiny_http and sends the response. Time and size of all of
+//! this are limited. A client that breaks a rule gets one line at once that says what to do.
 //!
-//! Threads: `listener` accepts; each connection has its own, `connection`, from `accept` to its end. Keep-alive is
-//! offered: a scraper over TLS then needs one handshake, not one per scrape.
+//! Threads: `listener` accepts connections, and each connection has a thread `connection` until it ends. Connections
+//! are kept alive, so that a scraper that uses TLS does not need a handshake for each scrape.
 //!
-//! Nothing that a stranger can cause is logged above debug, but for one bounded warning.
+//! What strangers cause is logged at debug, except for one warning a minute.
 
 mod auth;
 mod connection;
@@ -36,55 +36,54 @@ pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, HeadBuffer, TARGET_BYTES_MAX};
 pub use requests::{Request, Requests};
 pub use tls::TlsFiles;
 
-/// Stack of a connection's thread: a handshake needs a good part of it. Untouched pages cost nothing.
+/// Stack of a connection's thread. A TLS handshake needs much of it; pages that are never used cost nothing.
 const STACK_BYTES: usize = 256 * 1024;
-/// First and longest pause after `accept` has failed for want of something.
+/// The first and the longest pause after `accept` has failed because the process lacks descriptors or memory.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// Least time between two warnings of one kind.
+/// The time between two warnings.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What can be set.
+/// The settings of the listener.
 #[derive(Debug, Clone)]
 pub struct ListenerSettings {
-    /// Most connections at once (`MAX_CONNECTIONS`); at most half of the descriptors that the process may open are
-    /// used for them.
+    /// The most connections at once (`MAX_CONNECTIONS`), but never more than half of the process's open files limit.
     pub connections_max: usize,
-    /// Certificate files; without, plain HTTP is spoken.
+    /// The files for TLS. `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// The bearer token that requests have to show, if any.
+    /// The file with the bearer tokens, of which each request needs one.
     pub token_file: Option<PathBuf>,
-    /// What is taken off the path of requests that have it: empty, or `/` and more (of `ADVERTISE_ADDRESS`).
+    /// The path of `ADVERTISE_ADDRESS`, which is removed from the paths of requests. Empty, or begins with `/`.
     pub path_prefix: String,
-    /// Time and size limits; nobody but a test needs others than the default.
+    /// Limits of time and size. Only tests change them.
     pub limits: Limits,
 }
 
-/// How long and how much of it a client is waited for.
+/// How long the listener waits for a client, and how much it reads and holds.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// For a TLS handshake: 10 s.
     pub handshake_time: Duration,
-    /// For a whole request head, from the connection's start or from its first byte: 10 s.
+    /// For a complete request head, from the start of the connection or from the first byte of the head: 10 s.
     pub head_time: Duration,
-    /// For the first byte of a next request: 2 min, longer than most scrape intervals.
+    /// For the first byte of the next request: 2 min, longer than most scrape intervals.
     pub idle_time: Duration,
-    /// A client that takes less than `progress_bytes` of its response in this time is cut off: 10 s.
+    /// A client has to take `progress_bytes` of its response in this time: 10 s.
     pub progress_time: Duration,
-    /// See there: 64 KiB, or what is left of the response.
+    /// 64 KiB. Less if less is left of the response.
     pub progress_bytes: usize,
-    /// For a whole response: 5 min, longer than any scrape.
+    /// For a complete response: 5 min, longer than any scrape.
     pub send_time: Duration,
-    /// For the client to close after the last response: 2 s.
+    /// For the client to close the connection after the last response: 2 s.
     pub linger_time: Duration,
-    /// What it may still send then: 256 KiB.
+    /// The most bytes that are read during that time: 256 KiB.
     pub linger_bytes: usize,
-    /// Responses that clients have not taken yet, together: 256 MiB.
+    /// The send budget: the bytes of all responses that clients have not taken yet: 256 MiB.
     pub unsent_bytes_max: usize,
-    /// To make room for another, a response under way may be cut off after this time: 2 s,
+    /// If the send budget is used up, a response may be cut off after this time: 2 s.
     pub unsent_time: Duration,
-    /// or after this time without `progress_bytes` being taken: 500 ms.
+    /// The same, if the client takes no `progress_bytes` in this time: 500 ms.
     pub unsent_stall_time: Duration,
-    /// How old the certificate and tokens may be before their files are read again: 2 s.
+    /// The age at which certificate and token files are read again: 2 s.
     pub reload_interval: Duration,
 }
 
@@ -108,10 +107,10 @@ impl Default for Limits {
 }
 
 impl ListenerSettings {
-    /// Reads the files, to say beforehand whether they can be used.
+    /// Reads the files to check them.
     ///
     /// # Errors
-    /// The first file that cannot.
+    /// The first file that cannot be used.
     pub fn check(&self) -> Result<(), FileError> {
         self.open_files().map(drop)
     }
@@ -122,27 +121,27 @@ impl ListenerSettings {
     }
 }
 
-/// Listens on the address. All addresses means IPv6 and IPv4 alike; where the machine has no IPv6, IPv4 alone.
+/// Listens on the address. `[::]` includes IPv4, and means only IPv4 on a machine without IPv6.
 ///
 /// # Errors
-/// The address is in use, is none of this machine's, or the port needs a right that the process does not have.
+/// The address is in use or not one of this machine, or the process has no right to use the port.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     match TcpListener::bind(address) {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
-            // The first error is the one to report: it is about what was asked for.
+            // The first error is about the requested address, so it is the one to report.
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).map_err(|_| error)
         }
         bound => bound,
     }
 }
 
-/// The running listener. Its requests come out of the [`Requests`] that were started with it.
+/// The running listener. [`Requests`] yields its requests.
 #[derive(Debug)]
 pub struct Listener {
     shared: Arc<Shared>,
-    /// A second handle of the listening socket.
+    /// The listening socket again, to shut it down.
     closer: TcpStream,
-    /// A message ends the waiting of the thread.
+    /// A message ends the pause of the thread.
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -163,7 +162,7 @@ impl Listener {
     /// Starts to accept connections.
     ///
     /// # Errors
-    /// A file is not right, which [`ListenerSettings::check`] says beforehand, or the machine lacks something.
+    /// A file cannot be used, as [`ListenerSettings::check`] says, or a socket or thread cannot be created.
     pub fn start(
         listener: TcpListener,
         settings: ListenerSettings,
@@ -230,7 +229,7 @@ impl Listener {
                 .connections
                 .finish(self.shared.limits.linger_time);
         }
-        // An error is a panic; the hook has logged it.
+        // An error is a panic, which the panic hook has logged.
         let _ = self.thread.join();
     }
 }
@@ -254,7 +253,7 @@ impl Shared {
             ) {
                 continue;
             }
-            // Out of descriptors, memory or threads. Those who wait give theirs back.
+            // No descriptors, memory or threads are left. Connections that wait for a request are closed to free some.
             self.warn(&format!("a connection cannot be accepted: {error}"));
             self.connections.make_room();
             // Ends at once when the listener stops.
@@ -271,7 +270,7 @@ impl Shared {
         };
         if slot.made_room {
             self.warn(
-                "all connections are taken (MAX_CONNECTIONS), those that wait longest without a request are closed",
+                "all connections are in use (MAX_CONNECTIONS): those that wait longest without a request are closed",
             );
         }
         let shared = Arc::clone(self);
@@ -283,7 +282,7 @@ impl Shared {
             .map(drop)
     }
 
-    /// Logs what strangers can cause: one line in a while, whatever happens.
+    /// Logs something that strangers can cause. Only one line a minute is a warning.
     fn warn(&self, what: &str) {
         let mut warned = self.warned.lock().expect("no panic while it is locked");
         if warned.is_none_or(|last| last.elapsed() >= WARN_INTERVAL) {
@@ -296,13 +295,13 @@ impl Shared {
     }
 }
 
-/// Connections at once: as set, but at most half of the descriptors that the process may open, so that scrapes and
-/// files have the others.
+/// The number of connection slots: as set, but at most half of the open files limit, because scrapes and files need
+/// descriptors too.
 fn slots(connections_max: usize) -> usize {
     let half = open_files_max().map_or(usize::MAX, |limit| limit / 2);
     if half < connections_max {
         log::warn!(
-            "MAX_CONNECTIONS is {connections_max}, but only {half} are used: half of the open files limit"
+            "MAX_CONNECTIONS is {connections_max}, but only {half} are accepted: half of the open files limit"
         );
     }
     connections_max.min(half).max(1)

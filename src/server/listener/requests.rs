@@ -1,12 +1,10 @@
-//! The way of a request through tiny_http, and the way of its response past it.
+//! Passes requests through tiny_http, and responses around it.
 //!
-//! All requests go through one connection to tiny_http, made at the start over loopback. Then nobody listens there
-//! any more: no one else can reach tiny_http, its accept loop (which ends for good at the first error) has nothing
-//! left to do, and no request needs a descriptor or a thread of tiny_http. A request carries the number of its
-//! connection.
+//! All requests go through one loopback connection to tiny_http. Its listening socket is closed once this connection is
+//! made. So nothing else can reach tiny_http, an error cannot end its accept loop, and no request needs a descriptor or
+//! a thread of tiny_http. A header tells to which client's connection a request belongs.
 //!
-//! The response goes straight to the connection's thread, so neither tiny_http nor the server worker ever waits for a
-//! client.
+//! The response goes directly to that connection's thread, so neither tiny_http nor a server worker waits for a client.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -25,16 +23,16 @@ use crate::server::http_error::HttpError;
 use crate::server::response::Response;
 use crate::target::TargetScope;
 
-/// Carries the number of the connection. A client cannot set it: only known headers are forwarded.
+/// The header with the number of the connection. Clients cannot set it, because only known headers are forwarded.
 const CONNECTION_HEADER: &str = "X-Connection-Number";
-/// Time for tiny_http to take the one connection at the start, and for one request to be written to it.
+/// How long tiny_http may take to accept the connection at the start, and to read one request.
 const LOOPBACK_TIME: Duration = Duration::from_secs(5);
 
-/// Hands out the requests that have come in. Shared by the threads that route them.
+/// Yields the requests of all connections. Shared by the threads that route them.
 pub struct Requests {
     http: Server,
     loopback: Mutex<TcpStream>,
-    /// Our end of the connection, which tiny_http knows as the remote address of each request.
+    /// The address of our end, which is the remote address of each request for tiny_http.
     loopback_address: SocketAddr,
     ended: AtomicBool,
     connections: Arc<Connections>,
@@ -46,10 +44,10 @@ impl fmt::Debug for Requests {
     }
 }
 
-/// One request that waits for its response. Dropped without one, its client gets 500.
+/// One request that waits for its response. If it is dropped without one, the client gets 500.
 #[derive(Debug)]
 pub struct Request {
-    /// Always there; taken out when dropped.
+    /// `None` only while it is dropped.
     http: Option<tiny_http::Request>,
     to: Sender<Response>,
     scope: Arc<TargetScope>,
@@ -69,7 +67,7 @@ impl Requests {
         loopback.set_write_timeout(Some(LOOPBACK_TIME))?;
         let loopback_address = loopback.local_addr()?;
         let http = Server::from_listener(listener, None).map_err(io::Error::other)?;
-        // A first request shows that tiny_http has taken the connection.
+        // A first request shows that tiny_http has accepted the connection.
         loopback.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
         loop {
             let request = http.recv_timeout(LOOPBACK_TIME)?;
@@ -81,7 +79,7 @@ impl Requests {
             }
         }
         closer.shutdown(Shutdown::Both)?;
-        // The accept loop says that it ends.
+        // At its end the accept loop sends an error.
         while let Ok(Some(request)) = http.recv_timeout(LOOPBACK_TIME) {
             discard(request);
         }
@@ -94,8 +92,8 @@ impl Requests {
         })
     }
 
-    /// Waits for the next request; `None` when the listener has finished, or cannot go on by itself: whoever did not
-    /// finish it should then end the process.
+    /// Waits for the next request; `None` when the listener has finished. If nobody called [`super::Listener::finish`],
+    /// it cannot continue after an error, and the process should end.
     #[must_use]
     pub fn next(&self) -> Option<Request> {
         loop {
@@ -106,17 +104,18 @@ impl Requests {
                 self.http.unblock();
                 return None;
             }
-            if let Some(request) = received.ok().and_then(|request| self.take_up(request)) {
+            if let Some(request) = received.ok().and_then(|request| self.claim(request)) {
                 return Some(request);
             }
         }
     }
 
-    fn take_up(&self, http: tiny_http::Request) -> Option<Request> {
+    /// Finds the connection of a request; `None` if there is none any more.
+    fn claim(&self, http: tiny_http::Request) -> Option<Request> {
         let is_ours = http.remote_addr() == Some(&self.loopback_address);
         let number = header(&http, CONNECTION_HEADER).filter(|_| is_ours);
         let connection = number.and_then(|number| number.parse().ok());
-        let to = connection.and_then(|number| self.connections.take_request(number));
+        let to = connection.and_then(|number| self.connections.claim_request(number));
         let (Some(connection), Some((to, scope))) = (connection, to) else {
             discard(http);
             return None;
@@ -130,20 +129,20 @@ impl Requests {
         })
     }
 
-    /// Gives the request of a connection to tiny_http.
+    /// Passes the request of a connection to tiny_http.
     pub(super) fn send(&self, head: &Head, connection: u64) -> io::Result<()> {
         let head = head.encode();
         let text = format!("{head}{CONNECTION_HEADER}: {connection}\r\n\r\n");
         let mut loopback = self.loopback();
         let written = loopback.write_all(text.as_bytes());
         if written.is_err() {
-            // Half a request may be written: nothing can follow it.
+            // Only a part of the request may be written, so no other request can follow.
             self.end(&loopback);
         }
         written
     }
 
-    /// Ends it all: requests that are not taken up yet get no response, threads in [`Requests::next`] return.
+    /// Ends the connection to tiny_http. Requests that [`Requests::next`] has not returned yet get no response.
     pub(super) fn finish(&self) {
         self.end(&self.loopback());
     }
@@ -155,7 +154,7 @@ impl Requests {
 
     fn end(&self, loopback: &TcpStream) {
         self.ended.store(true, Ordering::SeqCst);
-        // An error means that it is closed already.
+        // An error means that it is already closed.
         let _ = loopback.shutdown(Shutdown::Both);
         self.connections.drop_requests();
         self.http.unblock();
@@ -164,7 +163,7 @@ impl Requests {
 
 impl Request {
     fn http(&self) -> &tiny_http::Request {
-        self.http.as_ref().expect("taken out by drop only")
+        self.http.as_ref().expect("only drop takes it out")
     }
 
     /// The method, as sent.
@@ -173,42 +172,40 @@ impl Request {
         self.http().method().as_str()
     }
 
-    /// The request's target, as sent: nothing is decoded.
+    /// The URL without the path prefix; nothing is decoded.
     #[must_use]
     pub fn url(&self) -> &str {
         self.http().url()
     }
 
-    /// Which targets its client may see. It comes from the connection and never was text that a client could write.
+    /// The targets that the client may see.
     #[must_use]
     pub fn scope(&self) -> &TargetScope {
         &self.scope
     }
 
-    /// Value of the first header of this name; only those that the listener forwards are there.
+    /// The value of the first header with this name, if the listener forwards such headers.
     #[must_use]
     pub fn header(&self, name: &'static str) -> Option<&str> {
         header(self.http(), name)
     }
 
-    /// Whether the client has closed its side of the connection meanwhile, so that most likely nobody waits for the
-    /// response any more. It may be some tenths of a second before that shows.
+    /// Whether the client has closed its side of the connection, so that it most likely does not wait for the response
+    /// any more. This is noticed after some tenths of a second.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.connections.has_left(self.connection)
     }
 
-    /// Gives the response to the connection's thread, which counts and sends it.
-    ///
-    /// Returns at once for a response of up to 64 KiB; for a larger one as soon as it fits among those that clients
-    /// have not taken yet.
+    /// Passes the response to the connection's thread, which counts and sends it. A response of more than 64 KiB waits
+    /// until it fits into the send budget.
     pub fn respond(self, response: Response) {
         self.connections
             .reserve(self.connection, response.length, true);
         self.hand_over(response);
     }
 
-    /// The same, but never waits: where the response does not fit, the client gets 503.
+    /// The same, but never waits: if the response does not fit, the client gets 503.
     pub fn respond_now(self, response: Response) {
         let connections = &self.connections;
         if connections.reserve(self.connection, response.length, false) {
@@ -219,7 +216,7 @@ impl Request {
     }
 
     fn hand_over(self, response: Response) {
-        // An error means that the connection has ended: nobody waits for the response.
+        // An error means that the connection has ended.
         let _ = self.to.send(response);
     }
 }
@@ -236,7 +233,7 @@ fn header<'a>(request: &'a tiny_http::Request, name: &'static str) -> Option<&'a
     Some(header.value.as_str())
 }
 
-/// Drops a request of tiny_http. Left to itself, it would write a response of its own and wait for all before it.
+/// Drops a request of tiny_http. Otherwise it would write a response of its own and wait for all those before it.
 fn discard(request: tiny_http::Request) {
     drop(request.into_writer());
 }

@@ -1,7 +1,7 @@
-//! The client's side of a connection: TCP with or without TLS, every read and write within a limit.
+//! The client's side of a connection: TCP with or without TLS. Each read and write has a limit of time.
 //!
-//! Blocking sockets with timeouts; no thread but the connection's own reads or writes here. Another one may shut the
-//! socket down, which ends whatever is going on.
+//! The sockets are blocking and have timeouts. Only the connection's own thread reads and writes. Other threads may
+//! shut the socket down, which ends a read or write in progress.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,11 +13,11 @@ use rustls::{ServerConfig, ServerConnection};
 use super::Limits;
 use super::connections::Slot;
 
-/// Longest that one write waits before the progress is looked at.
+/// How long one write waits before the progress is checked.
 const WRITE_WAIT: Duration = Duration::from_millis(500);
-/// Written at once, so that the progress of a slow client is seen.
+/// The most bytes of one write, so that the progress of a slow client is noticed.
 const WRITE_BYTES: usize = 256 * 1024;
-/// Read at once while waiting for the client to close.
+/// How much is read at once while waiting for the client to close.
 const DRAIN_BYTES: usize = 8 * 1024;
 
 /// A client's connection.
@@ -27,11 +27,11 @@ pub(super) struct ClientStream {
     tls: Option<Box<ServerConnection>>,
 }
 
-/// How fast a client takes its response: it has to take [`Limits::progress_bytes`] (or the rest) in each
-/// [`Limits::progress_time`], and all of it in [`Limits::send_time`]. Only the time spent in writing counts, not that
-/// in which the response is made.
+/// How fast a client takes its response. It has to take [`Limits::progress_bytes`], or the rest, in each
+/// [`Limits::progress_time`], and everything in [`Limits::send_time`]. Only the time of writing counts, not the time in
+/// which the response is made.
 #[derive(Debug)]
-pub(super) struct Progress<'a> {
+pub(super) struct SendProgress<'a> {
     limits: &'a Limits,
     slot: &'a Slot,
     spent: Duration,
@@ -39,9 +39,9 @@ pub(super) struct Progress<'a> {
     window_bytes: usize,
 }
 
-impl<'a> Progress<'a> {
-    pub(super) fn start(limits: &'a Limits, slot: &'a Slot) -> Progress<'a> {
-        Progress {
+impl<'a> SendProgress<'a> {
+    pub(super) fn start(limits: &'a Limits, slot: &'a Slot) -> SendProgress<'a> {
+        SendProgress {
             limits,
             slot,
             spent: Duration::ZERO,
@@ -50,7 +50,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Writes once and notes how long it took; 0 means that the client took nothing so far.
+    /// Writes once, and records how long it took. Returns 0 if the client took nothing.
     fn write(&mut self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         let started = Instant::now();
         let written = write();
@@ -77,7 +77,7 @@ impl<'a> Progress<'a> {
 }
 
 impl ClientStream {
-    /// Sets the socket up; no byte is read or written yet.
+    /// Configures the socket, without reading or writing.
     pub(super) fn new(
         tcp: Arc<TcpStream>,
         tls: Option<Arc<ServerConfig>>,
@@ -92,17 +92,16 @@ impl ClientStream {
         Ok(ClientStream { tcp, tls })
     }
 
-    /// Does the TLS handshake, if TLS is spoken. An error has been told to the client by an alert, and nothing more
-    /// can be.
+    /// Does the TLS handshake, if the stream has TLS. If it fails, the client gets an alert and nothing else.
     pub(super) fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
         let tls = self.tls.as_mut();
         let done = tls.map_or(Ok(()), |tls| complete_handshake(tls, &self.tcp, deadline));
         done.inspect_err(|_| self.tls = None)
     }
 
-    /// Whether the client speaks plain HTTP where TLS is expected; the stream is plain afterwards, if so.
+    /// Whether the client sends plain HTTP although TLS is expected. If so, the stream has no TLS afterwards.
     ///
-    /// A TLS record starts with a byte under 32, a request with a letter.
+    /// A TLS record starts with a byte below 32, a request with a letter.
     pub(super) fn turned_plain(&mut self, deadline: Instant) -> io::Result<bool> {
         if self.tls.is_none() {
             return Ok(false);
@@ -117,14 +116,14 @@ impl ClientStream {
         Ok(plain)
     }
 
-    /// Whether the client has shown a certificate; one that is not right has ended the handshake.
+    /// Whether the client has presented a certificate. An invalid one has ended the handshake.
     pub(super) fn has_client_certificate(&self) -> bool {
         self.tls
             .as_ref()
             .is_some_and(|tls| tls.peer_certificates().is_some())
     }
 
-    /// Reads what has come, at least one byte; 0 means that no more will come.
+    /// Reads at least one byte; 0 means that the client sends no more.
     ///
     /// # Errors
     /// `TimedOut` at the deadline.
@@ -135,7 +134,7 @@ impl ClientStream {
         loop {
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The connection was cut without a TLS end; a head that is not whole is refused anyway.
+                // The client ended without a TLS close_notify. An incomplete head is refused anyway.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 read => return read,
             }
@@ -144,9 +143,10 @@ impl ClientStream {
         }
     }
 
-    /// Whether the client has closed its side; does not wait. A client that has sent more before is not looked through.
+    /// Whether the client has closed its side of the connection. Does not wait, and cannot tell if the client has sent
+    /// another request before.
     pub(super) fn has_left(&mut self) -> bool {
-        // Nothing else reads or writes meanwhile.
+        // No other thread reads or writes.
         if self.tcp.set_nonblocking(true).is_err() {
             return true;
         }
@@ -157,14 +157,14 @@ impl ClientStream {
         self.tcp.set_nonblocking(false).is_err() || left.unwrap_or_else(|error| !is_wait(&error))
     }
 
-    /// Writes all of it, while the client makes progress.
+    /// Writes all bytes.
     ///
     /// # Errors
-    /// `TimedOut` when the client does not.
+    /// `TimedOut` when the client makes no progress.
     pub(super) fn write_all(
         &mut self,
         mut bytes: &[u8],
-        progress: &mut Progress<'_>,
+        progress: &mut SendProgress<'_>,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
             let Some(tls) = &mut self.tls else {
@@ -182,13 +182,13 @@ impl ClientStream {
         Ok(())
     }
 
-    /// Ends the connection so that the client can read what was sent to it: a socket that is closed while something
-    /// from the client is unread takes the response back (RST). So the client gets a bounded time to close first.
+    /// Ends the connection. The client gets a limited time to close it first, because closing a socket while bytes from
+    /// the client are unread sends a reset, and the client would lose the response.
     pub(super) fn close(mut self, limits: &Limits) {
         let deadline = Instant::now() + limits.linger_time;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            // The client may be gone; then there is nobody to tell.
+            // An error means that the client has left.
             let _ = flush_tls(tls, &self.tcp, deadline);
         }
         if self.tcp.shutdown(Shutdown::Write).is_err() {
@@ -223,7 +223,7 @@ fn read_tls(tls: &mut ServerConnection, mut tcp: &TcpStream, deadline: Instant) 
         return Err(ErrorKind::UnexpectedEof.into());
     }
     if let Err(error) = tls.process_new_packets() {
-        // Tells the client why; the error stands, whether it hears it or not.
+        // Sends the client the alert. If that fails too, the first error is returned.
         let _ = flush_tls(tls, tcp, deadline);
         return Err(io::Error::new(ErrorKind::InvalidData, error));
     }
@@ -232,7 +232,7 @@ fn read_tls(tls: &mut ServerConnection, mut tcp: &TcpStream, deadline: Instant) 
 
 fn has_left_tls(tls: &mut ServerConnection, mut tcp: &TcpStream) -> io::Result<bool> {
     let state = tls.process_new_packets().map_err(io::Error::other)?;
-    // While decrypted bytes wait to be read, what comes after them cannot be known.
+    // rustls reads no further while decrypted bytes are waiting.
     if state.plaintext_bytes_to_read() > 0 {
         return Ok(false);
     }
@@ -274,7 +274,7 @@ fn set_read_deadline(tcp: &TcpStream, deadline: Instant) -> io::Result<()> {
     tcp.set_read_timeout(Some(left))
 }
 
-/// A socket timeout shows as `WouldBlock` on Linux.
+/// On Linux, a socket timeout is a `WouldBlock`.
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::WouldBlock {
         ErrorKind::TimedOut.into()

@@ -1,8 +1,8 @@
-//! Inbound TLS: from PEM files to what a handshake needs.
+//! Inbound TLS: from PEM files to the configuration of handshakes.
 //!
-//! A client certificate is asked for when a client CA is set, but a handshake without one is let through: a kubelet
-//! that probes has none. `connection.rs` then refuses everything but the open paths. A certificate that is presented
-//! and is not right ends the handshake.
+//! With a client CA, clients are asked for a certificate. A handshake without one succeeds nevertheless, because the
+//! kubelet has none for its probes. `connection.rs` then refuses all but the open paths. An invalid certificate ends
+//! the handshake.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::reloaded::{FileContent, FileError, certificates, certified_key};
 
-/// The files of inbound TLS, PEM.
+/// The files for inbound TLS, in PEM.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     /// The server's certificate and those between it and its CA (`TLS_CERT_FILE`).
     pub cert: PathBuf,
     /// The key of that certificate (`TLS_KEY_FILE`).
     pub key: PathBuf,
-    /// Who signs client certificates; set: requests need one (`TLS_CLIENT_CA_FILE`).
+    /// The CA of client certificates. If set, requests need one (`TLS_CLIENT_CA_FILE`).
     pub client_ca: Option<PathBuf>,
 }
 
 impl TlsFiles {
-    /// The files in the order in which [`server_config`] reads them, each with its setting.
+    /// Setting and path of each file, in the order of [`server_config`].
     pub(super) fn named(&self) -> Vec<(&'static str, PathBuf)> {
         let pair = [("TLS_CERT_FILE", &self.cert), ("TLS_KEY_FILE", &self.key)];
         let client_ca = self.client_ca.as_ref().map(|ca| ("TLS_CLIENT_CA_FILE", ca));
@@ -35,11 +35,11 @@ impl TlsFiles {
     }
 }
 
-/// The TLS side of the server: 1.2 and 1.3, HTTP/1.1 by ALPN. Reads the certificate, its key, and, if there is a third
-/// file, the CAs of clients.
+/// The configuration for TLS 1.2 and 1.3, with HTTP/1.1 by ALPN. The files are the certificate, its key, and optionally
+/// the CAs of clients.
 ///
 /// # Errors
-/// A file does not hold what is expected of it, or certificate and key do not go together.
+/// A file does not have the expected content, or certificate and key do not belong together.
 pub(super) fn server_config(files: &[FileContent]) -> Result<ServerConfig, FileError> {
     let shown = SingleCertAndKey::from(certified_key(&files[0], &files[1])?);
     let provider = Arc::new(ring::default_provider());
