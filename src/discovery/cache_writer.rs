@@ -57,8 +57,7 @@ struct Refresh {
     changed: HashMap<String, Vec<Arc<Target>>>,
     /// Results to count once the targets are published.
     results: Vec<RefreshResult>,
-    failures: usize,
-    first_failure: Option<Arc<str>>,
+    failures: Vec<Arc<str>>,
     has_recovered: bool,
 }
 
@@ -108,8 +107,7 @@ impl CacheWriter {
             ListOutcome::Failed(error) => {
                 self.pending.results.push(error.result());
                 let text = self.scopes[scope].failed(&error);
-                self.pending.failures += 1;
-                self.pending.first_failure.get_or_insert(text);
+                self.pending.failures.push(text);
             }
         }
     }
@@ -208,7 +206,7 @@ impl CacheWriter {
 
     /// The one line of a refresh at info or above; pods that do not fit are logged at debug.
     fn log(&self, refresh: &Refresh, is_news: bool, invalid: &[String]) {
-        let level = if refresh.failures > 0 || !invalid.is_empty() {
+        let level = if !refresh.failures.is_empty() || !invalid.is_empty() {
             Level::Warn
         } else if refresh.has_recovered || is_news {
             Level::Info
@@ -219,10 +217,10 @@ impl CacheWriter {
             return;
         }
         let mut line = "pod list: ".to_owned();
-        if let Some(failure) = &refresh.first_failure {
-            line += failure;
-            if refresh.failures > 1 {
-                line += &format!(" (and {} more namespaces)", refresh.failures - 1);
+        if let [first, others @ ..] = &refresh.failures[..] {
+            line += first;
+            if !others.is_empty() {
+                line += &format!(" (and {} more namespaces)", others.len());
             }
             line += "; keeping ";
         }

@@ -111,12 +111,13 @@ struct Latest<T> {
     due_at: Option<Instant>,
 }
 
+#[derive(Default)]
 struct LastRead {
     /// The content that the value was made from.
     used: Option<Vec<FileContent>>,
     has_failed: bool,
-    /// The last failure that was logged since the files were good.
-    logged: Option<FileError>,
+    /// The last failure that was reported since the files were good.
+    reported: Option<FileError>,
 }
 
 impl<T> fmt::Debug for Reloaded<T> {
@@ -138,28 +139,19 @@ impl<T> Reloaded<T> {
         max_age: Duration,
         parse: Parse<T>,
     ) -> Reloaded<T> {
-        let now = Instant::now();
-        let read = read_all(&files).and_then(|contents| Ok((parse(&contents)?, contents)));
-        let (value, used, due_at) = match read {
-            Ok((value, contents)) => (
-                Ok(Arc::new(value)),
-                Some(contents),
-                now.checked_add(max_age),
-            ),
-            Err(error) => (Err(error), None, now.checked_add(max_age.min(RETRY_AFTER))),
-        };
-        let logged = value.as_ref().err().cloned();
-        Reloaded {
+        let not_read = FileError("not read yet".into());
+        let reloaded = Reloaded {
             files,
             max_age,
             parse,
-            latest: Mutex::new(Latest { value, due_at }),
-            last_read: Mutex::new(LastRead {
-                used,
-                has_failed: logged.is_some(),
-                logged,
+            latest: Mutex::new(Latest {
+                value: Err(not_read),
+                due_at: None,
             }),
-        }
+            last_read: Mutex::default(),
+        };
+        reloaded.refresh(Instant::now());
+        reloaded
     }
 
     /// Reads the files again if that is due, and returns the last good value: the same `Arc` until the files change.
@@ -201,18 +193,19 @@ impl<T> Reloaded<T> {
                 self.note_failure(&mut last_read, error, now);
                 return false;
             }
-            Ok(None) if last_read.logged.is_some() => {
+            Ok(None) if last_read.reported.is_some() => {
                 log::info!("{}: can be used again, nothing has changed", self.names());
             }
             Ok(None) => {}
             Ok(Some((value, contents))) => {
                 self.lock_latest().value = Ok(Arc::new(value));
-                last_read.used = Some(contents);
-                log::info!("{}: the new content is in use", self.names());
+                if last_read.used.replace(contents).is_some() || last_read.has_failed {
+                    log::info!("{}: the new content is in use", self.names());
+                }
             }
         }
         last_read.has_failed = false;
-        last_read.logged = None;
+        last_read.reported = None;
         is_new
     }
 
@@ -244,11 +237,14 @@ impl<T> Reloaded<T> {
             ""
         };
         drop(latest);
+        let is_first_read = last_read.used.is_none() && !last_read.has_failed;
         // A certificate and its key are not always replaced at the same moment, so only the second failure in a row is
-        // logged.
-        if last_read.has_failed && last_read.logged.as_ref() != Some(&error) {
+        // logged. The caller of `open` reports that of the first read.
+        if is_first_read {
+            last_read.reported = Some(error);
+        } else if last_read.has_failed && last_read.reported.as_ref() != Some(&error) {
             log::warn!("{error}{consequence}");
-            last_read.logged = Some(error);
+            last_read.reported = Some(error);
         }
         last_read.has_failed = true;
     }
