@@ -1,10 +1,12 @@
-//! Clients that mean no good, against the built program; and what a scraper, a kubelet and the machine notice of it.
+//! Malicious clients against the built program: what a scraper, a kubelet and the machine notice of them. README:
+//! "When something fails", Security.
 //!
 //! The table of attacks in `tests/README.md` names these tests. They run one after the other:
 //! `cargo test -- --ignored`.
 
 mod secrets;
 mod tls;
+mod urls;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::tick;
 
-use crate::support::attack::{Bounds, Site, Size, alone};
+use crate::support::attack::{Site, alone};
+use crate::support::figures::{Bounds, Size};
 
 /// `MAX_CONNECTIONS` where nothing else is set.
-const PLACES: usize = 512;
+const CONNECTIONS: usize = 512;
 /// How long most attacks are looked at.
 const LASTING: Duration = Duration::from_secs(4);
 /// Longer than a client has for its request head, or for 64 KiB of a response.
@@ -69,9 +72,12 @@ fn rest(mut stream: &TcpStream) -> String {
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn two_thousand_idle_connections() {
-    check("idle", LASTING, Bounds::for_places(PLACES), |site| {
-        site.connect_many(2000)
-    });
+    check(
+        "idle",
+        LASTING,
+        Bounds::for_connections(CONNECTIONS),
+        |site| site.connect_many(2000),
+    );
 }
 
 fn drip(site: &Site, connections: usize, lasting: Duration) {
@@ -93,7 +99,7 @@ fn five_hundred_that_drip_a_byte_each_second() {
     check(
         "drip",
         OVER_TEN_SECONDS,
-        Bounds::for_places(PLACES),
+        Bounds::for_connections(CONNECTIONS),
         |site| {
             let start = Instant::now();
             drip(site, 500, OVER_TEN_SECONDS);
@@ -140,7 +146,7 @@ fn endless_request_line() {
     check(
         "endless line",
         LASTING,
-        Bounds::for_places(PLACES),
+        Bounds::for_connections(CONNECTIONS),
         |site| {
             endless(site, "GET /", &"x".repeat(64 * 1024), "HTTP/1.1 414 ");
         },
@@ -154,7 +160,7 @@ fn endless_headers() {
     check(
         "endless header",
         LASTING,
-        Bounds::for_places(PLACES),
+        Bounds::for_connections(CONNECTIONS),
         |site| {
             endless(
                 site,
@@ -198,10 +204,15 @@ fn pipeline(site: &Site, time: Duration) -> usize {
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn a_million_pipelined_requests() {
-    check("pipelined", LASTING, Bounds::for_places(PLACES), |site| {
-        let responses = pipeline(site, LASTING);
-        assert!(responses > 100, "{responses}");
-    });
+    check(
+        "pipelined",
+        LASTING,
+        Bounds::for_connections(CONNECTIONS),
+        |site| {
+            let responses = pipeline(site, LASTING);
+            assert!(responses > 100, "{responses}");
+        },
+    );
 }
 
 /// Clients that ask for 50 MB each and do not read.
@@ -216,7 +227,7 @@ fn deaf(site: &Site, connections: usize) -> Vec<TcpStream> {
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn clients_that_never_read_fifty_megabytes() {
-    let bounds = Bounds::for_places(PLACES).with_responses(RESPONSES_MEBIBYTES);
+    let bounds = Bounds::for_connections(CONNECTIONS).with_responses(RESPONSES_MEBIBYTES);
     // Twice as many as SERVER_WORKERS, and five times as many: more than there is room for.
     for connections in [4, 10] {
         check(
@@ -231,30 +242,35 @@ fn clients_that_never_read_fifty_megabytes() {
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn clients_that_ask_for_much_and_leave() {
-    let bounds = Bounds::for_places(PLACES).with_responses(RESPONSES_MEBIBYTES);
+    let bounds = Bounds::for_connections(CONNECTIONS).with_responses(RESPONSES_MEBIBYTES);
     check("leaving", LASTING, bounds, |site| drop(deaf(site, 16)));
 }
 
 #[test]
 #[ignore = "an attack, watched for seconds"]
 fn half_closed() {
-    check("half-closed", LASTING, Bounds::for_places(PLACES), |site| {
-        for (request, expected) in [
-            (&HEALTHY[..30], "HTTP/1.1 400 "),
-            (HEALTHY, "HTTP/1.1 200 "),
-            (b"", ""),
-        ] {
-            let streams = site.connect_many(100);
-            for stream in &streams {
-                send(stream, request);
-                stream.shutdown(Shutdown::Write).unwrap();
+    check(
+        "half-closed",
+        LASTING,
+        Bounds::for_connections(CONNECTIONS),
+        |site| {
+            for (request, expected) in [
+                (&HEALTHY[..30], "HTTP/1.1 400 "),
+                (HEALTHY, "HTTP/1.1 200 "),
+                (b"", ""),
+            ] {
+                let streams = site.connect_many(100);
+                for stream in &streams {
+                    send(stream, request);
+                    stream.shutdown(Shutdown::Write).unwrap();
+                }
+                for stream in &streams {
+                    let response = rest(stream);
+                    assert!(response.starts_with(expected), "{response}");
+                }
             }
-            for stream in &streams {
-                let response = rest(stream);
-                assert!(response.starts_with(expected), "{response}");
-            }
-        }
-    });
+        },
+    );
 }
 
 /// Pseudorandom, the same in every run.
@@ -274,7 +290,7 @@ fn random_bytes() {
     check(
         "random bytes",
         LASTING,
-        Bounds::for_places(PLACES),
+        Bounds::for_connections(CONNECTIONS),
         |site| {
             for seed in 0..1000 {
                 let Some(stream) = site.connect() else {
@@ -293,84 +309,8 @@ fn random_bytes() {
     );
 }
 
-/// One request for this URL: its status, and that the response is one harmless line.
-#[track_caller]
-fn check_url(site: &Site, url: &str, expected: &[u16]) {
-    let request = format!("GET {url} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-    let response = site.ask(&request).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(expected.contains(&status), "{url}: {response}");
-    if status != 200 {
-        let is_harmless = body.len() < 500
-            && body.lines().count() == 1
-            && body.trim_end().chars().all(|c| !c.is_control());
-        assert!(is_harmless, "{url}: {response}");
-    }
-}
-
-#[test]
-fn tricks_with_urls_get_nowhere() {
-    let site = Site::start(&[]);
-    site.check_recovers();
-    for (url, expected) in [
-        ("/metrics?job=web%00", 404),
-        ("/metrics%00?job=web", 404),
-        ("/metrics?job=%00", 404),
-        ("/metrics?job=%0d%0aX:%20y", 404),
-        ("/metrics?job=%1b[2J", 404),
-        ("/metrics?job=%e2%80%ae", 404),
-        ("/metrics?job=../../etc/passwd", 404),
-        ("/metrics?job=..%2f..%2fetc%2fpasswd", 404),
-        ("/../etc/passwd", 404),
-        ("/..%2f..%2fetc%2fpasswd", 404),
-        ("/%2e%2e/%2e%2e/etc/passwd", 404),
-        ("/metrics/../metrics?job=web", 404),
-        ("/./metrics?job=web", 404),
-        ("//metrics?job=web", 404),
-        ("/metrics%2f?job=web", 404),
-        ("/metrics%253Fjob=web", 404),
-        ("/metrics?job=%25%33%77eb", 404),
-        ("/metrics?job=we%62", 200),
-        ("/%6detrics?job=web", 200),
-        ("/metrics?job=%", 400),
-        ("/metrics?job=%zz", 400),
-        ("/metrics?job=%c0%80", 400),
-        ("/metrics?job=%ff", 400),
-        ("/metrics?job=%u0077eb", 400),
-        ("/metrics;job=web", 404),
-        ("/metrics?job[]=web", 400),
-        ("/metrics#?job=web", 404),
-        ("http://127.0.0.1:1/metrics?job=gone", 404),
-        ("ftp://h/metrics?job=web", 404),
-    ] {
-        check_url(&site, url, &[expected]);
-    }
-}
-
-#[test]
-fn huge_jobs_get_a_response_or_are_refused_at_once() {
-    let site = Site::start(&[]);
-    site.check_recovers();
-    check_url(&site, &format!("/metrics?job={}", "x".repeat(8000)), &[404]);
-    check_url(
-        &site,
-        &format!("/metrics?job={}", "%e2%82%ac".repeat(800)),
-        &[404],
-    );
-    check_url(&site, &format!("/metrics?job={}", "x".repeat(9000)), &[414]);
-    let many: Vec<String> = (0..1000).map(|number| format!("job={number}")).collect();
-    check_url(&site, &format!("/metrics?{}", many.join("&")), &[404]);
-    check_url(
-        &site,
-        &format!("/metrics?{}", "job=web&".repeat(1000)),
-        &[200],
-    );
-    check_url(&site, &format!("/metrics?{}", "&".repeat(8000)), &[400]);
-}
-
-/// Places where 96 descriptors may be open: half of them.
-const FEW_PLACES: usize = 48;
+/// Connections where 96 descriptors may be open: half of them.
+const FEW_CONNECTIONS: usize = 48;
 
 #[test]
 #[ignore = "an attack, watched for seconds"]
@@ -383,7 +323,7 @@ fn descriptors_run_out_and_come_back() {
         let bounds = Bounds {
             // Listed while they change, one may be seen twice.
             descriptors: open_files + 2,
-            ..Bounds::for_places(FEW_PLACES).with_responses(RESPONSES_MEBIBYTES)
+            ..Bounds::for_connections(FEW_CONNECTIONS).with_responses(RESPONSES_MEBIBYTES)
         };
         let attacks: [(&str, &dyn Fn() -> Vec<TcpStream>); 5] = [
             ("idle", &|| site.connect_many(600)),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crossbeam_channel::tick;
 use serde_json::Value;
 
-use crate::support::attack::{Size, alone};
+use crate::support::attack::alone;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use crate::support::figures::Size;
 use crate::support::program::{Program, pod_with};
 
 const PODS: usize = 200;

@@ -1,257 +1,24 @@
-//! The listener with real sockets: what it lets through, what it refuses and how, and what becomes of slow clients.
+//! The listener over real sockets: connections, valid requests, and shutdown. README: "When something fails", "Status
+//! codes".
 
 mod auth;
 mod head;
 mod limits;
+mod refused;
 mod tls;
 
-use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::server::Response;
-use kubernetes_metrics_aggregator::server::listener::{HEADERS_MAX, TARGET_BYTES_MAX};
+use kubernetes_metrics_aggregator::telemetry::ListenerEvent;
 
 use crate::support::eventually;
 use crate::support::listener::TestListener;
 use crate::support::program::PATIENCE;
 
-#[track_caller]
-fn check_refused(listener: &TestListener, request: &[u8], status: u16, text: &str) {
-    let response = listener.ask(request);
-    let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
-    let (head, body) = response
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("{shown:?}: {response}"));
-    assert!(
-        head.starts_with(&format!("HTTP/1.1 {status} ")),
-        "{shown:?}: {response}"
-    );
-    assert!(
-        head.contains("\r\nConnection: close"),
-        "{shown:?}: {response}"
-    );
-    assert!(
-        head.contains("\r\nContent-Type: text/plain"),
-        "{shown:?}: {response}"
-    );
-    assert!(body.contains(text), "{shown:?}: {response}");
-    assert!(
-        body.ends_with('\n') && body.lines().count() == 1,
-        "{shown:?}: {response}"
-    );
-}
-
-/// Request heads and their responses.
-const BAD_HEADS: &[(&str, u16, &str)] = &[
-    ("GET / HTTP/1.1\nHost: h\n\n", 400, "CR LF"),
-    ("GET / HTTP/1.1\r\nHost: h\rX: y\r\n\r\n", 400, "CR LF"),
-    ("\r\n\r\n", 400, "first line"),
-    ("GET\r\n\r\n", 400, "first line"),
-    ("GET /\r\n\r\n", 400, "first line"),
-    ("GET  / HTTP/1.1\r\n\r\n", 400, "first line"),
-    ("GET / HTTP/1.1 \r\n\r\n", 400, "first line"),
-    (" GET / HTTP/1.1\r\n\r\n", 400, "first line"),
-    ("G(T / HTTP/1.1\r\n\r\n", 400, "first line"),
-    ("GET /\t HTTP/1.1\r\n\r\n", 400, "first line"),
-    ("GET / http/1.1\r\n\r\n", 400, "first line"),
-    (
-        "AVERYLONGMETHODINDEED / HTTP/1.1\r\n\r\n",
-        400,
-        "first line",
-    ),
-    ("GET /\0 HTTP/1.1\r\n", 400, "control"),
-    ("GET /\u{7f} HTTP/1.1\r\n", 400, "control"),
-    ("GET /ü HTTP/1.1\r\nHost: h\r\n\r\n", 400, "percent-encode"),
-    ("GET / HTTP/1.1\r\n\r\n", 400, "name the host"),
-    (
-        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-        400,
-        "name the host",
-    ),
-    ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "name the host"),
-    ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400, "not folded"),
-    ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, "header lines"),
-    ("GET / HTTP/1.1\r\nHost\r\n\r\n", 400, "header lines"),
-    ("GET / HTTP/1.1\r\n: a\r\n\r\n", 400, "header lines"),
-    (
-        "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
-        505,
-        "HTTP/1.0 and HTTP/1.1",
-    ),
-    (
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        505,
-        "HTTP/1.0 and HTTP/1.1",
-    ),
-];
-
-/// Header lines in an otherwise valid head, and their responses.
-const BAD_HEADERS: &[(&str, u16, &str)] = &[
-    ("Content-Length: 1", 413, "must not have a body"),
-    (
-        "content-length: 99999999999999999999",
-        413,
-        "must not have a body",
-    ),
-    ("Content-Length: +1", 400, "one number"),
-    ("Content-Length: 0, 0", 400, "one number"),
-    ("Content-Length: ", 400, "one number"),
-    ("Transfer-Encoding: chunked", 413, "must not have a body"),
-    ("Transfer-encoding: identity", 413, "must not have a body"),
-    (
-        "Transfer-Encoding: gzip, chunked",
-        413,
-        "must not have a body",
-    ),
-    (
-        "Transfer-Encoding: chunked\r\nExpect: 100-continue",
-        413,
-        "must not have a body",
-    ),
-    (
-        "Transfer-Encoding: chunked\r\nContent-Length: 0",
-        400,
-        "one number, alone",
-    ),
-    (
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-        400,
-        "one number, alone",
-    ),
-    ("Expect: tea", 417, "100-continue"),
-    ("X: a\u{1}b", 400, "control"),
-];
-
 #[test]
-fn what_is_not_one_well_formed_request_without_a_body_is_refused_at_once() {
-    let listener = TestListener::start(|_| {});
-    for (request, status, text) in BAD_HEADS {
-        check_refused(&listener, request.as_bytes(), *status, text);
-    }
-    for (header, status, text) in BAD_HEADERS {
-        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\nx");
-        check_refused(&listener, request.as_bytes(), *status, text);
-    }
-}
-
-const CHUNKED: &str = "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n";
-
-/// RFC 9112, section 7.1: the last chunk is any number of zeros, with extensions and trailers. Some proxies add it to
-/// every GET.
-#[test]
-fn a_chunked_body_of_no_bytes_is_no_body() {
-    let listener = TestListener::start(|_| {});
-    let mut client = listener.client();
-    for body in [
-        "0\r\n\r\n",
-        "0000000000000000000000000\r\n\r\n",
-        "0;a=b;c=\"d e\"\r\n\r\n",
-        "0 \t;a\r\n\r\n",
-        "0 \r\n\r\n",
-        "0\r\nX-Trailer: y\r\nHost: other\r\nContent-Length: 7\r\n\r\n",
-    ] {
-        // The next request comes in the same piece.
-        client.send(format!("{CHUNKED}{body}GET /b HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
-        assert_eq!(client.response(), "200 GET /a\nHost: h\n", "{body:?}");
-        assert_eq!(client.response(), "200 GET /b\nHost: h\n", "{body:?}");
-        // And it is the same byte by byte.
-        for byte in format!("{CHUNKED}{body}").as_bytes() {
-            client.send(std::slice::from_ref(byte));
-        }
-        assert_eq!(client.response(), "200 GET /a\nHost: h\n", "{body:?}");
-    }
-    assert!(client.get("/c").starts_with("200 GET /c\n"));
-}
-
-#[test]
-fn a_chunked_body_with_content_or_without_an_end_is_refused() {
-    let listener = TestListener::start(|settings| settings.limits.head_time = PATIENCE);
-    let long = "x".repeat(20_000);
-    for (body, status, text) in [
-        ("1\r\n", 413, "must not have a body"),
-        ("00000000000000001", 413, "must not have a body"),
-        ("a", 413, "must not have a body"),
-        ("00x", 413, "must not have a body"),
-        ("-0", 413, "must not have a body"),
-        ("+0", 413, "must not have a body"),
-        ("\r\n", 413, "must not have a body"),
-        (";a\r\n", 413, "must not have a body"),
-        ("0\n\n", 400, "CR LF"),
-        ("0\r\nX: y\n", 400, "CR LF"),
-        ("0;\u{1}\r\n", 400, "control"),
-        ("0\r\n1\r\n\r\n", 400, "header lines"),
-        ("0\r\nX: y\r\n folded\r\n\r\n", 400, "not folded"),
-        ("0", 400, "ends before"),
-        ("0\r\n", 400, "ends before"),
-        (&format!("0;{long}"), 431, "16 KiB"),
-        (&format!("0\r\nX: {long}"), 431, "16 KiB"),
-        (&"0".repeat(20_000), 431, "16 KiB"),
-        (
-            &format!("0\r\n{}\r\n", "X: y\r\n".repeat(HEADERS_MAX + 1)),
-            431,
-            "more than 100 headers",
-        ),
-    ] {
-        let mut client = listener.client();
-        // What is refused is refused at once; only what could go on waits for the client to close its side.
-        client.send(format!("{CHUNKED}{body}").as_bytes());
-        if text == "ends before" {
-            client.stream.shutdown(Shutdown::Write).unwrap();
-        }
-        let response = client.rest();
-        assert!(
-            response.starts_with(&format!("HTTP/1.1 {status} ")) && response.contains(text),
-            "{body:?}: {response}"
-        );
-    }
-    let old = "GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    check_refused(&listener, old.as_bytes(), 400, "alone");
-}
-
-#[test]
-fn a_chunked_body_that_drips_is_cut_off_at_the_time_of_a_head() {
-    let listener = TestListener::start(|settings| {
-        settings.limits.head_time = Duration::from_millis(150);
-    });
-    for start in ["", "0", "0\r\nX: y\r\n"] {
-        let response = listener.ask(format!("{CHUNKED}{start}").as_bytes());
-        assert!(
-            response.starts_with("HTTP/1.1 408 "),
-            "{start:?}: {response}"
-        );
-    }
-}
-
-#[test]
-fn what_is_too_large_is_refused_before_it_ends() {
-    let listener = TestListener::start(|_| {});
-    let long = "x".repeat(TARGET_BYTES_MAX);
-    check_refused(
-        &listener,
-        format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(),
-        414,
-        "8 KiB",
-    );
-    check_refused(
-        &listener,
-        format!("GET /{long}{long}{long}").as_bytes(),
-        414,
-        "8 KiB",
-    );
-    let headers = "X: y\r\n".repeat(HEADERS_MAX);
-    let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
-    check_refused(&listener, many.as_bytes(), 431, "more than 100 headers");
-    let endless = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}{long}{long}");
-    check_refused(&listener, endless.as_bytes(), 431, "16 KiB");
-    // Far more than is read: the response arrives all the same.
-    let mut client = listener.client();
-    let _ = client.stream.write_all(&vec![b'x'; 200_000]);
-    assert!(client.rest().starts_with("HTTP/1.1 414 "));
-}
-
-#[test]
-fn requests_go_on_with_the_known_headers_only() {
+fn only_known_headers_are_passed_on() {
     let listener = TestListener::start(|_| {});
     let request = "GET /metrics%3Fjob=a?b=%20 HTTP/1.1\r\nhOST: h:80\r\naccept:\t a;q=0.5 \r\n\
                    Authorization: Bearer secret\r\nCookie: secret\r\nX-Listener-Request: 7\r\n\
@@ -312,17 +79,11 @@ fn connections_are_kept_and_pipelined_requests_get_responses_in_order() {
     );
     let rest = client.rest();
     assert!(rest.ends_with("Connection: close\r\n\r\nxxx"), "{rest}");
-    assert_eq!(
-        listener
-            .telemetry
-            .events
-            .get(kubernetes_metrics_aggregator::telemetry::ListenerEvent::Accepted),
-        1
-    );
+    assert_eq!(listener.count(ListenerEvent::Accepted), 1);
 }
 
 #[test]
-fn a_bad_request_after_a_head_request_is_told_why() {
+fn a_malformed_request_after_a_head_request_gets_a_reason() {
     let listener = TestListener::start(|_| {});
     let response = listener.ask(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b\r\n\r\n");
     assert!(response.contains("\r\n\r\nHTTP/1.1 400 "), "{response}");
@@ -346,7 +107,7 @@ fn a_client_that_closes_its_side_gets_its_response() {
 }
 
 #[test]
-fn a_fault_behind_costs_one_request_only() {
+fn a_panic_of_a_handler_fails_one_request_only() {
     let listener = TestListener::start(|_| {});
     assert!(
         listener
@@ -363,7 +124,7 @@ fn a_fault_behind_costs_one_request_only() {
     // A body that is shorter than said: the client can tell.
     let response = listener.ask(b"GET /short HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(response.len() < 200_000);
-    assert!(listener.client().get("/a").starts_with("200 GET /a\n"));
+    listener.client().check_served();
     eventually("no connection is left", || listener.open() == 0);
 }
 
@@ -372,10 +133,7 @@ fn large_responses_arrive_whole() {
     let listener = TestListener::start(|_| {});
     let mut client = listener.client();
     for length in [0, 1, 16 * 1024, 16 * 1024 + 1, 30_000_000] {
-        assert_eq!(
-            client.get(&format!("/bytes/{length}")).len(),
-            "200 ".len() + length
-        );
+        client.check_bytes("/bytes/", length);
     }
 }
 
@@ -383,7 +141,7 @@ fn large_responses_arrive_whole() {
 fn shutdown_finishes_running_requests_and_accepts_no_others() {
     let mut listener = TestListener::start(|_| {});
     let mut idle = listener.client();
-    assert!(idle.get("/a").starts_with("200"));
+    idle.check_served();
     let mut silent = listener.client();
     let mut held = listener.client();
     held.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -403,7 +161,7 @@ fn shutdown_finishes_running_requests_and_accepts_no_others() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_ever() {
+fn shutdown_does_not_wait_longer_than_its_limit() {
     let mut listener = TestListener::start(|_| {});
     let mut held = listener.client();
     held.send(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -1,14 +1,15 @@
-//! Who may come in, and that no secret is ever told: not in a response, not in a log line, at no level.
+//! Tokens and certificates together: who is let in, and that no secret is in a response or the log, at any level.
+//! k8s/README.md: "Who may ask".
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use rustls::ClientConfig;
+use rustls::{ALL_VERSIONS, ClientConfig};
 
-use crate::support::attack::{NAME, ask, tls_client};
-use crate::support::certificates::Authority;
+use crate::support::attack::ask;
+use crate::support::certificates::{Authority, NAME, tls_client};
 use crate::support::eventually;
 use crate::support::fake_pod::FakePod;
 use crate::support::program::{Program, TempFile, pod_at};
@@ -69,7 +70,11 @@ impl Protected {
     /// Trusts the server's authority, shows a certificate of this one.
     fn client(&self, shows: Option<&Authority>) -> Arc<ClientConfig> {
         let shown = shows.map(|authority| authority.pem_pair(&["scraper"]));
-        tls_client(&[&self.servers.pem()], shown.as_ref())
+        Arc::new(tls_client(
+            &[&self.servers.pem()],
+            shown.as_ref(),
+            ALL_VERSIONS,
+        ))
     }
 
     /// Status (`Err`: no response) and the whole response.
@@ -168,7 +173,11 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
     let next = Authority::new();
     let shown = protected.clients.pem_pair(&["scraper"]);
     // A scraper that knows the next authority before the server does.
-    let client = tls_client(&[&protected.servers.pem(), &next.pem()], Some(&shown));
+    let client = Arc::new(tls_client(
+        &[&protected.servers.pem(), &next.pem()],
+        Some(&shown),
+        ALL_VERSIONS,
+    ));
     let header = |token: &str| format!("Authorization: Bearer {token}-{MARK}\r\n");
     let (first, second) = (header("first"), header("second"));
     let has_second = AtomicBool::new(false);
@@ -196,7 +205,7 @@ fn certificate_key_and_token_change_under_load_without_a_failed_request() {
         fs::write(&protected.cert.0, cert).unwrap();
         thread::sleep(super::LASTING / 2);
         fs::write(&protected.key.0, key).unwrap();
-        let only_next = tls_client(&[&next.pem()], Some(&shown));
+        let only_next = Arc::new(tls_client(&[&next.pem()], Some(&shown), ALL_VERSIONS));
         eventually("the new certificate is shown", || {
             protected.ask(&only_next, "/-/ready", "").0 == Ok(200)
         });

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{HEALTHY, LASTING, PLACES, check_on, random, rest, send};
-use crate::support::attack::{Bounds, NAME, Site, alone};
-use crate::support::certificates::Authority;
+use super::{CONNECTIONS, HEALTHY, LASTING, check_on, random, rest, send};
+use crate::support::attack::{Site, alone};
+use crate::support::certificates::{Authority, NAME};
+use crate::support::figures::Bounds;
 use crate::support::program::TempFile;
 
 /// A TLS session has buffers beside the connection's thread: 24 KiB more for each.
-const SESSIONS_MEBIBYTES: usize = PLACES * 24 / 1024;
+const SESSIONS_MEBIBYTES: usize = CONNECTIONS * 24 / 1024;
 
 /// The first bytes of a ClientHello that goes on.
 const HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
@@ -25,7 +26,7 @@ fn check<T>(name: &str, lasting: Duration, attack: impl FnOnce(&Site) -> T) {
     );
     let settings = [("TLS_CERT_FILE", cert.path()), ("TLS_KEY_FILE", key.path())];
     let site = Site::start(&settings).with_tls(&authority.pem());
-    let bounds = Bounds::for_places(PLACES).with_responses(SESSIONS_MEBIBYTES);
+    let bounds = Bounds::for_connections(CONNECTIONS).with_responses(SESSIONS_MEBIBYTES);
     check_on(&site, name, lasting, bounds, attack);
 }
 

@@ -1,4 +1,4 @@
-//! The bearer token: who gets in, and that it is never shown.
+//! The bearer token of `AUTH_TOKEN_FILE`: who needs it, and that it is never shown. k8s/README.md: "Who may ask".
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn status(listener: &TestListener, target: &str, headers: &str) -> String {
 }
 
 #[test]
-fn only_the_right_token_gets_in() {
+fn only_the_right_token_is_accepted() {
     let token = TempFile::new(b" s3cret-Token \n");
     let listener = start(&token.0);
     for (headers, expected) in [
@@ -67,7 +67,7 @@ fn only_the_right_token_gets_in() {
 }
 
 #[test]
-fn probes_need_no_token_and_nothing_else_passes_for_one() {
+fn health_checks_need_no_token_and_nothing_passes_for_one() {
     let token = TempFile::new(b"s3cret");
     let listener = start(&token.0);
     for open in ["/-/healthy", "/-/ready"] {
@@ -97,7 +97,7 @@ fn probes_need_no_token_and_nothing_else_passes_for_one() {
 }
 
 #[test]
-fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
+fn a_new_token_is_used_without_a_restart_and_a_broken_file_is_not() {
     let token = TempFile::new(b"one");
     let listener = start(&token.0);
     let one = "Authorization: Bearer one\r\n";
@@ -132,7 +132,7 @@ fn a_new_token_counts_without_a_restart_and_a_broken_file_changes_nothing() {
 }
 
 #[test]
-fn a_bad_token_file_is_an_error_at_the_start() {
+fn an_invalid_token_file_is_an_error_at_the_start() {
     for empty in ["", " \n"] {
         let token = TempFile::new(empty.as_bytes());
         let expected = "the file is empty: expected a token";

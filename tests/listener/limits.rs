@@ -1,4 +1,4 @@
-//! Slow clients, too many clients, clients that do not read.
+//! Slow clients, too many clients, and clients that do not read. README: "When something fails", `MAX_CONNECTIONS`.
 
 use std::io::{Read, Write};
 use std::sync::mpsc;
@@ -23,7 +23,7 @@ fn large_request() -> String {
 }
 
 #[test]
-fn a_dripped_head_is_cut_off_at_its_total_time() {
+fn a_request_head_that_drips_is_cut_off_at_its_total_time() {
     let listener = TestListener::start(|settings| settings.limits.head_time = SHORT);
     let mut client = listener.client();
     let mut reader = client.stream.try_clone().unwrap();
@@ -45,37 +45,37 @@ fn a_dripped_head_is_cut_off_at_its_total_time() {
 }
 
 #[test]
-fn silent_clients_are_closed_without_a_word() {
+fn silent_clients_are_closed_without_a_response() {
     let listener = TestListener::start(|settings| {
         settings.limits.head_time = SHORT;
         settings.limits.idle_time = SHORT;
     });
     assert!(listener.client().is_closed());
     let mut client = listener.client();
-    assert!(client.get("/a").starts_with("200"));
+    client.check_served();
     assert!(client.is_closed());
     eventually("all have ended", || listener.open() == 0);
 }
 
 #[test]
-fn those_who_wait_longest_make_room() {
+fn the_connection_that_waited_longest_is_closed_for_a_new_one() {
     let listener = TestListener::start(|settings| settings.connections_max = 3);
     let mut first = listener.client();
-    assert!(first.get("/a").starts_with("200"));
+    first.check_served();
     let mut second = listener.client();
     let mut third = listener.client();
     eventually("all are accepted", || listener.open() == 3);
     // The first one waits anew from here on, so the second one has waited longest.
-    assert!(first.get("/a").starts_with("200"));
+    first.check_served();
     let mut fourth = listener.client();
     assert!(second.is_closed());
-    assert!(fourth.get("/a").starts_with("200"));
+    fourth.check_served();
     let mut fifth = listener.client();
     assert!(third.is_closed());
     for client in [&mut first, &mut fourth, &mut fifth] {
-        assert!(client.get("/a").starts_with("200"));
+        client.check_served();
     }
-    assert_eq!(listener.telemetry.events.get(ListenerEvent::MadeRoom), 2);
+    assert_eq!(listener.count(ListenerEvent::MadeRoom), 2);
     assert_eq!(listener.open(), 3);
 }
 
@@ -128,26 +128,23 @@ fn a_connection_is_refused_only_while_all_others_are_in_use() {
         assert_eq!(client.response(), "200 held");
     }
     // Their connections wait for a next request as soon as their threads have sent the responses.
-    eventually("there is room again", || {
+    eventually("a slot is free again", || {
         listener.client().get("/a").starts_with("200")
     });
 }
 
 #[test]
-fn clients_that_do_not_read_are_cut_off_and_hold_nobody_up() {
+fn clients_that_do_not_read_are_cut_off_and_delay_no_others() {
     let listener = TestListener::start(|settings| settings.limits.progress_time = SHORT);
     let mut deaf: Vec<_> = (0..6).map(|_| listener.client()).collect();
     for client in &mut deaf {
         client.send(large_request().as_bytes());
     }
-    // Twice as many as there are threads that respond: these are free all the same.
-    assert!(listener.client().get("/a").starts_with("200"));
-    assert_eq!(
-        listener.client().get(&format!("/bytes/{LARGE}")).len(),
-        "200 ".len() + LARGE
-    );
+    // Twice as many as there are handlers, which are free nevertheless.
+    listener.client().check_served();
+    listener.client().check_bytes("/bytes/", LARGE);
     eventually("all are cut off", || {
-        listener.telemetry.events.get(ListenerEvent::SendCutOff) == 6
+        listener.count(ListenerEvent::SendCutOff) == 6
     });
     eventually("their memory is free", || listener.open() == 0);
 }
@@ -160,7 +157,7 @@ fn a_client_that_reads_too_slowly_is_cut_off() {
     let started = Instant::now();
     let mut piece = [0; 100];
     // A hundred bytes now and then: always some progress, never enough.
-    while listener.telemetry.events.get(ListenerEvent::SendCutOff) == 0 {
+    while listener.count(ListenerEvent::SendCutOff) == 0 {
         assert!(started.elapsed() < PATIENCE);
         client.stream.read_exact(&mut piece).unwrap();
         thread::sleep(SHORT / 10);
@@ -171,7 +168,7 @@ fn a_client_that_reads_too_slowly_is_cut_off() {
 fn responses_that_clients_do_not_read_make_room_for_others() {
     let listener = TestListener::start(|settings| {
         settings.limits.unsent_bytes_max = 2 * LARGE;
-        // Those who do read have no longer than that either, on whatever machine.
+        // Clients that read have no longer than that either, on any machine.
         settings.limits.unsent_time = Duration::from_secs(1);
         settings.limits.unsent_stall_time = PATIENCE;
     });
@@ -180,21 +177,12 @@ fn responses_that_clients_do_not_read_make_room_for_others() {
         client.send(large_request().as_bytes());
     }
     // Of these four and this one, two fit at a time; the others wait until those have had their time.
-    assert_eq!(
-        listener.client().get(&format!("/bytes/{LARGE}")).len(),
-        "200 ".len() + LARGE
-    );
+    listener.client().check_bytes("/bytes/", LARGE);
     eventually("deaf clients are cut off", || {
-        listener.telemetry.events.get(ListenerEvent::SendCutOff) >= 2
+        listener.count(ListenerEvent::SendCutOff) >= 2
     });
-    // Larger than all the room: it gets it alone.
-    assert_eq!(
-        listener
-            .client()
-            .get(&format!("/bytes/{}", 3 * LARGE))
-            .len(),
-        "200 ".len() + 3 * LARGE
-    );
+    // Larger than the whole send budget: it gets all of it, alone.
+    listener.client().check_bytes("/bytes/", 3 * LARGE);
 }
 
 #[test]
@@ -207,13 +195,13 @@ fn a_response_that_must_not_wait_is_refused_without_a_send_budget() {
     let mut deaf = listener.client();
     deaf.send(large_request().as_bytes());
     let mut client = listener.client();
-    // What clients do not take counts from 64 KiB on: hundreds of them could hold the rest.
-    eventually("the room is taken", || {
+    // Unread responses count from 64 KiB on.
+    eventually("the budget is used up", || {
         client.get("/now/100000").starts_with("503 other clients")
     });
-    assert_eq!(client.get("/now/60000").len(), "200 ".len() + 60_000);
+    client.check_bytes("/now/", 60_000);
     drop(deaf);
-    eventually("the room is free", || {
+    eventually("the budget is free", || {
         client.get("/now/100000").len() == "200 ".len() + 100_000
     });
 }
@@ -230,6 +218,6 @@ fn a_last_response_is_readable_whatever_the_client_still_sends() {
     client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
     client.send(&[b'x'; 100_000]);
     assert!(client.rest().starts_with("HTTP/1.1 413 "));
-    // It stays open on the client's side, but holds its place no longer than the limit.
-    eventually("the place is free", || listener.open() == 0);
+    // The client keeps it open, but it uses a connection slot no longer than the limit.
+    eventually("the slot is free", || listener.open() == 0);
 }

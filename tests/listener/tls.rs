@@ -1,28 +1,23 @@
-//! TLS from outside: versions, client certificates, files that change, and clients that do not speak it.
+//! TLS for scrapers: versions, client certificates, files that change, clients that do not speak it.
+//! k8s/README.md: "Who may ask".
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubernetes_metrics_aggregator::server::listener::TlsFiles;
 use kubernetes_metrics_aggregator::telemetry::ListenerEvent;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
-};
+use rustls::{ClientConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::auth::{RELOAD, start_error};
-use crate::support::certificates::Authority;
+use crate::support::certificates::{Authority, NAME, tls_client};
 use crate::support::eventually;
 use crate::support::listener::{Client, TestListener};
 use crate::support::program::TempFile;
 
-const NAME: &str = "aggregator.test";
 const SHORT: Duration = Duration::from_millis(150);
 
 /// Certificate files and who signed them.
@@ -75,22 +70,8 @@ struct Visitor<'a> {
 
 impl Visitor<'_> {
     fn visit(&self, listener: &TestListener) -> TlsClient {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.trusts.pem().as_bytes()).unwrap())
-            .unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[self.version])
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match &self.shows {
-            None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(vec![cert], key).unwrap()
-            }
-        };
+        let shows = self.shows.as_ref();
+        let mut config = tls_client(&[&self.trusts.pem()], shows, &[self.version]);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let connection = ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
         Client::new(StreamOwned::new(connection, listener.tcp()))
@@ -106,8 +87,8 @@ impl Visitor<'_> {
             .and_then(|()| client.stream.flush());
         sent.map_err(|error| error.to_string())?;
         let mut first = [0; 12];
-        std::io::Read::read_exact(&mut client.stream, &mut first)
-            .map_err(|error| error.to_string())?;
+        let read = client.stream.read_exact(&mut first);
+        read.map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&first[9..]).into_owned())
     }
 }
@@ -121,7 +102,7 @@ fn visitor(trusts: &Authority) -> Visitor<'_> {
 }
 
 #[test]
-fn both_versions_are_spoken_and_connections_kept() {
+fn tls_12_and_13_are_spoken_and_connections_kept() {
     let files = Files::new();
     let listener = files.start();
     for version in [&TLS12, &TLS13] {
@@ -137,11 +118,11 @@ fn both_versions_are_spoken_and_connections_kept() {
         // An end without close_notify would be an error here.
         assert!(client.rest().contains("GET /three\n"));
     }
-    assert_eq!(listener.telemetry.events.get(ListenerEvent::Accepted), 2);
+    assert_eq!(listener.count(ListenerEvent::Accepted), 2);
 }
 
 #[test]
-fn who_does_not_speak_tls_is_told_or_cut_off() {
+fn a_client_that_does_not_speak_tls_is_told_or_cut_off() {
     let files = Files::new();
     let listener = files.start();
     let response = listener.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -152,7 +133,7 @@ fn who_does_not_speak_tls_is_told_or_cut_off() {
     let mut garbage = listener.tcp();
     garbage.write_all(&[0x16; 300]).unwrap();
     let mut alert = Vec::new();
-    std::io::Read::read_to_end(&mut garbage, &mut alert).unwrap();
+    garbage.read_to_end(&mut alert).unwrap();
     assert_eq!(alert[0], 21, "an alert: {alert:?}");
     // A handshake that never goes on, and one that never starts.
     let mut started = listener.tcp();
@@ -160,11 +141,7 @@ fn who_does_not_speak_tls_is_told_or_cut_off() {
     assert!(Client::new(started).is_closed());
     assert!(listener.client().is_closed());
     eventually("all are counted", || {
-        listener
-            .telemetry
-            .events
-            .get(ListenerEvent::HandshakeFailed)
-            == 2
+        listener.count(ListenerEvent::HandshakeFailed) == 2
     });
     assert_eq!(
         visitor(&files.authority).ask(&listener, "/").as_deref(),
@@ -174,7 +151,7 @@ fn who_does_not_speak_tls_is_told_or_cut_off() {
 }
 
 #[test]
-fn a_client_certificate_is_needed_but_for_probes() {
+fn a_client_certificate_is_needed_except_for_health_checks() {
     let files = Files::new();
     let ours = Authority::new();
     let stranger = Authority::new();
@@ -202,12 +179,12 @@ fn a_client_certificate_is_needed_but_for_probes() {
 }
 
 #[test]
-fn new_files_are_taken_up_and_broken_ones_left_alone() {
+fn new_files_are_used_and_broken_ones_are_not() {
     let files = Files::new();
     let listener = files.start();
     let old = visitor(&files.authority);
     let mut kept = old.visit(&listener);
-    assert!(kept.get("/a").starts_with("200"));
+    kept.check_served();
     let next = Authority::new();
     // A certificate without its key, as in the middle of a slow rotation.
     let (cert, key) = next.pem_pair(&[NAME]);
@@ -218,7 +195,7 @@ fn new_files_are_taken_up_and_broken_ones_left_alone() {
         visitor(&next).ask(&listener, "/a").is_ok()
     });
     assert!(old.ask(&listener, "/a").is_err());
-    assert!(kept.get("/a").starts_with("200"));
+    kept.check_served();
     fs::write(&files.key.0, "no key").unwrap();
     fs::remove_file(&files.cert.0).unwrap();
     // Long enough for the files to be looked at a few times.
@@ -229,7 +206,7 @@ fn new_files_are_taken_up_and_broken_ones_left_alone() {
 }
 
 #[test]
-fn bad_files_are_errors_at_the_start() {
+fn invalid_files_are_errors_at_the_start() {
     let files = Files::new();
     let other = Authority::new().pem_pair(&[NAME]).1;
     let other = TempFile::new(other.as_bytes());

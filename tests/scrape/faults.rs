@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::{check, check_address, check_raw};
-use crate::support::attack::{Size, alone};
+use crate::support::attack::alone;
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, gzip, ok, ok_with, raw};
+use crate::support::figures::Size;
 use crate::support::program::{PATIENCE, Program, numbered, pod_at, pod_with};
 
 /// A program with the job `web`, whose one pod `p` has this timeout.

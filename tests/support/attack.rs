@@ -1,10 +1,9 @@
-//! The program under attack: a well-behaved scraper, a kubelet that probes and a look at its size while it lasts.
+//! The program under attack: a well-behaved scraper, a kubelet that probes, and its size meanwhile.
 //!
 //! Probes are timed against a control: a bare thread in the test that responds with one byte and is probed at the same
-//! time. What is late for both is due to the machine. The figures are printed: `-- --ignored --nocapture`.
+//! time. What is late for both is due to the machine.
 #![expect(clippy::print_stdout, reason = "the figures are for people")]
 
-use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,17 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, StreamOwned};
 
+use super::certificates::{NAME, tls_client};
 use super::eventually;
 use super::fake_pod::{Behaviour, FakePod, SMALL_BODY};
+use super::figures::{Figures, Size};
 use super::program::{PATIENCE, Program, TempFile, pod_at};
 
-/// The name in the program's certificate.
-pub(crate) const NAME: &str = "aggregator.test";
 /// Pods of the job `web`.
 const WEB_PODS: usize = 4;
 /// Pods of the job `huge`, and lines in the body of each, of 10 KB: 50 MB of merged text.
@@ -33,63 +29,12 @@ const HUGE_LINES: usize = 100;
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_millis(20);
-/// What a probe may take, in 99 of 100.
-const PROBE_TIME: Duration = Duration::from_millis(250);
 
 /// Tests that measure do so one after the other.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     // A test that failed has left nothing behind that matters here.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Threads, descriptors and resident KiB of a process.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Size {
-    pub(crate) threads: usize,
-    pub(crate) descriptors: usize,
-    pub(crate) resident_kib: usize,
-}
-
-impl Size {
-    pub(crate) fn of(pid: u32) -> Size {
-        Size {
-            threads: status(pid, "Threads:"),
-            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(),
-            resident_kib: status(pid, "VmRSS:"),
-        }
-    }
-
-    /// The most that has ever been resident.
-    pub(crate) fn most_resident_kib(pid: u32) -> usize {
-        status(pid, "VmHWM:")
-    }
-
-    fn max(self, other: Size) -> Size {
-        Size {
-            threads: self.threads.max(other.threads),
-            descriptors: self.descriptors.max(other.descriptors),
-            resident_kib: self.resident_kib.max(other.resident_kib),
-        }
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = self.resident_kib / 1024;
-        write!(
-            f,
-            "{} threads, {} descriptors, {mebibytes} MiB",
-            self.threads, self.descriptors
-        )
-    }
-}
-
-fn status(pid: u32, name: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number.unwrap().parse().unwrap()
 }
 
 /// Connections of a flood: as asked for, but no more than this process may open beside the rest.
@@ -152,7 +97,7 @@ impl Site {
 
     /// The same over TLS; trusts the certificate of this PEM.
     pub(crate) fn with_tls(mut self, ca: &str) -> Site {
-        self.tls = Some(tls_client(&[ca], None));
+        self.tls = Some(Arc::new(tls_client(&[ca], None, ALL_VERSIONS)));
         self
     }
 
@@ -296,128 +241,6 @@ impl Drop for SetAtEnd<'_> {
     }
 }
 
-type Timed = (Duration, Result<(), String>);
-
-/// What was seen during one attack.
-#[derive(Debug, Default)]
-pub(crate) struct Figures {
-    probes: Vec<Timed>,
-    control: Vec<Duration>,
-    scrapes: Vec<Timed>,
-    most: Size,
-}
-
-/// What a program may grow to under attack.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) threads: usize,
-    pub(crate) descriptors: usize,
-    pub(crate) resident_kib: usize,
-}
-
-impl Bounds {
-    /// For so many places for connections: beside the connections' threads there are forty at most, and each
-    /// connection has one descriptor. An eighth more may be closed but not ended, one in 32 is let in to be refused.
-    pub(crate) fn for_places(places: usize) -> Bounds {
-        let connections = places + places.div_ceil(8) + places.div_ceil(32);
-        Bounds {
-            threads: connections + 40,
-            descriptors: connections + 60,
-            resident_kib: 64 * 1024,
-        }
-    }
-
-    /// Responses of so many MiB may be under way or being made.
-    pub(crate) fn with_responses(self, mebibytes: usize) -> Bounds {
-        Bounds {
-            resident_kib: self.resident_kib + mebibytes * 1024,
-            ..self
-        }
-    }
-}
-
-impl Figures {
-    /// All that was promised: good scrapes succeed, probes are quick, the program stays small.
-    #[track_caller]
-    pub(crate) fn check(&self, name: &str, bounds: Bounds) {
-        self.check_size(name, bounds);
-        for (took, outcome) in &self.scrapes {
-            assert_eq!(
-                outcome,
-                &Ok(()),
-                "{name}: a good scrape failed after {took:?}"
-            );
-        }
-        assert!(
-            !self.scrapes.is_empty() && self.probes.len() >= 20,
-            "{self}"
-        );
-        let failures: Vec<_> = self
-            .probes
-            .iter()
-            .filter(|(_, outcome)| outcome.is_err())
-            .collect();
-        assert!(
-            failures.len() * 100 <= self.probes.len(),
-            "{name}: {failures:?}"
-        );
-        let limit = PROBE_TIME + 4 * percentile(self.control.iter().copied(), 99);
-        let late = percentile(self.probes.iter().map(|(took, _)| *took), 99);
-        assert!(
-            late <= limit,
-            "{name}: a probe in a hundred took {late:?}, {limit:?} at most"
-        );
-    }
-
-    /// Only that the program stays small.
-    #[track_caller]
-    pub(crate) fn check_size(&self, name: &str, bounds: Bounds) {
-        println!("{name}: {self}");
-        assert!(
-            self.most.threads <= bounds.threads
-                && self.most.descriptors <= bounds.descriptors
-                && self.most.resident_kib <= bounds.resident_kib,
-            "{name}: {}; {bounds:?}",
-            self.most
-        );
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slow = |times: &[Timed]| {
-            times
-                .iter()
-                .map(|(took, _)| *took)
-                .max()
-                .unwrap_or_default()
-        };
-        let failed = |times: &[Timed]| times.iter().filter(|(_, outcome)| outcome.is_err()).count();
-        let probes = || self.probes.iter().map(|(took, _)| *took);
-        write!(
-            f,
-            "{}; {} probes, {} failed, 99 of 100 in {:?}, all in {:?}, control {:?}; \
-             {} scrapes, {} failed, all in {:?}",
-            self.most,
-            self.probes.len(),
-            failed(&self.probes),
-            percentile(probes(), 99),
-            slow(&self.probes),
-            percentile(self.control.iter().copied(), 99),
-            self.scrapes.len(),
-            failed(&self.scrapes),
-            slow(&self.scrapes),
-        )
-    }
-}
-
-fn percentile(times: impl Iterator<Item = Duration>, percent: usize) -> Duration {
-    let mut times: Vec<Duration> = times.collect();
-    times.sort();
-    let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-    times.get(index).copied().unwrap_or_default()
-}
-
 /// A connection with patience.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -453,30 +276,6 @@ pub(crate) fn ask(
         return Err(ErrorKind::UnexpectedEof.into());
     }
     String::from_utf8(response).map_err(io::Error::other)
-}
-
-/// A client that trusts these CAs and shows this certificate, if any; both PEM.
-pub(crate) fn tls_client(cas: &[&str], shows: Option<&(String, String)>) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for ca in cas {
-        roots
-            .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
-            .unwrap();
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let config = match shows {
-        None => builder.with_no_client_auth(),
-        Some((cert, key)) => builder
-            .with_client_auth_cert(
-                vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
-                PemObject::from_pem_slice(key.as_bytes()).unwrap(),
-            )
-            .unwrap(),
-    };
-    Arc::new(config)
 }
 
 /// Responds with one byte on each connection, for as long as the test process lives.

@@ -7,9 +7,16 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{WantsServerCert, WebPkiClientVerifier};
-use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
+use rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    WantsVerifier,
+};
+
+/// The name in certificates of the program.
+pub(crate) const NAME: &str = "aggregator.test";
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -105,4 +112,28 @@ impl Authority {
 fn params(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     CertificateParams::new(names).expect("DNS names and IPs")
+}
+
+/// A client that trusts these CAs and shows this certificate, if any; both PEM.
+pub(crate) fn tls_client(
+    cas: &[&str],
+    shows: Option<&(String, String)>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+    let mut roots = RootCertStore::empty();
+    for ca in cas {
+        roots.add(certificate(ca)).expect("a certificate");
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("ring has them")
+        .with_root_certificates(roots);
+    let Some((shown, key)) = shows else {
+        return builder.with_no_client_auth();
+    };
+    let key = PemObject::from_pem_slice(key.as_bytes()).expect("PEM");
+    builder
+        .with_client_auth_cert(vec![certificate(shown)], key)
+        .expect("key and certificate belong together")
 }

@@ -96,9 +96,13 @@ impl TestListener {
             .expect("a request for /hold")
     }
 
+    pub(crate) fn count(&self, event: ListenerEvent) -> u64 {
+        self.telemetry.events.get(event)
+    }
+
+    /// How many connections are open.
     pub(crate) fn open(&self) -> u64 {
-        self.telemetry.events.get(ListenerEvent::Accepted)
-            - self.telemetry.events.get(ListenerEvent::Ended)
+        self.count(ListenerEvent::Accepted) - self.count(ListenerEvent::Ended)
     }
 
     pub(crate) fn stop_accepting(&self) {
@@ -203,6 +207,20 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn get(&mut self, url: &str) -> String {
         self.send(format!("GET {url} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
         self.response()
+    }
+
+    /// Checks that a request is served on this connection.
+    #[track_caller]
+    pub(crate) fn check_served(&mut self) {
+        let response = self.get("/served");
+        assert!(response.starts_with("200 GET /served\n"), "{response}");
+    }
+
+    /// Checks that a response of so many bytes arrives whole.
+    #[track_caller]
+    pub(crate) fn check_bytes(&mut self, path: &str, bytes: usize) {
+        let response = self.get(&format!("{path}{bytes}"));
+        assert_eq!(response.len(), "200 ".len() + bytes);
     }
 
     /// Reads one whole response: status, blank, body.

@@ -15,6 +15,7 @@ pub(crate) mod fake_api;
 mod fake_api_responses;
 mod fake_api_watch;
 pub(crate) mod fake_pod;
+pub(crate) mod figures;
 pub(crate) mod labelled;
 pub(crate) mod listener;
 pub(crate) mod logs;
