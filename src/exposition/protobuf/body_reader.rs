@@ -1,6 +1,6 @@
 //! Reads one body, family by family, and decides what of it is written.
 
-use super::error::excerpt;
+use super::error::{Problem, ProtobufError, excerpt};
 use super::families::{Families, Source};
 use super::family::{FamilyFields, is_unit_of};
 use super::metric::Metric;
@@ -8,7 +8,7 @@ use super::schema::{FAMILY_METRIC, FAMILY_NAME, FAMILY_UNIT, MetricType, next_me
 use super::seen::SeenSeries;
 
 use super::wire::{Fields, push_field};
-use super::{Expected, Problem, ProtobufError};
+
 use crate::exposition::asked::AskedNames;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::report::REPORTED;
@@ -69,7 +69,8 @@ impl<'b> BodyReader<'b> {
                 family: reader.family_number,
                 name: excerpt(reader.name),
                 metric: reader.metric_number,
-                problem,
+                expected: problem.expected,
+                found: problem.found,
                 samples_before: reader.families.samples,
             }),
         }
@@ -84,7 +85,10 @@ impl<'b> BodyReader<'b> {
             let start = families.position();
             let length = families.varint()?;
             if families.position() - start > FAMILY_LENGTH_BYTES_MAX {
-                return Err(Problem::new(Expected::FamilyLength, length));
+                return Err(Problem::new(
+                    "the length of a metric family in at most five bytes",
+                    length,
+                ));
             }
             let message = families.take(length)?;
             self.read_family(families.position() - message.len(), message)?;

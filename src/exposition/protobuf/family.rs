@@ -1,10 +1,10 @@
 //! What a family says of itself, and how long it becomes.
 
+use super::error::Problem;
 use super::schema::{
     FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, FAMILY_UNIT, MetricType,
 };
 use super::wire::{Fields, varint_len};
-use super::{Expected, Problem};
 use crate::exposition::IdentityLabels;
 
 /// What a family says of itself.
@@ -66,17 +66,20 @@ impl<'b> FamilyFields<'b> {
     /// The first fault.
     pub(super) fn check(&self) -> Result<MetricType, Problem> {
         if self.name.is_empty() || std::str::from_utf8(self.name).is_err() {
-            return Err(Problem::with_text(Expected::Name, self.name));
+            return Err(Problem::with_text("a metric name in UTF-8", self.name));
         }
         if std::str::from_utf8(self.help).is_err() {
-            return Err(Problem::with_text(Expected::Help, self.help));
+            return Err(Problem::with_text("a help text in UTF-8", self.help));
         }
         let metric_type = MetricType::from_number(self.type_number)
-            .ok_or_else(|| Problem::new(Expected::Type, self.type_number))?;
+            .ok_or_else(|| Problem::new("a type from 0 to 5", self.type_number))?;
         if self.unit.is_empty() || is_unit_of(self.unit, self.name, metric_type) {
             return Ok(metric_type);
         }
-        Err(Problem::with_text(Expected::Unit, self.unit))
+        Err(Problem::with_text(
+            "a unit that the metric name ends with",
+            self.unit,
+        ))
     }
 }
 

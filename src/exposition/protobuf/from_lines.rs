@@ -74,20 +74,16 @@ impl<'e> Converter<'e> {
         };
         let mut runs: Vec<(usize, Run)> = names.iter().flat_map(of_name).collect();
         runs.sort_unstable_by_key(|(_, run)| run.start);
-        let samples = runs.into_iter().flat_map(move |(name, run)| {
+        runs.into_iter().flat_map(move |(name, run)| {
             let suffix = split_suffix(layout.text(layout.names[name].name));
             let suffix = suffix.filter(|_| name != family).map(|(_, suffix)| suffix);
-            run.map(move |sample| (suffix, sample))
-        });
-        samples.map(move |(suffix, sample)| {
-            let value = exposition.values.get(sample as usize);
-            Sample {
-                number: sample,
+            values(exposition, run).map(move |(number, value)| Sample {
+                number,
                 suffix,
-                series: layout.text(layout.series[sample as usize]),
-                value: timestamp::number_of(value),
+                series: layout.text(layout.series[number as usize]),
+                value,
                 milliseconds: timestamp::milliseconds(value, exposition.format),
-            }
+            })
         })
     }
 
@@ -99,11 +95,18 @@ impl<'e> Converter<'e> {
             _ => UNTYPED,
         };
         self.push_head(name, metric_type);
-        for sample in runs(self.layout, name).iter().flat_map(Run::clone) {
-            self.push_metric(sample, value_field, |this, value| {
-                push_double(value, VALUE, this.float(sample));
+        let exposition = self.exposition;
+        let samples = runs(self.layout, name).iter();
+        for (sample, value) in samples.flat_map(|run| values(exposition, run.clone())) {
+            let milliseconds = timestamp::milliseconds(value, exposition.format);
+            self.push_metric(sample, milliseconds, value_field, |this, out| {
+                push_double(
+                    out,
+                    VALUE,
+                    number::stored_float(timestamp::number_of(value)),
+                );
                 if metric_type == MetricType::Counter {
-                    this.push_exemplar(sample, COUNTER_EXEMPLAR, value);
+                    this.push_exemplar(value, COUNTER_EXEMPLAR, out);
                 }
             });
         }
@@ -111,18 +114,32 @@ impl<'e> Converter<'e> {
     }
 
     /// Writes a family of histograms or summaries.
-    fn push_groups(&mut self, name: usize, metric_type: MetricType, groups: &[Group]) {
+    fn push_groups(&mut self, name: usize, metric_type: MetricType, groups: &[Group<'_>]) {
         self.push_head(name, metric_type);
         for group in groups {
             let labels_of = group.count_sample.unwrap_or_default();
-            match metric_type {
-                MetricType::Summary => self.push_metric(labels_of, SUMMARY, |_, summary| {
-                    push_summary(group, summary);
-                }),
-                _ => self.push_metric(labels_of, HISTOGRAM, |this, histogram| {
-                    this.push_histogram(group, histogram);
-                }),
-            }
+            let field = match metric_type {
+                MetricType::Summary => SUMMARY,
+                _ => HISTOGRAM,
+            };
+            self.push_metric(labels_of, group.milliseconds, field, |this, out| {
+                // The fields have the same numbers in histograms and summaries.
+                push_uint(out, 1, whole_number(group.count).unwrap_or_default());
+                push_double(out, 2, group.sum);
+                for part in group.parts.iter().chain(&group.last_bucket) {
+                    push_message(out, 3, |out| match metric_type {
+                        MetricType::Summary => {
+                            push_double(out, 1, part.bound);
+                            push_double(out, 2, part.value);
+                        }
+                        _ => {
+                            push_uint(out, 1, whole_number(part.value).unwrap_or_default());
+                            push_double(out, 2, part.bound);
+                            this.push_exemplar(part.text, BUCKET_EXEMPLAR, out);
+                        }
+                    });
+                }
+            });
         }
         self.end_family();
     }
@@ -144,10 +161,11 @@ impl<'e> Converter<'e> {
         }
     }
 
-    /// Writes a Metric with the labels and the timestamp of this sample, and this field.
+    /// Writes a Metric with the labels of this sample, this timestamp, and this field.
     fn push_metric(
         &mut self,
         sample: u32,
+        milliseconds: Option<i64>,
         field: u8,
         write_field: impl FnOnce(&Self, &mut Vec<u8>),
     ) {
@@ -157,8 +175,7 @@ impl<'e> Converter<'e> {
                 push_label(out, &name, &value);
             }
             push_message(out, field, |out| write_field(self, out));
-            let format = self.exposition.format;
-            if let Some(milliseconds) = timestamp::milliseconds(self.value(sample), format) {
+            if let Some(milliseconds) = milliseconds {
                 // 0 would be none, and no other one becomes -1, so that no two become the same.
                 let milliseconds = if milliseconds == 0 { -1 } else { milliseconds };
                 push_int(out, TIMESTAMP, milliseconds);
@@ -180,22 +197,12 @@ impl<'e> Converter<'e> {
             .push(Source::Body(start..self.body.len()), family.len);
     }
 
-    fn push_histogram(&self, group: &Group, out: &mut Vec<u8>) {
-        push_count_and_sum(group, out);
-        for bucket in group.parts.iter().chain(&group.last_bucket) {
-            push_message(out, HISTOGRAM_BUCKET, |out| {
-                push_uint(out, 1, whole_number(bucket.value).unwrap_or_default());
-                push_double(out, 2, bucket.bound);
-                self.push_exemplar(bucket.sample, BUCKET_EXEMPLAR, out);
-            });
-        }
-    }
-
-    fn push_exemplar(&self, sample: u32, field: u8, out: &mut Vec<u8>) {
+    /// Writes the exemplar behind a value, if there is one.
+    fn push_exemplar(&self, value: &[u8], field: u8, out: &mut Vec<u8>) {
         if self.exposition.format != Format::OpenMetrics {
             return;
         }
-        let Some(exemplar) = openmetrics::exemplar(self.value(sample)) else {
+        let Some(exemplar) = openmetrics::exemplar(value) else {
             return;
         };
         push_message(out, field, |out| {
@@ -213,15 +220,6 @@ impl<'e> Converter<'e> {
         });
     }
 
-    /// With all that follows it.
-    fn value(&self, sample: u32) -> &[u8] {
-        self.exposition.values.get(sample as usize)
-    }
-
-    fn float(&self, sample: u32) -> f64 {
-        number::stored_float(timestamp::number_of(self.value(sample)))
-    }
-
     /// Name and labels as Prometheus stores them.
     fn stored_series(&self, sample: u32) -> &[u8] {
         let layout = &self.exposition.layout;
@@ -233,27 +231,9 @@ impl<'e> Converter<'e> {
     }
 }
 
-fn push_summary(group: &Group, out: &mut Vec<u8>) {
-    push_count_and_sum(group, out);
-    for part in &group.parts {
-        push_message(out, SUMMARY_QUANTILE, |out| {
-            push_double(out, 1, part.bound);
-            push_double(out, 2, part.value);
-        });
-    }
-}
-
-/// The fields have the same numbers in histograms and summaries.
-fn push_count_and_sum(group: &Group, out: &mut Vec<u8>) {
-    push_uint(out, 1, whole_number(group.count).unwrap_or_default());
-    push_double(out, 2, group.sum);
-}
-
-/// Field numbers of exemplars, and of what repeats.
+/// Field numbers of exemplars.
 const COUNTER_EXEMPLAR: u8 = 2;
 const BUCKET_EXEMPLAR: u8 = 3;
-const HISTOGRAM_BUCKET: u8 = 3;
-const SUMMARY_QUANTILE: u8 = 3;
 
 /// For each name the names whose samples stand in its block: mostly itself alone.
 fn blocks(layout: &Layout) -> Vec<Vec<usize>> {
@@ -269,6 +249,13 @@ fn blocks(layout: &Layout) -> Vec<Vec<usize>> {
         blocks[block(&typed, name, |name| by_name.get(name).copied())].push(name);
     }
     blocks
+}
+
+/// The samples of a run, each with its value and all that follows it.
+fn values(exposition: &Exposition, run: Run) -> impl Iterator<Item = (u32, &[u8])> {
+    let values = &exposition.values;
+    let ranges = values.ranges(run.start as usize..run.end as usize);
+    run.zip(ranges.map(|range| &values.text()[range]))
 }
 
 fn runs(layout: &Layout, name: usize) -> &[Run] {

@@ -9,7 +9,7 @@ use super::schema::MetricType;
 use crate::exposition::labels::written_labels;
 use crate::exposition::line::Label;
 use crate::exposition::metric_type::Suffix;
-use crate::exposition::number;
+use crate::exposition::{number, timestamp};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
@@ -21,35 +21,36 @@ pub(super) struct Sample<'e> {
     pub(super) suffix: Option<Suffix>,
     /// Name and labels, as the series cache writes them.
     pub(super) series: &'e [u8],
-    /// Without what follows it.
+    /// With all that follows it.
     pub(super) value: &'e [u8],
     pub(super) milliseconds: Option<i64>,
 }
 
 /// The samples of one Metric. Counts are whole numbers.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct Group<'e> {
     pub(super) count: f64,
     pub(super) sum: f64,
     /// Buckets or quantiles, without the bucket that has no upper bound.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<Part<'e>>,
     /// The bucket without an upper bound: behind it, Prometheus looks at none.
-    pub(super) last_bucket: Option<Part>,
+    pub(super) last_bucket: Option<Part<'e>>,
     /// Number of the sample that is the count, whose labels are those of the Metric.
     pub(super) count_sample: Option<u32>,
     has_sum: bool,
+    pub(super) milliseconds: Option<i64>,
 }
 
 /// A bucket or quantile.
 #[derive(Debug)]
-pub(super) struct Part {
-    /// Number of its sample.
-    pub(super) sample: u32,
+pub(super) struct Part<'e> {
     pub(super) bound: f64,
     pub(super) value: f64,
+    /// The value with all that follows it.
+    pub(super) text: &'e [u8],
 }
 
-impl Group {
+impl<'e> Group<'e> {
     fn is_complete(&self, metric_type: MetricType) -> bool {
         let has_last = metric_type == MetricType::Summary || self.last_bucket.is_some();
         self.has_sum && self.count_sample.is_some() && has_last
@@ -60,9 +61,9 @@ impl Group {
         &mut self,
         metric_type: MetricType,
         bound: Option<&[u8]>,
-        sample: &Sample<'_>,
+        sample: &Sample<'e>,
     ) -> Option<()> {
-        let value = number::stored_float(sample.value);
+        let value = number::stored_float(timestamp::number_of(sample.value));
         match (metric_type, sample.suffix, bound) {
             (_, Some(Suffix::Sum), None) => {
                 self.sum = value;
@@ -76,9 +77,9 @@ impl Group {
             (MetricType::Histogram, Some(Suffix::Bucket), Some(bound)) => {
                 whole_number(value)?;
                 let bucket = Part {
-                    sample: sample.number,
                     bound: number::parse_float(bound)?,
                     value,
+                    text: sample.value,
                 };
                 if bucket.bound == f64::INFINITY {
                     self.last_bucket = Some(bucket);
@@ -87,9 +88,9 @@ impl Group {
                 }
             }
             (MetricType::Summary, None, Some(bound)) => self.parts.push(Part {
-                sample: sample.number,
                 bound: number::parse_float(bound)?,
                 value,
+                text: sample.value,
             }),
             _ => return None,
         }
@@ -105,9 +106,9 @@ type GroupKey<'e> = (Vec<Label<'e>>, Option<i64>);
 pub(super) fn group<'e>(
     metric_type: MetricType,
     samples: impl Iterator<Item = Sample<'e>>,
-) -> Option<Vec<Group>> {
+) -> Option<Vec<Group<'e>>> {
     let bound_label = metric_type.bound_label()?;
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<Group<'e>> = Vec::new();
     let mut known: HashMap<GroupKey<'e>, usize, RandomState> = HashMap::default();
     // The samples of a Metric mostly follow each other.
     let mut last: Option<(GroupKey<'e>, usize)> = None;
@@ -124,7 +125,10 @@ pub(super) fn group<'e>(
                 let new = groups.len();
                 let index = *known.entry((labels, milliseconds)).or_insert(new);
                 if index == new {
-                    groups.push(Group::default());
+                    groups.push(Group {
+                        milliseconds,
+                        ..Group::default()
+                    });
                 }
                 index
             }

@@ -6,9 +6,9 @@
 //! Source: `isNativeHistogram` in Prometheus' `model/textparse/protobufparse.go`, `Histogram.Validate` and
 //! `FloatHistogram.Validate` in `model/histogram`.
 
+use super::error::Problem;
 use super::schema;
 use super::wire::{Field, Fields, Value, WireError, low_32, zigzag_32, zigzag_64};
-use super::{Expected, Problem};
 
 /// What of a histogram decides whether it is native, and whether it is valid. Serves one histogram after the other.
 #[derive(Debug, Default)]
@@ -137,7 +137,7 @@ impl Histogram {
             return Ok(());
         }
         if !SCHEMAS.contains(&self.schema) {
-            return Err(Problem::new(Expected::Schema, self.schema));
+            return Err(Problem::new("a schema from -4 to 8", self.schema));
         }
         if self.count_float > 0.0 || self.zero_count_float > 0.0 {
             self.negative.check_counts()?;
@@ -155,7 +155,7 @@ impl Histogram {
             return Ok(());
         }
         let found = format!("a count of {} and {in_buckets} in the buckets", self.count);
-        Err(Problem::new(Expected::Count, found))
+        Err(Problem::new("a count that is that of the buckets", found))
     }
 }
 
@@ -168,7 +168,7 @@ impl Side {
 
     fn check_spans(&self, buckets: usize) -> Result<(), Problem> {
         if let Some((offset, _)) = self.spans.iter().skip(1).find(|(offset, _)| *offset < 0) {
-            return Err(Problem::new(Expected::SpanOffset, offset));
+            return Err(Problem::new("no negative offset of a later span", offset));
         }
         let in_spans: u64 = self
             .spans
@@ -179,13 +179,13 @@ impl Side {
             return Ok(());
         }
         let found = format!("spans of {in_spans} buckets and {buckets} counts");
-        Err(Problem::new(Expected::Spans, found))
+        Err(Problem::new("spans with as many buckets as counts", found))
     }
 
     fn check_counts(&self) -> Result<(), Problem> {
         self.check_spans(self.counts.len())?;
         match self.counts.iter().find(|count| **count < 0.0) {
-            Some(count) => Err(Problem::new(Expected::BucketCount, count)),
+            Some(count) => Err(Problem::new("no negative count of a bucket", count)),
             None => Ok(()),
         }
     }
@@ -197,7 +197,8 @@ impl Side {
         for delta in &self.deltas {
             count = count.wrapping_add(*delta);
             let positive = u64::try_from(count);
-            let positive = positive.map_err(|_| Problem::new(Expected::BucketCount, count))?;
+            let positive =
+                positive.map_err(|_| Problem::new("no negative count of a bucket", count))?;
             sum = sum.wrapping_add(positive);
         }
         Ok(sum)

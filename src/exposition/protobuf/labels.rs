@@ -3,9 +3,9 @@
 //! Most metrics of a family have labels of the same names. What follows from the names alone is found out once and
 //! holds until a metric has other names.
 
+use super::error::Problem;
 use super::schema::MetricType;
 use super::wire::{Fields, short_length};
-use super::{Expected, Problem};
 use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::{is_label_name, name_bit, rename_clashing, repeated_name};
@@ -160,7 +160,7 @@ impl<'b> MetricLabels<'b> {
             let names = self.labels.iter().map(|label| label.name);
             if let Some(n) = repeated_name(names) {
                 let name = self.labels[n].name;
-                return Err(Problem::with_text(Expected::UniqueLabelName, name));
+                return Err(Problem::with_text(UNIQUE_NAMES, name));
             }
         }
         if self.bits & RESERVED_BITS == 0 {
@@ -169,7 +169,7 @@ impl<'b> MetricLabels<'b> {
         let reserved = [Some(METRIC_NAME), metric_type.bound_label()];
         for reserved in reserved.into_iter().flatten() {
             if self.labels.iter().any(|label| label.name == reserved) {
-                return Err(Problem::with_text(Expected::NoReservedLabel, reserved));
+                return Err(Problem::with_text(NO_RESERVED_NAME, reserved));
             }
         }
         Ok(())
@@ -192,8 +192,7 @@ impl<'b> MetricLabels<'b> {
     /// The labels that have a value, their names escaped, and those renamed that clash with the target's.
     ///
     /// # Errors
-    /// [`Expected::UniqueLabelName`] if two names become one by escaping, [`Expected::NoReservedLabel`] if one becomes
-    /// one that Prometheus adds.
+    /// Two names become one by escaping, or one becomes one that Prometheus adds.
     pub(super) fn renamed(
         &self,
         target: &IdentityLabels,
@@ -201,10 +200,9 @@ impl<'b> MetricLabels<'b> {
     ) -> Result<Vec<line::Label<'b>>, Problem> {
         let mut labels = self.with_value();
         let escaped = escaping.label_names(&mut labels);
-        escaped
-            .map_err(|_| Problem::new(Expected::UniqueLabelName, "two that escaping makes one"))?;
+        escaped.map_err(|_| Problem::new(UNIQUE_NAMES, "two that escaping makes one"))?;
         if labels.iter().any(|(name, _)| **name == *METRIC_NAME) {
-            return Err(Problem::with_text(Expected::NoReservedLabel, METRIC_NAME));
+            return Err(Problem::with_text(NO_RESERVED_NAME, METRIC_NAME));
         }
         rename_clashing(&mut labels, target);
         Ok(labels)
@@ -213,6 +211,9 @@ impl<'b> MetricLabels<'b> {
 
 /// The bits of the names that Prometheus adds: see [`name_bit`].
 const RESERVED_BITS: u64 = name_bit(METRIC_NAME) | name_bit(b"le") | name_bit(b"quantile");
+/// What is expected of the names of the labels.
+const UNIQUE_NAMES: &str = "every label name once";
+const NO_RESERVED_NAME: &str = "no label that Prometheus adds itself";
 /// The label that the name of a metric becomes.
 const METRIC_NAME: &[u8] = b"__name__";
 
@@ -230,10 +231,10 @@ fn plain_label(message: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 fn check_text(name: &[u8], value: &[u8]) -> Result<(), Problem> {
     if name.is_empty() || std::str::from_utf8(name).is_err() {
-        return Err(Problem::with_text(Expected::LabelName, name));
+        return Err(Problem::with_text("a label name in UTF-8", name));
     }
     match std::str::from_utf8(value) {
         Ok(_) => Ok(()),
-        Err(_) => Err(Problem::with_text(Expected::LabelValue, value)),
+        Err(_) => Err(Problem::with_text("a label value in UTF-8", value)),
     }
 }

@@ -1,10 +1,10 @@
 //! One Metric: what it is, whether it is valid, and how it is written where it cannot stay as it is.
 
+use super::error::Problem;
 use super::histogram::Histogram;
 use super::labels::MetricLabels;
 use super::schema::{self, FAMILY_METRIC, LABEL, MetricType};
 use super::wire::{Fields, push_double, push_label, push_message};
-use super::{Expected, Problem};
 use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
 
@@ -162,7 +162,7 @@ impl<'b> Metric<'b> {
     /// Whether Prometheus reads a histogram of this family as native, given how it read the first one.
     ///
     /// # Errors
-    /// [`Expected::OneKindOfHistogram`]: Prometheus reads all of a family as it began, and refuses the scrape.
+    /// Prometheus reads all of a family as it began, and refuses the scrape.
     /// An empty classic one behind a native one is harmless: it is stored as an empty native one.
     fn check_histogram(&self, first_is_native: Option<bool>) -> Result<(), Problem> {
         let histogram = &self.histogram;
@@ -174,7 +174,10 @@ impl<'b> Metric<'b> {
                 } else {
                     "a classic one"
                 };
-                Err(Problem::new(Expected::OneKindOfHistogram, found))
+                Err(Problem::new(
+                    "only native or only classic histograms in one family",
+                    found,
+                ))
             }
             _ => histogram.validate(),
         }

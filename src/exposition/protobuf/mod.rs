@@ -41,7 +41,6 @@ mod seen;
 mod wire;
 
 pub use body::{Position, ProtobufBody};
-pub use error::{Expected, Problem, ProtobufError};
+pub use error::ProtobufError;
 pub(super) use merged::{MergedProtobuf, Position as MergedPosition};
-pub use wire::WireError;
 pub(super) use wire::push_label;

@@ -5,11 +5,12 @@
 //!
 //! The format: <https://protobuf.dev/programming-guides/encoding/>
 
+use std::fmt;
 use std::ops::Range;
 
 /// What is wrong with bytes that should be a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WireError {
+pub(super) enum WireError {
     /// The message ends within a field.
     Truncated,
     /// A varint of more than ten bytes.
@@ -22,6 +23,19 @@ pub enum WireError {
     WireType,
     /// The end of a group that never began.
     EndGroup,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WireError::Truncated => "the end of the bytes within a field",
+            WireError::Varint => "a varint of more than ten bytes",
+            WireError::Length => "a length over 9223372036854775807",
+            WireError::FieldNumber => "a field number that is not positive",
+            WireError::WireType => "a wire type that the field cannot have",
+            WireError::EndGroup => "the end of a group that never began",
+        })
+    }
 }
 
 /// The value of a field.
