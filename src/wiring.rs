@@ -1,4 +1,4 @@
-//! From the settings to what each part of the program is told of them.
+//! Makes the settings of each part of the program from those of the environment.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -28,7 +28,7 @@ macro_rules! settings {
                 #[doc = concat!("(env `", $name, "`)")]
                 pub $field: $type,
             )+
-            /// Host and port of the API server that Kubernetes tells every container
+            /// Host and port of the API server, which Kubernetes sets in every container
             /// (env `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`).
             pub kubernetes_service: Option<(String, u16)>,
             /// Name and value of each setting that is set or has a default, for the log.

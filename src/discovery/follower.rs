@@ -281,7 +281,7 @@ impl Reporter {
     }
 }
 
-/// Tells the cache thread when the thread ends, even by a panic.
+/// Reports the end of the thread to the cache thread, even after a panic.
 struct EndGuard(Sender<Message>);
 
 impl Drop for EndGuard {

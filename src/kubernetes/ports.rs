@@ -12,7 +12,7 @@ use super::fields::{ReadField, objects, read_fields, value};
 const NAME_BYTES_MAX: usize = 15;
 
 /// How many of a pod's port names an error lists, when it is about a name that the pod does not have.
-const NAMES_TOLD: usize = 20;
+const NAMES_SHOWN: usize = 20;
 
 /// The named ports of the containers that run as long as the pod does. `Display` lists their names, for an error.
 pub(super) struct NamedPorts<'a>(pub(super) Option<&'a PodSpec>);
@@ -44,10 +44,10 @@ impl<'a> NamedPorts<'a> {
 impl fmt::Display for NamedPorts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: BTreeSet<&str> = self.iter().map(|(name, _)| name).collect();
-        let told: Vec<&str> = names.into_iter().take(NAMES_TOLD).collect();
-        match told[..] {
+        let shown: Vec<&str> = names.into_iter().take(NAMES_SHOWN).collect();
+        match shown[..] {
             [] => f.write_str("none"),
-            _ => f.write_str(&told.join(", ")),
+            _ => f.write_str(&shown.join(", ")),
         }
     }
 }
