@@ -1,22 +1,22 @@
-//! What the bodies of a job have in common: a body without its values.
+//! The layout of a body: its families and series without their values. The bodies of a job mostly have the same one.
 
 use super::MetricType;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Families and series of a body, in its order. Bodies that have the same share it.
+/// The families and series of a body, in its order. Bodies with the same families and series share one layout.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    /// What its lines were written into. Other layouts have some of these texts too.
+    /// The texts that the [`TextRef`]s point into. Other layouts may share them.
     pub(super) texts: Vec<Arc<Vec<u8>>>,
-    /// One for each sample that is kept, in the order of the body.
+    /// The series of each sample that is kept, in the order of the body.
     pub(super) series: Vec<TextRef>,
-    /// The number of a sample, and the series as Prometheus stores it, where that is another text: because the TYPE
-    /// line of a histogram or summary stands over it. In the order of the samples.
+    /// Samples whose series Prometheus stores with another text, because they are under the TYPE line of a histogram or
+    /// summary: the number of the sample and that text. In the order of the samples.
     pub(super) stored: Vec<(u32, TextRef)>,
-    /// What is said of each name that has samples, a HELP or a TYPE, in the order in which they came.
+    /// Each name that has samples, a HELP or a TYPE line, in the order of the body.
     pub(super) names: Vec<NameInBody>,
-    /// Samples of one name that stand together, name by name, within one in the order of the body.
+    /// Ranges of consecutive samples with one name, sorted by name and then in the order of the body.
     pub(super) runs: Vec<Run>,
     pub(super) lengths: Lengths,
 }
@@ -24,18 +24,18 @@ pub(super) struct Layout {
 /// A range of the samples of a body.
 pub(super) type Run = Range<u32>;
 
-/// Bytes in one of the texts of a [`Layout`]: of a series those up to the place for identity labels.
+/// A range of bytes in one of the texts of a [`Layout`]. For a series, these are the bytes before its identity labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TextRef {
     /// Index of the text.
     pub(super) text: u32,
     pub(super) start: u32,
-    /// Twice the length, and one more if it is a series with labels, which needs a closing brace.
+    /// Twice the length, plus one if it is a series with labels, which needs a closing brace.
     length_and_brace: u32,
 }
 
 impl TextRef {
-    /// `None` if it is too long or starts too far behind.
+    /// `None` if the range does not fit into these integers.
     pub(super) fn new(
         text: u32,
         start: usize,
@@ -56,7 +56,7 @@ impl TextRef {
         (self.length_and_brace >> 1) as usize
     }
 
-    /// Whether identity labels follow a comma, and a closing brace follows them.
+    /// Whether the identity labels need a comma before them and a closing brace after them.
     pub(super) fn needs_brace(self) -> bool {
         self.length_and_brace & 1 == 1
     }
@@ -67,44 +67,45 @@ impl TextRef {
     }
 }
 
-/// What a body says of one name.
+/// The metadata and samples of one name in a body.
 #[derive(Debug, Clone)]
 pub(super) struct NameInBody {
     /// Unescaped.
     pub(super) name: TextRef,
-    /// Of its last HELP line, escaped as in the text format; never empty.
+    /// The text of its last HELP line, escaped as in the text format; never empty.
     pub(super) help: Option<TextRef>,
-    /// Of its last TYPE line; `Untyped` for a histogram or summary that cannot be one.
+    /// The type of its last TYPE line; `Untyped` for a histogram or summary that must not be written as one.
     pub(super) metric_type: Option<MetricType>,
-    /// Of its last UNIT line, as it is written there; never empty.
+    /// The unit of its last UNIT line; never empty.
     pub(super) unit: Option<TextRef>,
     /// Whether any of its samples has a label `le` or `quantile`.
     pub(super) has_float_labels: bool,
     pub(super) standing: Standing,
-    /// Indexes of the runs of its samples.
+    /// The indexes of its samples in [`Layout::runs`].
     pub(super) runs: Range<u32>,
 }
 
 impl NameInBody {
-    /// Not, where HELP and TYPE have gone to the name with a suffix, or where there is a UNIT alone.
+    /// Whether it has samples, HELP or TYPE. It has none if these belong to the same name with a suffix, or if there is
+    /// only a UNIT.
     pub(super) fn says_something(&self) -> bool {
         self.help.is_some() || self.metric_type.is_some() || !self.runs.is_empty()
     }
 }
 
-/// The TYPE line under which all samples of one name stand.
+/// The TYPE line that all samples of one name are under.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     #[default]
     WithoutSamples,
-    /// The index of the name that it types.
+    /// Under one TYPE line: the index of its name, and its type.
     Under(u32, MetricType),
-    /// Under none, under one for a name that no sample can have, or under several that differ.
+    /// Under no TYPE line, under several that differ, or under one for a name that no sample can have.
     Elsewhere,
 }
 
 impl Standing {
-    /// That of all samples, if some more stand there.
+    /// The result for all samples, if these are some of them and `more` are the others.
     pub(super) fn and(self, more: Standing) -> Standing {
         match (self, more) {
             (Standing::WithoutSamples, standing) | (standing, Standing::WithoutSamples) => standing,
@@ -114,12 +115,12 @@ impl Standing {
     }
 }
 
-/// What is needed for the length of all lines with whatever identity labels.
+/// What is needed to compute the length of all lines with any identity labels.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Lengths {
-    /// Names and labels, without the closing braces.
+    /// Bytes of all names and labels, without the closing braces.
     pub(super) series: usize,
-    /// Lines that have labels.
+    /// Number of lines that have labels.
     pub(super) braces: usize,
 }
 
@@ -128,7 +129,7 @@ impl Layout {
         &self.texts[at.text as usize][at.range()]
     }
 
-    /// Those of these samples whose series Prometheus stores with another text.
+    /// The samples of this range whose series Prometheus stores with another text.
     pub(super) fn stored_of(&self, samples: &Range<usize>) -> &[(u32, TextRef)] {
         let position = |sample: usize| {
             self.stored
@@ -137,7 +138,7 @@ impl Layout {
         &self.stored[position(samples.start)..position(samples.end)]
     }
 
-    /// Bytes of memory that it takes beside its texts, about.
+    /// The memory in bytes that it takes without its texts, approximately.
     pub(super) fn held_bytes(&self) -> usize {
         size_of_val(self.series.as_slice())
             + size_of_val(self.stored.as_slice())

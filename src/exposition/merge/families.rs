@@ -1,8 +1,8 @@
-//! The families of a merged text: what is said of them, and how they are named and typed in each format.
+//! The families of a merged text: their metadata, and their names and types in each format.
 //!
-//! They are known by the names that the text format has for them, which are those of their samples. In OpenMetrics the
-//! family of `a_total` is `a`, and more endings of samples belong to a family. A strict parser there does not take two
-//! families that could have samples of one name.
+//! Families are identified by their names in the text format, which are those of their samples. In OpenMetrics the
+//! family of `a_total` is `a`, and samples with more suffixes belong to a family. A strict parser of OpenMetrics
+//! refuses two families that could have samples with the same name.
 
 use super::FamilyId;
 use crate::exposition::Format;
@@ -21,14 +21,14 @@ pub(super) struct MergedFamily<'p> {
     has_float_labels: bool,
     pub(super) helps_differ: bool,
     pub(super) types_differ: bool,
-    /// Of the samples of all parts; counts families.
+    /// The TYPE line of the samples of all parts. Its index counts families.
     pub(super) standing: Standing,
-    /// The family that came after this one in the last part that has it: the first guess for the next.
+    /// The family that followed this one in the last part that has it: the first guess for the next part.
     pub(super) follower: FamilyId,
 }
 
 impl<'p> MergedFamily<'p> {
-    /// Of which nothing is known yet.
+    /// A family without metadata and samples.
     pub(super) fn new(name: &'p [u8], id: FamilyId) -> MergedFamily<'p> {
         MergedFamily {
             name,
@@ -43,7 +43,7 @@ impl<'p> MergedFamily<'p> {
         }
     }
 
-    /// Adds what one layout says of it.
+    /// Adds the metadata of one layout.
     pub(super) fn add(&mut self, layout: &'p Layout, said: &NameInBody, standing: Standing) {
         if let Some(help) = said.help {
             let help = layout.text(help);
@@ -56,7 +56,7 @@ impl<'p> MergedFamily<'p> {
                 self.types_differ = true;
                 self.metric_type = Some(MetricType::Untyped);
             } else if known != metric_type {
-                // Pods that say the same in two formats.
+                // The same type in two formats.
                 self.metric_type = Some(known.in_text());
             }
         }
@@ -68,12 +68,12 @@ impl<'p> MergedFamily<'p> {
     }
 }
 
-/// How a family stands in the merged text.
+/// How a family is written in the merged text.
 #[derive(Debug)]
 pub(super) struct Written<'p> {
     pub(super) name: &'p [u8],
     pub(super) metric_type: MetricType,
-    /// The family in whose block its samples stand: mostly itself.
+    /// The index of the family whose block has its samples: mostly its own.
     pub(super) block: usize,
 }
 
@@ -98,14 +98,15 @@ impl Written<'_> {
         out.push(b'\n');
     }
 
-    /// Writes the UNIT of OpenMetrics; for a family without one, only if that of a family before still stands.
+    /// Writes the UNIT of OpenMetrics. A family without a unit gets an empty UNIT line if the family before it has a
+    /// unit, because parsers keep it until the next UNIT line.
     pub(super) fn push_unit(
         &self,
         out: &mut Vec<u8>,
         family: &MergedFamily<'_>,
         unit_stands: &mut bool,
     ) {
-        // Parsers compare it with the name as it is written: escaped.
+        // Parsers compare the unit with the escaped name.
         let is_plain = memchr::memchr3(b'\\', b'"', b'\n', self.name).is_none();
         let is_end = |unit: &&[u8]| {
             let before = self.name.strip_suffix(*unit);
@@ -131,8 +132,8 @@ impl Written<'_> {
     }
 }
 
-/// Gives the families the names and types that they have in OpenMetrics, and puts samples into the blocks that they
-/// belong to there. `find` gives the index of a name.
+/// Gives the families their names and types in OpenMetrics, and puts samples into the blocks where they belong there.
+/// `find` returns the index of a name.
 pub(super) fn arrange_open_metrics(
     written: &mut [Written<'_>],
     families: &[MergedFamily<'_>],
@@ -187,7 +188,7 @@ fn counter_of(
     find(&[base, suffix].concat()).filter(|id| written[*id].metric_type == MetricType::Counter)
 }
 
-/// The family to which the samples of this name belong in OpenMetrics, though not in the text format.
+/// The family to which the samples of this name belong in OpenMetrics but not in the text format.
 fn joined_block(
     written: &[Written<'_>],
     id: usize,
@@ -210,13 +211,14 @@ fn joined_block(
     find(base).filter(|base| written[*base].metric_type == MetricType::GaugeHistogram)
 }
 
-/// Not, if Prometheus would rewrite there a label value that it does not rewrite where the sample stood.
+/// Whether the samples of a family may be in this block: not if Prometheus would rewrite a label value there that it
+/// does not rewrite in the body.
 fn may_join(family: &MergedFamily<'_>, block: usize, metric_type: MetricType) -> bool {
     let stood = Standing::Under(offset(block), metric_type);
     !metric_type.has_children() || !family.has_float_labels || family.standing == stood
 }
 
-/// Writes a help text as in OpenMetrics, where quotes are escaped too.
+/// Writes a HELP text for OpenMetrics, where quotes are escaped too.
 fn push_open_metrics_help(out: &mut Vec<u8>, unescaped: &[u8]) {
     let parts = unescaped.split(|byte| *byte == b'"').enumerate();
     for (number, part) in parts {

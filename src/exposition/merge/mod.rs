@@ -1,7 +1,7 @@
-//! Many expositions become one text: families in name order, each in one block, and the series that report on the
-//! targets themselves.
+//! Merges expositions into one text: the families in the order of their names, each in one block, and the report series
+//! of each target.
 //!
-//! Only ranges of samples are put in order here; no sample is read or copied.
+//! Only ranges of samples are sorted here; samples are neither read nor copied.
 
 mod families;
 mod merged_text;
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Merges the parts into a text of this format, as [`crate::exposition::merge_with`] says.
+/// Merges the parts into a text of this format; see [`crate::exposition::merge_with`].
 pub(super) fn merge(parts: Vec<Part>, format: Format, repeats_types: bool) -> MergedText {
     let merger = Merger::new(&parts);
     let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
@@ -43,12 +43,12 @@ struct Entry<'p> {
     runs: &'p [Run],
 }
 
-/// Number of a layout among those that the parts have, in the order of parts.
+/// The index of a layout among those of the parts, in the order in which they first occur.
 type LayoutId = usize;
 
 struct Merger<'p> {
     parts: &'p [Part],
-    /// For each part that is up its layout: pods that send the same series share one.
+    /// The layout of each part that is up. Pods that send the same series share one.
     layouts: Vec<Option<(&'p Layout, LayoutId)>>,
     families: Vec<MergedFamily<'p>>,
     by_name: HashMap<&'p [u8], FamilyId>,
@@ -69,15 +69,15 @@ impl<'p> Merger<'p> {
             let id = merger.family(name, 0);
             let family = &mut merger.families[id as usize];
             family.help = Some(help.as_bytes());
-            // For its own series of these names Prometheus knows no type: with its feature `type-and-unit-labels`, any
-            // other word would give ours a label `__type__` that those have not.
+            // Prometheus has no type for its own series of these names. With its feature `type-and-unit-labels`, any
+            // other type would add a label `__type__` to ours.
             family.metric_type = Some(MetricType::Untyped);
         }
         merger.collect();
         merger
     }
 
-    /// Finds the family of every name of every layout, and gathers what is said of it.
+    /// Finds the family of each name of each layout, and collects its metadata.
     fn collect(&mut self) {
         let mut known = HashMap::new();
         for part in self.parts {
@@ -129,8 +129,8 @@ impl<'p> Merger<'p> {
         }
     }
 
-    /// The family of this name, new or known. Pods of a job have the same families in the same order, so mostly the one
-    /// that followed `last` in an earlier part is the right one.
+    /// The family of this name, which is added if it is new. Pods of a job have the same families in the same order, so
+    /// it is mostly the family that followed `last` in an earlier part.
     fn family(&mut self, name: &'p [u8], last: FamilyId) -> FamilyId {
         if let Some(last) = self.families.get(last as usize)
             && self.families[last.follower as usize].name == name
@@ -144,7 +144,7 @@ impl<'p> Merger<'p> {
         })
     }
 
-    /// How each family stands in the merged text.
+    /// How each family is written in the merged text.
     fn settled(&self, format: Format) -> Vec<Written<'p>> {
         let typed = self.families.iter().map(|family| Typed {
             name: family.name,
@@ -166,7 +166,7 @@ impl<'p> Merger<'p> {
         written
     }
 
-    /// The whole text as ranges of the parts' samples and of what is written beside them.
+    /// The whole text, as ranges of the parts' samples and of the text written for metadata.
     fn write(&self, format: Format, repeats_types: bool) -> Pieces {
         let mut pieces = Pieces::default();
         if !self.parts.is_empty() {
@@ -214,7 +214,7 @@ impl<'p> Merger<'p> {
         }
     }
 
-    /// The samples that a part has in a block.
+    /// Writes the samples that a part has in a block.
     fn write_samples(
         &self,
         pieces: &mut Pieces,
@@ -234,7 +234,7 @@ impl<'p> Merger<'p> {
         }
     }
 
-    /// For each layout the parts that have it.
+    /// The parts of each layout.
     fn parts_of_layouts(&self) -> Vec<Vec<u32>> {
         let mut parts = Vec::new();
         for (number, layout) in (0..).zip(&self.layouts) {
@@ -247,15 +247,16 @@ impl<'p> Merger<'p> {
     }
 }
 
-/// Whose samples stand in a block, and which. One for all blocks, so that a block costs no more than its own entries.
+/// The samples of one block, and the parts that they belong to. It is used again for each block, so that the time for a
+/// block depends only on its own entries.
 struct Block {
-    /// For each layout the parts that have it.
+    /// The parts of each layout.
     parts_of: Vec<Vec<u32>>,
-    /// Those of the block, in order.
+    /// The parts of the block, in order.
     parts: Vec<u32>,
     layouts: Vec<LayoutId>,
     runs: Vec<Run>,
-    /// For each layout where in `runs` its own stand; nowhere unless it is one of the block.
+    /// The range of each layout in `runs`; empty for layouts without samples in the block.
     by_layout: Vec<Range<usize>>,
 }
 
@@ -270,8 +271,8 @@ impl Block {
         }
     }
 
-    /// Forgets the block before. The entries are in the order of layouts; those of the same layout, which have names of
-    /// their own there, are put in the order of its body.
+    /// Replaces the last block. The entries must be in the order of layouts. Entries of one layout have different
+    /// names; their samples are sorted in the order of the body.
     fn set(&mut self, entries: &[&Entry<'_>]) {
         for layout in self.layouts.drain(..) {
             self.by_layout[layout] = 0..0;
@@ -300,7 +301,7 @@ impl Block {
     }
 }
 
-/// The reported sample of a part; its own samples of that name follow.
+/// Writes the report sample of a part. Its own samples of that name follow.
 fn write_reported(pieces: &mut Pieces, reported: usize, part: &Part) {
     pieces.write(|out| {
         out.extend_from_slice(REPORTED[reported]);

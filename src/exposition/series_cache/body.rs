@@ -12,13 +12,13 @@ use crate::exposition::{Exposition, Format, number, offset, openmetrics, timesta
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Most exporters write more for each sample, with HELP and TYPE lines counted in.
+/// A low estimate of the bytes of a body for each sample, including HELP and TYPE lines.
 const BODY_BYTES_PER_SAMPLE: usize = 64;
-/// Most values are shorter.
+/// A high estimate of the length of a value.
 const VALUE_BYTES: usize = 8;
 
 impl KnownLines {
-    /// Reads one body for a target with these labels. One of which more samples would be kept is not read to its end.
+    /// Reads one body for a target with these labels. Stops early at a body with too many samples.
     pub(super) fn read(
         &mut self,
         body: &[u8],
@@ -26,7 +26,7 @@ impl KnownLines {
         samples_max: u64,
     ) -> Result<Exposition, LineError> {
         let samples_about = self.start(body);
-        // Where not all families are asked for, it is known only at the end how many samples are kept.
+        // With `name[]`, the number of samples to keep is known only at the end.
         let samples_before_end = match self.asked {
             None => usize::try_from(samples_max).unwrap_or(usize::MAX),
             Some(_) => usize::MAX,
@@ -72,9 +72,9 @@ impl KnownLines {
         Err(fault.describe(body, exposition.samples + sample_lines(&body[at..])))
     }
 
-    /// Makes ready for a body, and gives the number of its samples, about.
+    /// Prepares for a body, and estimates the number of its samples.
     fn start(&mut self, body: &[u8]) -> usize {
-        // Bodies of a job have about as many samples, also where their lines are unusually long.
+        // Bodies of a job have about the same number of samples.
         let samples_about = match self.ids.len() {
             0 => body.len() / BODY_BYTES_PER_SAMPLE,
             before => before + before / 8,
@@ -92,34 +92,34 @@ struct Reader<'r, 'b> {
     lines: &'r mut KnownLines,
     identity: &'r IdentityLabels,
     body: &'b [u8],
-    /// Where the next line starts.
+    /// The start of the next line.
     at: usize,
-    /// The last line, if it can be found, or [`NONE`].
+    /// The last line, or [`NONE`] if it cannot be found by its bytes.
     last: EntryId,
-    /// The line that came here the last time, or [`NONE`].
+    /// The line that followed the last line in an earlier body, or [`NONE`].
     expected: EntryId,
-    /// The label whose values Prometheus rewrites under the TYPE line that stands.
+    /// The label whose values Prometheus rewrites under the current TYPE line.
     standing: Option<FloatLabel>,
     values: Values,
     samples: u64,
     samples_max: usize,
-    /// The samples that are not kept.
+    /// The samples that are dropped.
     dropped: Vec<EntryId>,
-    /// The key of the line that starts here, if it has been looked for in vain.
+    /// The key of the current line, if it was looked up and not found.
     unknown: Option<Key<'b>>,
     plain: PlainSeries<'b>,
-    /// Series that the body has several times, with the milliseconds of their timestamps.
+    /// The series that the body has several times, with their timestamps in milliseconds.
     repeated: HashSet<(EntryId, Option<i64>)>,
 }
 
-/// Where in the body a value stands with what belongs to it, and a timestamp that does not stand right behind it.
+/// A value in the body, with its timestamp and exemplar.
 struct Value<'b> {
     range: Range<usize>,
     apart: Option<&'b [u8]>,
 }
 
 impl<'b> Reader<'_, 'b> {
-    /// Reads to the end, or until more samples are kept than may be.
+    /// Reads to the end of the body, or until it has too many samples.
     fn lines(&mut self) -> Result<(), Fault> {
         while self.at < self.body.len() {
             if self.values.count() > self.samples_max {
@@ -136,8 +136,8 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
-    /// Takes a line that is known or written in the usual way; `None` if it is not, or if there is anything unusual
-    /// behind its value.
+    /// Reads a line that is known, or in the plain form. `None` if it is neither, or if anything unusual follows its
+    /// value.
     #[inline(always)]
     fn known_line(&mut self) -> Option<()> {
         let rest = &self.body[self.at..];
@@ -161,7 +161,7 @@ impl<'b> Reader<'_, 'b> {
         Some(())
     }
 
-    /// The entry of a line that did not come here the last time: found by its bytes, or new.
+    /// The entry of a line that was not expected here: found by its bytes, or added.
     fn found_or_plain_line(&mut self) -> Option<EntryId> {
         let rest = &self.body[self.at..];
         let key = self.lines.key_of(self.lines.key_bytes(rest)?);
@@ -178,7 +178,7 @@ impl<'b> Reader<'_, 'b> {
         Some(id)
     }
 
-    /// The value that stands here, with what follows it in an ordinary line, and the start of the next one.
+    /// The value at `start` with its timestamp and exemplar, and the start of the next line.
     #[inline(always)]
     fn value(&self, start: usize) -> Option<(Value<'b>, usize)> {
         let mut end = start + number::value_length(&self.body[start..])?;
@@ -196,7 +196,7 @@ impl<'b> Reader<'_, 'b> {
         Some((value, next))
     }
 
-    /// Where what belongs to the value ends, and the next line starts.
+    /// The end of the timestamp and exemplar after a value, and the start of the next line.
     fn behind_value(&self, end: usize) -> Option<(usize, usize)> {
         if self.lines.format == Format::OpenMetrics {
             let next = openmetrics::read_rest(self.body, end).ok()?;
@@ -209,7 +209,7 @@ impl<'b> Reader<'_, 'b> {
         Some((end, skip_line_end(self.body, end)?))
     }
 
-    /// Any line. Says whether the body ends here.
+    /// Reads any line. Returns whether the body ends with it.
     fn other_line(&mut self) -> Result<bool, Fault> {
         let start = self.at;
         let (line, next) = match self.lines.format {
@@ -226,7 +226,7 @@ impl<'b> Reader<'_, 'b> {
             Line::Sample(sample) => self.other_sample(start, sample).map_err(size)?,
             Line::Head(head) => {
                 let line = &self.body[start..next];
-                // Without a line end it would be found in a longer line.
+                // Without a line end, it would also match the start of a longer line.
                 let key = if line.ends_with(b"\n") { line } else { b"" };
                 let id = match self.find(key) {
                     Ok(id) => Some(id),
@@ -245,7 +245,7 @@ impl<'b> Reader<'_, 'b> {
 
     /// The entry of a line with this key, or the key.
     fn find(&mut self, bytes: &'b [u8]) -> Result<EntryId, Key<'b>> {
-        // Mostly just this key has been looked for.
+        // Mostly this key has just been looked up.
         if let Some(key) = self.unknown.take()
             && key.bytes.len() == bytes.len()
         {
@@ -267,7 +267,7 @@ impl<'b> Reader<'_, 'b> {
             apart: sample.timestamp.take(),
         };
         let key = &self.body[start..sample.value.start];
-        // Without a blank, another value might go on with the name.
+        // Without a blank at its end, it would also match a longer name.
         let key = if key.ends_with(b" ") || key.ends_with(b"\t") {
             key
         } else {
@@ -283,14 +283,14 @@ impl<'b> Reader<'_, 'b> {
         self.go_on_behind(id);
         let series = self.lines.entries[id as usize].series;
         self.take_sample(id, series, value);
-        // What is read from a text must not be longer than a text can be.
+        // Offsets into the values are `u32`.
         if self.values.len() >= u32::MAX as usize {
             return Err(LineErrorKind::Size);
         }
         Ok(())
     }
 
-    /// This line comes behind the last one: so it may in the next body.
+    /// Records that this line followed the last one, as it may in the next body.
     fn follow(&mut self, id: EntryId) {
         let id = self.findable(id);
         match self.lines.entries.get_mut(self.last as usize) {
@@ -300,7 +300,7 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
-    /// The same for a line that is new: it may be that no other body has it.
+    /// The same for a new line, which no other body may have: it does not replace a known follower.
     fn follow_new(&mut self, id: EntryId) {
         let last = self.lines.entries.get(self.last as usize);
         if last.map_or(self.lines.first, |last| last.follower) == NONE {
@@ -308,7 +308,7 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
-    /// Behind a line of which nothing is known, what was expected before may still come.
+    /// Expects the line that followed this one before. After a line without a known follower, the expected line stays.
     #[inline(always)]
     fn go_on_behind(&mut self, id: EntryId) {
         self.last = self.findable(id);
@@ -334,8 +334,8 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
-    /// Keeps a sample unless it is reported for each target, or a sample of the same series and with the same timestamp
-    /// is there already.
+    /// Keeps a sample, unless the body already has one with the same series and timestamp, or the aggregator adds this
+    /// series for each target.
     #[inline(always)]
     fn take_sample(&mut self, id: EntryId, series: EntryId, value: Value<'b>) {
         let body = self.lines.body;
@@ -366,7 +366,7 @@ impl<'b> Reader<'_, 'b> {
         }
     }
 
-    /// Whether a series that the body has already is there with another timestamp.
+    /// Whether a repeated sample of a series has a timestamp that the earlier ones do not have.
     #[cold]
     fn is_new_timestamp(&mut self, series: EntryId, first: u32, value: &Value<'b>) -> bool {
         let format = self.lines.format;
@@ -380,8 +380,8 @@ impl<'b> Reader<'_, 'b> {
     }
 }
 
-/// Samples in lines that nobody reads; counted, so that `scrape_samples_scraped` is that of the whole body, as it is in
-/// Prometheus beyond `sample_limit`.
+/// The number of samples in the lines that are not read. `scrape_samples_scraped` counts the whole body, as Prometheus
+/// does when `sample_limit` is exceeded.
 fn sample_lines(lines: &[u8]) -> u64 {
     let lines = lines
         .split(|byte| *byte == b'\n')

@@ -1,17 +1,17 @@
-//! What the lines of bodies mean, remembered for the other bodies of the same request.
+//! The series cache: lines that were parsed in one body are recognized in the other bodies of the same request.
 //!
-//! Pods of a job run the same program, so most of their lines differ in values only. As the scrape cache of Prometheus
-//! does over time, this does over the pods of a request: a line is found by its bytes before the value, first as the
-//! one that followed the last line the time before, then by its hash; only what is not found is parsed. Bytes are
-//! compared, never hashes alone, so no body changes what the line of another one means. Value and timestamp belong to
-//! the body. What only one body has is forgotten with it.
+//! Pods of a job run the same program, so most of their lines differ only in their values. Prometheus has a scrape
+//! cache over time; this is one over the pods of a request. A line is looked up by its bytes before the value: first it
+//! is compared with the line that followed the last one in an earlier body, then it is looked up by hash. A line that
+//! is not found is parsed and added. Bytes are always compared, not only hashes, so no body can change the meaning of a
+//! line in another body. Values and timestamps belong to the body. Lines that only one body has are forgotten after it.
 //!
-//! * `known_lines.rs`: the lines that are known, and how they are found
-//! * `new_lines.rs`: what lines mean that are not known yet
+//! * `known_lines.rs`: the known lines, and how they are looked up
+//! * `new_lines.rs`: adds lines that are not known yet
 //! * `body.rs`: reads one body
-//! * `known_layout.rs`: what of a body is kept: the families that are asked for
-//! * `in_body.rs`: what a body says, its values aside
-//! * `places.rs`, `names.rs`: where lines are, by hash, and the names of metrics
+//! * `known_layout.rs`: which part of a body is kept: the families that are asked for
+//! * `in_body.rs`: makes the layout of a body
+//! * `places.rs`, `names.rs`: hash tables of lines, and the names of metrics
 //! * `series.rs`, `texts.rs`: how series are written, and the bytes of the lines
 
 mod body;
@@ -30,16 +30,16 @@ use known_lines::KnownLines;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// The known lines of one request. Dropped with it: nothing of a request serves another one.
+/// The known lines of one request. They are dropped with it, and never used by another request.
 ///
-/// Each body is read by one thread with known lines that no other thread has meanwhile, so that no thread waits for
-/// another at each line. There are as many of these as bodies are read at the same time.
+/// There are as many sets of known lines as bodies that are read at the same time. Each thread has its own set while it
+/// reads a body, so that no thread waits for another one at each line.
 #[derive(Debug)]
 pub struct SeriesCache {
     asked: Asked,
     samples_max: u64,
     state: Mutex<State>,
-    /// A body has been read.
+    /// Signals that a body has been read.
     ended: Condvar,
     readers_max: usize,
 }
@@ -47,26 +47,27 @@ pub struct SeriesCache {
 #[derive(Debug, Default)]
 struct State {
     idle: Vec<KnownLines>,
-    /// Bodies that are being read.
+    /// How many bodies are being read.
     readers: usize,
 }
 
-/// A body waits no longer for others to be read: only one that is huge, or made to be slow, takes so long.
+/// How long a body waits at most for others to be read. Only a body that is huge, or made to be slow, takes this long.
 const TURN_WAIT_MAX: Duration = Duration::from_millis(100);
-/// Bytes of memory of all known lines of a request that nobody uses. Those that would exceed it are forgotten, and the
-/// body after them is parsed as a whole.
+/// The limit in bytes for all known lines of a request that are not in use. A set of lines that would exceed it is
+/// dropped, and a later body is then parsed as a whole.
 const KNOWN_BYTES_MAX: usize = 32 << 20;
-/// So many lines are known at least before they are forgotten…
+/// A set with fewer lines than this is never too large…
 const KNOWN_LINES_MIN: usize = 4096;
-/// …because they are so many times those of the last body: most of them do not come back, and large tables are slow.
+/// …and a larger one is dropped if it has this many times the lines of the last body: most of its lines do not come
+/// back, and large tables are slow.
 const KNOWN_LINES_PART: usize = 8;
 
 impl SeriesCache {
-    /// Nothing is known yet. Names are written as the scraper can read them. Of the bodies only the families that are
-    /// asked for are kept, and bodies of which more than `samples_max` samples would be kept are refused.
+    /// An empty cache. Names are escaped as `asked` says, and only the families that it asks for are kept. A body with
+    /// more than `samples_max` samples to keep is refused.
     ///
-    /// No more than `readers_max` bodies are read at the same time, unless the others would wait long. There is no use
-    /// in more than there are cores: each of them has to learn what the lines mean.
+    /// At most `readers_max` bodies are read at the same time, unless a body would wait too long. More than the number
+    /// of cores is of no use, because each reader has to parse the lines once.
     #[must_use]
     pub fn new(asked: Asked, samples_max: u64, readers_max: usize) -> SeriesCache {
         SeriesCache {
@@ -78,11 +79,11 @@ impl SeriesCache {
         }
     }
 
-    /// Reads one complete body, in the text format or in OpenMetrics, for a target with these labels: the same as
-    /// [`parse`] makes of it, in less time if bodies before had some of its lines.
+    /// Parses one complete body, in the text format or in OpenMetrics, for a target with these labels. The result is
+    /// that of [`parse`], but faster if earlier bodies had some of its lines.
     ///
     /// # Errors
-    /// As [`parse`], and [`LineErrorKind::Samples`].
+    /// The errors of [`parse`], and [`LineErrorKind::Samples`].
     pub fn parse(
         &self,
         format: Format,
@@ -110,7 +111,7 @@ impl SeriesCache {
         &self.asked
     }
 
-    /// Of how many samples a body is taken in at most.
+    /// How many samples a body may have.
     #[must_use]
     pub fn samples_max(&self) -> u64 {
         self.samples_max
@@ -120,7 +121,7 @@ impl SeriesCache {
         self.state.lock().expect("no holder of this lock panics")
     }
 
-    /// Waits until fewer bodies are read than should be, but not for ever.
+    /// Waits until fewer than `readers_max` bodies are being read, but not for ever.
     fn turn(&self) -> Turn<'_> {
         let are_enough = |state: &mut State| state.readers >= self.readers_max;
         let waited = self
@@ -132,19 +133,20 @@ impl SeriesCache {
     }
 }
 
-/// For bodies that are read one after the other.
+/// A cache for all families, without a limit, with one reader at a time.
 impl Default for SeriesCache {
     fn default() -> SeriesCache {
         SeriesCache::new(Asked::default(), u64::MAX, 1)
     }
 }
 
-/// One body's turn, which ends when it is dropped.
+/// The permit to read one body. Dropping it lets the next body be read.
 struct Turn<'c>(&'c SeriesCache);
 
 impl Turn<'_> {
-    /// Known lines of this format, for targets whose identity labels have the same names: they decide which labels of a
-    /// pod are renamed. The last that were used are the likeliest to be near the processor.
+    /// Takes the known lines of this format for targets whose identity labels have the same names, which decide which
+    /// labels of a pod are renamed. The set that was used last is taken first: it is most likely in the processor's
+    /// cache.
     fn take(&self, format: Format, labels: &IdentityLabels) -> KnownLines {
         let mut state = self.0.state();
         let is_fitting = |lines: &KnownLines| lines.are_of(format, labels);
@@ -154,7 +156,7 @@ impl Turn<'_> {
         }
     }
 
-    /// For the next body, unless they have become too many.
+    /// Returns the known lines for the next body, unless they are too many.
     fn put_back(&self, lines: KnownLines) {
         let lines_max = KNOWN_LINES_MIN + KNOWN_LINES_PART * lines.ids.len();
         if lines.entries.len() > lines_max {
@@ -175,16 +177,16 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Reads one complete body by itself, in the text format or in OpenMetrics, and finds in all its samples the place for
-/// the identity labels.
+/// Parses one complete body by itself, in the text format or in OpenMetrics, and finds the place for the identity
+/// labels in all its samples.
 ///
-/// Samples are written in one form, whatever the body's (quoted names, escapes, blanks between labels, labels without a
-/// value), with values and timestamps byte for byte. A label that clashes with an identity label is kept as `exported_`
-/// and its name, as Prometheus does for `honor_labels: false`.
+/// All series are written in one form, whatever form the body has (quoted names, escapes, blanks between labels, empty
+/// label values). Values and timestamps are kept byte for byte. A label that clashes with an identity label is renamed
+/// to `exported_` and its name, as Prometheus does with `honor_labels: false`.
 ///
 /// # Errors
-/// The first malformed line, as the parser of Prometheus 3 for this format would refuse it; or [`LineErrorKind::Size`]
-/// for a body that is over `u32::MAX` bytes, as it is or as it would be written.
+/// The first malformed line, which the parser of Prometheus 3 for this format would refuse, too; or
+/// [`LineErrorKind::Size`] for a body that has over `u32::MAX` bytes, as it is or as it would be written.
 pub fn parse(
     format: Format,
     body: impl AsRef<[u8]>,

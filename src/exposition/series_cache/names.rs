@@ -8,7 +8,7 @@ use crate::exposition::offset;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// Number of a name, in the order in which they came.
+/// The number of a name, in the order in which they were added.
 pub(super) type NameId = u32;
 
 /// The names of all known lines.
@@ -16,7 +16,7 @@ pub(super) type NameId = u32;
 pub(super) struct Names {
     list: Vec<TextRef>,
     by_text: HashTable<NameId>,
-    /// The first guess for the next one: samples of one name stand together.
+    /// The last name, which is the first guess for the next one: samples of one name follow each other.
     last: NameId,
 }
 
@@ -25,12 +25,12 @@ impl Names {
         self.list.len()
     }
 
-    /// Where a name stands, unescaped.
+    /// The position of a name, unescaped.
     pub(super) fn text(&self, id: NameId) -> TextRef {
         self.list[id as usize]
     }
 
-    /// The number of a name that may be new.
+    /// The number of a name, which is added if it is new.
     pub(super) fn number(
         &mut self,
         name: &[u8],

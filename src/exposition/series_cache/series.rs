@@ -1,4 +1,4 @@
-//! Series: how they are written, how Prometheus stores them, and which are the same.
+//! Series: how they are written, how Prometheus stores them, and when two are the same.
 
 use super::places::hash;
 use super::texts::Texts;
@@ -15,8 +15,8 @@ use foldhash::fast::RandomState;
 use std::borrow::Cow;
 
 impl Texts {
-    /// Writes name and labels without a closing brace, unless they stand at `known` already. Gives the sum of the
-    /// hashes of the parts too, so that the order of labels does not matter.
+    /// Writes name and labels without a closing brace, unless they are already at `known`. Also returns the sum of the
+    /// hashes of name and labels, which does not depend on the order of the labels.
     pub(super) fn write_series(
         &mut self,
         known: usize,
@@ -59,8 +59,8 @@ impl Texts {
 }
 
 impl Texts {
-    /// Writes name and labels, given as they are written, without those that have no value and without a closing brace.
-    /// This label is written in the place of the one with this number. `None` if there is no room.
+    /// Writes name and labels of the plain form, without labels with empty values and without a closing brace. `stored`
+    /// replaces the label with this index. `None` if there is no room.
     pub(super) fn write_plain(
         &mut self,
         name: &[u8],
@@ -85,8 +85,8 @@ impl Texts {
     }
 }
 
-/// The labels as Prometheus stores them under a TYPE line that makes it rewrite this label; `None` if that changes
-/// nothing.
+/// The labels as Prometheus stores them under a TYPE line under which it rewrites this label; `None` if they stay the
+/// same.
 pub(super) fn rewritten<'b>(labels: &[Label<'b>], label: FloatLabel) -> Option<Vec<Label<'b>>> {
     let at = labels
         .iter()
@@ -97,7 +97,7 @@ pub(super) fn rewritten<'b>(labels: &[Label<'b>], label: FloatLabel) -> Option<V
     Some(labels)
 }
 
-/// Whether two written series are one, which may have its labels in another order.
+/// Whether two written series are the same. The order of their labels may differ.
 pub(super) fn same_series(known: &[u8], new: &[u8]) -> bool {
     if known == new {
         return true;
@@ -113,7 +113,7 @@ pub(super) fn same_series(known: &[u8], new: &[u8]) -> bool {
     known == new
 }
 
-/// A label with another value, which needs no escapes.
+/// The label with another value, which must not need escapes.
 pub(super) fn stored_label(label: &PlainLabel<'_>, value: &str) -> Vec<u8> {
     let before_value = &label.whole[..label.whole.len() - label.value.len() - 1];
     [before_value, value.as_bytes(), b"\""].concat()
