@@ -1,15 +1,13 @@
-//! Settings: what is taken, what is refused, and how a refusal reads.
+//! Settings: the values that are accepted, and what is said of others. README: "Settings".
+
+mod exit_code;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kubernetes_metrics_aggregator::config::{Config, settings};
+use kubernetes_metrics_aggregator::config::Config;
 use log::LevelFilter;
-
-use crate::support::certificates::Authority;
-use crate::support::check_contains;
-use crate::support::program::{Program, TempFile};
 
 fn parse(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();
@@ -18,7 +16,7 @@ fn parse(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
 }
 
 #[test]
-fn nothing_set_means_the_defaults_of_the_contract() {
+fn unset_settings_have_their_defaults() {
     let config = parse(&[]).unwrap();
     assert_eq!(config.log_level, LevelFilter::Info);
     assert_eq!(config.cache_update_interval, Duration::from_secs(10));
@@ -50,7 +48,7 @@ fn empty_and_blank_values_mean_the_default() {
 }
 
 #[test]
-fn values_that_are_taken() {
+fn valid_values_are_accepted() {
     let interval = |value| {
         parse(&[("CACHE_UPDATE_INTERVAL", value)])
             .unwrap()
@@ -142,7 +140,7 @@ fn an_address_to_advertise_may_have_a_path() {
 }
 
 #[test]
-fn values_that_are_refused() {
+fn invalid_values_are_refused_with_what_was_expected() {
     let refused = [
         ("LOG_LEVEL", "verbose"),
         ("CACHE_UPDATE_MODE", "Watch"),
@@ -220,7 +218,7 @@ fn all_bad_values_are_reported_together() {
 }
 
 #[test]
-fn labels_of_pods_by_the_names_that_prometheus_gives_them() {
+fn pod_target_labels_get_the_names_that_prometheus_gives_them() {
     let value =
         "app.kubernetes.io/version, Team-Name, spec.nodeName, Team-Name, spec.example.org/a_b";
     let found = parse(&[("POD_TARGET_LABELS", value)])
@@ -240,7 +238,7 @@ fn labels_of_pods_by_the_names_that_prometheus_gives_them() {
 
 /// Each key that makes trouble is named, and none of the others.
 #[test]
-fn labels_of_pods_that_would_be_another_label() {
+fn pod_target_labels_that_become_another_label_are_refused() {
     let value = "app.name,instance,app_name,pod.ip,spec.nodeName,node,team,le";
     let errors = parse(&[("POD_TARGET_LABELS", value), ("GZIP_LEVEL", "x")]).unwrap_err();
     let found: Vec<&str> = errors
@@ -264,7 +262,7 @@ fn labels_of_pods_that_would_be_another_label() {
 }
 
 #[test]
-fn more_namespaces_than_can_be_watched() {
+fn more_namespaces_than_can_be_watched_are_refused() {
     let names: Vec<String> = (0..65).map(|n| format!("n{n}")).collect();
     let with = |mode, names: &[String]| {
         parse(&[
@@ -355,139 +353,4 @@ fn certificate_and_key_belong_together() {
 fn a_password_in_a_url_is_not_repeated() {
     let errors = parse(&[("KUBERNETES_API_URL", "https://admin:hunter2@host")]).unwrap_err();
     assert!(errors[0].ends_with("found \"…@host\""), "{}", errors[0]);
-}
-
-#[track_caller]
-fn check_exit(
-    arguments: &[&str],
-    settings: &[(&str, &str)],
-    code: i32,
-    stdout: &[&str],
-    stderr: &[&str],
-) {
-    let output = Program::command(settings).args(arguments).output().unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "stdout: {out}\nstderr: {err}"
-    );
-    for (text, found) in stdout
-        .iter()
-        .map(|text| (text, &out))
-        .chain(stderr.iter().map(|text| (text, &err)))
-    {
-        check_contains(found, text);
-    }
-}
-
-#[test]
-fn bad_values_end_the_program_with_2() {
-    let bad = [("GZIP_LEVEL", "11"), ("CLIENT_WORKERS", "-3")];
-    let lines = [
-        "GZIP_LEVEL: expected a number from 0 to 9, found \"11\"",
-        "CLIENT_WORKERS: expected",
-    ];
-    check_exit(&[], &bad, 2, &[], &lines);
-    check_exit(&["--check-config"], &bad, 2, &[], &lines);
-    check_exit(&["--demo"], &bad, 2, &[], &lines);
-}
-
-#[test]
-fn outside_of_a_cluster_the_program_says_what_to_do_and_ends_with_2() {
-    check_exit(
-        &[],
-        &[],
-        2,
-        &[],
-        &[
-            "not inside a Kubernetes cluster",
-            "KUBERNETES_SERVICE_HOST",
-            "KUBERNETES_API_URL",
-            "--demo",
-        ],
-    );
-}
-
-#[test]
-fn unknown_and_surplus_options_end_the_program_with_2() {
-    check_exit(
-        &["--frobnicate"],
-        &[],
-        2,
-        &[],
-        &["unknown option \"--frobnicate\"", "--help"],
-    );
-    check_exit(&["--help", "me"], &[], 2, &[], &["unknown option \"me\""]);
-}
-
-#[test]
-fn help_names_every_setting_with_its_default() {
-    let lines: Vec<String> = settings()
-        .map(|(name, default)| {
-            format!(
-                "{name} (default: {})",
-                if default.is_empty() { "unset" } else { default }
-            )
-        })
-        .collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    check_exit(&["--help"], &[], 0, &lines, &[]);
-}
-
-#[test]
-fn version_is_that_of_the_manifest() {
-    check_exit(&["--version"], &[], 0, &[env!("CARGO_PKG_VERSION")], &[]);
-}
-
-#[test]
-fn check_config_reads_the_files_too() {
-    let url = ("KUBERNETES_API_URL", "http://127.0.0.1:8001");
-    check_exit(
-        &["--check-config"],
-        &[url],
-        0,
-        &["CLIENT_WORKERS=2", "the settings can be used"],
-        &[],
-    );
-    check_exit(
-        &["--check-config"],
-        &[url, ("SCRAPE_CA_FILE", "/no/such/ca.pem")],
-        1,
-        &[],
-        &["/no/such/ca.pem: "],
-    );
-}
-
-/// As for the files of inbound TLS.
-#[test]
-fn a_client_certificate_that_cannot_be_used_ends_the_program_with_2() {
-    let ca = Authority::new();
-    let (pair, other) = (ca.pem_pair(&["a"]), ca.pem_pair(&["b"]));
-    let [cert, key, other] = [&pair.0, &pair.1, &other.1].map(|pem| TempFile::new(pem.as_bytes()));
-    let check = |key: &TempFile, code: i32, stderr: &[&str]| {
-        let settings = [
-            ("KUBERNETES_API_URL", "http://127.0.0.1:8001"),
-            ("LISTEN_ADDRESS", "127.0.0.1:0"),
-            ("SCRAPE_CERT_FILE", cert.path()),
-            ("SCRAPE_KEY_FILE", key.path()),
-        ];
-        check_exit(&["--check-config"], &settings, code, &[], stderr);
-        if code != 0 {
-            check_exit(&[], &settings, code, &[], stderr);
-        }
-    };
-    check(&key, 0, &[]);
-    check(
-        &other,
-        2,
-        &["SCRAPE_CERT_FILE", "does not go with SCRAPE_KEY_FILE"],
-    );
-    let expected = "expected one private key in PEM, not encrypted";
-    check(&cert, 2, &["SCRAPE_KEY_FILE", expected]);
-    std::fs::remove_file(&other.0).unwrap();
-    check(&other, 2, &["SCRAPE_KEY_FILE", "No such file"]);
 }

@@ -1,33 +1,46 @@
-//! The options of a pod, one by one: what each value does, and what is expected in place of a bad one.
+//! Each option of a pod: what a valid value does, and what is expected in place of an invalid one.
+//! README: "What you label".
+
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kubernetes_metrics_aggregator::kubernetes::pod::targets_from_pod;
-use serde_json::{Map, Value, json};
+use kubernetes_metrics_aggregator::target::Target;
+use serde_json::{Value, json};
 
 use crate::support::describe;
 
 const PREFIX: &str = "metrics-aggregator.apawel.me";
 
-/// The targets of a running pod with these labels and annotations, keys without the prefix; ` ; ` between targets.
-fn targets_with(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> String {
-    let object = |entries: &[(&str, &str)]| -> Value {
-        let entries = entries
-            .iter()
-            .map(|(key, value)| (format!("{PREFIX}/{key}"), json!(value)));
-        Value::Object(entries.collect::<Map<_, _>>())
-    };
-    let mut labels = object(labels);
-    labels[format!("{PREFIX}/job-name")] = json!("j");
-    let pod: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": labels, "annotations": object(annotations)},
+/// The targets of the running pod `n/p` of the job `j`, after this change to its JSON.
+fn targets_of(change: impl FnOnce(&mut Value)) -> Vec<Arc<Target>> {
+    let mut pod = json!({
+        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {}},
         "status": {"phase": "Running", "podIP": "10.0.0.1"},
-    }))
-    .unwrap();
-    let lines: Vec<String> = targets_from_pod(&pod)
-        .iter()
-        .map(|target| describe(target))
-        .collect();
-    lines.join(" ; ").replace("j n/p 10.0.0.1 ", "")
+    });
+    pod["metadata"]["labels"][format!("{PREFIX}/job-name")] = json!("j");
+    change(&mut pod);
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    targets_from_pod(&pod)
+}
+
+/// The same in one line, with ` ; ` between targets.
+fn described(change: impl FnOnce(&mut Value)) -> String {
+    let targets = targets_of(change);
+    let lines: Vec<String> = targets.iter().map(|target| describe(target)).collect();
+    lines.join(" ; ")
+}
+
+/// The pod with these labels and annotations, keys without the prefix.
+fn targets_with(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> String {
+    let line = described(|pod| {
+        for (kind, entries) in [("labels", labels), ("annotations", annotations)] {
+            for (key, value) in entries {
+                pod["metadata"][kind][format!("{PREFIX}/{key}")] = json!(value);
+            }
+        }
+    });
+    line.replace("j n/p 10.0.0.1 ", "")
 }
 
 /// A good option: how the pod is then scraped.
@@ -56,16 +69,10 @@ fn annotations_win_over_labels() {
 
 /// A pod with this job name and IP, in one line.
 fn target_with(job: &str, ip: &str) -> String {
-    let pod: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {format!("{PREFIX}/job-name"): job}},
-        "status": {"phase": "Running", "podIP": ip},
-    }))
-    .unwrap();
-    let lines: Vec<String> = targets_from_pod(&pod)
-        .iter()
-        .map(|target| describe(target))
-        .collect();
-    lines.join(" ; ")
+    described(|pod| {
+        pod["metadata"]["labels"][format!("{PREFIX}/job-name")] = json!(job);
+        pod["status"]["podIP"] = json!(ip);
+    })
 }
 
 #[test]
@@ -86,7 +93,7 @@ fn a_pod_without_a_usable_job_name_has_no_job() {
 }
 
 #[test]
-fn a_pod_ip_that_is_none_does_not_hide_the_pod() {
+fn an_invalid_pod_ip_does_not_hide_the_pod() {
     for bad in [
         "10.0.0.01",
         "10.0.0.256",
@@ -106,7 +113,7 @@ fn a_pod_ip_that_is_none_does_not_hide_the_pod() {
 }
 
 #[test]
-fn option_port() {
+fn port_is_a_number_or_a_name() {
     check("port", "1", "10.0.0.1:1/metrics 5s");
     check("port", "65535", "10.0.0.1:65535/metrics 5s");
     check("port", " 9100\n", "10.0.0.1:9100/metrics 5s");
@@ -118,28 +125,27 @@ fn option_port() {
     }
 }
 
-/// The first container's ports have these names; which of them can be asked for.
+/// The pod's `port` is this, and its first container has these ports: how it is scraped, or why not.
 #[track_caller]
-fn check_port_names(names: &[&str], port: &str, expected: &str) {
-    let ports: Vec<Value> = names
-        .iter()
-        .zip(1..)
-        .map(|(name, number)| json!({"name": name, "containerPort": number}))
-        .collect();
-    let pod: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "p", "namespace": "n", "labels": {
-            format!("{PREFIX}/job-name"): "j", format!("{PREFIX}/port"): port,
-        }},
-        "spec": {"containers": [{"name": "c", "ports": ports}]},
-        "status": {"podIP": "10.0.0.1"},
-    }))
-    .unwrap();
-    let found = describe(&targets_from_pod(&pod)[0]);
+fn check_ports(ports: &[(&str, i64)], port: &str, expected: &str) {
+    let named = |(name, number): &(&str, i64)| json!({"name": name, "containerPort": number});
+    let ports: Vec<Value> = ports.iter().map(named).collect();
+    let found = described(|pod| {
+        pod["metadata"]["labels"][format!("{PREFIX}/port")] = json!(port);
+        pod["spec"] = json!({"containers": [{"name": "c", "ports": ports}]});
+    });
     assert!(found.contains(expected), "{found}");
 }
 
+/// The same with ports of these names, numbered from 1.
+#[track_caller]
+fn check_port_names(names: &[&str], port: &str, expected: &str) {
+    let ports: Vec<(&str, i64)> = names.iter().copied().zip(1..).collect();
+    check_ports(&ports, port, expected);
+}
+
 #[test]
-fn names_of_ports() {
+fn a_port_name_is_that_of_a_container_port() {
     check_port_names(&["web", "http-2"], "http-2", " 10.0.0.1:2/metrics ");
     check_port_names(&["web"], " web\n", " 10.0.0.1:1/metrics ");
     // A number is a number, whatever ports are called.
@@ -156,34 +162,21 @@ fn names_of_ports() {
 }
 
 #[test]
-fn numbers_of_ports_that_are_none() {
+fn a_named_port_with_an_invalid_number_does_not_exist() {
     for number in [-1, 0, 65_536] {
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": {"labels": {
-                format!("{PREFIX}/job-name"): "j", format!("{PREFIX}/port"): "http",
-            }, "name": "p"},
-            "spec": {"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": number}]}]},
-            "status": {"podIP": "10.0.0.1"},
-        }))
-        .unwrap();
-        let found = describe(&targets_from_pod(&pod)[0]);
-        assert!(found.contains("(named ports of the pod: none)"), "{found}");
+        let expected = "(named ports of the pod: none)";
+        check_ports(&[("http", number)], "http", expected);
     }
 }
 
 #[test]
-fn option_scrape_native_histograms() {
+fn scrape_native_histograms_is_true_or_false() {
     let histograms = |value: &str| {
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": {
-                "name": "p",
-                "labels": {format!("{PREFIX}/job-name"): "j"},
-                "annotations": {format!("{PREFIX}/scrape-native-histograms"): value},
-            },
-            "status": {"podIP": "10.0.0.1"},
-        }))
-        .unwrap();
-        targets_from_pod(&pod)[0].meta.native_histograms
+        let targets = targets_of(|pod| {
+            let key = format!("{PREFIX}/scrape-native-histograms");
+            pod["metadata"]["annotations"] = json!({key: value});
+        });
+        targets[0].meta.native_histograms
     };
     assert_eq!(histograms("true"), Some(true));
     assert_eq!(histograms("False"), Some(false));
@@ -195,7 +188,7 @@ fn option_scrape_native_histograms() {
 }
 
 #[test]
-fn option_endpoint() {
+fn endpoint_is_a_path_with_an_optional_query() {
     check("endpoint", "stats", "10.0.0.1:80/stats 5s");
     check("endpoint", "/stats", "10.0.0.1:80/stats 5s");
     check("endpoint", "", "10.0.0.1:80/ 5s");
@@ -230,7 +223,7 @@ fn option_endpoint() {
 }
 
 #[test]
-fn option_scrape_timeout_seconds() {
+fn scrape_timeout_seconds_is_a_decimal_up_to_300() {
     check("scrape-timeout-seconds", "10", "10.0.0.1:80/metrics 10s");
     check("scrape-timeout-seconds", "0.5", "10.0.0.1:80/metrics 0.5s");
     check("scrape-timeout-seconds", "300", "10.0.0.1:80/metrics 300s");
@@ -269,7 +262,7 @@ fn option_scrape_timeout_seconds() {
 }
 
 #[test]
-fn options_of_tls() {
+fn tls_options_are_booleans_and_a_server_name() {
     check(
         "tls-enabled",
         "true",
@@ -300,7 +293,7 @@ fn options_of_tls() {
 }
 
 #[test]
-fn option_scrape_targets() {
+fn scrape_targets_is_a_list_of_ports_with_paths() {
     check(
         "scrape-targets",
         "8080:/metrics,9100:/stats",

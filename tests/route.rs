@@ -1,4 +1,5 @@
-//! What a request line asks for.
+//! What a request line asks for: paths, parameters, and the errors for invalid ones. README: "What you get", "Status
+//! codes".
 
 mod generated;
 
@@ -24,6 +25,15 @@ fn check(url: &str, jobs: &[&str]) {
     assert_eq!(route("GET", url), Ok(expected), "{url}");
 }
 
+/// What a URL of `/metrics` selects.
+#[track_caller]
+fn selection(url: &str) -> Selection {
+    match route("GET", url) {
+        Ok(Route::Metrics(selection)) => selection,
+        other => panic!("{url}: {other:?}"),
+    }
+}
+
 #[track_caller]
 fn check_error<T: Debug>(result: Result<T, HttpError>, status: u16, text: &str) {
     let error = result.unwrap_err();
@@ -37,7 +47,7 @@ fn check_refused(url: &str, status: u16, text: &str) {
 }
 
 #[test]
-fn jobs_of_the_query() {
+fn jobs_are_read_from_the_query() {
     check("/metrics?job=memcached", &["memcached"]);
     check("/metrics?job=a&job=b", &["a", "b"]);
     check("/metrics?job=a&job=a", &["a"]);
@@ -50,7 +60,7 @@ fn jobs_of_the_query() {
 
 /// Prometheus escapes the `?` of a `metrics_path`, and nothing else of `/metrics?job=J`.
 #[test]
-fn jobs_of_the_escaped_path() {
+fn jobs_are_read_from_an_escaped_path() {
     check("/metrics%3Fjob=memcached", &["memcached"]);
     check("/metrics%3fjob=memcached", &["memcached"]);
     check("/metrics%3Fjob=a&job=b", &["a", "b"]);
@@ -77,7 +87,7 @@ fn a_job_is_needed() {
 }
 
 #[test]
-fn encodings_that_are_none() {
+fn invalid_percent_encoding_is_refused() {
     check_refused("/metrics?job=%", 400, "not percent-encoded UTF-8");
     check_refused("/metrics?job=%2", 400, "not percent-encoded UTF-8");
     check_refused("/metrics?job=%+1", 400, "not percent-encoded UTF-8");
@@ -86,7 +96,7 @@ fn encodings_that_are_none() {
 }
 
 #[test]
-fn other_paths() {
+fn paths_have_handlers_and_others_are_not_found() {
     assert_eq!(route("GET", "/-/healthy"), Ok(Route::Healthy));
     assert_eq!(route("HEAD", "/-/ready?x=1"), Ok(Route::Ready));
     assert_eq!(route("GET", "/-/metrics"), Ok(Route::OwnMetrics));
@@ -118,14 +128,14 @@ fn other_paths() {
 }
 
 #[test]
-fn methods_that_are_refused() {
+fn methods_other_than_get_and_head_are_refused() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "get", ""] {
         check_error(route(method, "/metrics?job=a"), 405, "only GET and HEAD");
     }
 }
 
 #[test]
-fn a_request_counts_under_its_path_whatever_else_is_wrong_with_it() {
+fn a_request_counts_under_its_path_whatever_else_is_invalid() {
     for (url, path) in [
         ("/metrics?job=%", "/metrics"),
         ("/metrics%3Fjob=a", "/metrics"),
@@ -152,7 +162,7 @@ fn a_request_counts_under_its_path_whatever_else_is_wrong_with_it() {
 
 /// An ingress may or may not take its path off, so both forms come in.
 #[test]
-fn a_prefix_is_taken_off_where_it_stands() {
+fn the_path_of_the_advertised_address_is_removed_if_present() {
     for (url, expected) in [
         ("/aggregator/metrics?job=a", "/metrics?job=a"),
         ("/aggregator/metrics%3Fjob=a", "/metrics%3Fjob=a"),
@@ -188,7 +198,7 @@ fn a_prefix_is_taken_off_where_it_stands() {
 
 /// Prometheus writes the header by `strconv.FormatFloat(seconds, 'f', -1, 64)` (scrape/scrape.go).
 #[test]
-fn timeouts_of_the_scraper() {
+fn the_scrapers_timeout_is_seconds_over_0() {
     assert_eq!(scrape_timeout("10"), Ok(Duration::from_secs(10)));
     assert_eq!(scrape_timeout("0.5"), Ok(Duration::from_millis(500)));
     for bad in ["", "0", "-1", "NaN", "inf", "10s", "1e400"] {
@@ -198,7 +208,7 @@ fn timeouts_of_the_scraper() {
 }
 
 #[test]
-fn gzip_is_sent_only_where_it_is_accepted() {
+fn gzip_is_sent_only_if_the_scraper_accepts_it() {
     for accepted in [
         "gzip",
         "GZIP",
@@ -224,15 +234,13 @@ fn gzip_is_sent_only_where_it_is_accepted() {
 }
 
 #[test]
-fn shards() {
+fn a_shard_is_one_of_at_most_1000() {
     for (url, expected) in [
         ("/metrics?job=a&shard=1/1", (1, 1)),
         ("/metrics?job=a&shard=2%2F3", (2, 3)),
         ("/metrics%3Fjob=a&shard=1000/1000", (1000, 1000)),
     ] {
-        let Ok(Route::Metrics(Selection { shard, .. })) = route("GET", url) else {
-            panic!("{url}");
-        };
+        let shard = selection(url).shard;
         assert_eq!(shard, Shard::new(expected.0, expected.1), "{url}");
         assert!(shard.is_some(), "{url}");
     }
@@ -247,7 +255,7 @@ fn shards() {
 }
 
 #[test]
-fn metric_families() {
+fn metric_families_are_named_at_most_100_times() {
     for (url, expected) in [
         ("/metrics?job=a", &[][..]),
         ("/metrics?job=a&name=b", &[]),
@@ -264,10 +272,7 @@ fn metric_families() {
         ("/metrics%3Fjob=a&name[]=b&name[]=c", &["b", "c"]),
         ("/metrics%3Fjob=a?name[]=b", &["b"]),
     ] {
-        let Ok(Route::Metrics(Selection { families, .. })) = route("GET", url) else {
-            panic!("{url}");
-        };
-        assert_eq!(families.names(), expected, "{url}");
+        assert_eq!(selection(url).families.names(), expected, "{url}");
     }
     let url = |names: usize, length: usize| {
         let name = format!("&name[]={}", "x".repeat(length));
@@ -282,7 +287,7 @@ fn metric_families() {
 }
 
 #[test]
-fn jobs_that_may_have_no_pods() {
+fn absent_ok_is_the_only_value_of_absent() {
     for (url, expected) in [
         ("/metrics?job=a&absent=ok", true),
         ("/metrics?absent=%6fk&job=a", true),
@@ -290,10 +295,7 @@ fn jobs_that_may_have_no_pods() {
         ("/metrics%3Fjob=a?absent=ok", true),
         ("/metrics?job=a&absents=ok", false),
     ] {
-        let Ok(Route::Metrics(Selection { absent_ok, .. })) = route("GET", url) else {
-            panic!("{url}");
-        };
-        assert_eq!(absent_ok, expected, "{url}");
+        assert_eq!(selection(url).absent_ok, expected, "{url}");
     }
     for bad in ["", "OK", "true", "ok "] {
         let url = format!("/metrics?job=a&absent={bad}");
@@ -310,7 +312,7 @@ fn jobs_that_may_have_no_pods() {
 }
 
 #[test]
-fn targets_of_a_probe() {
+fn a_probe_names_its_target() {
     for url in [
         "/probe?target=ns/pod-1:8080",
         "/probe?target=ns%2Fpod-1%3A8080",
@@ -325,7 +327,7 @@ fn targets_of_a_probe() {
 }
 
 #[test]
-fn service_discovery() {
+fn service_discovery_has_shards_and_timeouts() {
     let jobs = |shards| Ok(Route::SdJobs { shards });
     assert_eq!(route("GET", "/sd/jobs"), jobs(None));
     assert_eq!(route("GET", "/sd/jobs?shards=3"), jobs(Some(3)));
