@@ -15,7 +15,7 @@ use ureq::Agent;
 
 use super::connect::{self, IDLE_CONNECTION_AGE_MAX, Tls};
 use super::encoding::EncodingTimes;
-use super::tls_files::TlsFiles;
+use super::tls_files::PodTlsFiles;
 use crate::target::{ScrapeOptions, TlsOptions};
 use crate::telemetry::open_files_max;
 
@@ -27,7 +27,7 @@ const KEPT_PODS_MAX: usize = 20_000;
 /// The agents of all scrapes.
 #[derive(Debug)]
 pub(super) struct Agents {
-    files: TlsFiles,
+    files: PodTlsFiles,
     unverified: Tls,
     kept_pods_max: usize,
     kept: Mutex<Kept>,
@@ -64,7 +64,7 @@ pub(super) struct Access {
 
 impl Agents {
     /// There is no agent yet.
-    pub(super) fn new(files: TlsFiles) -> Agents {
+    pub(super) fn new(files: PodTlsFiles) -> Agents {
         let kept = Kept {
             pods: HashMap::new(),
             verified: files.verified(),
@@ -180,7 +180,7 @@ mod tests {
     impl Scrapes {
         fn new(ca_files: Vec<PathBuf>, client: Option<ClientCertificateFiles>) -> Scrapes {
             Scrapes {
-                agents: Agents::new(TlsFiles::open(ca_files, client).unwrap()),
+                agents: Agents::new(PodTlsFiles::open(ca_files, client).unwrap()),
                 now: Instant::now(),
             }
         }

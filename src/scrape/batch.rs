@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!               a worker takes it                       no target is left, or it is too late,
-//! +----------+  and its next target   +---------------+  or nobody waits for the results  +------+
+//! +----------+  and its next target   +---------------+  or the results are not wanted    +------+
 //! | in queue | ---------------------> | with a worker | --------------------------------> | gone |
 //! +----------+ <--------------------- +---------------+                                   +------+
 //!      ^        the worker puts it back
@@ -71,7 +71,7 @@ pub struct ScrapeResult {
 /// The targets of one request.
 pub(super) struct Batch {
     targets: Vec<(Health, Arc<Target>)>,
-    progress: Arc<Progress>,
+    progress: Arc<BatchProgress>,
     deadline: Option<ScrapeDeadline>,
     /// What is known about lines from the bodies so far.
     series: SeriesCache,
@@ -82,17 +82,17 @@ pub(super) struct Batch {
 
 /// How far the batch is.
 #[derive(Debug, Default)]
-struct Progress {
+struct BatchProgress {
     /// The first target that still waits for a worker. Only the worker that has the batch changes it.
     next: AtomicUsize,
     /// Bytes of all bodies so far.
     body_bytes: AtomicUsize,
-    /// Nobody waits for the results any more.
+    /// The results are no longer wanted.
     is_closed: AtomicBool,
 }
 
-/// A batch whose targets are scraped in this order until the deadline, with up to so many bodies parsed at once; and
-/// the channel of its results.
+/// A batch whose targets are scraped in this order until the deadline, and its results. At most `cores` bodies are
+/// parsed at once.
 pub(super) fn batch(
     targets: Vec<(Health, Arc<Target>)>,
     asked: Asked,
@@ -102,7 +102,7 @@ pub(super) fn batch(
 ) -> (Batch, Results) {
     // The channel has room for all results, so no worker waits here.
     let (sender, results) = bounded(targets.len());
-    let progress = Arc::<Progress>::default();
+    let progress = Arc::<BatchProgress>::default();
     let batch = Batch {
         targets,
         progress: Arc::clone(&progress),
@@ -122,7 +122,7 @@ pub(super) fn batch(
 
 impl Batch {
     /// The health of the next target, which decides the queue of the batch. `None` if the batch needs no queue: it has
-    /// no target left, it is too late for one, or nobody waits for the results.
+    /// no target left, it is too late for one, or the results are no longer wanted.
     pub(super) fn next_health(&self) -> Option<Health> {
         let is_late = self.scrapes_end().is_some_and(|end| end <= Instant::now());
         if is_late || self.progress.is_closed.load(Ordering::Relaxed) {
@@ -186,7 +186,7 @@ impl Batch {
 pub struct Results {
     results: Receiver<ScrapeResult>,
     deadline: Option<ScrapeDeadline>,
-    progress: Arc<Progress>,
+    progress: Arc<BatchProgress>,
     since: Instant,
 }
 
@@ -287,7 +287,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_is_given_out_when_it_is_too_late_or_nobody_waits() {
+    fn nothing_is_given_out_when_it_is_too_late_or_the_results_are_not_wanted() {
         let (late, _results) = three(Some(ScrapeDeadline::new(Instant::now(), false)));
         assert_eq!((late.next_health(), late.take()), (None, None));
         let (batch, results) = three(None);

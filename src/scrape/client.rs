@@ -1,7 +1,7 @@
 //! One GET of one target within a deadline: its body, or the phase and reason of the failure.
 //!
-//! Runs in the client workers. Connections to pods are kept between requests. Follows redirects within the pod, never
-//! uses a proxy; sends a credential only as `token.rs` allows.
+//! Runs in the client workers. Connections to pods are kept between requests. Redirects are followed within the pod. A
+//! proxy is never used, and a credential is sent only as `token.rs` allows.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,28 +12,28 @@ use ureq::http::{HeaderValue, Response, Uri, header};
 use super::agents::{Access, Agents};
 use super::body::{self, BodyBuffer};
 use super::error::brief;
-use super::get::{self, Time};
+use super::get::{self, ScrapeTime};
 use super::question::Question;
-use super::tls_files::{ClientCertificateFiles, TlsFiles};
-use super::token::{Token, TokenSettings};
+use super::tls_files::{ClientCertificateFiles, PodTlsFiles};
+use super::token::{PodToken, TokenSettings};
 use super::{Phase, Reason, ScrapeError};
 use crate::exposition::Format;
 use crate::reloaded::FileError;
 use crate::target::{ScrapeOptions, Target};
 
-/// What all scrapes have in common.
+/// The settings of all scrapes.
 #[derive(Debug, Clone)]
 pub struct ScrapeSettings {
-    /// PEM files with the CAs that certificates of pods are checked against. Read again each minute; one that cannot be
-    /// used is logged and keeps what it held before, or is left out if it never could be.
+    /// PEM files with the CAs that verify the certificates of pods. They are read again each minute. If one cannot be
+    /// used, that is logged, and its last content is used, if there is one.
     pub ca_files: Vec<PathBuf>,
-    /// The certificate that is shown to pods that ask for one, if any.
+    /// The certificate that is shown to pods that ask for one.
     pub client_certificate: Option<ClientCertificateFiles>,
-    /// Largest body, in bytes after decompression.
+    /// The largest body, in bytes after decompression.
     pub body_bytes_max: u64,
-    /// Most samples of a body; `None`: as many as there are.
+    /// The most samples of a body; `None`: no limit.
     pub samples_max: Option<u64>,
-    /// The token that some pods are sent, if any.
+    /// The token that some pods get.
     pub token: Option<TokenSettings>,
 }
 
@@ -43,32 +43,31 @@ pub struct ScrapeClient {
     agents: Agents,
     body_bytes_max: u64,
     pub(super) samples_max: u64,
-    token: Option<Token>,
+    token: Option<PodToken>,
 }
 
 impl ScrapeClient {
-    /// A client without connections. Reads the files.
+    /// Reads the files, and makes a client without connections.
     ///
     /// # Errors
     /// The client certificate cannot be used.
     pub fn new(settings: ScrapeSettings) -> Result<ScrapeClient, FileError> {
-        let files = TlsFiles::open(settings.ca_files, settings.client_certificate)?;
+        let files = PodTlsFiles::open(settings.ca_files, settings.client_certificate)?;
         Ok(ScrapeClient {
             agents: Agents::new(files),
             body_bytes_max: settings.body_bytes_max,
             samples_max: settings.samples_max.unwrap_or(u64::MAX),
-            token: settings.token.map(Token::open),
+            token: settings.token.map(PodToken::open),
         })
     }
 
-    /// Scrapes the target: reads all of its body, decompressed, and says what it is.
+    /// Scrapes the target: reads its complete body, decompresses it, and returns its format.
     ///
-    /// Ends at the target's own timeout or at `deadline`, whichever comes first; that covers connecting, TLS, the head
-    /// and the last byte of the body.
+    /// The target's own timeout and `deadline` limit all of it: connecting, TLS, the head and the last byte of the
+    /// body.
     ///
     /// # Errors
-    /// Anything but a complete body with status 200 and a content type that Prometheus reads. Of
-    /// `Content-Encoding` only `gzip` means anything.
+    /// Anything but a complete body with status 200 and a Content-Type that Prometheus accepts.
     pub(super) fn scrape(
         &self,
         target: &Target,
@@ -84,15 +83,15 @@ impl ScrapeClient {
         let url = url(options, &question.path(&options.path_and_query))?;
         let wants = [&*question.accept, encoding];
         let (response, budget) = self.get(target, &agent, url, deadline, wants)?;
-        // As in Prometheus, which compares the first of several with this one word. Exporters put charsets, media types
-        // and `none` there; what is compressed in another way is no text, and its first line says so.
+        // Prometheus too compares only the first such header, and only with this word. Exporters send charsets, media
+        // types and `none` in it. A body that is compressed otherwise fails at its first line.
         let encoding = response.headers().get(header::CONTENT_ENCODING);
         let is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");
         let content_type = response_header(&response, "content-type");
         let limit = self.body_bytes_max;
         body::read(response.into_body(), is_gzip, limit, budget, body)?;
         times.note(asks_gzip, start.elapsed());
-        // As in Prometheus, nobody asks what an empty body is.
+        // As in Prometheus, an empty body needs no Content-Type.
         if body.body().is_empty() {
             return Ok(Format::Text);
         }
@@ -100,8 +99,8 @@ impl ScrapeClient {
             .map_err(|error| ScrapeError::failed(Phase::Body, error))
     }
 
-    /// Asks the target for what somebody else wants, and hands the response on as it is. Bounded as a scrape is; the
-    /// limit of size is one of bytes as they are sent.
+    /// Asks the target for what a scraper wants, and returns the response unchanged. Has the limits of a scrape, but
+    /// the limit of bytes applies to the body as sent.
     ///
     /// # Errors
     /// Anything but a complete body with status 200.
@@ -129,8 +128,8 @@ impl ScrapeClient {
         })
     }
 
-    /// The head of a response with status 200, and the time that the whole scrape has. The pod is asked for this format
-    /// and this encoding.
+    /// The head of a response with status 200, and the time limit of the whole scrape. The last parameter has the
+    /// values of `Accept` and `Accept-Encoding`.
     fn get(
         &self,
         target: &Target,
@@ -157,10 +156,10 @@ impl ScrapeClient {
         if let Some(authorization) = &authorization {
             headers.push((header::AUTHORIZATION, value(authorization)?));
         }
-        let time = Time { start: now, budget };
+        let time = ScrapeTime { start: now, budget };
         let response = get::get(agent, url, options.address.ip(), &headers, time)?;
         let status = response.status().as_u16();
-        // A pod that was not sent the token did not refuse it.
+        // A pod that did not get the token did not refuse it.
         if let (401, Some(token), Some(_)) = (status, &self.token, authorization) {
             token.expire();
         }
@@ -172,23 +171,23 @@ impl ScrapeClient {
     }
 }
 
-/// What a scraper wants to have of a pod, in its own words.
+/// The headers with which a scraper says what it wants from a pod.
 #[derive(Debug, Clone, Default)]
 pub struct ProbeWants {
-    /// Its header `Accept`.
+    /// The header `Accept`.
     pub accept: Option<String>,
-    /// Its header `Accept-Encoding`.
+    /// The header `Accept-Encoding`.
     pub accept_encoding: Option<String>,
 }
 
-/// What a pod sent, as it sent it.
+/// A pod's response, unchanged.
 #[derive(Debug)]
 pub struct PodResponse {
-    /// Its header `Content-Type`.
+    /// The header `Content-Type`.
     pub content_type: Option<String>,
-    /// Its header `Content-Encoding`.
+    /// The header `Content-Encoding`.
     pub content_encoding: Option<String>,
-    /// The body, compressed where the encoding says so.
+    /// The body as sent.
     pub body: Vec<u8>,
 }
 

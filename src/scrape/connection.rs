@@ -10,7 +10,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::error::ConnectionError;
-use super::head::{self, End};
+use super::head::{self, BodyEnd};
 
 /// Wraps the connection that the connectors before it made.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl<In: Transport> Connector<In> for Watching {
 enum Expects {
     Nothing,
     Head,
-    Body(End),
+    Body(BodyEnd),
 }
 
 /// A connection whose errors say whether a retry is worthwhile, and which refuses responses that ureq would accept.
@@ -95,7 +95,7 @@ impl<T: Transport> Transport for Watched<T> {
                 return Err(self.known(end.into()));
             }
             // ureq stops at the line with the 0.
-            Expects::Body(End::LastChunk) if !has_more => {
+            Expects::Body(BodyEnd::LastChunk) if !has_more => {
                 return Err(ConnectionError::NoLastChunk.into());
             }
             _ => {}

@@ -53,7 +53,7 @@ impl EncodingTimes {
 mod tests {
     use super::*;
 
-    /// How often of `scrapes` gzip is asked for, where the encodings take so many milliseconds.
+    /// How many of the `scrapes` ask for gzip, if the encodings take this many milliseconds.
     fn gzip_of(times: &EncodingTimes, scrapes: u32, gzip: u64, identity: u64) -> u32 {
         (0..scrapes)
             .map(|_| {

@@ -8,7 +8,7 @@ use super::head::HeadError;
 use crate::exposition::BodyError;
 pub use crate::telemetry::Phase;
 
-/// Why a scrape failed. Whoever logs it adds the name of the target.
+/// Why a scrape failed. The caller that logs it adds the name of the target.
 #[derive(Debug)]
 pub struct ScrapeError {
     /// The phase in which it failed.
@@ -46,7 +46,7 @@ impl ScrapeError {
         ScrapeError::new(phase, Reason::Failed(reason.to_string()))
     }
 
-    /// A body that is malformed, or has too many samples: that is counted as a body of too many bytes is.
+    /// The error for a malformed body, or for one with too many samples, which is counted like one with too many bytes.
     pub(super) fn of_body(error: BodyError) -> ScrapeError {
         let phase = match error {
             BodyError::TooManySamples { .. } => Phase::Body,
@@ -58,8 +58,8 @@ impl ScrapeError {
         }
     }
 
-    /// What an error of ureq means that came up in this phase of a scrape that had so much time. One of the connection
-    /// itself knows its phase better.
+    /// The error for an error of ureq in this phase of a scrape, which had this time limit. A [`ConnectionError`] has
+    /// the phase itself.
     pub(super) fn of_ureq(phase: Phase, error: ureq::Error, budget: Duration) -> ScrapeError {
         let mut text = match error {
             ureq::Error::Timeout(_) => return ScrapeError::new(phase, Reason::Timeout(budget)),
@@ -78,21 +78,21 @@ impl ScrapeError {
             ureq::Error::Io(error) => brief(&error),
             other => brief(&other),
         };
-        // rustls has only a name for a certificate of a CA that a server shows as its own (RFC 5280, section 4.2.1.9),
-        // which `openssl req -x509` makes and Go takes.
+        // The error of rustls is only a name if a server shows a certificate of a CA (RFC 5280, section 4.2.1.9).
+        // `openssl req -x509` makes such certificates, and Go accepts them.
         if phase == Phase::Tls && text.contains("CaUsedAsEndEntity") {
             let text = "the pod shows a certificate of a CA (CA:TRUE) as its own, which is refused; \
                         give it one with CA:FALSE, or set the option tls-verify to false";
             return ScrapeError::failed(phase, text);
         }
-        // Nor for a signature with an RSA key that ring finds too short and Go takes.
+        // The same for an RSA key that is too short for ring. Go accepts it.
         if phase == Phase::Tls && text.contains("BadSignature") {
             text.push_str(
                 ", as for each RSA key of fewer than 2048 bits; give the pod and its CA larger ones, \
                  or set the option tls-verify to false",
             );
         }
-        // With TLS 1.3 it comes after the handshake.
+        // With TLS 1.3 this alert comes after the handshake.
         let is_alert = text.contains("received fatal alert");
         if is_alert && (text.contains("Certificate") || text.contains("UnknownCA")) {
             text.push_str(
@@ -104,14 +104,14 @@ impl ScrapeError {
     }
 }
 
-/// What a connection to a pod knows of an error, on its way through ureq.
+/// An error of a connection to a pod, with more than ureq can express.
 #[derive(Debug)]
 pub(super) enum ConnectionError {
     /// There is no connection yet; it failed in this phase.
     Setup(Phase, ureq::Error),
     /// The connection was kept from an earlier scrape, and closed before the head of the response was there.
     KeptClosed(io::Error),
-    /// The head of the response is not read.
+    /// The head of the response is refused.
     Head(HeadError),
     /// The connection ended before the last chunk of the body was there as a whole.
     NoLastChunk,
@@ -166,7 +166,7 @@ impl fmt::Display for ScrapeError {
 
 impl std::error::Error for ScrapeError {}
 
-/// Longest text of an error that a pod may have a hand in, e.g. the names in its certificate.
+/// The longest text of an error that a pod can influence, for example by the names in its certificate.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// The text of an error on one line, without control characters, cut.

@@ -19,7 +19,7 @@ static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape
 
 /// How long one scrape may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Time {
+pub(super) struct ScrapeTime {
     pub(super) start: Instant,
     /// When the scrape ends, counted from its start. The pod is told how much of this time is left.
     pub(super) budget: Duration,
@@ -35,7 +35,7 @@ pub(super) fn get(
     mut url: Uri,
     pod: IpAddr,
     headers: &[(HeaderName, HeaderValue)],
-    time: Time,
+    time: ScrapeTime,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
     let mut followed = 0;
     loop {
@@ -80,7 +80,7 @@ fn get_one(
     agent: &Agent,
     url: &Uri,
     headers: &[(HeaderName, HeaderValue)],
-    time: Time,
+    time: ScrapeTime,
 ) -> Result<Response<ureq::Body>, ScrapeError> {
     let response = match send(agent, url, headers, time, false) {
         Err(error) if ConnectionError::is_kept_closed(&error) => {
@@ -95,7 +95,7 @@ fn send(
     agent: &Agent,
     url: &Uri,
     headers: &[(HeaderName, HeaderValue)],
-    time: Time,
+    time: ScrapeTime,
     needs_new: bool,
 ) -> Result<Response<ureq::Body>, ureq::Error> {
     let left = time.budget.saturating_sub(time.start.elapsed());

@@ -15,7 +15,7 @@ const SHOWN_CHARS_MAX: usize = 40;
 
 /// How the end of the body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum BodyEnd {
     /// By its last chunk.
     LastChunk,
     /// By its length, or by the end of the connection.
@@ -80,7 +80,7 @@ impl fmt::Display for HeadError {
 ///
 /// # Errors
 /// A head that ureq does not read, or reads differently than Go.
-pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<End>, HeadError> {
+pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<BodyEnd>, HeadError> {
     loop {
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut response = Response::new(&mut headers);
@@ -96,7 +96,7 @@ pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<End>, HeadError> {
     }
 }
 
-fn framing(response: &Response<'_, '_>) -> Result<End, HeadError> {
+fn framing(response: &Response<'_, '_>) -> Result<BodyEnd, HeadError> {
     // HTTP/1.0 has no transfer codings, so Go ignores them there.
     let is_1_0 = response.version == Some(0);
     let codings = values(response.headers, "transfer-encoding");
@@ -106,7 +106,7 @@ fn framing(response: &Response<'_, '_>) -> Result<End, HeadError> {
         if !rest.is_empty() || !first.eq_ignore_ascii_case(b"chunked") {
             return Err(HeadError::TransferEncoding(shown(&codings)));
         }
-        return Ok(End::LastChunk);
+        return Ok(BodyEnd::LastChunk);
     }
     let lengths = values(response.headers, "content-length");
     if let [first, rest @ ..] = &lengths[..] {
@@ -121,7 +121,7 @@ fn framing(response: &Response<'_, '_>) -> Result<End, HeadError> {
             return Err(HeadError::Length(shown(&lengths[..1])));
         }
     }
-    Ok(End::LengthOrClose)
+    Ok(BodyEnd::LengthOrClose)
 }
 
 /// The values of the headers with this name.

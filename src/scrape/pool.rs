@@ -284,7 +284,7 @@ impl Worker {
             outcome,
             duration: start.elapsed(),
         };
-        // The worker counts its own panic, and there is nobody left to tell.
+        // A panic is counted, and the request is lost with `done`.
         let _ = caught(&self.telemetry, || {
             (probe.done)(result);
             Ok(())

@@ -1,8 +1,8 @@
 //! Redirects: where they lead, and whether that is still the same pod.
 //!
-//! Whoever controls a pod's responses chooses the place. So only redirects to the same scheme, host and port are
-//! followed: a redirect never makes this program ask anyone whom it would not have asked anyway. References are
-//! resolved as in RFC 3986, section 5.2, and as Go does.
+//! A pod chooses where its redirects lead. Therefore they are followed only to the same scheme, host and port, and no
+//! redirect makes this program send a request to another server. References are resolved as in RFC 3986, section 5.2,
+//! and as Go does.
 
 use std::net::IpAddr;
 
@@ -42,7 +42,7 @@ pub(super) fn path_in_pod(
     pod: IpAddr,
     location: &[u8],
 ) -> Result<String, NotFollowed> {
-    let place = Place::parse(location);
+    let place = Location::parse(location);
     if place.scheme.is_some() && place.authority.is_none() {
         return Err(UNREADABLE);
     }
@@ -73,7 +73,7 @@ pub(super) fn path_in_pod(
 
 /// The place for people to read, without what may be secret in it: user name and query.
 pub(super) fn shown(location: &[u8]) -> String {
-    let place = Place::parse(location);
+    let place = Location::parse(location);
     let part = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
     let mut shown = place.scheme.map_or_else(String::new, |s| part(s) + ":");
     if let Some(authority) = place.authority {
@@ -88,15 +88,15 @@ pub(super) fn shown(location: &[u8]) -> String {
 }
 
 /// The parts of a `Location`. A fragment is ignored.
-struct Place<'a> {
+struct Location<'a> {
     scheme: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     path: &'a [u8],
     query: Option<&'a [u8]>,
 }
 
-impl<'a> Place<'a> {
-    fn parse(location: &'a [u8]) -> Place<'a> {
+impl<'a> Location<'a> {
+    fn parse(location: &'a [u8]) -> Location<'a> {
         let (text, _) = split_at_first(location, b"#");
         let (scheme, rest) = match text.iter().position(|byte| !is_scheme_byte(*byte)) {
             Some(end) if text[end] == b':' && text[0].is_ascii_alphabetic() => {
@@ -112,7 +112,7 @@ impl<'a> Place<'a> {
             None => (None, rest),
         };
         let (path, query) = split_at_first(rest, b"?");
-        Place {
+        Location {
             scheme,
             authority,
             path,

@@ -29,12 +29,12 @@ pub struct ClientCertificateFiles {
 
 /// The files, which are read again when they are due.
 #[derive(Debug)]
-pub(super) struct TlsFiles {
+pub(super) struct PodTlsFiles {
     cas: Vec<Reloaded<Certificates>>,
     client: Option<Reloaded<ClientCert>>,
 }
 
-impl TlsFiles {
+impl PodTlsFiles {
     /// Reads the files. CA files that cannot be used are logged, and left out until they can.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl TlsFiles {
     pub(super) fn open(
         ca_files: Vec<PathBuf>,
         client: Option<ClientCertificateFiles>,
-    ) -> Result<TlsFiles, FileError> {
+    ) -> Result<PodTlsFiles, FileError> {
         let open_ca = |path| {
             let file = Reloaded::open(vec![("CA file", path)], FILES_AGE_MAX, |files| {
                 authorities(&files[0])
@@ -57,7 +57,7 @@ impl TlsFiles {
             Reloaded::open(pair, FILES_AGE_MAX, client_certificate)
         });
         client.as_ref().map(Reloaded::latest).transpose()?;
-        Ok(TlsFiles {
+        Ok(PodTlsFiles {
             cas: ca_files.into_iter().map(open_ca).collect(),
             client,
         })

@@ -1,7 +1,7 @@
 //! The bearer token that is sent to pods of some namespaces, if the operator wants that.
 //!
-//! Whoever may label a pod chooses where a scrape goes. So the token is sent only over verified TLS, and only to pods
-//! of the namespaces that the operator named.
+//! Everybody who may label a pod can choose where a scrape goes. So the token is sent only over verified TLS, and only
+//! to pods in the namespaces that the operator named.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,16 +21,16 @@ pub struct TokenSettings {
     pub namespaces: Vec<String>,
 }
 
-/// The token, and who gets it.
+/// The token, and the namespaces that get it.
 #[derive(Debug)]
-pub(super) struct Token {
+pub(super) struct PodToken {
     namespaces: Vec<String>,
     file: Reloaded<BearerToken>,
 }
 
-impl Token {
+impl PodToken {
     /// Reads the file. If it has no token, pods are scraped without one until it has.
-    pub(super) fn open(settings: TokenSettings) -> Token {
+    pub(super) fn open(settings: TokenSettings) -> PodToken {
         let files = vec![("SCRAPE_TOKEN_FILE", settings.file)];
         let file = Reloaded::open(files, TOKEN_AGE_MAX, |files| {
             BearerToken::from_file(&files[0])
@@ -38,7 +38,7 @@ impl Token {
         if let Err(error) = file.latest() {
             log::warn!("{error}; pods that want a token will refuse");
         }
-        Token {
+        PodToken {
             namespaces: settings.namespaces,
             file,
         }

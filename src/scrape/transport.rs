@@ -113,9 +113,9 @@ impl Transport for PodTransport {
         Ok(amount > 0)
     }
 
-    /// False if the pod closed the connection, or sent bytes that nobody asked for. ureq asks when it puts a connection
-    /// away and again when it takes it for the next request. The first time the socket is not checked, because that
-    /// takes three system calls, a third of all calls of a scrape.
+    /// False if the pod closed the connection, or sent bytes without a request. ureq calls this when it puts a
+    /// connection away, and again when it takes it for the next request. The first time the socket is not checked,
+    /// because that takes three system calls, a third of all calls of a scrape.
     fn is_open(&mut self) -> bool {
         if mem::take(&mut self.was_read) {
             return self.buffers.input().is_empty();

@@ -92,8 +92,8 @@ impl Requests {
         })
     }
 
-    /// Waits for the next request; `None` when the listener has finished. If nobody called [`super::Listener::finish`],
-    /// it cannot continue after an error, and the process should end.
+    /// Waits for the next request. `None` when the listener has finished, or cannot continue after an error; then the
+    /// process should end.
     #[must_use]
     pub fn next(&self) -> Option<Request> {
         loop {
