@@ -45,7 +45,7 @@ const PODS: [(&str, &str, &str, Exporter); 12] = [
     ("accounts", "queue", "queue-worker-2", Down),
 ];
 
-/// The running demo. Its threads end with the process.
+/// The running demo. Its threads run until the process ends.
 #[derive(Debug)]
 pub struct Demo {
     api: SocketAddr,
@@ -85,8 +85,8 @@ impl Demo {
         })
     }
 
-    /// The value of a setting of the demo, where the user has `set` this one: those with which the aggregator finds the
-    /// demo are fixed, all others are the user's.
+    /// The value of a setting for the demo. The settings with which the aggregator finds the demo are fixed, all others
+    /// are the user's, `set`.
     #[must_use]
     pub fn setting(&self, name: &str, set: Option<String>) -> Option<String> {
         let set_or = |default: &str| {
@@ -103,7 +103,7 @@ impl Demo {
         }
     }
 
-    /// What to try, what to paste into a Prometheus configuration, and how to stop.
+    /// Text for the user: what to try, what to paste into a Prometheus configuration, and how to stop.
     #[must_use]
     pub fn introduction(&self, address: SocketAddr) -> String {
         format!(
@@ -134,7 +134,7 @@ Ctrl-C stops it.
     }
 }
 
-/// A separate loopback address for each pod if the system has them (Linux: all of 127.0.0.0/8), else 127.0.0.1.
+/// Listens on a separate loopback address for each pod if the system has them, as Linux does, else on 127.0.0.1.
 fn loopback(number: u8) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::new(127, 0, 10, number), 0))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
@@ -169,7 +169,7 @@ fn pod_object(
     })
 }
 
-/// Responds to all requests in one thread, one after the other.
+/// Starts a thread that responds to one request after the other.
 fn serve(
     name: &str,
     listener: TcpListener,
@@ -187,7 +187,7 @@ fn serve(
                 let header =
                     Header::from_bytes("Content-Type", content_type).expect("an ASCII constant");
                 let response = Response::from_string(body(&request)).with_header(header);
-                // A scraper that went away needs no response.
+                // An error means that the scraper has left.
                 let _ = request.respond(response);
             }
         })?;

@@ -57,7 +57,7 @@
 //! Unchecked bytes of strangers, secrets and TLS pass through these files and no others. They have some 3,000 lines
 //! without comments and unit tests. In reading order:
 //!
-//! * What may come in: `src/server/listener/connection.rs` (the life of a connection), `src/server/listener/stream.rs`
+//! * Requests: `src/server/listener/connection.rs` (the life of a connection), `src/server/listener/stream.rs`
 //!   (TCP and TLS within limits of time and size), `src/server/listener/head.rs` (which requests are well-formed),
 //!   `src/server/listener/auth.rs` (who may ask), `src/server/listener/tls.rs`, `src/server/listener/files.rs`.
 //! * Secrets on disk: `src/reloaded/mod.rs`, `src/reloaded/token.rs`, `src/reloaded/pem.rs`.

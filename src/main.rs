@@ -31,22 +31,27 @@ usage: kubernetes-metrics-aggregator [OPTION]
 Settings are environment variables. An empty one counts as unset. Exit code 2 means that a setting is invalid.
 ";
 
-/// Why the program exits with another code than 0, for the person who started it.
+/// Why the program fails, for the person who started it.
 #[derive(Debug)]
-enum MainError {
-    /// Exit code 2: an option, a setting or a file that a setting names is invalid.
-    Usage(String),
-    /// Exit code 1.
-    Failed(String),
+struct MainError {
+    exit_code: u8,
+    text: String,
 }
 
+/// An option, a setting or a file that a setting names is invalid.
 fn usage(error: impl Display) -> MainError {
-    MainError::Usage(error.to_string())
+    MainError {
+        exit_code: 2,
+        text: error.to_string(),
+    }
 }
 
-/// An error that says what failed and why.
+/// Anything else failed.
 fn failed(doing: &str, error: impl Display) -> MainError {
-    MainError::Failed(format!("{doing}: {error}"))
+    MainError {
+        exit_code: 1,
+        text: format!("{doing}: {error}"),
+    }
 }
 
 fn config_error(errors: &[ConfigError]) -> MainError {
@@ -58,15 +63,11 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let (code, text) = match error {
-                MainError::Usage(text) => (2, text),
-                MainError::Failed(text) => (1, text),
-            };
-            for line in text.lines() {
+            for line in error.text.lines() {
                 // If stderr is gone, the error cannot be shown.
                 let _ = writeln!(io::stderr(), "kubernetes-metrics-aggregator: {line}");
             }
-            ExitCode::from(code)
+            ExitCode::from(error.exit_code)
         }
     }
 }
@@ -92,7 +93,9 @@ fn run() -> Result<(), MainError> {
 }
 
 fn unknown_option(argument: &str) -> MainError {
-    MainError::Usage(format!("unknown option {argument:?}; --help lists them"))
+    usage(format_args!(
+        "unknown option {argument:?}; --help lists them"
+    ))
 }
 
 fn print(text: &str) -> Result<(), MainError> {
@@ -156,17 +159,17 @@ impl Running {
             config.effective(" ")
         );
         let signals = signals::watch().map_err(|error| failed("handling signals", error))?;
-        let listener = listener::bind(config.listen_address).map_err(|error| {
-            let address = config.listen_address;
-            let remedy = "LISTEN_ADDRESS sets another address";
-            MainError::Failed(format!("cannot listen on {address}: {error}; {remedy}"))
+        let address = config.listen_address;
+        let listener = listener::bind(address).map_err(|error| {
+            let error = format_args!("{error}; LISTEN_ADDRESS sets another address");
+            failed(&format!("cannot listen on {address}"), error)
         })?;
         let telemetry = Arc::new(Telemetry::default());
         let cache = TargetCache::default();
         let discovery_settings = wiring::discovery(config, source, listener.local_addr().ok());
         let discovery =
             Discovery::start(&discovery_settings, cache.clone(), Arc::clone(&telemetry))
-                .map_err(|error| MainError::Failed(error.to_string()))?;
+                .map_err(|error| failed("starting the discovery", error))?;
         let sources = Sources {
             cache,
             aggregator: wiring::aggregator(config, &telemetry).map_err(usage)?,
@@ -195,7 +198,7 @@ impl Running {
         }
         self.server.stop();
         self.discovery.stop();
-        end.map_err(|reason| MainError::Failed(reason.to_owned()))?;
+        end.map_err(|reason| failed("stopped", reason))?;
         log::info!("stopped");
         Ok(())
     }
