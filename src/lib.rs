@@ -16,8 +16,8 @@
 //! * **Requests** come through the listener ([`server::listener`]: the thread `listener`, and a thread `connection` for
 //!   each client), which lets in only complete and well-formed ones. tiny_http reads them and the threads `http` route
 //!   them ([`server`]). Cheap responses are sent at once. Scrape requests wait in a bounded queue for one of the
-//!   `SERVER_WORKERS` (threads `server`), which has one request at a time scraped and merged ([`aggregate`]); idle
-//!   `gzip` threads help to compress it. The connection's own thread sends the response.
+//!   `SERVER_WORKERS` (threads `server`), which has one request at a time scraped and merged ([`aggregate`]) and
+//!   compresses the response ([`gzip`]) if the scraper accepts that. The connection's own thread sends the response.
 //! * **Scrapes** run on the `CLIENT_WORKERS` (threads `scrape`, [`scrape::pool`]). Each of them fetches one target at a
 //!   time ([`scrape::client`]) and parses its body ([`exposition::SeriesCache`]). A line that another body of the same
 //!   request had is known already; any other is parsed. Bodies in protobuf are checked ([`exposition::protobuf`]). The
@@ -40,12 +40,13 @@
 //! | [`config`] | all settings; the only reader of the environment | nothing of ours |
 //! | [`reloaded`] | files that are read again when they change: tokens, CAs, certificates, keys | nothing of ours |
 //! | [`exposition`] | the formats: bodies of pods in, one response body out; pure | nothing of ours |
+//! | [`gzip`] | compresses merged texts; pure | nothing of ours |
 //! | [`telemetry`] | the aggregator's own metrics | nothing of ours |
 //! | [`kubernetes`] | the API server's client and credentials; pods become targets | `reloaded`, `target` |
 //! | [`discovery`] | the cache thread and its snapshots | `kubernetes`, `target`, `telemetry` |
 //! | [`scrape`] | one GET of one target; the client workers | `exposition`, `reloaded`, `target`, `telemetry` |
 //! | [`aggregate`] | one request: scrape until the deadline, merge | `scrape`, `exposition`, `target`, `telemetry` |
-//! | [`server`] | the HTTP server | `aggregate`, `discovery`, `exposition`, `reloaded`, `target`, `telemetry` |
+//! | [`server`] | the HTTP server | `aggregate`, `discovery`, `exposition`, `gzip`, `reloaded`, `target`, `telemetry` |
 //! | [`demo`] | `--demo`: pods and an API server on loopback | nothing of ours |
 //!
 //! `main.rs` connects all of them, with what `wiring.rs` makes of the settings; the log and the signals are in
@@ -121,6 +122,7 @@ pub mod config;
 pub mod demo;
 pub mod discovery;
 pub mod exposition;
+pub mod gzip;
 pub mod kubernetes;
 pub mod reloaded;
 pub mod scrape;

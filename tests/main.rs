@@ -8,6 +8,7 @@
 //! * `discovery`: the pods that the API server or a file lists, polled or watched, and each way in which that fails
 //! * `endurance`: many rounds of everything that can go wrong
 //! * `exposition`: one body; valid and invalid lines
+//! * `gzip`: merged texts as gzip
 //! * `listener`: what comes in from outside: heads, limits, TLS, tokens; with something simple behind
 //! * `log`: what the built program writes to its log
 //! * `merge`: many bodies in one text
@@ -36,6 +37,7 @@ mod demo;
 mod discovery;
 mod endurance;
 mod exposition;
+mod gzip;
 mod listener;
 mod log;
 mod merge;

@@ -94,20 +94,20 @@ impl Aggregator {
     /// what the scraper asks for, and the response has the format that the scraper ranks highest among those that pods
     /// sent.
     ///
-    /// Ends when all targets have responded or failed, or early enough before `deadline` to send the response, gzipped
-    /// or not, in time. A target that is not done by then is `up 0`. Returns `None` as soon as `is_wanted` returns
-    /// false; then targets that have not been scraped yet are not scraped.
+    /// Ends when all targets have responded or failed, or early enough before `deadline` to send the response in time,
+    /// gzipped at this level; 0: not. A target that is not done by then is `up 0`. Returns `None` as soon as
+    /// `is_wanted` returns false; then targets that have not been scraped yet are not scraped.
     pub fn scrape(
         &self,
         set: &TargetSet,
         targets: &[Arc<Target>],
         asked: &Asked,
         deadline: Option<Instant>,
-        is_gzipped: bool,
+        gzip_level: u32,
         is_wanted: &dyn Fn() -> bool,
     ) -> Option<MergedResponse> {
         let start = Instant::now();
-        let deadline = deadline.map(|due| ScrapeDeadline::new(due, is_gzipped));
+        let deadline = deadline.map(|due| ScrapeDeadline::new(due, gzip_level));
         let mut results = self.collect(targets, asked.clone(), deadline, is_wanted);
         if !is_wanted() {
             return None;

@@ -288,7 +288,7 @@ pub(super) mod tests {
 
     #[test]
     fn nothing_is_given_out_when_it_is_too_late_or_the_results_are_not_wanted() {
-        let (late, _results) = three(Some(ScrapeDeadline::new(Instant::now(), false)));
+        let (late, _results) = three(Some(ScrapeDeadline::new(Instant::now(), 0)));
         assert_eq!((late.next_health(), late.take()), (None, None));
         let (batch, results) = three(None);
         drop(results);

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use super::address::PublicAddress;
-use super::gzip::Gzip;
 use super::http_error::{HttpError, INTERNAL, NO_SUCH_PATH, shown};
 use super::listener::Request;
 use super::response::Response;
@@ -36,7 +35,6 @@ pub(super) type Page = (Request, Route);
 pub(super) struct Handlers {
     pub(super) settings: ServerSettings,
     pub(super) sources: Sources,
-    pub(super) gzip: Gzip,
     /// The queue of the server workers.
     pub(super) waiting: Receiver<ScrapeRequest>,
 }
@@ -119,7 +117,7 @@ impl Handlers {
         let set = snapshot(&self.sources.cache)?;
         let selection = &scrape.selection;
         let targets = selected(&set, selection, request.scope())?;
-        let is_gzipped = self.gzip_level(request) > 0;
+        let gzip_level = self.gzip_level(request);
         let asked = Asked {
             accept: Accept::parse(request.header("Accept").unwrap_or_default()),
             families: selection.families.clone(),
@@ -127,7 +125,7 @@ impl Handlers {
         let aggregator = &self.sources.aggregator;
         let deadline = scrape.deadline;
         let merged = aggregator
-            .scrape(&set, &targets, &asked, deadline, is_gzipped, &is_wanted)
+            .scrape(&set, &targets, &asked, deadline, gzip_level, &is_wanted)
             .ok_or_else(abandoned)?;
         let shard = selection.shard;
         let shard = shard.map_or_else(String::new, |shard| format!(" shard={shard}"));
@@ -135,8 +133,7 @@ impl Handlers {
         let level = level(merged.summary.down > 0);
         log::log!(level, "job={jobs}{shard} {}", merged.summary);
         let content_type = asked.accept.content_type(merged.format);
-        let gzip = is_gzipped.then_some(&self.gzip);
-        Ok(reply::metrics(merged.body, content_type, gzip))
+        Ok(reply::metrics(merged, content_type, gzip_level))
     }
 
     fn page(&self, request: &Request, route: &Route) -> Result<Response, HttpError> {

@@ -8,7 +8,6 @@
 //! Requests for pages and scrape requests wait in two bounded queues.
 
 mod address;
-mod gzip;
 mod handlers;
 mod http_error;
 pub mod listener;
@@ -29,7 +28,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::aggregate::Aggregator;
 use crate::discovery::TargetCache;
 use crate::telemetry::Telemetry;
-use gzip::Gzip;
 use handlers::{Handlers, Page, ScrapeRequest};
 pub use http_error::HttpError;
 use http_error::STOPPING;
@@ -102,7 +100,6 @@ impl Server {
         sources: Sources,
     ) -> io::Result<Server> {
         let address = socket.local_addr()?;
-        let gzip = Gzip::start(settings.gzip_level)?;
         let telemetry = Arc::clone(&sources.telemetry);
         let (listener, requests) = Listener::start(socket, listener, telemetry)?;
         let (scrapes, waiting) = bounded(settings.waiting_requests_max);
@@ -110,7 +107,6 @@ impl Server {
         let handlers = Arc::new(Handlers {
             settings,
             sources,
-            gzip,
             waiting,
         });
         let (alive, workers_ended) = bounded(0);

@@ -5,32 +5,48 @@ use std::io::{self, BufRead, Cursor};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::gzip::Gzip;
 use super::response::Response;
-use crate::aggregate::PodResponse;
-use crate::exposition::Merged;
+use crate::aggregate::{MergedResponse, PodResponse};
+use crate::exposition::{Format, Merged};
+use crate::gzip::LineGzip;
 
 /// The Content-Type of the text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A smaller page fits into one packet and is not compressed.
 const GZIP_BYTES_MIN: usize = 1400;
+/// The level at which speed matters most.
+const FASTEST_LEVEL: u32 = 1;
 
-/// 200 with a merged body of this type, compressed if `gzip` is there.
-pub(super) fn metrics(merged: Merged, content_type: String, gzip: Option<&Gzip>) -> Response {
+/// 200 with a merged body of this type, compressed at this level; not at all if it is 0.
+pub(super) fn metrics(merged: MergedResponse, content_type: String, gzip_level: u32) -> Response {
+    let (merged, format) = (merged.body, merged.format);
     let mut headers = vec![
         ("Content-Type", content_type),
         ("Vary", "Accept, Accept-Encoding".to_owned()),
     ];
-    let Some(gzip) = gzip else {
+    if gzip_level == 0 {
         return Response {
             length: merged.len(),
             body: body(merged),
             ..Response::bytes(headers, Vec::new())
         };
-    };
-    let gzipped = gzip.compress(&merged);
+    }
     headers.push(("Content-Encoding", "gzip".to_owned()));
-    Response::bytes(headers, gzipped)
+    Response::bytes(headers, gzipped(&merged, format, gzip_level))
+}
+
+/// The body as gzip. [`LineGzip`] is the fastest for text, but it does not know protobuf and has no other levels.
+fn gzipped(merged: &Merged, format: Format, level: u32) -> Vec<u8> {
+    let written = if level == FASTEST_LEVEL && format != Format::Protobuf {
+        let mut gzip = LineGzip::default();
+        merged.write_to(&mut gzip).map(|()| gzip.finish())
+    } else {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+        merged
+            .write_to(&mut encoder)
+            .and_then(|()| encoder.finish())
+    };
+    written.expect("from memory into memory")
 }
 
 /// 200 with the body of a pod, byte for byte. Browsers are told not to run it, because it is not this server's.

@@ -101,9 +101,9 @@ fn pods_are_not_scraped_for_a_client_that_has_left() {
 #[test]
 fn larger_responses_end_earlier_but_never_by_more_than_a_quarter() {
     let due = Instant::now() + Duration::from_secs(8);
-    let [plain, gzip] = [false, true].map(|is_gzipped| ScrapeDeadline::new(due, is_gzipped));
+    let [plain, gzip, smallest] = [0, 1, 6].map(|level| ScrapeDeadline::new(due, level));
     let spared = |deadline: &ScrapeDeadline, bytes| (due - deadline.of_results(bytes)).as_millis();
-    // 80 ms is a hundredth; `new` looks at the clock. 50 MiB take 8 ns a byte, and 32.
+    // 80 ms is a hundredth; `new` looks at the clock. A byte takes 8 ns, and 6 more for each level.
     for (bytes, least, most) in [
         (0, 78, 80),
         (50 << 20, 497, 500),
@@ -113,7 +113,9 @@ fn larger_responses_end_earlier_but_never_by_more_than_a_quarter() {
         let spared = spared(&plain, bytes);
         assert!((least..=most).contains(&spared), "{bytes}: {spared}");
     }
-    let spared = spared(&gzip, 50 << 20);
-    assert!((1755..=1758).contains(&spared), "{spared}");
+    for (deadline, ends) in [(&gzip, 517..=520), (&smallest, 1461..=1464)] {
+        let spared = spared(deadline, 30 << 20);
+        assert!(ends.contains(&spared), "{spared}");
+    }
     assert!(plain.of_scrapes(0) < plain.of_results(0));
 }

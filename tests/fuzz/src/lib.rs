@@ -1,11 +1,14 @@
-//! What the fuzz targets check: bodies of lines here, those in protobuf in `protobuf.rs`, requests in `request.rs`.
+//! What the fuzz targets check: bodies of lines here, those in protobuf in `protobuf.rs`, requests in
+//! `request.rs`, gzip in `gzip.rs`.
 //!
 //! Each check panics where something does not hold, which is what the fuzzer looks for. None of them says what a body
 //! means: `tests/properties.rs` compares with a slow merge, and `tests/real/bodies` with Prometheus.
 
+mod gzip;
 mod protobuf;
 mod request;
 
+pub use gzip::check_gzip;
 pub use protobuf::{check_protobuf, check_to_protobuf};
 pub use request::{check_accept, check_request};
 
