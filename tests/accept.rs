@@ -13,7 +13,7 @@ use crate::support::merged::{part, text};
 const TEXT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
 /// The same, as the type of the response.
 const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Prometheus 3 as it is installed.
+/// Prometheus 3 with its defaults.
 const PROMETHEUS_3: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
     text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -114,7 +114,7 @@ fn pods_are_asked_for_protobuf_only_if_the_scraper_names_it() {
     let accept = Accept::parse(PROTOBUF_FIRST);
     assert_eq!(accept.content_type(Format::Protobuf), PROTOBUF_TYPE);
     assert!(accept.takes(Format::Protobuf));
-    // What is said of names with the other formats is meant for this one too.
+    // The escaping that the other formats name holds for this one too.
     assert_eq!(accept.escaping(Format::Protobuf), Escaping::AllowUtf8);
     let underscores = PROTOBUF_FIRST.replace("allow-utf-8", "underscores");
     let accept = Accept::parse(&underscores);
@@ -221,7 +221,7 @@ fn an_odd_spelling_is_understood() {
         let accept = Accept::parse(&format!("text/plain;q={weight}"));
         assert_eq!(accept.for_pods(), format!("text/plain;q={written}"));
     }
-    // Of one format, the range with the highest weight speaks for it, the first of equals.
+    // The range of a format with the highest weight counts, the first one of equals.
     let two = "text/plain;escaping=dots;q=0.5,text/plain;escaping=values;q=0.5,text/plain;q=0.1";
     assert_eq!(Accept::parse(two).escaping(Format::Text), Escaping::Dots);
 }
@@ -256,7 +256,7 @@ fn merged(labels: &IdentityLabels, exposition: Exposition) -> String {
     own.to_owned()
 }
 
-/// What is stored of a body of a pod that escapes nothing, whatever it is asked.
+/// What is stored of a body of a pod that ignores the escaping that it was asked for.
 fn series(accept: &str, body: &str) -> Result<String, String> {
     let labels = IdentityLabels::new([("instance", "a")]);
     let asked = Asked {
@@ -300,7 +300,7 @@ fn labels_that_become_one_by_escaping_fail_their_pod() {
     );
 }
 
-/// Two names that become one are one series, of which the first stays.
+/// Two names that become one are one series, of which the first sample stays.
 #[test]
 fn series_that_become_one_by_escaping_are_duplicates() {
     let body = "{\"a.b\"} 1\na_b 2\n";
@@ -319,7 +319,7 @@ fn the_response_has_the_received_format_that_the_scraper_prefers() {
         (PROMETHEUS_3, vec![Text], Text),
         (PROMETHEUS_3, vec![], Text),
         ("", vec![Text, OpenMetrics], Text),
-        // Whoever takes anything gets what there is.
+        // A scraper that accepts anything gets what came.
         ("*/*", vec![OpenMetrics], OpenMetrics),
         ("text/plain", vec![OpenMetrics], Text),
         (
@@ -339,7 +339,7 @@ fn the_response_has_the_received_format_that_the_scraper_prefers() {
         // It cannot be converted to what is ranked higher.
         (protobuf_last, vec![OpenMetrics, Protobuf], Protobuf),
         (protobuf_last, vec![OpenMetrics, Text], OpenMetrics),
-        // Nothing that came is accepted: it is converted to what is.
+        // No format that came is accepted: bodies are converted to one that is.
         ("application/openmetrics-text", vec![Text], OpenMetrics),
         (protobuf_only, vec![Text, OpenMetrics], Protobuf),
         (protobuf_only, vec![], Protobuf),

@@ -1,4 +1,4 @@
-//! `--demo`: what the README promises of it.
+//! `--demo`. README: its first section.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -88,7 +88,7 @@ fn a_dozen_pods_in_three_jobs_one_of_them_down() {
 
 #[test]
 fn a_port_that_is_taken_does_not_stop_it() {
-    // Whether or not something listens there already, afterwards something does.
+    // Fails if something listens there already, which is as good.
     let _taken = TcpListener::bind("127.0.0.1:8080");
     let mut command = Program::command(&[]);
     command

@@ -13,10 +13,10 @@ use crate::support::program::{Program, pod_with};
 
 const PODS: usize = 200;
 const ROUNDS: usize = 100;
-/// Rounds after which everything that is kept has been made: connections, buffers, records.
+/// Rounds after which connections, buffers and records that are kept exist.
 const SETTLED: usize = 10;
 
-/// The behaviour of the n-th pod: two thirds are healthy, the others fail each in another way.
+/// The behaviour of the n-th pod: two thirds are healthy, the others fail in ten ways.
 fn behaviour(number: usize) -> Behaviour {
     match number % 30 {
         0 => Behaviour::Hang,

@@ -166,8 +166,8 @@ fn a_reported_series_of_the_pod_is_dropped() {
     );
 }
 
-/// While a TYPE line stands, Prometheus rewrites `le` and `quantile` also of samples that do not belong to it. In the
-/// merged text these stand elsewhere, so the stored values are written.
+/// After a TYPE line, Prometheus also rewrites `le` and `quantile` of samples that do not belong to it. The merged text
+/// has them elsewhere, so the stored values are written.
 #[test]
 fn bounds_under_the_type_of_another_family_are_written_as_stored() {
     check(b"# TYPE h histogram\nx{le=\"1\"} 1\n", "x{le=\"1.0\"} 1\n");

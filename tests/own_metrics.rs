@@ -1,4 +1,5 @@
-//! `/-/metrics`: every family is in its document, and moves when what it counts happens.
+//! `/-/metrics`: every family is documented, and changes when what it counts happens. k8s/prometheus/README.md: "Own
+//! metrics".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,19 +11,21 @@ use kubernetes_metrics_aggregator::telemetry::{COUNTED_JOBS_MAX, FAMILIES, Gauge
 use crate::support::check_contains;
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_list};
+use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_list, read_to_end};
 
-/// What cannot be brought about from outside at will, and where it is counted instead.
+/// What a test cannot cause from outside, and the test that counts it instead.
 const NOT_DRIVEN: [(&str, &str); 2] = [
-    ("metrics_aggregator_panics_total", "scrape::pool::tests"),
+    (
+        "metrics_aggregator_panics_total",
+        "a_panic_is_an_error_of_its_scrape_and_counted",
+    ),
     (
         "metrics_aggregator_accept_errors_total",
-        "tests/listener/limits.rs",
+        "failed_accepts_are_counted_and_tried_again",
     ),
 ];
 
-/// What holds still: it is there, but nothing that happens changes it. The two queues are empty whenever somebody has
-/// time to look.
+/// Families that nothing in the test changes. The two queues are empty whenever the program has time to respond.
 const STILL: [&str; 7] = [
     "metrics_aggregator_build_info",
     "metrics_aggregator_requests_waiting",
@@ -89,7 +92,7 @@ fn every_family_is_in_the_document_and_in_the_response() {
     assert_eq!(names.len(), rows.len(), "each once");
 }
 
-/// Puts the program through everything that is counted, but for time that passes.
+/// Causes everything that is counted, except time that passes.
 fn drive(program: &Program) {
     for url in [
         "/metrics?job=web",
@@ -105,7 +108,7 @@ fn drive(program: &Program) {
     ] {
         program.get(url);
     }
-    // Refused by the listener: a request with a body; a client that says nothing the server can read.
+    // Refused by the listener: a request with a body.
     let request = "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n";
     let response = program.send(request);
     assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
@@ -124,7 +127,7 @@ fn every_family_moves() {
         pod_at("n", "without-job", "", a.address),
     ]);
     let file = TempFile::new(b"not there yet");
-    // With few places, connections that say nothing are cut off to make room.
+    // With few connection slots, silent connections are closed for new ones.
     let program = Program::start(&[
         ("POD_LIST_FILE", file.path()),
         ("CACHE_UPDATE_INTERVAL", "100ms"),
@@ -172,7 +175,7 @@ const REFUSED: [(&str, u16, &str, &str); 10] = [
 ];
 const BAD_TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds: soon\r\n";
 
-/// Who refuses a request and why makes no difference to the path that it counts under.
+/// A request counts under its path whichever part of the program refuses it, and for whatever reason.
 #[test]
 fn refused_requests_count_under_their_path_and_status() {
     let token = TempFile::new(b"right");
@@ -198,6 +201,35 @@ fn refused_requests_count_under_their_path_and_status() {
     }
 }
 
+#[test]
+fn families_that_do_not_move_there_have_a_test_elsewhere() {
+    let tests = [
+        include_str!("own_metrics.rs"),
+        include_str!("../src/scrape/pool.rs"),
+    ]
+    .concat();
+    for (_, test) in NOT_DRIVEN {
+        check_contains(&tests, &format!("fn {test}()"));
+    }
+}
+
+/// Without descriptors no connection can be accepted. It is served once there are some.
+#[test]
+fn failed_accepts_are_counted_and_tried_again() {
+    let mut program = Program::scraping(&[], &[]);
+    program.limit_open_files(3);
+    // One descriptor may have been reserved for the next connection before the limit.
+    let waiting = ["/-/healthy", "/-/metrics"].map(|url| program.begin(url));
+    program.wait_for_log("a connection cannot be accepted");
+    program.limit_open_files(256);
+    let [_, metrics] = waiting.map(read_to_end);
+    let lines = metrics.lines();
+    let mut counted =
+        lines.filter_map(|line| line.strip_prefix("metrics_aggregator_accept_errors_total "));
+    let count: u64 = counted.next().unwrap().parse().unwrap();
+    assert!(count >= 1, "{metrics}");
+}
+
 /// The families that have to move and have not yet.
 fn missing(moved: &BTreeSet<&str>) -> Vec<&'static str> {
     let is_still = |family: &str| {
@@ -209,7 +241,7 @@ fn missing(moved: &BTreeSet<&str>) -> Vec<&'static str> {
         .collect()
 }
 
-/// A program whose one target hangs, while a request for it is under way.
+/// A program whose one target hangs, during a request for it.
 fn busy_program() -> (FakePod, Program, TcpStream) {
     let fake = FakePod::start(Behaviour::Hang);
     let program = Program::scraping(&[pod_at("n", "a", "web", fake.address)], &[]);
@@ -267,7 +299,7 @@ fn a_duration_counts_in_its_bucket_and_all_above() {
     );
 }
 
-/// Jobs are named by whoever labels pods.
+/// Anyone who may label pods can name jobs.
 #[test]
 fn surplus_jobs_share_one_count() {
     let telemetry = Telemetry::default();

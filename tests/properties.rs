@@ -1,10 +1,8 @@
-//! What holds for every body, on generated ones. `PROPTEST_CASES` sets how many; the default keeps the suite quick.
+//! What holds for each body and each merge, on generated bodies. README: "What is stored". `PROPTEST_CASES` sets how
+//! many; the default keeps the suite quick.
 //!
-//! * `properties/model.rs`: generated bodies as models, and how they are written
-//! * `properties/cache.rs`: bodies whose lines are known from other bodies
-//! * `properties/open_metrics.rs`: the merge of and in OpenMetrics
-//! * `properties/protobuf.rs`: bodies of both formats, converted to protobuf
-//! * `properties/reference.rs`: the slow and obvious merge of such models
+//! * `properties/model.rs`, `vocabulary.rs`, `damage.rs`: generated bodies, and how they are written
+//! * `properties/reference.rs`, `direct.rs`: the slow and obvious merge, and what Prometheus stores
 //! * `properties/read.rs`: a reader of merged text
 
 use kubernetes_metrics_aggregator::exposition::{Format, IdentityLabels, Merged, merge, parse};
@@ -16,11 +14,14 @@ use crate::support::labelled::REPORTED;
 use crate::support::merged::{self, part, text};
 
 mod cache;
+mod damage;
+mod direct;
 mod model;
 mod open_metrics;
 mod protobuf;
 mod read;
 mod reference;
+mod vocabulary;
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -71,7 +72,7 @@ proptest! {
 
     /// The merge is what the slow and obvious one makes of the same models, to the last sample, in the same order.
     #[test]
-    fn the_merge_is_the_obvious_one(models in model::targets()) {
+    fn the_merge_equals_the_slow_and_obvious_one(models in model::targets()) {
         let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();
         let merged = merge_bodies(&as_slices(&bodies), None);
         let expected = reference::merge(&models);
@@ -83,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn samples_in_are_samples_out_and_counted_drops(model in model::body()) {
+    fn each_sample_is_written_or_counted_as_a_duplicate(model in model::body()) {
         let exposition = parse(Format::Text, model.write(), &identity(0)).unwrap();
         let (samples, dropped) = (exposition.samples(), exposition.duplicates_dropped());
         prop_assert_eq!(samples, model.samples().count() as u64);
@@ -94,7 +95,7 @@ proptest! {
 
     /// Samples in the plain form mean what the parser for any form makes of them.
     #[test]
-    fn blanks_change_nothing(model in model::body()) {
+    fn blanks_between_tokens_change_nothing(model in model::body()) {
         let read = |body: Vec<u8>| {
             let exposition = parse(Format::Text, body, &identity(0)).unwrap();
             let dropped = exposition.duplicates_dropped();
@@ -112,13 +113,13 @@ proptest! {
 
     /// What Prometheus stores of the merged text is what it stores of each target that it scrapes itself.
     #[test]
-    fn the_series_are_those_of_direct_scrapes(models in model::targets()) {
+    fn the_merged_series_are_those_of_direct_scrapes(models in model::targets()) {
         let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();
         let text = text(&merge_bodies(&as_slices(&bodies), None));
-        let mut found = reference::stored_of_merged(&text);
+        let mut found = direct::stored_of_merged(&text);
         for (number, model) in models.iter().enumerate() {
             let Some(model) = model else { continue };
-            for (series, value) in reference::stored_directly(model, number) {
+            for (series, value) in direct::stored_directly(model, number) {
                 prop_assert_eq!(found.remove(&series), Some(value), "{:?} in {}", series, text);
             }
         }
@@ -129,21 +130,21 @@ proptest! {
 
     /// The same bodies give the same bytes, and what one target sends changes no other target's series.
     #[test]
-    fn targets_are_independent(models in model::targets(), choice in any::<prop::sample::Index>()) {
+    fn a_target_changes_no_series_of_another(models in model::targets(), choice in any::<prop::sample::Index>()) {
         let bodies: Vec<_> = models.iter().map(|body| body.as_ref().map(Body::write)).collect();
         let all = text(&merge_bodies(&as_slices(&bodies), None));
         prop_assert_eq!(&text(&merge_bodies(&as_slices(&bodies), None)), &all);
         let left_out = choice.index(bodies.len());
         let rest = text(&merge_bodies(&as_slices(&bodies), Some(left_out)));
-        let mut expected = reference::stored_of_merged(&all);
+        let mut expected = direct::stored_of_merged(&all);
         let mark = ("i".to_owned(), left_out.to_string());
         expected.retain(|(_, labels, _), _| !labels.contains(&mark));
-        prop_assert_eq!(reference::stored_of_merged(&rest), expected);
+        prop_assert_eq!(direct::stored_of_merged(&rest), expected);
     }
 
     /// OpenMetrics says the same as the text format.
     #[test]
-    fn open_metrics_is_the_same(model in model::body()) {
+    fn the_same_body_in_openmetrics_means_the_same(model in model::body()) {
         let model = model.common();
         let read = |format, body: &[u8]| {
             let exposition = parse(format, body, &identity(0)).unwrap();
@@ -154,19 +155,19 @@ proptest! {
         prop_assert_eq!(read::read_blocks(&found), read::read_blocks(&expected));
     }
 
-    /// Whatever comes is refused or understood; what is understood is written so that it is understood again.
+    /// A body is refused, or it is written so that it means the same again.
     #[test]
-    fn any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_an_error_or_mean_the_same_again(body in prop::collection::vec(any::<u8>(), 0..200)) {
         check_any(&body)?;
     }
 
     #[test]
-    fn bytes_that_look_like_a_body(body in model::tokens()) {
+    fn bytes_like_a_body_are_an_error_or_mean_the_same_again(body in damage::tokens()) {
         check_any(&body)?;
     }
 
     #[test]
-    fn damaged_bodies(model in model::body(), damages in model::damages()) {
+    fn damaged_bodies_are_an_error_or_mean_the_same_again(model in model::body(), damages in damage::damages()) {
         let mut body = model.write();
         for damage in &damages {
             damage.apply(&mut body);
@@ -182,7 +183,7 @@ proptest! {
 
 /// `fixtures/exposition`: bodies named for a rule, and inputs in which the fuzzers found something.
 #[test]
-fn the_bodies_from_which_the_fuzzers_start() {
+fn the_fixtures_are_an_error_or_mean_the_same_again() {
     for (format, folder) in [(Format::Text, "text"), (Format::OpenMetrics, "openmetrics")] {
         let folder = format!(
             "{}/fixtures/exposition/{folder}",

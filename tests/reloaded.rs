@@ -1,4 +1,5 @@
-//! Files that are read again: when, what stays when they cannot be used, and that nobody waits for a read.
+//! Files that are read again: when, what stays in use when they are invalid, and that no request waits for a read.
+//! README: "When something fails".
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -149,7 +150,7 @@ fn a_file_that_could_never_be_used_is_an_error_until_it_can() {
     check_token(&file, start + RETRY_AFTER, "one");
 }
 
-/// Held by the test while a read is to last.
+/// Held by the test for as long as a read has to last.
 static GATE: Mutex<()> = Mutex::new(());
 static READING: Mutex<Option<Sender<()>>> = Mutex::new(None);
 
@@ -232,7 +233,7 @@ fn a_chain_of_certificates_is_whole_or_not_used() {
     check_error(b"", count, no_certificate);
     check_error(b"no PEM", count, no_certificate);
     check_error(key.as_bytes(), count, no_certificate);
-    // As it is while somebody writes it.
+    // As while the file is being written.
     let end = pem.len() - 30;
     check_error(&pem.as_bytes()[..end], count, no_certificate);
 }
@@ -246,7 +247,7 @@ fn check_authorities(content: &str, expected: usize, skipped: Option<&str>) {
         authorities(&files[0])
     });
     assert_eq!(file.latest().unwrap().len(), expected, "{content}");
-    // A file that is as it was is not spoken of again.
+    // An unchanged file is not logged again.
     file.refresh(Instant::now() + MAX_AGE);
     let warned = skipped.map(|skipped| format!("WARN CA {:?}: {skipped}", path.0));
     assert_eq!(logged(&path), Vec::from_iter(warned));

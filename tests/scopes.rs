@@ -49,7 +49,7 @@ impl Cluster {
         self.program.get_with(url, &headers)
     }
 
-    /// The status for this one, which has to be an error that says nothing that the URL does not.
+    /// The status for this token, which has to be that of an error with nothing in it that is not in the URL.
     fn refused(&self, who: &str, url: &str) -> u16 {
         let response = self.get_as(who, url, "");
         let unknown = response.text().replace(url, "");
@@ -63,7 +63,7 @@ impl Cluster {
     }
 }
 
-/// Who sees which pods.
+/// The pods that each token sees.
 const WORLDS: [(&str, &[&str]); 4] = [
     ("all", &["queue-a", "queue-s", "web-a", "web-s"]),
     ("shop", &["queue-s", "web-s"]),
@@ -120,7 +120,7 @@ fn a_limited_token_merges_and_probes_its_own_pods_only() {
     }
 }
 
-/// What does not exist for it is left out, as anything else that does not exist.
+/// Jobs and pods that the token may not see are left out, like those that do not exist.
 #[test]
 fn a_limited_token_asks_for_several_jobs_and_for_parts_of_one() {
     let cluster = Cluster::start();
@@ -207,7 +207,7 @@ fn discovery_and_the_status_page_show_its_own_pods_only() {
     }
 }
 
-/// Why a list fails may name other namespaces.
+/// The reason of a failed list may name other namespaces.
 #[test]
 fn a_limited_token_is_not_told_why_the_pod_list_failed() {
     let tokens = TempFile::new(TOKENS.as_bytes());
@@ -226,8 +226,8 @@ fn a_limited_token_is_not_told_why_the_pod_list_failed() {
     check_contains(&page("shop"), "the last pod list failed: the log says why");
 }
 
-/// What a file says later counts line by line: a line that is wrong costs nobody else the access, and a token that was
-/// taken out is out.
+/// After a change the file counts line by line: an invalid line takes the access from no other token, and a removed
+/// token is refused.
 #[test]
 fn a_bad_line_of_a_changed_file_is_left_out_and_logged_once() {
     let mut cluster = Cluster::start();
@@ -242,7 +242,7 @@ fn a_bad_line_of_a_changed_file_is_left_out_and_logged_once() {
             assert_eq!(cluster.refused(who, "/metrics?job=queue"), 401, "{who}");
         }
     }
-    // Nobody may see less or more because a file is empty for a moment.
+    // An empty file, as in the middle of a change, gives no token less or more access.
     fs::write(&cluster.tokens.0, "bad-s3cret jobs=web\n").unwrap();
     eventually("the log says that no line can be used", || {
         assert_eq!(cluster.get_as("new", "/metrics?job=queue", "").status, 200);

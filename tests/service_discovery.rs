@@ -217,7 +217,7 @@ fn the_path_of_the_advertised_address_is_added_to_links_and_removed_from_request
     assert_eq!(own.sample(requests), Some("4"));
 }
 
-/// All that a status page refers to has the prefix, also what it shows to be pasted.
+/// All links of the status page have the prefix, and so has the scrape config that it shows.
 fn check_links(page: &HttpResponse, prefix: &str) {
     for attribute in ["href", "src", "action"] {
         let attribute = format!(" {attribute}=\"");

@@ -175,7 +175,7 @@ fn the_last_merged_scrape_and_the_last_probe_are_apart() {
     };
     assert_eq!(shown(&probed["lastProbe"]), expected);
     program.get("/metrics?job=web");
-    // The failure stays what counts, whoever has a look at the pod just after.
+    // The failure still counts after a probe of the pod.
     assert_eq!(program.get(&probe).status, 200);
     let both = target();
     assert_eq!(

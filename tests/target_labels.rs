@@ -34,7 +34,7 @@ fn each_series_of_a_pod_has_the_labels_of_the_pod() {
     let fake = FakePod::serving(body);
     let pods = [
         labelled(pod_at("shop", "all", "web", fake.address), "1.2", "red"),
-        // A label that is empty is none to Prometheus.
+        // For Prometheus an empty label does not exist.
         labelled(pod_at("shop", "empty", "web", fake.address), "", "blue"),
         pod_at("shop", "none", "web", fake.address),
     ];
@@ -69,7 +69,7 @@ fn each_series_of_a_pod_has_the_labels_of_the_pod() {
     }
 }
 
-/// Prometheus adds them to what comes through `/probe`, which is the pod's own.
+/// The body of a probe is the pod's own; Prometheus adds the discovered labels to it.
 #[test]
 fn discovered_pods_have_the_labels_and_probes_do_not() {
     let body = "a{team=\"own\"} 1\n";

@@ -111,7 +111,6 @@ fn check_config_reads_the_files_too() {
     );
 }
 
-/// As for the files of inbound TLS.
 #[test]
 fn a_client_certificate_that_cannot_be_used_ends_the_program_with_2() {
     let ca = Authority::new();

@@ -240,7 +240,7 @@ fn a_connection_that_breaks_off_anywhere_is_an_io_error() {
     }
 }
 
-/// A pod of one of a few names, with what else may stand there.
+/// A pod of one of a few names, with other fields.
 fn any_pod() -> impl Strategy<Value = Value> {
     let name = prop_oneof!["[a-f]", Just("long-name".to_owned())];
     (name, 0..3_u8, any::<bool>(), 0..40_usize).prop_map(|(name, ip, is_labelled, more)| {

@@ -138,7 +138,7 @@ fn a_name_that_needs_quotes_is_not_read_without_them() {
 #[test]
 fn escapes_mean_what_they_mean_to_prometheus() {
     check(b"a{b=\"\\\\ \\\" \\n\"} 1\n", "a{b=\"\\\\ \\\" \\n\"} 1\n");
-    // A backslash before anything else stands for itself.
+    // A backslash before any other character is a backslash.
     check(b"a{b=\"\\t\"} 1\n", "a{b=\"\\\\t\"} 1\n");
     // A value may go on in the next line.
     check(b"a{b=\"x\ny\"} 1\n", "a{b=\"x\\ny\"} 1\n");

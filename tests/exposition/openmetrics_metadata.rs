@@ -83,7 +83,7 @@ fn families_that_text_cannot_say_become_untyped() {
     );
     // A carriage return that ends a help text would be a part of the line end.
     check_blocks("# HELP a x\r\n", &["# HELP a x", "# TYPE a untyped"]);
-    // The last type stands.
+    // The last type counts.
     check_blocks(
         "# TYPE a counter\n# TYPE a gauge\na 1\n",
         &["# TYPE a gauge", "a{i=\"1\"} 1"],

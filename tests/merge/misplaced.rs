@@ -180,7 +180,7 @@ fn two_spellings_of_one_bound_are_one_series() {
     );
 }
 
-/// The same labels may be two series, if they stand under two TYPE lines.
+/// The same labels may be two series, if they come after two TYPE lines.
 #[test]
 fn equal_labels_under_two_types_may_be_two_series() {
     check(

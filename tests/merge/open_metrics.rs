@@ -148,7 +148,7 @@ fn counters_are_named_without_total() {
         "# TYPE \"c.d\" counter\n{\"c.d_total\"} 1\n",
         &["# TYPE \"c.d\" counter", "{\"c.d_total\",i=\"0\"} 1"],
     );
-    // The families stand in the order of the names that they have here.
+    // The families are in the order of the names that they have here.
     from_text(
         "# TYPE c_total counter\nc_total 1\n# TYPE c_a gauge\nc_a 2\n",
         &[
@@ -184,7 +184,7 @@ fn a_counter_without_total_is_unknown() {
         "# TYPE b counter\nb 2\n",
         &["# TYPE b unknown", "b{i=\"0\"} 2", "# TYPE b_total unknown"],
     );
-    // The last type stands.
+    // The last type counts.
     kept(
         "# TYPE b counter\nb_total 2\n# TYPE b gauge\n",
         &[
@@ -266,7 +266,7 @@ fn created_samples_are_in_the_block_of_their_family() {
             "g_created{i=\"0\"} 2",
         ],
     );
-    // Under the histogram, Prometheus would rewrite this label, which it does not where the sample stands.
+    // After the TYPE of the histogram Prometheus would rewrite this label; where the sample is, it does not.
     from_text(
         "# TYPE h histogram\nh_count 1\n# TYPE h_created gauge\nh_created{le=\"1\"} 3\n",
         &[

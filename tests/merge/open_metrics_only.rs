@@ -97,7 +97,7 @@ fn units_stay() {
             "{\"a.b_s\",i=\"0\"} 1",
         ],
     );
-    // In Prometheus' parser, a unit stands until the next one.
+    // In Prometheus' parser, a unit holds until the next one.
     check(
         OpenMetrics,
         &[
@@ -119,7 +119,7 @@ fn units_stay() {
             "c{i=\"0\"} 1",
         ],
     );
-    // The last one stands.
+    // The last one counts.
     kept(
         "# TYPE a_s gauge\n# UNIT a_s s\n# UNIT a_s \na_s 1\n",
         &["# TYPE a_s gauge", "a_s{i=\"0\"} 1"],

@@ -180,7 +180,7 @@ fn other_histograms_of_the_target_keep_their_type() {
 /// A histogram can be named like a part of another one. Where one of them falls, its samples can be the other's.
 #[test]
 fn a_histogram_may_be_named_like_a_part_of_another() {
-    // `h_sum_bucket` stands under another TYPE; then `h_sum` is a part of `h`, which has it under another TYPE.
+    // `h_sum_bucket` comes after another TYPE; then `h_sum` is a part of `h`, which has it after another TYPE.
     check(
         &[
             "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n# TYPE h_sum histogram\nh_sum{le=\"1\"} 1\n\

@@ -1,6 +1,6 @@
 //! What is known of lines from other bodies changes nothing of what a body means.
 
-use super::{config, identity, part};
+use super::{config, damage, identity, part};
 use crate::properties::model;
 use kubernetes_metrics_aggregator::exposition::{
     Exposition, Format, IdentityLabels, LineError, SeriesCache, merge, parse,
@@ -17,7 +17,7 @@ enum Change {
     Repeat(Index, Index),
     /// A line of a third body is written before one.
     Insert(Index, Index),
-    /// What stands behind the last blank of a line becomes something else.
+    /// The text after the last blank of a line is replaced.
     Value(Index, &'static str),
 }
 
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn bodies_that_differ(
         first in model::body(),
-        others in vec((model::body(), vec(change(), 0..6), prop::option::weighted(0.2, model::damages())), 1..5),
+        others in vec((model::body(), vec(change(), 0..6), prop::option::weighted(0.2, damage::damages())), 1..5),
     ) {
         let mut bodies = vec![first.write()];
         for (other, changes, damages) in &others {
@@ -196,7 +196,7 @@ proptest! {
     #[test]
     fn bodies_in_open_metrics(
         first in model::body(),
-        others in vec((model::body(), vec(change(), 0..4), prop::option::weighted(0.2, model::damages())), 1..5),
+        others in vec((model::body(), vec(change(), 0..4), prop::option::weighted(0.2, damage::damages())), 1..5),
     ) {
         let mut bodies = vec![first.common().write_open_metrics()];
         for (other, changes, damages) in &others {

@@ -4,6 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::vocabulary::{
+    EXEMPLAR, FILLERS, HELPS, LABEL_NAMES, LABEL_VALUES, NAMES, SECONDS, TIMESTAMPS, VALUES,
+};
+
 /// One body, line by line.
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
@@ -44,130 +48,9 @@ struct Style {
     /// `{}` where there are no labels.
     empty_braces: bool,
     crlf: bool,
-    /// A line break in a label value stands as it is, and so does a backslash where it can.
+    /// A line break in a label value is not escaped, nor is a backslash where it need not be.
     loose_escapes: bool,
 }
-
-/// Names with their possible types; those that are likely to clash come with several.
-const NAMES: &[(&str, &[&str])] = &[
-    ("a", &["counter", "gauge", "untyped"]),
-    ("c", &["gauge"]),
-    ("c_total", &["counter"]),
-    ("c_created", &["gauge"]),
-    ("h_created", &["gauge"]),
-    ("b", &["counter", "summary", "histogram"]),
-    (
-        "h",
-        &["histogram", "histogram", "histogram", "summary", "gauge"],
-    ),
-    ("h_bucket", &["counter", "histogram"]),
-    ("h_sum", &["gauge", "untyped", "summary", "histogram"]),
-    ("h_sum_count", &["gauge"]),
-    ("h_count", &["counter"]),
-    (
-        "s",
-        &["summary", "summary", "summary", "histogram", "counter"],
-    ),
-    ("s_sum", &["gauge"]),
-    ("s_count", &["counter"]),
-    ("s_bucket", &["untyped"]),
-    ("up", &["gauge", "counter", "histogram"]),
-    ("scrape_samples_scraped", &["gauge"]),
-    ("Z:z_9", &["gauge"]),
-    ("a 1", &["gauge"]),
-    ("x.y", &["histogram", "counter"]),
-    ("x.y_bucket", &["counter"]),
-    (" é\"\\\n", &["gauge"]),
-];
-
-const LABEL_NAMES: &[&str] = &[
-    "c",
-    "d",
-    "long_label_name",
-    "le",
-    "quantile",
-    "i",
-    "j",
-    "exported_i",
-    "exported_exported_i",
-    "job",
-    "x.y",
-    "é \"\\",
-];
-
-const LABEL_VALUES: &[&str] = &[
-    "",
-    "v",
-    "w",
-    "1",
-    "1.0",
-    "1e0",
-    "0.50",
-    ".5",
-    "1e6",
-    "+Inf",
-    "inf",
-    "nan",
-    "many",
-    "a long value, {with} = # all sorts",
-    "\"",
-    "\\",
-    "\n",
-    "\\t\\",
-    "é\u{1F600}",
-    "x\"y\\z\nn",
-    "\\n",
-    ",i=\"0\"}",
-    "\r",
-    "\0",
-];
-
-const VALUES: &[&str] = &[
-    "0",
-    "1",
-    "-1",
-    "+1.5",
-    ".5",
-    "5.",
-    "1e5",
-    "1E-300",
-    "NaN",
-    "nan",
-    "+Inf",
-    "-inf",
-    "Infinity",
-    "12345678901234567890",
-    "0.1234567890123456789012345",
-];
-
-const TIMESTAMPS: &[&str] = &["0", "5", "05", "1700000000000", "9223372036854775807"];
-
-/// Some of [`TIMESTAMPS`], in seconds.
-const SECONDS: &[(&str, &str)] = &[("0", "0"), ("5", "5e-3"), ("1700000000000", "1.7e9")];
-
-/// With the blank before it.
-pub(crate) const EXEMPLAR: &str = " # {a=\"b\"} 1 5.5";
-
-const HELPS: &[&str] = &[
-    "",
-    "x",
-    "y z",
-    "with \\\\ and \\n and \"",
-    "  blanks ",
-    "# TYPE a",
-    "é\\",
-];
-
-const FILLERS: &[&str] = &[
-    "",
-    " ",
-    " \t ",
-    "# a comment",
-    "#",
-    "#TYPE a x",
-    "# EOF",
-    "# helps",
-];
 
 /// The merge's targets, in order; `None` is one whose scrape failed.
 pub(crate) fn targets() -> impl Strategy<Value = Vec<Option<Body>>> {
@@ -252,9 +135,7 @@ impl Body {
         }
         text.into_bytes()
     }
-}
 
-impl Body {
     /// The same with blanks wherever they are allowed: no sample is written in the plain form then.
     pub(crate) fn with_blanks(&self) -> Body {
         let mut body = self.clone();
@@ -337,7 +218,7 @@ impl Sample {
         sample.write() + if self.has_exemplar() { EXEMPLAR } else { "" }
     }
 
-    /// Whether an exemplar stands behind it in OpenMetrics.
+    /// Whether it has an exemplar in OpenMetrics.
     pub(crate) fn has_exemplar(&self) -> bool {
         self.style.quotes
     }
@@ -411,64 +292,4 @@ fn quoted(plain: &str, loose: bool) -> String {
         }
     }
     text + "\""
-}
-
-/// Bytes in an order that makes many half valid lines.
-pub(crate) fn tokens() -> impl Strategy<Value = Vec<u8>> {
-    let token = prop_oneof![
-        4 => select(b"abhs_:{}=,\"\\ \t\n\r#019.+-eN\0\xff" as &[u8]).prop_map(|byte| vec![byte]),
-        1 => select(&[
-            "# HELP a ", "# TYPE h histogram\n", "# TYPE s summary\n", "# UNIT a_s s\n", "# EOF\n",
-            "h_bucket", "{le=\"", "\"} 1\n", "a{b=\"c\"}", " 1\n", " 1 5\n", "{\"a\"", "up", " NaN\n", "i=\"0\"",
-            "# {", " # {a=\"b\"} 1", "é",
-        ] as &[&str]).prop_map(|text| text.as_bytes().to_vec()),
-    ];
-    vec(token, 0..40).prop_map(|tokens| tokens.concat())
-}
-
-/// One change of a body.
-#[derive(Debug, Clone)]
-pub(crate) enum Damage {
-    Set(Index, u8),
-    Insert(Index, u8),
-    Remove(Index),
-    Cut(Index),
-    Repeat(Index, Index),
-}
-
-pub(crate) fn damages() -> impl Strategy<Value = Vec<Damage>> {
-    let byte = prop_oneof![select(b"\"\\{}=, \n\r\0#1a" as &[u8]), any::<u8>()];
-    let damage =
-        (0..12_u8, any::<(Index, Index)>(), byte).prop_map(|(kind, (at, to), byte)| match kind {
-            0..=3 => Damage::Set(at, byte),
-            4..=6 => Damage::Insert(at, byte),
-            7..=9 => Damage::Remove(at),
-            10 => Damage::Cut(at),
-            _ => Damage::Repeat(at, to),
-        });
-    vec(damage, 1..4)
-}
-
-impl Damage {
-    pub(crate) fn apply(&self, body: &mut Vec<u8>) {
-        if body.is_empty() {
-            return;
-        }
-        match self {
-            Damage::Set(at, byte) => {
-                let at = at.index(body.len());
-                body[at] = *byte;
-            }
-            Damage::Insert(at, byte) => body.insert(at.index(body.len()), *byte),
-            Damage::Remove(at) => {
-                body.remove(at.index(body.len()));
-            }
-            Damage::Cut(at) => body.truncate(at.index(body.len())),
-            Damage::Repeat(at, to) => {
-                let (a, b) = (at.index(body.len()), to.index(body.len()));
-                let piece = body[a.min(b)..a.max(b)].to_vec();
-                body.extend(piece);
-            }
-        }
-    }
 }

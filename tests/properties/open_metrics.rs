@@ -1,6 +1,7 @@
 //! The merge in OpenMetrics, of bodies of either format, and in the text format of bodies of both.
 
-use super::reference::{self, Block, PlainSample, Stored, Types, has_parts};
+use super::direct::{self, Stored};
+use super::reference::{self, Block, PlainSample, Types, has_parts};
 use super::{config, identity, part, read, text};
 use crate::properties::model::{self, Body};
 use kubernetes_metrics_aggregator::exposition::{Format, IdentityLabels, merge, parse};
@@ -164,11 +165,11 @@ proptest! {
     #[test]
     fn the_series_in_open_metrics_are_those_of_direct_scrapes(targets in targets()) {
         let text = merged(&targets, Format::OpenMetrics);
-        let mut found = with_milliseconds(reference::stored_of_merged(&text), in_milliseconds);
+        let mut found = with_milliseconds(direct::stored_of_merged(&text), in_milliseconds);
         let plain = |milliseconds: &str| milliseconds.parse::<i64>().unwrap().to_string();
         for (number, target) in targets.iter().enumerate() {
             let Some((_, body)) = target else { continue };
-            for (series, value) in with_milliseconds(reference::stored_directly(body, number), plain) {
+            for (series, value) in with_milliseconds(direct::stored_directly(body, number), plain) {
                 prop_assert_eq!(found.remove(&series), Some(value), "{:?} in {}", series, text);
             }
         }

@@ -1,7 +1,7 @@
 //! Bodies of text and OpenMetrics, converted to protobuf: Prometheus stores the same of them.
 
+use super::direct::stored_directly;
 use super::model::{self, Body};
-use super::reference::stored_directly;
 use super::{config, identity};
 use crate::support::client_model::{MetricFamily, decode, try_decode};
 use crate::support::stored::{StoredExemplar, StoredSample, stored};
@@ -65,7 +65,7 @@ fn float(value: &str) -> f64 {
     }
 }
 
-/// A family, sample by sample; the TYPE line stands over all of them.
+/// A family, sample by sample, all of them after its TYPE line.
 #[derive(Debug, Clone)]
 struct Family {
     word: &'static str,

@@ -2,7 +2,7 @@
 
 use super::reference::{Block, PlainSample};
 
-/// The lines of a merged text. There, no line break stands within quotes.
+/// The lines of a merged text, which has no line breaks within quotes.
 pub(crate) fn statements(text: &str) -> impl Iterator<Item = &str> {
     text.split_terminator('\n')
 }

@@ -1,7 +1,8 @@
-//! The slow and obvious merge of models, from the contract alone.
+//! The slow and obvious merge of models, written from the documentation alone: README: "What is stored",
+//! k8s/prometheus/README.md: "The merged response".
 
-use super::model::{Body, EXEMPLAR, Line, Sample};
-use super::read::read_blocks;
+use super::model::{Body, Line, Sample};
+use super::vocabulary::EXEMPLAR;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One family of a merged text.
@@ -32,7 +33,7 @@ pub(crate) struct Merged {
     pub(crate) type_conflicts: u64,
 }
 
-const REPORTED: [(&str, &str); 3] = [
+pub(super) const REPORTED: [(&str, &str); 3] = [
     (
         "up",
         "Whether the last scrape of the target succeeded (1) or failed (0).",
@@ -103,42 +104,6 @@ pub(super) fn merge_with(
     }
 }
 
-/// What Prometheus stores of a target that it scrapes itself, with the labels of its target: series and timestamps with
-/// the value of the first sample.
-pub(crate) fn stored_directly(body: &Body, number: usize) -> Stored {
-    let mut stored = Stored::new();
-    // Without any types, all values are written as Prometheus stores them.
-    for (_, sample) in kept_samples(body, number, &BTreeMap::new(), |name| name) {
-        sample.store(&mut stored);
-    }
-    for (name, _) in REPORTED {
-        for sample in report(name, number, Some(body)) {
-            sample.store(&mut stored);
-        }
-    }
-    stored
-}
-
-/// What Prometheus stores of a merged text.
-pub(crate) fn stored_of_merged(text: &str) -> Stored {
-    let mut stored = Stored::new();
-    for block in read_blocks(text) {
-        for mut sample in block.samples {
-            let rewritten = float_label(&block.metric_type);
-            for (name, value) in &mut sample.labels {
-                if rewritten == Some(name) {
-                    *value = stored_float(value).to_owned();
-                }
-            }
-            sample.store(&mut stored);
-        }
-    }
-    stored
-}
-
-/// Name, labels and timestamp, and the value.
-pub(crate) type Stored = BTreeMap<(String, Vec<(String, String)>, Option<String>), String>;
-
 impl PlainSample {
     /// The value of a label that it has.
     pub(super) fn label(&self, name: &str) -> &str {
@@ -149,13 +114,6 @@ impl PlainSample {
     /// Whether it reports on a target without identity labels.
     pub(super) fn is_bare_report(&self) -> bool {
         self.labels.is_empty() && REPORTED.iter().any(|(name, _)| *name == self.name)
-    }
-
-    fn store(mut self, stored: &mut Stored) {
-        self.labels.sort_unstable();
-        stored
-            .entry((self.name, self.labels, self.timestamp))
-            .or_insert(self.value);
     }
 }
 
@@ -243,7 +201,7 @@ pub(super) type Types = BTreeMap<&'static str, &'static str>;
 /// Name and word of a TYPE line.
 pub(super) type TypeLine = (&'static str, &'static str);
 
-/// The samples of a body that are kept, and the TYPE line that stands before each.
+/// The samples of a body that are kept, and the last TYPE line before each.
 pub(super) fn kept(body: &Body) -> Vec<(&Sample, Option<TypeLine>)> {
     let mut last_type = None;
     let mut seen = BTreeSet::new();
@@ -305,7 +263,7 @@ fn parts(word: Option<&str>) -> &'static [&'static str] {
 }
 
 /// The label whose values Prometheus rewrites under this type.
-fn float_label(word: &str) -> Option<&'static str> {
+pub(super) fn float_label(word: &str) -> Option<&'static str> {
     match word {
         "histogram" => Some("le"),
         "summary" => Some("quantile"),
@@ -327,7 +285,7 @@ fn block_of(name: &'static str, types: &Types) -> &'static str {
 
 /// The samples of a body as they must come out, with the names of their series, given the types that are written and in
 /// which block each name stands.
-fn kept_samples(
+pub(super) fn kept_samples(
     body: &Body,
     number: usize,
     written: &Types,
@@ -369,7 +327,7 @@ fn own_labels(
 }
 
 /// How Prometheus 3.5.3 stores these values of `le` in a histogram.
-fn stored_float(value: &str) -> &str {
+pub(super) fn stored_float(value: &str) -> &str {
     match value {
         "1" | "1e0" => "1.0",
         "0.50" | ".5" => "0.5",
@@ -412,7 +370,7 @@ fn with_identity(sample: &Sample, mut labels: Vec<(String, String)>, number: usi
 }
 
 /// The reported sample of this name, if it is one of those.
-fn report(name: &str, number: usize, body: Option<&Body>) -> Vec<PlainSample> {
+pub(super) fn report(name: &str, number: usize, body: Option<&Body>) -> Vec<PlainSample> {
     let value = match name {
         "up" => usize::from(body.is_some()).to_string(),
         "scrape_duration_seconds" => "1.5".to_owned(),

@@ -370,7 +370,7 @@ h_count{quantile=\"1\"} 2
     );
 }
 
-/// `h_sum` stands under the TYPE of the histogram, so it is no summary.
+/// `h_sum` comes after the TYPE of the histogram, so it is no summary.
 #[test]
 fn a_summary_named_like_a_part_of_a_histogram() {
     text(

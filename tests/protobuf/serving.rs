@@ -313,7 +313,7 @@ fn an_invalid_body_fails_its_pod_only() {
     }
 }
 
-/// It cannot be converted, and whoever takes `*/*` may not know it.
+/// It cannot be converted, and a scraper that accepts `*/*` may not know it.
 #[test]
 fn protobuf_that_nobody_asked_for_fails_its_pod() {
     let deaf = protobuf_pod(&[family("a_total", COUNTER, vec![counter(&[], 1.0)])]);

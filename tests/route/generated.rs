@@ -1,4 +1,4 @@
-//! Generated URLs: each is routed or refused, and what is encoded comes out as it went in.
+//! Generated URLs: each is routed or refused, and an encoded value is decoded to what it was. README: "What you get".
 
 use kubernetes_metrics_aggregator::exposition::AskedFamilies;
 use kubernetes_metrics_aggregator::server::route::{Route, Selection, route};
@@ -14,7 +14,7 @@ fn percent_encode(text: &str) -> String {
         .collect()
 }
 
-/// URLs put together from what matters in one.
+/// URLs put together from the parts that matter in one.
 fn almost_a_url() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         proptest::sample::select(vec![

@@ -4,7 +4,7 @@
 use super::{check_raw, check_taken};
 use crate::support::fake_pod::{SMALL_BODY, gzip, raw};
 
-/// A response with a header `Content-Encoding` for each of the values, as they stand, blanks included.
+/// A response with a header `Content-Encoding` for each of the values, unchanged, blanks included.
 fn encoded(values: &[&[u8]], body: &[u8]) -> Vec<u8> {
     let mut response =
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len()).into_bytes();

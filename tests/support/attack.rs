@@ -33,11 +33,11 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 /// Tests that measure do so one after the other.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    // A test that failed has left nothing behind that matters here.
+    // A failed test leaves nothing behind that matters here.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connections of a flood: as asked for, but no more than this process may open beside the rest.
+/// How many connections of a flood this process may open besides its other files.
 fn flood(wanted: usize) -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let limit = limits
@@ -105,7 +105,7 @@ impl Site {
         connect(self.address).ok()
     }
 
-    /// Opens this many connections, or as many as can be had.
+    /// Opens this many connections, or as many as possible.
     pub(crate) fn connect_many(&self, wanted: usize) -> Vec<TcpStream> {
         (0..flood(wanted)).filter_map(|_| self.connect()).collect()
     }
@@ -139,7 +139,7 @@ impl Site {
         Err(io::Error::other(response))
     }
 
-    /// Looks on while the attack runs and until it has lasted `lasting`, with what it returns still held.
+    /// Scrapes, probes and measures during the attack, for `lasting` at least, while what the attack returns is held.
     pub(crate) fn watch<T>(&self, lasting: Duration, attack: impl FnOnce() -> T) -> (T, Figures) {
         let figures = Mutex::new(Figures::default());
         let over = AtomicBool::new(false);
@@ -221,15 +221,15 @@ impl Site {
     }
 }
 
-/// tiny_http starts and ends some by itself; the watch's own last connections may just be ending.
+/// Threads of the last connections may just be ending.
 const SPARE_THREADS: usize = 6;
 /// Connections to pods that two workers opened at once; connections that are just ending.
 const SPARE_DESCRIPTORS: usize = 8;
 
-/// What the C library's allocator keeps for the next time, in threads' arenas and stacks.
+/// What the allocator of the C library keeps in arenas and stacks of threads.
 const KEPT_KIB: usize = 24 * 1024;
-/// Has it give large pieces back at once, so that what is measured is what the program holds. Left to itself glibc's
-/// kept up to 75 MiB more after responses of 50 MB, for the next ones.
+/// Makes it return large allocations at once, so that the memory of the program itself is measured. Without it glibc
+/// kept up to 75 MiB more after responses of 50 MB.
 const ALLOCATOR: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
 
 /// Sets the flag when dropped, also by a panic: the threads of a scope end only then.
@@ -241,7 +241,7 @@ impl Drop for SetAtEnd<'_> {
     }
 }
 
-/// A connection with patience.
+/// A connection whose reads and writes have a timeout.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -26,7 +26,7 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        // Two authorities of one name would be taken for one that signed badly.
+        // Two authorities of one name would look like one with an invalid signature.
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         params
@@ -49,7 +49,7 @@ impl Authority {
         self.sign(&params(names))
     }
 
-    /// The same, which lets in only clients with a certificate of that authority.
+    /// The same, which accepts only clients with a certificate of that authority.
     pub(crate) fn server_for(&self, names: &[&str], clients: &Authority) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         let root = clients.issuer.der().clone();
@@ -62,7 +62,7 @@ impl Authority {
         })
     }
 
-    /// A server whose certificate is over.
+    /// A server whose certificate has expired.
     pub(crate) fn expired_server(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params(names);
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -70,7 +70,7 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A server whose certificate says that it is that of an authority.
+    /// A server whose certificate claims to be that of an authority.
     pub(crate) fn server_that_is_a_ca(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params(names);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

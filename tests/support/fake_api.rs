@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kubernetes_metrics_aggregator::kubernetes::JOB_NAME_KEY;
@@ -23,9 +22,7 @@ use super::certificates::Authority;
 pub(crate) use super::fake_api_responses::{Fault, Recorded};
 use super::fake_api_responses::{State, Then};
 use super::fake_api_watch::{self as watch, Line};
-
-/// How long a test waits for a request; far more than any back-off that a test provokes.
-const REQUEST_WAIT: Duration = Duration::from_secs(20);
+use super::program::PATIENCE;
 
 /// The server. Ends when dropped.
 #[derive(Debug)]
@@ -137,12 +134,12 @@ impl FakeApi {
         self.shared.dir.clone()
     }
 
-    /// In lists from now on; watches do not see it.
+    /// The pods of lists from now on; watches do not see the change.
     pub(crate) fn set_pods(&self, pods: Vec<Value>) {
         self.state().pods = pods;
     }
 
-    /// The most items of one page; the limit that the client asks for holds too.
+    /// The most items of one page; the client's own limit holds too.
     pub(crate) fn set_page_items(&self, page_items: usize) {
         self.state().page_items = page_items;
     }
@@ -241,7 +238,7 @@ impl FakeApi {
     #[track_caller]
     pub(crate) fn next_request(&self) -> Recorded {
         self.requests
-            .recv_timeout(REQUEST_WAIT)
+            .recv_timeout(PATIENCE)
             .expect("the client asks")
     }
 
@@ -275,9 +272,7 @@ impl FakeApi {
     /// Waits until [`Fault::Hang`] has been reached.
     #[track_caller]
     pub(crate) fn wait_for_hang(&self) {
-        self.hangs
-            .recv_timeout(REQUEST_WAIT)
-            .expect("the client asks");
+        self.hangs.recv_timeout(PATIENCE).expect("the client asks");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

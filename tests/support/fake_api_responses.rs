@@ -25,11 +25,11 @@ pub(crate) enum Fault {
     Close,
     /// Begins the good response and says no more while the client waits.
     Hang,
-    /// A page without a pod that another one follows.
+    /// A page without pods, and another one after it.
     EmptyPage,
 }
 
-/// One request as it came.
+/// A request as it came in.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
     pub(crate) path: String,
@@ -40,7 +40,7 @@ pub(crate) struct Recorded {
     pub(crate) connection: u32,
 }
 
-/// What the server knows and is to do.
+/// The pods of the server, and the faults that it has to make.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) tls: Option<Arc<ServerConfig>>,
@@ -61,7 +61,7 @@ pub(super) struct State {
     pub(super) lines: Vec<Line>,
 }
 
-/// What is to be sent, and what happens then.
+/// The bytes to send, and what happens to the connection then.
 pub(super) struct ApiResponse {
     pub(super) bytes: Vec<u8>,
     pub(super) then: Then,
@@ -125,8 +125,8 @@ impl State {
         )
     }
 
-    /// The namespace that is asked for, or the response of one who refuses. As the real server: the token first, then
-    /// the right, then the parameters.
+    /// The requested namespace, or an error. As the real server, it checks the token first, then the right, then the
+    /// parameters.
     fn checked<'r>(&self, request: &'r Recorded) -> Result<&'r str, Vec<u8>> {
         let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
         if self.tls.is_some() && header("authorization") != format!("Bearer {}", self.token) {
@@ -178,7 +178,7 @@ impl State {
             Some(token) => token.strip_prefix("from-").unwrap().parse().unwrap(),
             None => 0,
         };
-        // There may be fewer pods than when the page before was asked for.
+        // There may be fewer pods than at the page before.
         let start = start.min(selected.len());
         let limit = request.query.get("limit");
         let limit: usize = limit.map_or(usize::MAX, |limit| limit.parse().unwrap());
@@ -198,7 +198,7 @@ impl State {
     }
 }
 
-/// The rules of `ValidateListOptions` in apimachinery, and that the client selects by the label.
+/// The rules of `ValidateListOptions` in apimachinery, and the label selector of the client.
 fn check_parameters(request: &Recorded) -> Result<(), &'static str> {
     let parameter = |name: &str| request.query.get(name).map(String::as_str);
     let is_first = parameter("continue").is_none();

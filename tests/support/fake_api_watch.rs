@@ -1,4 +1,4 @@
-//! The fake API server's watch: what happens to its pods, event by event, and how it misbehaves on the way.
+//! The watches of the fake API server: events of its pods, and faults.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex};
@@ -17,11 +17,11 @@ pub(super) enum Line {
         namespace: String,
         json: String,
     },
-    /// Only seen by who watches now.
+    /// Only seen by the watches of now.
     Now(Vec<u8>, Then),
 }
 
-/// What becomes of a watch after a line.
+/// What happens to a watch after a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     GoOn,
@@ -31,14 +31,14 @@ pub(super) enum Then {
     Cut,
 }
 
-/// From where on, and of which namespace; an empty name: all.
+/// A watch of the pods of a namespace (an empty name: all), from a version on.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     pub(super) version: u64,
     pub(super) namespace: String,
     /// How many of the lines have happened before.
     pub(super) missed: usize,
-    /// Whether it asks for what has been forgotten.
+    /// Whether it begins at a version that has been compacted.
     pub(super) is_too_old: bool,
 }
 

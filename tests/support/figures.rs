@@ -88,7 +88,7 @@ impl Bounds {
         }
     }
 
-    /// Responses of so many MiB may be under way or being made.
+    /// Responses of so many MiB may be unread or being made.
     pub(crate) fn with_responses(self, mebibytes: usize) -> Bounds {
         Bounds {
             resident_kib: self.resident_kib + mebibytes * 1024,
@@ -98,7 +98,7 @@ impl Bounds {
 }
 
 impl Figures {
-    /// All that was promised: good scrapes succeed, probes are quick, the program stays small.
+    /// Checks all promises: good scrapes succeed, probes are quick, the program stays small.
     #[track_caller]
     pub(crate) fn check(&self, name: &str, bounds: Bounds) {
         self.check_size(name, bounds);
@@ -130,7 +130,7 @@ impl Figures {
         );
     }
 
-    /// Only that the program stays small.
+    /// Checks only that the program stays small.
     #[track_caller]
     pub(crate) fn check_size(&self, name: &str, bounds: Bounds) {
         println!("{name}: {self}");

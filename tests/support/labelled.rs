@@ -1,12 +1,12 @@
-//! What splicing must make of a body in protobuf: slow and obvious, on messages that another decoder has read.
+//! What splicing must make of a body in protobuf: slow and obvious, on messages that prost has decoded.
 
 use super::client_model::{Gauge, LabelPair, Metric, MetricFamily};
 
 /// The names of the series that are reported for every target.
 pub(crate) const REPORTED: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
-/// The families of a valid body with the labels of a target, and without what comes again or is reported anyway. What
-/// has several series is not looked at: Prometheus may keep some of them.
+/// The families of a valid body with the labels of a target, without duplicates and reported series. Metrics of several
+/// series are left alone: Prometheus may keep some of them.
 pub(crate) fn labelled(families: &[MetricFamily], target: &[(&str, &str)]) -> Vec<MetricFamily> {
     let mut seen = Vec::new();
     let mut labelled = Vec::new();

@@ -109,7 +109,7 @@ impl TestListener {
         self.listener.as_ref().unwrap().stop_accepting();
     }
 
-    /// Ends the listener and what is behind it.
+    /// Ends the listener and its handlers.
     pub(crate) fn finish(&mut self, within: Duration) {
         self.listener.take().unwrap().finish(within);
         for thread in self.handlers.drain(..) {
@@ -166,7 +166,7 @@ fn bytes_response(there: usize, length: usize) -> Response {
     response
 }
 
-/// A body with an error of the program in it.
+/// A body that panics when it is read.
 struct Panics;
 
 impl Read for Panics {
@@ -186,7 +186,7 @@ impl BufRead for Panics {
 /// One connection, seen by the client.
 pub(crate) struct Client<S> {
     pub(crate) stream: S,
-    /// Read, but not yet asked for.
+    /// Read from the stream, but not yet returned.
     buffer: Vec<u8>,
 }
 

@@ -1,5 +1,5 @@
-//! The only shared helpers: an API server and pods that behave as told, a front, the built program as a process,
-//! also under attack.
+//! The only shared helpers: a fake API server, fake pods, a listener, and the built program as a process, also under
+//! attack.
 
 use std::fmt::Write;
 use std::thread;
@@ -23,7 +23,7 @@ pub(crate) mod merged;
 pub(crate) mod program;
 pub(crate) mod stored;
 
-/// One line: job, who it is, and how it is scraped or why not.
+/// One line: job, namespace, pod and IP of a target, and how it is scraped or why not.
 pub(crate) fn describe(target: &Target) -> String {
     let mut line = format!(
         "{} {}/{} {}",
@@ -50,7 +50,7 @@ pub(crate) fn describe(target: &Target) -> String {
     line
 }
 
-/// Waits until the condition holds; panics after [`program::PATIENCE`], which is far more than anything here takes.
+/// Waits until the condition holds; panics after [`program::PATIENCE`], which no condition needs by far.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + program::PATIENCE;

@@ -271,6 +271,17 @@ impl Program {
         assert!(kill.status().expect("kill is installed").success());
     }
 
+    /// Changes how many files the process may have open.
+    pub(crate) fn limit_open_files(&self, most: usize) {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args([
+            "--pid",
+            &self.pid().to_string(),
+            &format!("--nofile={most}:"),
+        ]);
+        assert!(prlimit.status().expect("util-linux has it").success());
+    }
+
     /// Waits for the end of the process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;

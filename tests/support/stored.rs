@@ -15,7 +15,7 @@ pub(crate) struct StoredSample {
     pub(crate) exemplar: Option<StoredExemplar>,
 }
 
-/// What stands with a sample.
+/// The exemplar of a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredExemplar {
     pub(crate) labels: Vec<(String, String)>,
@@ -79,7 +79,7 @@ fn of_summary(
     samples
 }
 
-/// Behind the bucket without an upper bound, Prometheus looks at none; if it is missing, it makes one.
+/// Prometheus ignores buckets after the one without an upper bound; if that is missing, it adds one.
 fn of_histogram(
     histogram: &Histogram,
     sample: impl Fn(&str, Option<(&str, f64)>, f64) -> StoredSample,

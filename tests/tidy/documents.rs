@@ -65,7 +65,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
     headings.map(anchor).collect()
 }
 
-/// What stands between the brackets of each `[…](…)`.
+/// The text between the brackets of each `[…](…)`.
 fn links(text: &str) -> Vec<String> {
     let joined = prose(text).join("\n");
     let targets = joined.split("](").skip(1);

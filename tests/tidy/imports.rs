@@ -1,4 +1,4 @@
-//! Which file of `src` names which: read from the paths in the code, whether they stand in a `use`, in one of its
+//! Which file of `src` names which: read from the paths in the code, whether they are in a `use`, in one of its
 //! groups or in an expression.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use super::{code, rust_files};
 /// Path of a module or an item below the crate, such as `["server", "route"]`.
 type Names = Vec<String>;
 
-/// Who may import whom; the same table stands in `src/lib.rs`.
+/// Who may import whom; the same table is in `src/lib.rs`.
 fn allowed_imports() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("config", &[][..]),
@@ -58,7 +58,7 @@ fn module(path: &Path) -> Names {
 fn paths(code: &str) -> Vec<String> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut paths = Vec::new();
-    // For each open brace what stands before its members: a path, or nothing if it is no group.
+    // For each open brace the path before its members, or nothing if it is no group.
     let mut groups: Vec<String> = Vec::new();
     let mut word = String::new();
     for c in code.chars().chain([' ']) {

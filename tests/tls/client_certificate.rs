@@ -93,7 +93,7 @@ fn a_pod_that_asks_and_is_shown_none_says_what_to_do() {
     check_down(31, "true", None, REMEDY);
 }
 
-/// Whoever may label a pod chooses where a scrape goes.
+/// Anyone who may label a pod chooses where a scrape goes.
 #[test]
 fn a_pod_whose_certificate_is_not_checked_is_shown_none() {
     check_down(32, "false", Some(&Authority::new()), REMEDY);

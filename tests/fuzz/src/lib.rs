@@ -24,7 +24,7 @@ pub const NEXT_TARGET: &[u8] = b"\n=\n";
 const TARGETS_MAX: usize = 4;
 /// Reported for each target.
 const REPORTED_SAMPLES: u64 = 3;
-/// Names of these, with the blank before the value: how they stand for a target without identity labels.
+/// Names of these, with the blank before the value: how they are written for a target without identity labels.
 const BARE_REPORTS: [&str; 3] = ["up ", "scrape_duration_seconds ", "scrape_samples_scraped "];
 
 /// The one place that calls the parser.
@@ -76,7 +76,7 @@ pub fn check_cache(format: Format, bodies: &[u8]) {
 
 /// The bodies of some targets, those that are valid, in one text of another format or the same: it is valid, has all
 /// samples that were not counted as dropped, and its own merge has the same lines again. Not always in the same order:
-/// where one target types `a` as a histogram and another one `a_sum`, the first one's `a_sum` stands with `a`.
+/// where one target types `a` as a histogram and another one `a_sum`, the first one's `a_sum` is in the block of `a`.
 ///
 /// # Panics
 /// Where that is not so.
