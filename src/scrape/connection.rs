@@ -64,7 +64,7 @@ impl<T> Watched<T> {
 impl<T: Transport> Watched<T> {
     fn look_at_head(&mut self) -> Result<(), Error> {
         let end = head::end_of_body(self.connection.buffers().input());
-        if let Some(end) = end.map_err(ConnectionError::Head)? {
+        if let Some(end) = end.map_err(ConnectionError::Response)? {
             self.expects = Expects::Body(end);
         }
         Ok(())
@@ -96,7 +96,8 @@ impl<T: Transport> Transport for Watched<T> {
             }
             // ureq stops at the line with the 0.
             Expects::Body(BodyEnd::LastChunk) if !has_more => {
-                return Err(ConnectionError::NoLastChunk.into());
+                let text = "connection closed by the pod before the end of the chunked body (0 and an empty line)";
+                return Err(ConnectionError::Response(text.into()).into());
             }
             _ => {}
         }

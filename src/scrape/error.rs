@@ -1,10 +1,10 @@
 //! Why a target is `up 0`: the phase in which its scrape failed, and the reason.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::head::HeadError;
 use crate::exposition::BodyError;
 pub use crate::telemetry::Phase;
 
@@ -111,10 +111,8 @@ pub(super) enum ConnectionError {
     Setup(Phase, ureq::Error),
     /// The connection was kept from an earlier scrape, and closed before the head of the response was there.
     KeptClosed(io::Error),
-    /// The head of the response is refused.
-    Head(HeadError),
-    /// The connection ended before the last chunk of the body was there as a whole.
-    NoLastChunk,
+    /// The response is refused.
+    Response(Cow<'static, str>),
 }
 
 impl ConnectionError {
@@ -138,10 +136,7 @@ impl fmt::Display for ConnectionError {
         match self {
             ConnectionError::Setup(phase, error) => write!(f, "{phase}: {error}"),
             ConnectionError::KeptClosed(error) => error.fmt(f),
-            ConnectionError::Head(error) => error.fmt(f),
-            ConnectionError::NoLastChunk => f.write_str(
-                "connection closed by the pod before the end of the chunked body (0 and an empty line)",
-            ),
+            ConnectionError::Response(text) => f.write_str(text),
         }
     }
 }

@@ -4,12 +4,13 @@
 //! them a pod would have another body here than in Prometheus. Other heads ureq refuses with an error that does not
 //! help. Both are found here (RFC 9112; for Go see `readTransfer` in its `net/http/transfer.go`).
 
-use std::fmt;
+use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Header, Response, Status};
 
 /// The most headers that ureq reads.
 const HEADERS_MAX: usize = 128;
+const _: () = assert!(HEADERS_MAX == 128, "the error names it");
 /// How many characters of a header's value an error shows.
 const SHOWN_CHARS_MAX: usize = 40;
 
@@ -22,58 +23,15 @@ pub(super) enum BodyEnd {
     LengthOrClose,
 }
 
-/// Why a head is refused.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum HeadError {
-    /// It is a frame of HTTP/2.
-    Http2,
-    /// It is a record of TLS.
-    Tls,
-    /// It has too many headers.
-    TooManyHeaders,
-    /// A header continues on the next line.
-    Folded,
-    /// It has a transfer coding other than `chunked`, or more than one.
-    TransferEncoding(String),
-    /// It has several lengths that differ.
-    Lengths,
-    /// It has a length that is not a number.
-    Length(String),
-}
+/// Why a head is refused, for people. Text of the pod in it is cut, but not escaped.
+type HeadError = Cow<'static, str>;
 
-impl fmt::Display for HeadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HeadError::Http2 => f.write_str(
-                "expected HTTP/1.1, found a frame of HTTP/2, which is not spoken here; \
-                 have the pod serve its metrics over HTTP/1.1",
-            ),
-            HeadError::Tls => {
-                f.write_str("expected HTTP, found TLS; set the option tls-enabled to true")
-            }
-            HeadError::TooManyHeaders => write!(
-                f,
-                "expected {HEADERS_MAX} headers at most, found more; have the pod send fewer"
-            ),
-            HeadError::Folded => f.write_str(
-                "expected each header in one line, found one that goes on in the next (folded); \
-                 have the pod send it in one",
-            ),
-            HeadError::TransferEncoding(found) => {
-                write!(
-                    f,
-                    "expected the Transfer-Encoding chunked or none, found {found}"
-                )
-            }
-            HeadError::Lengths => {
-                f.write_str("expected one Content-Length, found several that differ")
-            }
-            HeadError::Length(found) => {
-                write!(f, "expected a number as Content-Length, found {found}")
-            }
-        }
-    }
-}
+const HTTP2: &str = "expected HTTP/1.1, found a frame of HTTP/2, which is not spoken here; \
+                     have the pod serve its metrics over HTTP/1.1";
+const TLS: &str = "expected HTTP, found TLS; set the option tls-enabled to true";
+const TOO_MANY_HEADERS: &str = "expected 128 headers at most, found more; have the pod send fewer";
+const FOLDED: &str = "expected each header in one line, found one that goes on in the next (folded); \
+                      have the pod send it in one";
 
 /// How the body ends, by the head at the start of these bytes; `None` if the head is not complete. Skips heads with
 /// status 1xx before it, and heads for which ureq has good errors itself.
@@ -91,7 +49,7 @@ pub(super) fn end_of_body(mut input: &[u8]) -> Result<Option<BodyEnd>, HeadError
                 input = &input[length..];
             }
             Ok(Status::Complete(_)) => return framing(&response).map(Some),
-            Err(error) => return unreadable(error, input).map_or(Ok(None), Err),
+            Err(error) => return unreadable(error, input).map_or(Ok(None), |why| Err(why.into())),
         }
     }
 }
@@ -104,21 +62,25 @@ fn framing(response: &Response<'_, '_>) -> Result<BodyEnd, HeadError> {
         && !is_1_0
     {
         if !rest.is_empty() || !first.eq_ignore_ascii_case(b"chunked") {
-            return Err(HeadError::TransferEncoding(shown(&codings)));
+            let found = shown(&codings);
+            return Err(
+                format!("expected the Transfer-Encoding chunked or none, found {found}").into(),
+            );
         }
         return Ok(BodyEnd::LastChunk);
     }
     let lengths = values(response.headers, "content-length");
     if let [first, rest @ ..] = &lengths[..] {
         if rest.iter().any(|length| length != first) {
-            return Err(HeadError::Lengths);
+            return Err("expected one Content-Length, found several that differ".into());
         }
         let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(first)
             .ok()
             .and_then(|digits| digits.parse::<i64>().ok());
         if !is_number || number.is_none() {
-            return Err(HeadError::Length(shown(&lengths[..1])));
+            let found = shown(&lengths[..1]);
+            return Err(format!("expected a number as Content-Length, found {found}").into());
         }
     }
     Ok(BodyEnd::LengthOrClose)
@@ -141,17 +103,15 @@ fn shown(values: &[&[u8]]) -> String {
 }
 
 /// What these bytes are, if that helps the reader of an error.
-fn unreadable(error: httparse::Error, input: &[u8]) -> Option<HeadError> {
+fn unreadable(error: httparse::Error, input: &[u8]) -> Option<&'static str> {
     let is_folded = |pair: &[u8]| pair[0] == b'\n' && b" \t".contains(&pair[1]);
     match (error, input) {
-        (httparse::Error::TooManyHeaders, _) => Some(HeadError::TooManyHeaders),
+        (httparse::Error::TooManyHeaders, _) => Some(TOO_MANY_HEADERS),
         // A length of three bytes and a type, SETTINGS or GOAWAY (RFC 9113, sections 4.1 and 6).
-        (_, [0, _, _, 4 | 7, ..]) => Some(HeadError::Http2),
+        (_, [0, _, _, 4 | 7, ..]) => Some(HTTP2),
         // An alert or a handshake of any version (RFC 8446, section 5.1).
-        (_, [0x15 | 0x16, 3, ..]) => Some(HeadError::Tls),
-        (httparse::Error::HeaderName, _) if input.windows(2).any(is_folded) => {
-            Some(HeadError::Folded)
-        }
+        (_, [0x15 | 0x16, 3, ..]) => Some(TLS),
+        (httparse::Error::HeaderName, _) if input.windows(2).any(is_folded) => Some(FOLDED),
         _ => None,
     }
 }

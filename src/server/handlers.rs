@@ -19,6 +19,11 @@ use crate::exposition::{Accept, Asked};
 use crate::target::{Target, TargetScope, TargetSet};
 use crate::telemetry::Gauges;
 
+/// The Content-Type of the text format.
+const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Prometheus accepts no other Content-Type for service discovery.
+const JSON_TYPE: &str = "application/json";
+
 /// A scrape request in the queue of the server workers.
 pub(super) struct ScrapeRequest {
     pub(super) request: Request,
@@ -141,17 +146,18 @@ impl Handlers {
         let response = match route {
             // The own metrics name all jobs.
             Route::OwnMetrics if scope.is_limited() => return Err(NO_SUCH_PATH),
-            Route::OwnMetrics => reply::own_metrics(self.own_metrics()),
+            Route::OwnMetrics => Response::typed(EXPOSITION_TYPE, self.own_metrics()),
             Route::SdJobs { shards } => {
                 let set = snapshot(&self.sources.cache)?.within(scope);
                 let address = self.address(request)?;
-                reply::json(service_discovery::jobs(&set, &address, *shards))
+                Response::typed(JSON_TYPE, service_discovery::jobs(&set, &address, *shards))
             }
             Route::SdPods { timeouts } => {
                 let set = snapshot(&self.sources.cache)?.within(scope);
                 let address = self.address(request)?;
                 let labels = self.sources.aggregator.labels();
-                reply::json(service_discovery::pods(&set, &address, labels, *timeouts))
+                let pods = service_discovery::pods(&set, &address, labels, *timeouts);
+                Response::typed(JSON_TYPE, pods)
             }
             Route::Style => status_page::style(),
             Route::Script => status_page::script(),

@@ -10,8 +10,6 @@ use crate::aggregate::{MergedResponse, PodResponse};
 use crate::exposition::{Format, Merged};
 use crate::gzip::LineGzip;
 
-/// The Content-Type of the text format.
-const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A smaller page fits into one packet and is not compressed.
 const GZIP_BYTES_MIN: usize = 1400;
 /// The level at which speed matters most.
@@ -60,16 +58,6 @@ pub(super) fn probe(pod: PodResponse) -> Response {
     let encoding = pod.content_encoding;
     headers.extend(encoding.map(|value| ("Content-Encoding", value)));
     Response::bytes(headers, pod.body)
-}
-
-/// 200 with the aggregator's own metrics.
-pub(super) fn own_metrics(text: String) -> Response {
-    Response::typed(EXPOSITION_TYPE, text)
-}
-
-/// 200 with JSON. Prometheus insists on exactly this content type.
-pub(super) fn json(text: String) -> Response {
-    Response::typed("application/json", text)
 }
 
 /// The response, gzipped at this level if it is large enough. Level 0 does not compress.

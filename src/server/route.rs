@@ -134,17 +134,9 @@ fn decoded_path(url: &str) -> String {
 }
 
 fn known_path(path: &str) -> Path {
-    match path {
-        "/metrics" => Path::Metrics,
-        "/probe" => Path::Probe,
-        "/sd/jobs" => Path::SdJobs,
-        "/sd/pods" => Path::SdPods,
-        "/-/metrics" => Path::OwnMetrics,
-        "/-/healthy" => Path::Healthy,
-        "/-/ready" => Path::Ready,
-        "/" => Path::Status,
-        _ => Path::Other,
-    }
+    let mut all = Path::ALL.into_iter();
+    all.find(|known| known.to_string() == path)
+        .unwrap_or(Path::Other)
 }
 
 /// What a request with this method and URL asks for.

@@ -115,7 +115,7 @@ struct Job<'a> {
     last_request: Option<LastRequest>,
 }
 
-/// A target and its last scrapes. TargetState and reason are those of the decisive scrape.
+/// A target and its last scrapes. State and reason are those of the decisive scrape.
 struct Row<'a> {
     target: &'a Target,
     state: TargetState,
