@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use crate::exposition::{Body, Format};
-use crate::scrape::pool::{Health, ProbeResult, ScrapeResult};
+use crate::scrape::client::PodResponse;
+use crate::scrape::pool::{Health, ScrapeResult};
 use crate::scrape::{Phase, ScrapeError};
 use crate::target::{Target, TargetSet};
 use crate::telemetry::BodyFormat;
@@ -159,17 +160,22 @@ impl History {
     }
 
     /// Records a scrape of one target for `/probe`.
-    pub(super) fn remember_probe(&self, target: &Target, result: &ProbeResult) {
-        let (pod, error) = (result.outcome.as_ref().ok(), result.outcome.as_ref().err());
+    pub(super) fn remember_probe(
+        &self,
+        target: &Target,
+        outcome: &Result<PodResponse, ScrapeError>,
+        duration: Duration,
+    ) {
+        let (pod, error) = (outcome.as_ref().ok(), outcome.as_ref().err());
         let format = pod.map(|pod| Format::from_content_type(pod.content_type.as_deref()));
         let last = LastScrape {
             body_bytes: pod.map_or(0, |pod| pod.body.len()),
             format: format.and_then(Result::ok).map(counted),
-            ..last_scrape(error, result.duration)
+            ..last_scrape(error, duration)
         };
         let mut entries = self.lock();
         let known = entries.targets.entry(key(target)).or_default();
-        known.note(error, result.duration);
+        known.note(error, duration);
         known.probe = Some(last);
     }
 }

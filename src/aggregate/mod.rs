@@ -15,7 +15,7 @@ pub use last_scrapes::{LastRequest, LastScrape, LastScrapes};
 
 use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge_with};
 use crate::scrape::deadline::ScrapeDeadline;
-use crate::scrape::pool::{Probe, ProbeResult, ScrapePool, ScrapeResult, identity_labels};
+use crate::scrape::pool::{Probe, ScrapePool, ScrapeResult, identity_labels};
 use crate::target::{Target, TargetLabels, TargetSet};
 use crate::telemetry::Telemetry;
 use last_scrapes::{History, counted};
@@ -159,13 +159,13 @@ impl Aggregator {
         // The closure must not keep the pool alive, because a client worker cannot wait for its own end.
         let (history, telemetry) = (Arc::clone(&self.history), Arc::clone(&self.telemetry));
         let probed = Arc::clone(target);
-        let done = move |result: ProbeResult| {
-            history.remember_probe(&probed, &result);
-            match &result.outcome {
-                Ok(pod) => telemetry.count_scrape(&probed.job, result.duration, pod.body.len()),
-                Err(error) => telemetry.count_scrape_failure(error.phase, result.duration),
+        let done = move |outcome: Result<PodResponse, ScrapeError>, duration| {
+            history.remember_probe(&probed, &outcome, duration);
+            match &outcome {
+                Ok(pod) => telemetry.count_scrape(&probed.job, duration, pod.body.len()),
+                Err(error) => telemetry.count_scrape_failure(error.phase, duration),
             }
-            done(result.outcome, result.duration);
+            done(outcome, duration);
         };
         let health = self.history.health(target);
         let probe = Probe {

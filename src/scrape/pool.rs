@@ -37,14 +37,8 @@ const QUEUE_MAX: usize = 1024;
 /// One in this many workers, rounded up, serves only the healthy queue; a single worker serves both.
 const RESERVED_PART: usize = 4;
 
-/// The result of one target that was scraped for `/probe`.
-#[derive(Debug)]
-pub struct ProbeResult {
-    /// What the pod sent, or why there is nothing.
-    pub outcome: Result<PodResponse, ScrapeError>,
-    /// From the start of the scrape until the last byte is read, or until the scrape failed.
-    pub duration: Duration,
-}
+/// The outcome of a scrape for `/probe`, and how long it took: until the last byte is read, or until the scrape failed.
+type ProbeDone = dyn FnOnce(Result<PodResponse, ScrapeError>, Duration) + Send;
 
 /// One target to be scraped for `/probe`.
 pub(crate) struct Probe {
@@ -55,7 +49,7 @@ pub(crate) struct Probe {
     /// When the result is no longer of use.
     pub(crate) deadline: Option<Instant>,
     /// Gets the result, in the worker that scraped, or at once if the queue is full.
-    pub(crate) done: Box<dyn FnOnce(ProbeResult) + Send>,
+    pub(crate) done: Box<ProbeDone>,
 }
 
 /// An entry of a queue.
@@ -175,10 +169,8 @@ impl ScrapePool {
         if let Err(refused) = self.queues.of(health).try_send(item)
             && let QueueItem::Probe(probe) = refused.into_inner()
         {
-            (probe.done)(ProbeResult {
-                outcome: Err(ScrapeError::new(Phase::Queue, Reason::QueueFull)),
-                duration: Duration::ZERO,
-            });
+            let error = ScrapeError::new(Phase::Queue, Reason::QueueFull);
+            (probe.done)(Err(error), Duration::ZERO);
         }
     }
 
@@ -280,13 +272,10 @@ impl Worker {
             self.client
                 .probe(&probe.target, &probe.wants, probe.deadline)
         });
-        let result = ProbeResult {
-            outcome,
-            duration: start.elapsed(),
-        };
+        let duration = start.elapsed();
         // A panic is counted, and the request is lost with `done`.
         let _ = caught(&self.telemetry, || {
-            (probe.done)(result);
+            (probe.done)(outcome, duration);
             Ok(())
         });
     }
@@ -375,7 +364,7 @@ mod tests {
         let client = Arc::new(client.unwrap());
         let pool = ScrapePool::start(1, &client, &TargetLabels::default(), &telemetry);
         // It is too late to ask the pod.
-        let probe = |done| {
+        let probe = |done: Box<ProbeDone>| {
             let probe = Probe {
                 target: target(),
                 wants: ProbeWants::default(),
@@ -384,14 +373,11 @@ mod tests {
             };
             pool.probe(probe, Health::Quick);
         };
-        probe(Box::new(|_| panic_any(PanicsAgain)));
-        let (sender, results) = bounded(1);
-        probe(Box::new(move |result| drop(sender.send(result))));
-        let result = results.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert!(matches!(
-            result.outcome.unwrap_err().reason,
-            Reason::Deadline
-        ));
+        probe(Box::new(|_, _| panic_any(PanicsAgain)));
+        let (sender, outcomes) = bounded(1);
+        probe(Box::new(move |outcome, _| drop(sender.send(outcome))));
+        let outcome = outcomes.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(matches!(outcome.unwrap_err().reason, Reason::Deadline));
         assert_eq!(telemetry.panics.get(), 2);
     }
 }
