@@ -1,5 +1,6 @@
-//! Bodies whose lines are known from other bodies: they mean what they mean by themselves. `properties/cache.rs` has
-//! the same for generated bodies; here are those that were thought of, or found.
+//! The series cache changes nothing: a body that is read with the series of other bodies means what it means alone.
+//! Each test names what differs between the bodies. `properties/cache.rs` checks the same for generated bodies.
+//! README: "What is stored".
 
 use super::merged_text;
 use kubernetes_metrics_aggregator::exposition::{
@@ -34,7 +35,7 @@ fn check(first: &str, other: &str) {
 }
 
 #[test]
-fn other_values() {
+fn other_values_of_cached_series() {
     let first = "# HELP a x\n# TYPE a counter\na{b=\"c\"} 1\na{b=\"d\"} 2\nb 0.25\n\n# end\n";
     check(
         first,
@@ -61,16 +62,16 @@ fn other_values() {
     check(&body(".5"), &body(&format!(".{}", "3".repeat(1000))));
 }
 
-/// What only one body has is forgotten, and learnt when it comes again; the other lines stay known.
+/// Series that one body lacks leave the cache, and enter it again when they come again.
 #[test]
-fn lines_that_only_some_bodies_have() {
+fn series_that_only_some_bodies_have() {
     let body = |own: &str| {
         let own = (0..9).map(|n| format!("a{{own=\"{own}\",b=\"{n}\"}} {n}\n"));
         let own: String = own.collect();
         format!("# TYPE a counter\na{{b=\"c\"}} 1\n{own}a{{b=\"d\",own=\"\"}} 2\n# HELP e x\ne 3\n")
     };
     let bodies = ["1", "2", "3", "2", "2", "4", "3", "1"].map(body);
-    // In another order of labels it is the same series; one that was forgotten is none of this body.
+    // The same series with its labels in another order.
     let swapped = bodies[1].replace("own=\"2\",b=\"3\"", "b=\"3\",own=\"2\"");
     let twice = format!("{swapped}a{{own=\"2\",b=\"3\"}} 4\na{{own=\"3\",b=\"3\"}} 5\n");
     let mut all: Vec<&str> = bodies.iter().map(String::as_str).collect();
@@ -80,7 +81,7 @@ fn lines_that_only_some_bodies_have() {
 
 /// Labels without a value, and `le` and `quantile` under each TYPE line.
 #[test]
-fn labels_that_are_written_otherwise() {
+fn labels_written_in_another_way() {
     let series = [
         "{}",
         "{b=\"\"}",
@@ -109,7 +110,7 @@ fn labels_that_are_written_otherwise() {
 }
 
 #[test]
-fn values_that_are_none() {
+fn invalid_values_after_valid_ones() {
     for value in [
         "",
         "x",
@@ -134,7 +135,7 @@ fn values_that_are_none() {
 }
 
 #[test]
-fn timestamps() {
+fn timestamps_that_come_and_go() {
     check("a 1\nb 2\n", "a 1 1700000000000\nb 3\n");
     check("a 1 5\na 2 6\n", "a 1 5\na 2 5\n");
     check("a 1 5\na 2 6\na 3 5\na 4\na 5\n", "a 1\na 2 05\na 3 5\n");
@@ -142,7 +143,7 @@ fn timestamps() {
 }
 
 #[test]
-fn lines_that_are_written_anew() {
+fn lines_that_are_rewritten() {
     // As older Java clients write them; CRLF; a label named like one of the target's; blanks; no line end.
     check("a{b=\"c\",} 1.0\n", "a{b=\"c\",} 1.2345E8\n");
     check("a{b=\"c\"} 1\r\n", "a{b=\"c\"} 22\r\n");
@@ -154,7 +155,7 @@ fn lines_that_are_written_anew() {
 }
 
 #[test]
-fn values_right_behind_the_name() {
+fn values_directly_after_the_name() {
     // Prometheus takes `p-21` for a value of `p`, but `p66` for a name.
     for first in ["p-21\n", "p+21\n", "p.5\n"] {
         check(first, "p66\n");
@@ -176,7 +177,7 @@ fn one_series_in_several_spellings() {
 }
 
 #[test]
-fn what_stands_before_a_line_decides() {
+fn metadata_before_a_line_that_differs() {
     let under_histogram =
         "# TYPE h histogram\nh_bucket{le=\"1\"} 1\na{le=\"1\",quantile=\"1\"} 1\n";
     for other in [
@@ -203,7 +204,7 @@ fn what_stands_before_a_line_decides() {
 }
 
 #[test]
-fn bodies_that_break_off_or_are_broken() {
+fn bodies_that_break_off_or_are_malformed() {
     let whole = "# TYPE a counter\na{b=\"1\"} 1\na{b=\"2\"} 2\nc 3\n";
     for end in 0..whole.len() {
         check(whole, &whole[..end]);
@@ -227,7 +228,7 @@ fn bodies_that_break_off_or_are_broken() {
 }
 
 #[test]
-fn open_metrics() {
+fn openmetrics_with_other_exemplars_units_and_timestamps() {
     let first = "# TYPE a counter\n# HELP a x\na_total{b=\"c\"} 1 # {t=\"}\"} 0.5 7\n\
                  # TYPE b_s gauge\n# UNIT b_s s\nb_s 2 1.5\n# EOF\n";
     for other in [
@@ -246,7 +247,7 @@ fn open_metrics() {
     }
 }
 
-/// What a line means in one format says nothing of the other, and labels are renamed as the target's labels want it.
+/// A line that is cached for one format or label set is not used for another.
 #[test]
 fn formats_and_labels_are_kept_apart() {
     let cache = SeriesCache::default();
@@ -265,9 +266,9 @@ fn formats_and_labels_are_kept_apart() {
     }
 }
 
-/// Each of these would take many seconds if a part of what is known were gone through for each line.
+/// Each of these would take many seconds if each line cost a search of the cache.
 #[test]
-fn large_bodies_that_differ() {
+fn large_bodies_that_differ_take_no_time_for_each_line_and_series() {
     let samples = |label: &str, numbers: std::ops::Range<usize>| -> String {
         numbers
             .map(|n| format!("a{{{label}=\"{n}\"}} 1\n"))

@@ -103,7 +103,7 @@ fn the_type_is_repeated_for_each_target_if_start_timestamps_may_be_read() {
 }
 
 #[test]
-fn the_reports_on_targets_have_no_type_line_of_their_own() {
+fn a_failed_target_is_reported_in_openmetrics() {
     let part = part(OpenMetrics, 0, None);
     let text = text(&merge(vec![part], OpenMetrics));
     let lines: Vec<&str> = text

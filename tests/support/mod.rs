@@ -21,6 +21,7 @@ pub(crate) mod listener;
 pub(crate) mod logs;
 pub(crate) mod merged;
 pub(crate) mod program;
+mod response;
 pub(crate) mod stored;
 
 /// One line: job, namespace, pod and IP of a target, and how it is scraped or why not.

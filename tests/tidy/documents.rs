@@ -231,6 +231,18 @@ fn every_alert_is_in_the_document() {
 }
 
 #[test]
+fn every_room_of_the_tests_is_in_their_readme() {
+    let document = read("tests/README.md");
+    let table = section(&document, "## What is tested where").join("\n");
+    let rooms = read("tests/main.rs");
+    let rooms = rooms.lines().filter_map(|line| line.strip_prefix("mod "));
+    for room in rooms.map(|room| room.trim_end_matches(';')) {
+        let known = room == "support" || table.contains(&format!("`{room}.rs`"));
+        assert!(known, "{room}.rs");
+    }
+}
+
+#[test]
 fn every_attack_in_the_document_has_its_test() {
     let document = read("tests/README.md");
     let table = section(&document, "## Under attack");
