@@ -4,6 +4,8 @@
 //! * `protobuf/converted.rs`: bodies of text and OpenMetrics, converted
 //! * `protobuf/grouped.rs`: histograms and summaries, converted
 //! * `protobuf/serving.rs`: on the way through the program
+//! * `protobuf/same_series.rs`: bodies of pods that send the same series
+//! * `protobuf/refused.rs`: what is counted of bodies that are refused, and their labels
 //! * `protobuf/generated.rs`: what holds for all bodies
 
 use crate::support::client_model::{LabelPair, Metric, MetricFamily, decode, encode};
@@ -15,6 +17,7 @@ mod generated;
 mod grouped;
 mod refused;
 mod rules;
+mod same_series;
 mod serving;
 
 const TARGET: [(&str, &str); 2] = [("instance", "pod-a"), ("job", "shop")];

@@ -158,8 +158,8 @@ impl Batch {
     ) -> Result<Body, ScrapeError> {
         let body = match format {
             Format::Protobuf => {
-                let asked = self.series.asked();
-                Body::protobuf(buffer.take(), labels, asked, self.series.samples_max())
+                let known = Body::known_protobuf(buffer.body(), labels, &self.series);
+                known.unwrap_or_else(|| Body::protobuf(buffer.take(), labels, &self.series))
             }
             Format::Text | Format::OpenMetrics => {
                 let parsed = self.series.parse(format, buffer.body(), labels);

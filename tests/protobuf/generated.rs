@@ -157,7 +157,7 @@ fn any_metric(metric_type: i32, is_native: bool) -> BoxedStrategy<Metric> {
 }
 
 prop_compose! {
-    fn any_family()(metric_type in 0..=5, is_native in any::<bool>())(
+    pub(super) fn any_family()(metric_type in 0..=5, is_native in any::<bool>())(
         name in select(vec!["a", "b_total", "http.requests"]),
         help in of(select(vec!["", "A h\u{e9}lp text.\n"])),
         metric in vec(any_metric(metric_type, is_native), 0..5),

@@ -518,7 +518,7 @@ fn bytes_that_are_no_messages_are_refused() {
     );
     refused(
         b"\x80\x80\x80\x80\x80\0",
-        "metric family 1: expected the length of a metric family in at most five bytes, found 0",
+        "metric family 1: expected a protobuf message, found a length of a metric family of more than five bytes",
     );
     let in_metric = format!("metric family 1 \"g\", metric 1: {no_message}");
     refused(&around(b"\x12\x05"), &format!("{in_metric} {truncated}"));

@@ -2,25 +2,21 @@
 
 use super::ProtobufError;
 use super::body_reader::BodyReader;
-use super::families::{Families, Source};
 use super::from_lines;
-use super::schema::{FAMILY_METRIC, next_metric};
-use super::wire::{Fields, push_varint};
+use super::same_series::{KnownBody, SameSeries};
+use super::spliced::{Position, SplicedBody};
 use crate::exposition::{Asked, Exposition, IdentityLabels};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// One complete, valid body, ready to be written with the labels of its target.
 #[derive(Debug)]
-pub struct ProtobufBody {
-    body: Vec<u8>,
-    families: Families,
-}
+pub struct ProtobufBody(Content);
 
-/// How far a body is written. Starts at its beginning.
-#[derive(Debug, Default)]
-pub struct Position {
-    family: usize,
-    /// In the message of the family.
-    byte: usize,
+#[derive(Debug)]
+enum Content {
+    Spliced(Arc<SplicedBody>),
+    /// The values of a body that has the series of another one.
+    SameSeries(SameSeries),
 }
 
 impl ProtobufBody {
@@ -35,7 +31,8 @@ impl ProtobufBody {
         asked: &Asked,
     ) -> Result<ProtobufBody, ProtobufError> {
         let families = BodyReader::read(&body, target, asked)?;
-        Ok(ProtobufBody { body, families })
+        let body = Arc::new(SplicedBody { body, families });
+        Ok(ProtobufBody(Content::Spliced(body)))
     }
 
     /// Converts a body of text or OpenMetrics, which was parsed for the same target: Prometheus stores the same series,
@@ -49,28 +46,37 @@ impl ProtobufBody {
         reason = "what is converted is not needed any more"
     )]
     pub fn convert(exposition: Exposition, target: &IdentityLabels) -> ProtobufBody {
-        let (body, families) = from_lines::convert(&exposition, target);
-        ProtobufBody { body, families }
+        let body = from_lines::convert(&exposition, target);
+        ProtobufBody(Content::Spliced(Arc::new(body)))
     }
 
     /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included, a
     /// native histogram as one.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.families.samples
+        match &self.0 {
+            Content::Spliced(spliced) => spliced.families.samples,
+            Content::SameSeries(same) => same.samples,
+        }
     }
 
     /// Number of metrics that were left out: because the same series with the same timestamp, or also without one,
     /// comes before them, or because it is one of those that are reported for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
-        self.families.duplicates_dropped
+        match &self.0 {
+            Content::Spliced(spliced) => spliced.families.duplicates_dropped,
+            Content::SameSeries(_) => 0,
+        }
     }
 
     /// How many bytes it has with the labels of its target.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.families.len
+        match &self.0 {
+            Content::Spliced(spliced) => spliced.families.len,
+            Content::SameSeries(same) => same.len,
+        }
     }
 
     /// Whether nothing of it is written.
@@ -81,7 +87,10 @@ impl ProtobufBody {
 
     /// Bytes of memory that it takes.
     pub(in crate::exposition) fn held_bytes(&self) -> usize {
-        self.body.capacity() + self.families.held_bytes()
+        match &self.0 {
+            Content::Spliced(spliced) => spliced.held_bytes(),
+            Content::SameSeries(same) => same.held_bytes(),
+        }
     }
 
     /// Writes the body with the labels of its target, the same as it was taken in for, from the position on, until
@@ -93,50 +102,64 @@ impl ProtobufBody {
         out: &mut Vec<u8>,
         enough: usize,
     ) -> bool {
-        while let Some(family) = self.families.list.get(position.family) {
-            if out.len() >= enough {
-                return true;
-            }
-            let message = match &family.source {
-                Source::Body(at) => &self.body[at.clone()],
-                Source::Rewritten(at) => &self.families.rewritten[at.clone()],
-            };
-            if position.byte == 0 {
-                push_varint(out, family.len);
-            }
-            position.byte += write_family(&message[position.byte..], target, out, enough);
-            if position.byte == message.len() {
-                position.family += 1;
-                position.byte = 0;
-            }
+        match &self.0 {
+            Content::Spliced(spliced) => spliced.write(target, position, out, enough),
+            Content::SameSeries(same) => same.write(target, position, out, enough),
         }
-        false
     }
 }
 
-/// Writes the fields of a family until `out` has at least `enough` bytes; gives how many bytes of the message that
-/// was.
-fn write_family(
-    message: &[u8],
-    target: &IdentityLabels,
-    out: &mut Vec<u8>,
-    enough: usize,
-) -> usize {
-    let labels = target.fields();
-    let mut written = 0;
-    let mut fields = Fields::of(message);
-    // The fields have been read before, so that there is no error.
-    while let Ok(Some((metric, field))) = next_metric(&mut fields) {
-        out.extend_from_slice(&message[written..field.start]);
-        out.push(FAMILY_METRIC << 3 | 2);
-        push_varint(out, metric.len() + labels.len());
-        out.extend_from_slice(metric);
-        out.extend_from_slice(labels);
-        written = field.end;
-        if out.len() >= enough {
-            return written;
-        }
+/// Bodies of one request with which others are compared: pods of a job mostly send the same series.
+#[derive(Debug, Default)]
+pub(in crate::exposition) struct KnownBodies(Mutex<Vec<Arc<KnownBody>>>);
+
+/// With so many bodies another one is compared. Pods of a job run one version of a program, or two in a rollout. Each
+/// comparison in vain takes up to half as long as reading the body.
+const KNOWN_BODIES_MAX: usize = 2;
+
+impl KnownBodies {
+    /// The same as [`KnownBodies::read`] in less time and memory, if the body has the series of a known one.
+    pub(in crate::exposition) fn same_series(
+        &self,
+        body: &[u8],
+        target: &IdentityLabels,
+    ) -> Option<ProtobufBody> {
+        let known = self.known().clone();
+        let mut same = known
+            .iter()
+            .filter_map(|known| SameSeries::read(known, body, target));
+        same.next()
+            .map(|same| ProtobufBody(Content::SameSeries(same)))
     }
-    out.extend_from_slice(&message[written..]);
-    message.len()
+
+    /// As [`ProtobufBody::read`]. What is asked for must be the same for all bodies.
+    ///
+    /// # Errors
+    /// As [`ProtobufBody::read`].
+    pub(in crate::exposition) fn read(
+        &self,
+        body: Vec<u8>,
+        target: &IdentityLabels,
+        asked: &Asked,
+    ) -> Result<ProtobufBody, ProtobufError> {
+        let read = ProtobufBody::read(body, target, asked)?;
+        if let Content::Spliced(spliced) = &read.0
+            && self.known().len() < KNOWN_BODIES_MAX
+            && let Some(new) = KnownBody::new(spliced, target)
+        {
+            // Other threads may have read such a body meanwhile.
+            if let Some(same) = self.same_series(&spliced.body, target) {
+                return Ok(same);
+            }
+            let mut known = self.known();
+            if known.len() < KNOWN_BODIES_MAX {
+                known.push(Arc::new(new));
+            }
+        }
+        Ok(read)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<KnownBody>>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
 }

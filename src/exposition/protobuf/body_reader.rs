@@ -1,11 +1,11 @@
 //! Reads one body, family by family, and decides what of it is written.
 
 use super::error::{Problem, ProtobufError, excerpt};
-use super::families::{Families, Source};
 use super::family::{FamilyFields, is_unit_of};
-use super::metric::Metric;
+use super::metric::{FamilyMetrics, Metric};
 use super::schema::{FAMILY_METRIC, FAMILY_NAME, FAMILY_UNIT, MetricType, next_metric};
 use super::seen::SeenSeries;
+use super::spliced::{Families, Source};
 
 use super::wire::{Fields, push_field};
 
@@ -14,9 +14,6 @@ use crate::exposition::escaping::Escaping;
 use crate::exposition::report::REPORTED;
 use crate::exposition::{Asked, Format, IdentityLabels, metric_type};
 use std::borrow::Cow;
-
-/// Prometheus reads at most this many bytes of the length of a family.
-const FAMILY_LENGTH_BYTES_MAX: usize = 5;
 
 /// A body that is being read.
 pub(super) struct BodyReader<'b> {
@@ -82,15 +79,7 @@ impl<'b> BodyReader<'b> {
             self.family_number += 1;
             self.metric_number = 0;
             self.name = b"";
-            let start = families.position();
-            let length = families.varint()?;
-            if families.position() - start > FAMILY_LENGTH_BYTES_MAX {
-                return Err(Problem::new(
-                    "the length of a metric family in at most five bytes",
-                    length,
-                ));
-            }
-            let message = families.take(length)?;
+            let message = families.next_family()?;
             self.read_family(families.position() - message.len(), message)?;
         }
         Ok(())
@@ -113,13 +102,15 @@ impl<'b> BodyReader<'b> {
             _ => None,
         };
         self.seen.begin_family(family.name);
-        let mut first_is_native = None;
+        let mut metrics = FamilyMetrics::new(metric_type);
         let mut fields = Fields::of(message);
         while let Some((metric, field)) = next_metric(&mut fields)? {
-            self.read_metric(metric, metric_type, &mut first_is_native, is_asked)?;
+            self.metric_number += 1;
             if !is_asked {
+                metrics.read(&mut self.metric, metric, &mut 0)?;
                 continue;
             }
+            metrics.read(&mut self.metric, metric, &mut self.families.samples)?;
             let fate = self.fate(metric_type);
             if rewritten.is_none() && !matches!(fate, Fate::Kept) {
                 let before = field.start;
@@ -137,30 +128,6 @@ impl<'b> BodyReader<'b> {
                 self.families.push(source, family.len);
             }
             Some(start) => self.end_rewriting(start)?,
-        }
-        Ok(())
-    }
-
-    /// Reads the next metric of a family, counts its samples if the family is asked for, and checks it.
-    fn read_metric(
-        &mut self,
-        message: &'b [u8],
-        metric_type: MetricType,
-        first_is_native: &mut Option<bool>,
-        is_asked: bool,
-    ) -> Result<(), Problem> {
-        self.metric_number += 1;
-        self.metric.read(message, metric_type)?;
-        if is_asked {
-            self.families.samples += match first_is_native {
-                // Prometheus reads all histograms of a family like the first.
-                Some(true) => 1,
-                _ => self.metric.samples(metric_type),
-            };
-        }
-        self.metric.check(metric_type, *first_is_native)?;
-        if metric_type.is_histogram() {
-            first_is_native.get_or_insert_with(|| self.metric.histogram.is_native());
         }
         Ok(())
     }

@@ -3,13 +3,13 @@
 //! `_created` samples stay samples, in a family of their own: from the created timestamp of a Metric, Prometheus makes
 //! no series.
 
-use super::families::{Families, Source};
 use super::family::{FamilyFields, is_unit_of};
 use super::grouped::{Group, Sample, group, whole_number};
 use super::metric::{COUNTER, GAUGE, HISTOGRAM, SUMMARY, TIMESTAMP, UNTYPED, VALUE};
 use super::schema::{
     FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, FAMILY_UNIT, MetricType,
 };
+use super::spliced::{Families, Source, SplicedBody};
 use super::wire::{
     push_double, push_field, push_int, push_label, push_message, push_uint, push_varint,
 };
@@ -31,14 +31,15 @@ struct Converter<'e> {
     message: Vec<u8>,
 }
 
-/// A body in protobuf with the same series, and its families.
-pub(super) fn convert(exposition: &Exposition, target: &IdentityLabels) -> (Vec<u8>, Families) {
+/// A body in protobuf with the same series.
+pub(super) fn convert(exposition: &Exposition, target: &IdentityLabels) -> SplicedBody {
     let layout = &*exposition.layout;
     let mut converter = Converter {
         exposition,
         layout,
         target,
-        body: Vec::new(),
+        // Names and labels take about half as many bytes as in a text: the name is there once.
+        body: Vec::with_capacity(layout.lengths.series / 2 + exposition.values.len()),
         families: Families::default(),
         message: Vec::new(),
     };
@@ -60,7 +61,10 @@ pub(super) fn convert(exposition: &Exposition, target: &IdentityLabels) -> (Vec<
     converter.families.samples = exposition.samples();
     converter.families.duplicates_dropped = exposition.duplicates_dropped();
     converter.body.shrink_to_fit();
-    (converter.body, converter.families)
+    SplicedBody {
+        body: converter.body,
+        families: converter.families,
+    }
 }
 
 impl<'e> Converter<'e> {

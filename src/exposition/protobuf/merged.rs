@@ -1,8 +1,9 @@
 //! Many bodies one after the other, behind the families that report on the targets themselves.
 
-use super::body::{self, ProtobufBody};
+use super::body::ProtobufBody;
 use super::metric::{UNTYPED, VALUE};
 use super::schema::{FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, MetricType};
+use super::spliced;
 use super::wire::{push_double, push_field, push_message, push_uint, push_varint};
 use crate::exposition::report::{REPORTED, REPORTED_HELP};
 use crate::exposition::{IdentityLabels, Part};
@@ -21,7 +22,7 @@ pub(in crate::exposition) struct MergedProtobuf {
 pub(in crate::exposition) struct Position {
     /// The reported families, and then each body, are one piece.
     piece: usize,
-    in_body: body::Position,
+    in_body: spliced::Position,
 }
 
 impl MergedProtobuf {
@@ -78,7 +79,7 @@ impl MergedProtobuf {
                 }
             }
             position.piece += 1;
-            position.in_body = body::Position::default();
+            position.in_body = spliced::Position::default();
         }
     }
 }

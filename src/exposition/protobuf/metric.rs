@@ -33,6 +33,48 @@ pub(super) struct Metric<'b> {
     pub(super) timestamp: u64,
     quantiles: u64,
     has_untyped_value: bool,
+    /// Whether some labels are not among those with which it begins.
+    has_late_labels: bool,
+}
+
+/// The metrics of one family, which are read one after the other.
+pub(super) struct FamilyMetrics {
+    metric_type: MetricType,
+    first_is_native: Option<bool>,
+}
+
+impl FamilyMetrics {
+    pub(super) fn new(metric_type: MetricType) -> FamilyMetrics {
+        FamilyMetrics {
+            metric_type,
+            first_is_native: None,
+        }
+    }
+
+    /// Reads the next metric, adds the samples that it stands for, and checks it.
+    ///
+    /// # Errors
+    /// The first fault. The samples are added as far as Prometheus counts them then.
+    #[inline]
+    pub(super) fn read<'b>(
+        &mut self,
+        metric: &mut Metric<'b>,
+        message: &'b [u8],
+        samples: &mut u64,
+    ) -> Result<(), Problem> {
+        metric.read(message, self.metric_type)?;
+        *samples += match self.first_is_native {
+            // Prometheus reads all histograms of a family like the first.
+            Some(true) => 1,
+            _ => metric.samples(self.metric_type),
+        };
+        metric.check(self.metric_type, self.first_is_native)?;
+        if self.metric_type.is_histogram() {
+            self.first_is_native
+                .get_or_insert_with(|| metric.histogram.is_native());
+        }
+        Ok(())
+    }
 }
 
 impl<'b> Metric<'b> {
@@ -49,6 +91,7 @@ impl<'b> Metric<'b> {
         self.timestamp = 0;
         self.quantiles = 0;
         self.has_untyped_value = false;
+        self.has_late_labels = false;
         if metric_type.is_histogram() {
             self.histogram.clear();
         }
@@ -62,7 +105,10 @@ impl<'b> Metric<'b> {
         let mut fields = Fields::of(self.rest);
         while let Some(field) = fields.next()? {
             match u8::try_from(field.number).unwrap_or(u8::MAX) {
-                LABEL => self.labels.push(field.bytes()?)?,
+                LABEL => {
+                    self.labels.push(field.bytes()?)?;
+                    self.has_late_labels = true;
+                }
                 GAUGE => schema::check(schema::GAUGE, field.bytes()?)?,
                 COUNTER => schema::check(schema::COUNTER, field.bytes()?)?,
                 SUMMARY => schema::check_each(schema::SUMMARY, field.bytes()?, |number| {
@@ -86,11 +132,7 @@ impl<'b> Metric<'b> {
     ///
     /// # Errors
     /// The first fault.
-    pub(super) fn check(
-        &self,
-        metric_type: MetricType,
-        first_is_native: Option<bool>,
-    ) -> Result<(), Problem> {
+    fn check(&self, metric_type: MetricType, first_is_native: Option<bool>) -> Result<(), Problem> {
         self.labels.check(metric_type)?;
         match metric_type.is_histogram() {
             true => self.check_histogram(first_is_native),
@@ -99,7 +141,7 @@ impl<'b> Metric<'b> {
     }
 
     /// Number of samples that it stands for in Prometheus.
-    pub(super) fn samples(&self, metric_type: MetricType) -> u64 {
+    fn samples(&self, metric_type: MetricType) -> u64 {
         match metric_type {
             MetricType::Counter | MetricType::Gauge | MetricType::Untyped => 1,
             MetricType::Summary => 2 + self.quantiles,
@@ -118,7 +160,14 @@ impl<'b> Metric<'b> {
         self.lacks_value(metric_type) || self.labels.need_renaming(target, escaping)
     }
 
-    fn lacks_value(&self, metric_type: MetricType) -> bool {
+    /// How many bytes of the message are labels, if it begins with them and has neither others nor a timestamp.
+    pub(super) fn labels_len(&self) -> Option<usize> {
+        let is_usual = !self.has_late_labels && self.timestamp == 0;
+        is_usual.then(|| self.message.len() - self.rest.len())
+    }
+
+    /// Whether it is a metric without a type that has no value.
+    pub(super) fn lacks_value(&self, metric_type: MetricType) -> bool {
         metric_type == MetricType::Untyped && !self.has_untyped_value
     }
 

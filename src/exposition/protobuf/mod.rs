@@ -16,9 +16,10 @@
 //! * `labels.rs`: labels of a metric
 //! * `metric.rs`: one Metric
 //! * `family.rs`: a family without its metrics
-//! * `body_reader.rs`: one body, read; `seen.rs`: its series so far; `families.rs`: what of it is written
+//! * `body_reader.rs`: one body, read; `seen.rs`: its series so far
 //! * `from_lines.rs`: bodies of text and OpenMetrics, converted; `grouped.rs`: their histograms and summaries
-//! * `body.rs`: one body, written
+//! * `body.rs`: one body, written: copied (`spliced.rs`), or put together from the values of its own and the labels of
+//!   another one with the same series (`same_series.rs`)
 //! * `merged.rs`: many bodies, one after the other
 //! * `error.rs`: what is wrong with a body
 //!
@@ -28,7 +29,6 @@
 mod body;
 mod body_reader;
 mod error;
-mod families;
 mod family;
 mod from_lines;
 mod grouped;
@@ -36,11 +36,15 @@ mod histogram;
 mod labels;
 mod merged;
 mod metric;
+mod same_series;
 mod schema;
 mod seen;
+mod spliced;
 mod wire;
 
-pub use body::{Position, ProtobufBody};
+pub(super) use body::KnownBodies;
+pub use body::ProtobufBody;
 pub use error::ProtobufError;
 pub(super) use merged::{MergedProtobuf, Position as MergedPosition};
+pub use spliced::Position;
 pub(super) use wire::push_label;

@@ -23,6 +23,8 @@ pub(super) enum WireError {
     WireType,
     /// The end of a group that never began.
     EndGroup,
+    /// A length of more than five bytes before a family.
+    FamilyLength,
 }
 
 impl fmt::Display for WireError {
@@ -34,6 +36,7 @@ impl fmt::Display for WireError {
             WireError::FieldNumber => "a field number that is not positive",
             WireError::WireType => "a wire type that the field cannot have",
             WireError::EndGroup => "the end of a group that never began",
+            WireError::FamilyLength => "a length of a metric family of more than five bytes",
         })
     }
 }
@@ -198,7 +201,7 @@ impl<'b> Fields<'b> {
     ///
     /// # Errors
     /// [`WireError::Length`] over `i64::MAX`, [`WireError::Truncated`] where the message ends before.
-    pub(super) fn take(&mut self, length: u64) -> Result<&'b [u8], WireError> {
+    fn take(&mut self, length: u64) -> Result<&'b [u8], WireError> {
         let length = i64::try_from(length).map_err(|_| WireError::Length)?;
         let length = usize::try_from(length).map_err(|_| WireError::Length)?;
         let rest = &self.message[self.at..];
@@ -224,6 +227,19 @@ impl<'b> Fields<'b> {
         Ok(Value::Other)
     }
 
+    /// The message of the next family of a body.
+    ///
+    /// # Errors
+    /// [`WireError`] where the bytes are none behind its length.
+    pub(super) fn next_family(&mut self) -> Result<&'b [u8], WireError> {
+        let start = self.at;
+        let length = self.varint()?;
+        if self.at - start > FAMILY_LENGTH_BYTES_MAX {
+            return Err(WireError::FamilyLength);
+        }
+        self.take(length)
+    }
+
     /// How many bytes of the message have been read.
     pub(super) fn position(&self) -> usize {
         self.at
@@ -231,6 +247,8 @@ impl<'b> Fields<'b> {
 }
 
 const VARINT_BYTES_MAX: usize = 10;
+/// Prometheus reads at most this many bytes of the length of a family.
+const FAMILY_LENGTH_BYTES_MAX: usize = 5;
 
 /// The bytes behind a length of one or two bytes, and what follows them; `None` if the length is longer, or the bytes
 /// end before.
@@ -285,7 +303,9 @@ fn low_byte(value: u64) -> u8 {
 
 /// Writes a length-delimited field with a number under 16.
 pub(super) fn push_field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
-    push_message(out, number, |out| out.extend_from_slice(value));
+    out.push(number << 3 | 2);
+    push_varint(out, value.len());
+    out.extend_from_slice(value);
 }
 
 /// Writes a message, as `write` appends it, as a field with a number under 16.
@@ -332,8 +352,9 @@ pub(in crate::exposition) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &
     const LABEL: u8 = 1;
     const NAME: u8 = 1;
     const VALUE: u8 = 2;
-    push_message(out, LABEL, |pair| {
-        push_field(pair, NAME, name);
-        push_field(pair, VALUE, value);
-    });
+    let field_len = |len: usize| 1 + varint_len(len) + len;
+    out.push(LABEL << 3 | 2);
+    push_varint(out, field_len(name.len()) + field_len(value.len()));
+    push_field(out, NAME, name);
+    push_field(out, VALUE, value);
 }

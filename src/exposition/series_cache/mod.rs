@@ -25,6 +25,7 @@ mod series;
 mod texts;
 
 use super::error::{Fault, LineError, LineErrorKind};
+use super::protobuf::KnownBodies;
 use super::{Asked, Exposition, Format, IdentityLabels};
 use known_lines::KnownLines;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -38,6 +39,8 @@ use std::time::Duration;
 pub struct SeriesCache {
     asked: Asked,
     samples_max: u64,
+    /// Bodies in protobuf.
+    known_bodies: KnownBodies,
     state: Mutex<State>,
     /// Signals that a body has been read.
     ended: Condvar,
@@ -73,6 +76,7 @@ impl SeriesCache {
         SeriesCache {
             asked,
             samples_max,
+            known_bodies: KnownBodies::default(),
             state: Mutex::default(),
             ended: Condvar::new(),
             readers_max: readers_max.max(1),
@@ -115,6 +119,10 @@ impl SeriesCache {
     #[must_use]
     pub fn samples_max(&self) -> u64 {
         self.samples_max
+    }
+
+    pub(super) fn known_bodies(&self) -> &KnownBodies {
+        &self.known_bodies
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,219 @@
+//! Bodies with the same series as one that was read before, of which only the values are kept.
+//!
+//! Such a body has the same families, and in them metrics whose labels are the same bytes in the same order: so these
+//! are valid, none comes twice, and none has to be written anew. What follows the labels of a metric is checked as in
+//! any other body.
+
+use super::family::FamilyFields;
+use super::metric::{FamilyMetrics, Metric};
+use super::schema::{FAMILY_METRIC, MetricType, next_metric};
+use super::spliced::{Position, Source, SplicedBody};
+use super::wire::{Fields, push_varint, short_length, varint_len};
+use crate::exposition::IdentityLabels;
+use crate::exposition::report::REPORTED;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A body with which others are compared.
+#[derive(Debug)]
+pub(super) struct KnownBody {
+    spliced: Arc<SplicedBody>,
+    families: Vec<KnownFamily>,
+    /// Where the labels of each metric are in the body.
+    labels: Vec<Range<usize>>,
+    /// Names of labels of its target, with which none of its own clashes.
+    target_names: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct KnownFamily {
+    metric_type: MetricType,
+    /// The fields before the metrics, in the body.
+    head: Range<usize>,
+    /// Indexes of its metrics.
+    metrics: Range<usize>,
+    /// The fields behind the metrics, in the body.
+    tail: Range<usize>,
+}
+
+/// The values of a body that has the series of another one.
+#[derive(Debug)]
+pub(super) struct SameSeries {
+    known: Arc<KnownBody>,
+    /// What follows the labels of each metric, behind its length.
+    values: Vec<u8>,
+    /// Bytes of the message of each family with the labels of the target.
+    family_lens: Vec<usize>,
+    pub(super) samples: u64,
+    /// Bytes of all families, with the labels of the target.
+    pub(super) len: u64,
+}
+
+impl KnownBody {
+    /// `None` if no other body can be compared with this one: parts of it are left out or written anew, or its metrics
+    /// have timestamps, by which they may differ, or are written in an unusual way.
+    pub(super) fn new(spliced: &Arc<SplicedBody>, target: &IdentityLabels) -> Option<KnownBody> {
+        let families = &spliced.families;
+        if !families.rewritten.is_empty() || families.duplicates_dropped > 0 {
+            return None;
+        }
+        let mut known = KnownBody {
+            spliced: Arc::clone(spliced),
+            families: Vec::with_capacity(families.list.len()),
+            labels: Vec::new(),
+            target_names: target.names().to_vec(),
+        };
+        let mut metric = Metric::default();
+        for family in &families.list {
+            let Source::Body(at) = &family.source else {
+                return None;
+            };
+            let message = &spliced.body[at.clone()];
+            let fields = FamilyFields::read(message, target).ok()?;
+            let metric_type = fields.check().ok()?;
+            // Whether such a series is left out also depends on its value.
+            if REPORTED.contains(&fields.name) {
+                return None;
+            }
+            let first_metric = known.labels.len();
+            let (mut head, mut end) = (None, 0);
+            let mut fields = Fields::of(message);
+            while let Some((bytes, field)) = next_metric(&mut fields).ok()? {
+                if *head.get_or_insert(field.start) != field.start && end != field.start {
+                    return None;
+                }
+                end = field.end;
+                metric.read(bytes, metric_type).ok()?;
+                let start = at.start + end - bytes.len();
+                known.labels.push(start..start + metric.labels_len()?);
+            }
+            known.families.push(KnownFamily {
+                metric_type,
+                head: at.start..at.start + head?,
+                metrics: first_metric..known.labels.len(),
+                tail: at.start + end..at.end,
+            });
+        }
+        Some(known)
+    }
+}
+
+impl SameSeries {
+    /// `None` if the body has other series than the known one, or is malformed.
+    pub(super) fn read(
+        known: &Arc<KnownBody>,
+        body: &[u8],
+        target: &IdentityLabels,
+    ) -> Option<SameSeries> {
+        if known.target_names != target.names() {
+            return None;
+        }
+        let mut same = SameSeries {
+            known: Arc::clone(known),
+            values: Vec::new(),
+            family_lens: Vec::with_capacity(known.families.len()),
+            samples: 0,
+            len: 0,
+        };
+        let mut metric = Metric::default();
+        let mut families = Fields::of(body);
+        for family in &known.families {
+            let message = families.next_family().ok()?;
+            let len = same.read_family(family, message, target, &mut metric)?;
+            same.family_lens.push(len);
+            same.len += (varint_len(len) + len) as u64;
+        }
+        same.values.shrink_to_fit();
+        (families.position() == body.len()).then_some(same)
+    }
+
+    /// Takes in the values of a family; gives how long it is with the labels of the target.
+    fn read_family<'b>(
+        &mut self,
+        family: &KnownFamily,
+        message: &'b [u8],
+        target: &IdentityLabels,
+        metric: &mut Metric<'b>,
+    ) -> Option<usize> {
+        let known = Arc::clone(&self.known);
+        let bytes = |at: &Range<usize>| &known.spliced.body[at.clone()];
+        let message = message.strip_prefix(bytes(&family.head))?;
+        let mut len = family.head.len() + family.tail.len();
+        let mut metrics = FamilyMetrics::new(family.metric_type);
+        let mut fields = Fields::of(message);
+        for labels in &known.labels[family.metrics.clone()] {
+            let message = fields.next_plain(FAMILY_METRIC)?;
+            let value = message.strip_prefix(bytes(labels))?;
+            if is_one_value(value, family.metric_type) {
+                self.samples += 1;
+            } else {
+                metrics.read(metric, message, &mut self.samples).ok()?;
+                if metric.labels_len()? != labels.len() || metric.lacks_value(family.metric_type) {
+                    return None;
+                }
+            }
+            push_varint(&mut self.values, value.len());
+            self.values.extend_from_slice(value);
+            let with_target = message.len() + target.fields().len();
+            len += 1 + varint_len(with_target) + with_target;
+        }
+        (message[fields.position()..] == *bytes(&family.tail)).then_some(len)
+    }
+
+    /// Bytes of memory that it takes, beside the known body.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.values.capacity() + self.family_lens.capacity() * size_of::<usize>()
+    }
+
+    /// As [`super::ProtobufBody::write`].
+    pub(super) fn write(
+        &self,
+        target: &IdentityLabels,
+        position: &mut Position,
+        out: &mut Vec<u8>,
+        enough: usize,
+    ) -> bool {
+        let bytes = |at: &Range<usize>| &self.known.spliced.body[at.clone()];
+        while let Some(family) = self.known.families.get(position.family) {
+            if out.len() >= enough {
+                return true;
+            }
+            if position.metric == 0 {
+                push_varint(out, self.family_lens[position.family]);
+                out.extend_from_slice(bytes(&family.head));
+            }
+            for labels in &self.known.labels[family.metrics.clone()][position.metric..] {
+                // Two bytes of length are enough for what `next_plain` reads.
+                let Some((value, rest)) = short_length(&self.values[position.byte..]) else {
+                    return false;
+                };
+                position.byte = self.values.len() - rest.len();
+                position.metric += 1;
+                out.push(FAMILY_METRIC << 3 | 2);
+                push_varint(out, labels.len() + value.len() + target.fields().len());
+                out.extend_from_slice(bytes(labels));
+                out.extend_from_slice(value);
+                out.extend_from_slice(target.fields());
+                if out.len() >= enough {
+                    return true;
+                }
+            }
+            out.extend_from_slice(bytes(&family.tail));
+            position.family += 1;
+            position.metric = 0;
+        }
+        false
+    }
+}
+
+/// Whether the bytes behind the labels are the value of a gauge, counter or untyped metric, and nothing else.
+#[inline]
+fn is_one_value(bytes: &[u8], metric_type: MetricType) -> bool {
+    let [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] = bytes else {
+        return false;
+    };
+    match metric_type {
+        MetricType::Untyped => *tag == 0x2a,
+        _ => metric_type.is_one_series(),
+    }
+}
