@@ -10,11 +10,11 @@ use crate::target::TargetSet;
 /// Readers and the writer never wait for each other's work: the lock is held only while a pointer is copied.
 #[derive(Debug, Clone, Default)]
 pub struct TargetCache {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CacheState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CacheState {
     targets: Option<Arc<TargetSet>>,
     last_success: Option<Instant>,
     last_error: Option<Arc<str>>,
@@ -50,7 +50,7 @@ impl TargetCache {
         state.last_error = last_error;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.state
             .lock()
             .expect("the critical section copies pointers")
