@@ -113,8 +113,7 @@ impl ProtobufBody {
 #[derive(Debug, Default)]
 pub(in crate::exposition) struct KnownBodies(Mutex<Vec<Arc<KnownBody>>>);
 
-/// With so many bodies another one is compared. Pods of a job run one version of a program, or two in a rollout. Each
-/// comparison in vain takes up to half as long as reading the body.
+/// With so many bodies another one is compared. Pods of a job run one version of a program, or two in a rollout.
 const KNOWN_BODIES_MAX: usize = 2;
 
 impl KnownBodies {

@@ -21,6 +21,8 @@ pub(super) struct KnownBody {
     families: Vec<KnownFamily>,
     /// Where the labels of each metric are in the body.
     labels: Vec<Range<usize>>,
+    /// Bytes of what follows the labels of the metrics, about.
+    values_len: usize,
     /// Names of labels of its target, with which none of its own clashes.
     target_names: Vec<Vec<u8>>,
 }
@@ -49,6 +51,14 @@ pub(super) struct SameSeries {
     pub(super) len: u64,
 }
 
+/// A metric that is more than a value behind known labels.
+struct Unchecked<'b> {
+    /// Index of its family.
+    family: usize,
+    message: &'b [u8],
+    labels_len: usize,
+}
+
 impl KnownBody {
     /// `None` if no other body can be compared with this one: parts of it are left out or written anew, or its metrics
     /// have timestamps, by which they may differ, or are written in an unusual way.
@@ -61,6 +71,7 @@ impl KnownBody {
             spliced: Arc::clone(spliced),
             families: Vec::with_capacity(families.list.len()),
             labels: Vec::new(),
+            values_len: 0,
             target_names: target.names().to_vec(),
         };
         let mut metric = Metric::default();
@@ -85,7 +96,9 @@ impl KnownBody {
                 end = field.end;
                 metric.read(bytes, metric_type).ok()?;
                 let start = at.start + end - bytes.len();
-                known.labels.push(start..start + metric.labels_len()?);
+                let labels_len = metric.labels_len()?;
+                known.labels.push(start..start + labels_len);
+                known.values_len += bytes.len() - labels_len + 1;
             }
             known.families.push(KnownFamily {
                 metric_type,
@@ -110,21 +123,25 @@ impl SameSeries {
         }
         let mut same = SameSeries {
             known: Arc::clone(known),
-            values: Vec::new(),
+            values: Vec::with_capacity(known.values_len + known.values_len / 8),
             family_lens: Vec::with_capacity(known.families.len()),
             samples: 0,
             len: 0,
         };
-        let mut metric = Metric::default();
+        let mut unchecked = Vec::new();
         let mut families = Fields::of(body);
         for family in &known.families {
             let message = families.next_family().ok()?;
-            let len = same.read_family(family, message, target, &mut metric)?;
+            let len = same.read_family(family, message, target, &mut unchecked)?;
             same.family_lens.push(len);
             same.len += (varint_len(len) + len) as u64;
         }
+        if families.position() < body.len() {
+            return None;
+        }
+        same.check(&unchecked)?;
         same.values.shrink_to_fit();
-        (families.position() == body.len()).then_some(same)
+        Some(same)
     }
 
     /// Takes in the values of a family; gives how long it is with the labels of the target.
@@ -133,13 +150,12 @@ impl SameSeries {
         family: &KnownFamily,
         message: &'b [u8],
         target: &IdentityLabels,
-        metric: &mut Metric<'b>,
+        unchecked: &mut Vec<Unchecked<'b>>,
     ) -> Option<usize> {
         let known = Arc::clone(&self.known);
         let bytes = |at: &Range<usize>| &known.spliced.body[at.clone()];
         let message = message.strip_prefix(bytes(&family.head))?;
         let mut len = family.head.len() + family.tail.len();
-        let mut metrics = FamilyMetrics::new(family.metric_type);
         let mut fields = Fields::of(message);
         for labels in &known.labels[family.metrics.clone()] {
             let message = fields.next_plain(FAMILY_METRIC)?;
@@ -147,10 +163,11 @@ impl SameSeries {
             if is_one_value(value, family.metric_type) {
                 self.samples += 1;
             } else {
-                metrics.read(metric, message, &mut self.samples).ok()?;
-                if metric.labels_len()? != labels.len() || metric.lacks_value(family.metric_type) {
-                    return None;
-                }
+                unchecked.push(Unchecked {
+                    family: self.family_lens.len(),
+                    message,
+                    labels_len: labels.len(),
+                });
             }
             push_varint(&mut self.values, value.len());
             self.values.extend_from_slice(value);
@@ -158,6 +175,28 @@ impl SameSeries {
             len += 1 + varint_len(with_target) + with_target;
         }
         (message[fields.position()..] == *bytes(&family.tail)).then_some(len)
+    }
+
+    /// Checks metrics of which only the labels are known. This comes last: it takes as long as in any other body, and
+    /// would be in vain if the body had other series.
+    fn check(&mut self, unchecked: &[Unchecked<'_>]) -> Option<()> {
+        let mut metric = Metric::default();
+        for of_family in unchecked.chunk_by(|a, b| a.family == b.family) {
+            let metric_type = self.known.families[of_family[0].family].metric_type;
+            let mut metrics = FamilyMetrics::new(metric_type);
+            for Unchecked {
+                message,
+                labels_len,
+                ..
+            } in of_family
+            {
+                metrics.read(&mut metric, message, &mut self.samples).ok()?;
+                if metric.labels_len()? != *labels_len || metric.lacks_value(metric_type) {
+                    return None;
+                }
+            }
+        }
+        Some(())
     }
 
     /// Bytes of memory that it takes, beside the known body.
