@@ -136,14 +136,24 @@ pub(super) fn rename_clashing(labels: &mut [Label<'_>], identity: &IdentityLabel
         let (a, b) = (&labels[a].0, &labels[b].0);
         (a.len(), a).cmp(&(b.len(), b))
     });
+    // A pod may send a million labels, and names with the prefix many times over: each name is looked up.
+    let mut taken: HashSet<Vec<u8>> = labels
+        .iter()
+        .filter(|(name, _)| name.starts_with(EXPORTED))
+        .map(|(name, _)| name.to_vec())
+        .collect();
     for n in clashing {
-        let mut name = [b"exported_", &*labels[n].0].concat();
-        while identity.contains(&name) || labels.iter().any(|(taken, _)| **taken == *name) {
-            name = [b"exported_", name.as_slice()].concat();
+        let mut name = [EXPORTED, &labels[n].0].concat();
+        while identity.contains(&name) || taken.contains(&name) {
+            name.splice(..0, EXPORTED.iter().copied());
         }
+        taken.insert(name.clone());
         labels[n].0 = Cow::Owned(name);
     }
 }
+
+/// The prefix of a label that clashes with one of the target.
+const EXPORTED: &[u8] = b"exported_";
 
 /// Appends `name="value"`; both are given unescaped.
 pub(super) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

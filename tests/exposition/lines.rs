@@ -1,7 +1,7 @@
 //! The lines of the text format: which are valid, and how lines of an unusual form are written.
 //! README: "What is stored".
 
-use super::{check, check_kind, parse_as, parse_text};
+use super::{check, check_kind, parse_as, parse_text, samples_of};
 use kubernetes_metrics_aggregator::exposition::{Format, LineErrorKind};
 
 #[test]
@@ -365,4 +365,18 @@ fn a_line_with_very_many_labels_takes_no_longer_than_many_lines() {
         let error = parse_text(line.as_bytes()).unwrap_err();
         assert_eq!(error.kind, LineErrorKind::UniqueLabelName, "{repeated}");
     }
+}
+
+/// With each new name compared with each label, this line would take 300 million comparisons.
+#[test]
+fn a_label_that_clashes_with_a_chain_of_renamed_ones_takes_no_longer_than_many_lines() {
+    let chain = |length: usize| format!("{}i", "exported_".repeat(length));
+    let renamed: String = (0..1000)
+        .map(|n| format!("{}=\"{n}\",", chain(n)))
+        .collect();
+    let others: String = (0..300_000).map(|n| format!("l{n}=\"1\",")).collect();
+    let line = format!("a{{{renamed}{others}}} 1\n");
+    let text = samples_of(parse_text(line.as_bytes()).unwrap());
+    let expected = format!("a{{{}=\"0\",{}=\"1\",", chain(1000), chain(1));
+    assert!(text.starts_with(&expected), "{}", &text[..100]);
 }
