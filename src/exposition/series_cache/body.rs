@@ -55,7 +55,6 @@ impl KnownLines {
             dropped,
             ..
         } = reader;
-        self.texts.seal();
         let read = read
             .map_err(|fault| fault.describe(body, samples))
             .map(|()| self.exposition(values, dropped));

@@ -1,8 +1,6 @@
-//! What a body says, its values aside: which names it has, what its HELP and TYPE lines say of them, and where their
-//! samples stand.
+//! Makes the layout of a body: its names, what the HELP, TYPE and UNIT lines say of them, and where the samples are.
 
-use super::known_layout::{KnownLayout, Selection};
-use super::known_lines::{KnownLines, Means, NONE};
+use super::known_lines::{KnownLayout, KnownLines, Means, NONE, Selection};
 use super::names::NameId;
 use super::places::EntryId;
 use crate::exposition::Exposition;
@@ -16,11 +14,11 @@ use crate::exposition::values::Values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// So many of the last bodies that differed are compared with a new one: two versions of a program, and some more.
+/// A new body is compared with this many of the last ones that differed: two versions of a program, and some more.
 const LAYOUTS_KEPT: usize = 4;
 
 impl KnownLines {
-    /// What the body that has been read has of the families that are asked for.
+    /// The body that has been read, with the families that are asked for.
     pub(super) fn exposition(
         &mut self,
         mut values: Values,
@@ -47,8 +45,7 @@ impl KnownLines {
         }
     }
 
-    /// Where among `layouts` that of the body stands of which `ids` has the HELP and TYPE lines and the samples that
-    /// are kept.
+    /// The index in `layouts` of the layout of the body whose HELP and TYPE lines and kept samples are in `ids`.
     fn layout(&mut self) -> usize {
         let known = self.layouts.iter().position(|known| known.ids == self.ids);
         if let Some(at) = known {
@@ -71,7 +68,7 @@ impl KnownLines {
         self.layouts.len() - 1
     }
 
-    /// Which names belong to the families that are asked for, by the TYPE lines of the body; none of its samples yet.
+    /// The names that belong to the families that are asked for, by the TYPE lines of the body; no sample yet.
     fn selection(&self, asked: &AskedNames) -> Selection {
         let means = self.ids.iter().map(|id| self.means[*id as usize]);
         let types = means.filter_map(|means| match means {
@@ -81,42 +78,70 @@ impl KnownLines {
         let declared: HashMap<NameId, Declared> = types.collect();
         let declared = |name: &[u8]| declared.get(&self.known_name(name)?).copied();
         let names = (0..offset(self.names.len())).map(|id| self.texts.at(self.names.text(id)));
-        Selection::new(names.map(|name| asked.include(name, declared)).collect())
+        Selection {
+            names: names.map(|name| asked.include(name, declared)).collect(),
+            samples: Vec::new(),
+        }
     }
 }
 
 /// A layout in the making.
 #[derive(Debug, Default)]
 struct InBody {
-    /// `None`: all of the body is asked for.
+    /// `None` if all of the body is asked for.
     selection: Option<Selection>,
-    /// Samples so far, asked for or not.
-    samples: u32,
     names: Vec<NameInBody>,
     /// For each known name its index among the names of the body, or [`NONE`].
     index: Vec<u32>,
-    ids: Vec<NameId>,
-    /// Names of which the TYPE lines differ, and one of them says histogram or summary.
+    /// Names with different TYPE lines, one of which says histogram or summary.
     contested: Vec<u32>,
-    /// What the text format has behind names, and OpenMetrics has not.
+    /// The suffixes that names have in the text format, but not in OpenMetrics.
     suffixes: Vec<(u32, &'static [u8])>,
-    /// Under which TYPE line the samples stand.
+    /// The TYPE line above the current line.
     standing: Standing,
+    /// Samples so far, asked for or not.
+    samples: u32,
     series: Vec<TextRef>,
     stored: Vec<(u32, TextRef)>,
-    /// With the indexes of their names.
+    lengths: Lengths,
+    /// Each with the index of its name.
     runs: Vec<(u32, Run)>,
-    /// The name of the last run, if the next sample may be one of it.
-    run_of: Option<NameId>,
+    run: Option<OpenRun>,
+}
+
+/// A run to which the next sample may belong.
+#[derive(Debug)]
+struct OpenRun {
+    name: NameId,
+    /// `None` if it is not asked for.
+    index: Option<u32>,
+    /// The number of its first sample in the body, and among the samples that are asked for.
+    in_body: u32,
+    in_layout: u32,
+    has_float_labels: bool,
 }
 
 impl InBody {
     fn layout(mut self, lines: &mut KnownLines) -> (Layout, Option<Selection>) {
         self.standing = Standing::Elsewhere;
         self.series.reserve_exact(lines.ids.len());
-        for at in 0..lines.ids.len() {
-            self.add(lines, lines.ids[at]);
+        for &id in &lines.ids {
+            match &lines.means[id as usize] {
+                Means::Sample {
+                    name,
+                    written,
+                    stored,
+                    has_float_label,
+                } => {
+                    if self.run.as_ref().is_none_or(|run| run.name != *name) {
+                        self.start_run(lines, *name);
+                    }
+                    self.add_sample(*written, *stored, *has_float_label);
+                }
+                head => self.add_head(lines, *head),
+            }
         }
+        self.end_run();
         self.append_suffixes(lines);
         lines.texts.seal();
         self.settle(lines);
@@ -124,64 +149,74 @@ impl InBody {
         (self.finish(lines), selection)
     }
 
-    fn add(&mut self, lines: &KnownLines, id: EntryId) {
-        let means = lines.means[id as usize];
-        if !self.selects(means) {
+    /// Adds a sample to the open run.
+    #[inline(always)]
+    fn add_sample(&mut self, written: TextRef, stored: TextRef, has_float_label: bool) {
+        self.samples += 1;
+        let Some(run) = &mut self.run else { return };
+        if run.index.is_none() {
             return;
         }
+        run.has_float_labels |= has_float_label;
+        if stored != written {
+            self.stored.push((offset(self.series.len()), stored));
+        }
+        self.lengths.series += written.len();
+        self.lengths.braces += usize::from(written.needs_brace());
+        self.series.push(written);
+    }
+
+    fn start_run(&mut self, lines: &KnownLines, name: NameId) {
+        self.end_run();
+        let index = self.is_asked(name).then(|| self.name(lines, name));
+        if let Some(index) = index {
+            let before = &mut self.names[index as usize].standing;
+            *before = before.and(self.standing);
+        }
+        self.run = Some(OpenRun {
+            name,
+            index,
+            in_body: self.samples,
+            in_layout: offset(self.series.len()),
+            has_float_labels: false,
+        });
+    }
+
+    fn end_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let Some(index) = run.index else { return };
+        self.names[index as usize].has_float_labels |= run.has_float_labels;
+        let end = offset(self.series.len());
+        self.runs.push((index, run.in_layout..end));
+        if let Some(selection) = &mut self.selection {
+            selection.samples.push(run.in_body..self.samples);
+        }
+    }
+
+    fn is_asked(&self, name: NameId) -> bool {
+        let selection = self.selection.as_ref();
+        selection.is_none_or(|selection| selection.has(name))
+    }
+
+    /// Adds a HELP, TYPE or UNIT line, if it is asked for. Any TYPE line ends the one before.
+    fn add_head(&mut self, lines: &KnownLines, means: Means) {
         match means {
-            Means::Sample {
-                name,
-                written,
-                stored,
-                has_float_label,
-            } => {
-                let number = offset(self.series.len());
-                match self.runs.last_mut() {
-                    Some((_, run)) if self.run_of == Some(name) => run.end += 1,
-                    _ => self.start_run(lines, name, number),
-                }
-                if has_float_label && let Some((name, _)) = self.runs.last() {
-                    self.names[*name as usize].has_float_labels = true;
-                }
-                if stored != written {
-                    self.stored.push((number, stored));
-                }
-                self.series.push(written);
-            }
-            Means::Reported(_) => {}
-            Means::Help(name, text) => {
+            Means::Help(name, text) if self.is_asked(name) => {
                 let name = self.name(lines, name);
                 self.names[name as usize].help = text;
             }
-            Means::Unit(name, text) => {
+            Means::Unit(name, text) if self.is_asked(name) => {
                 let name = self.name(lines, name);
                 self.names[name as usize].unit = text;
             }
             Means::Type(name, metric_type, suffix) => {
-                self.set_type(lines, name, metric_type, suffix)
+                self.set_type(lines, name, metric_type, suffix);
             }
+            _ => {}
         }
     }
 
-    /// Whether the next line says something that is asked for.
-    fn selects(&mut self, means: Means) -> bool {
-        let Some(selection) = &mut self.selection else {
-            return true;
-        };
-        match means {
-            Means::Sample { name, .. } => {
-                let sample = self.samples;
-                self.samples += 1;
-                selection.select(name, sample)
-            }
-            Means::Help(name, _) | Means::Unit(name, _) => selection.has(name),
-            // A TYPE line that nobody asked for still ends the one before.
-            Means::Reported(_) | Means::Type(..) => true,
-        }
-    }
-
-    /// The last TYPE line for a name stands.
+    /// The last TYPE line of a name counts.
     fn set_type(
         &mut self,
         lines: &KnownLines,
@@ -189,15 +224,13 @@ impl InBody {
         metric_type: MetricType,
         suffix: &'static [u8],
     ) {
-        // Samples of the same name on both sides of this line stand under different ones.
-        self.run_of = None;
-        let selection = self.selection.as_ref();
-        let is_asked = |name: &NameId| selection.is_none_or(|selection| selection.has(*name));
-        let name = name.filter(is_asked);
-        let Some(name) = name.map(|name| self.name(lines, name)) else {
+        // Samples of the same name before and behind this line are under different ones.
+        self.end_run();
+        let Some(name) = name.filter(|name| self.is_asked(*name)) else {
             self.standing = Standing::Elsewhere;
             return;
         };
+        let name = self.name(lines, name);
         self.standing = Standing::Under(name, metric_type);
         let before = self.names[name as usize].metric_type.replace(metric_type);
         let is_contested = before.is_some_and(|before| {
@@ -212,14 +245,6 @@ impl InBody {
         }
     }
 
-    fn start_run(&mut self, lines: &KnownLines, name: NameId, number: u32) {
-        self.run_of = Some(name);
-        let name = self.name(lines, name);
-        self.runs.push((name, number..number + 1));
-        let before = &mut self.names[name as usize].standing;
-        *before = before.and(self.standing);
-    }
-
     /// The index of a name in this body.
     fn name(&mut self, lines: &KnownLines, id: NameId) -> u32 {
         let known = id as usize;
@@ -228,7 +253,6 @@ impl InBody {
         }
         if self.index[known] == NONE {
             self.index[known] = offset(self.names.len());
-            self.ids.push(id);
             self.names.push(NameInBody {
                 name: lines.names.text(id),
                 help: None,
@@ -242,7 +266,7 @@ impl InBody {
         self.index[known]
     }
 
-    /// Gives HELP, TYPE and UNIT of each name that has a suffix to the name with the suffix.
+    /// Moves HELP, TYPE and UNIT of each name that has a suffix to the name with the suffix.
     fn append_suffixes(&mut self, lines: &mut KnownLines) {
         for (from, suffix) in std::mem::take(&mut self.suffixes) {
             let name = lines.texts.at(self.names[from as usize].name);
@@ -250,7 +274,7 @@ impl InBody {
                 continue;
             }
             let whole = [name, suffix].concat();
-            // Without room for the name, it stays with the name without the suffix.
+            // If the text becomes too long, they stay with the name without the suffix.
             let Ok(whole) = lines.name(&whole) else {
                 continue;
             };
@@ -265,23 +289,22 @@ impl InBody {
         }
     }
 
-    /// Makes `untyped` what cannot be a histogram or summary in a text of its own.
+    /// Makes histograms and summaries `untyped` that cannot be one in a text of their own.
     fn settle(&mut self, lines: &KnownLines) {
-        let mut typed: Vec<Typed<'_>> = self
-            .names
-            .iter()
-            .map(|name| Typed {
-                name: lines.texts.at(name.name),
-                metric_type: name.metric_type,
-                standing: name.standing,
-            })
-            .collect();
-        if !typed.iter().any(Typed::has_children) && self.contested.is_empty() {
+        let has_children =
+            |name: &NameInBody| name.metric_type.is_some_and(MetricType::has_children);
+        if !self.names.iter().any(has_children) && self.contested.is_empty() {
             return;
         }
         for &name in &self.contested {
-            typed[name as usize].metric_type = Some(MetricType::Untyped);
+            self.names[name as usize].metric_type = Some(MetricType::Untyped);
         }
+        let typed = self.names.iter().map(|name| Typed {
+            name: lines.texts.at(name.name),
+            metric_type: name.metric_type,
+            standing: name.standing,
+        });
+        let mut typed: Vec<Typed<'_>> = typed.collect();
         for typed in &mut typed {
             if typed.has_children() && REPORTED.contains(&typed.name) {
                 typed.metric_type = Some(MetricType::Untyped);
@@ -297,7 +320,7 @@ impl InBody {
         }
     }
 
-    /// Sorts the runs by names, and lets the layout have the texts that it needs.
+    /// Sorts the runs by names.
     fn finish(mut self, lines: &KnownLines) -> Layout {
         self.runs.sort_by_key(|(name, _)| *name);
         let mut start = 0;
@@ -306,56 +329,13 @@ impl InBody {
             self.names[of_name[0].0 as usize].runs = start..end;
             start = end;
         }
-        let mut shared = SharedTexts::new(lines);
-        for name in &mut self.names {
-            shared.localize(&mut name.name);
-            name.help.iter_mut().for_each(|help| shared.localize(help));
-            name.unit.iter_mut().for_each(|unit| shared.localize(unit));
-        }
-        let mut lengths = Lengths::default();
-        for series in &mut self.series {
-            shared.localize(series);
-            lengths.series += series.len();
-            lengths.braces += usize::from(series.needs_brace());
-        }
-        for (_, stored) in &mut self.stored {
-            shared.localize(stored);
-        }
         Layout {
-            texts: shared.texts,
+            texts: lines.texts.share(),
             series: self.series,
             stored: self.stored,
             names: self.names,
             runs: self.runs.into_iter().map(|(_, run)| run).collect(),
-            lengths,
+            lengths: self.lengths,
         }
-    }
-}
-
-/// The texts that a layout has of those of all known lines.
-struct SharedTexts<'k> {
-    lines: &'k KnownLines,
-    texts: Vec<Arc<Vec<u8>>>,
-    /// For each text of the known lines its index among those of the layout, or [`NONE`].
-    index: Vec<u32>,
-}
-
-impl SharedTexts<'_> {
-    fn new(lines: &KnownLines) -> SharedTexts<'_> {
-        SharedTexts {
-            lines,
-            texts: Vec::new(),
-            index: vec![NONE; lines.texts.count()],
-        }
-    }
-
-    #[inline]
-    fn localize(&mut self, at: &mut TextRef) {
-        let index = &mut self.index[at.text as usize];
-        if *index == NONE {
-            *index = offset(self.texts.len());
-            self.texts.push(self.lines.texts.share(at.text));
-        }
-        at.text = *index;
     }
 }

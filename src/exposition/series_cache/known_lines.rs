@@ -1,72 +1,72 @@
-//! Lines that are known by their bytes, and what they mean.
+//! The known lines: their bytes, and what they mean.
 
-use super::known_layout::KnownLayout;
 use super::names::{NameId, Names};
-use super::places::{EntryId, Places, half, hash};
+use super::places::{EntryId, FirstEntries, Keys, half, hash};
 use super::texts::Texts;
 use crate::exposition::asked::{Asked, AskedNames};
 use crate::exposition::error::LineErrorKind;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::labels::IdentityLabels;
-use crate::exposition::layout::TextRef;
+use crate::exposition::layout::{Layout, Run, TextRef};
 use crate::exposition::metric_type::FloatLabel;
 use crate::exposition::{Format, MetricType, offset};
 use foldhash::fast::RandomState;
+use std::sync::Arc;
 
 /// No entry.
 pub(super) const NONE: EntryId = u32::MAX;
 
-/// Of so many lines that were forgotten it is known, about, that they came.
+/// About this many forgotten lines are recognized when they come again.
 const FORGOTTEN_LINES: usize = 1 << 14;
 
-/// What is known of all lines so far.
+/// All lines that are known so far.
 #[derive(Debug)]
 pub(super) struct KnownLines {
     pub(super) format: Format,
     pub(super) escaping: Escaping,
-    /// `None`: all families are asked for.
+    /// `None` if all families are asked for.
     pub(super) asked: Option<AskedNames>,
     identity_names: Vec<Vec<u8>>,
     pub(super) texts: Texts,
     pub(super) entries: Vec<Entry>,
-    /// For each entry.
+    /// What each entry means.
     pub(super) means: Vec<Means>,
-    /// So many entries, names and texts are from bodies before.
+    /// The number of entries, names and texts that are from earlier bodies.
     kept: (usize, usize, usize),
-    /// A byte of the hash of each line that was forgotten, if none came over it.
+    /// A byte of the hash of each forgotten line, at a place that its hash gives; a later line may overwrite it.
     forgotten: Vec<u8>,
-    /// New lines of the body that is being read that have been forgotten once, about.
+    /// About the number of new lines in the current body that were forgotten before.
     come_again: usize,
-    by_key: Places,
-    pub(super) by_series: Places,
+    by_key: Keys,
+    pub(super) by_series: FirstEntries,
     pub(super) names: Names,
     pub(super) hasher: RandomState,
-    /// The entry of the first line of the last body.
+    /// The entry of the first line of the last body, or [`NONE`].
     pub(super) first: EntryId,
-    /// Number of the body that is being read, from 1.
+    /// The number of the current body, from 1.
     pub(super) body: u32,
     pub(super) layouts: Vec<KnownLayout>,
-    /// The entries of the body that is being read.
+    /// The entries of the current body, without those of dropped samples.
     pub(super) ids: Vec<EntryId>,
 }
 
-/// A line up to its value, or a whole HELP, TYPE or UNIT line: what is needed to find it, and to see whether a sample
+/// A line up to its value, or a whole HELP, TYPE or UNIT line: what is needed to find it, and to tell whether a sample
 /// is a duplicate.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The text that has all of it.
+    /// The number of the text that contains the key.
     pub(super) text: u32,
     pub(super) key_start: u32,
-    /// 0: it cannot be found by its bytes.
+    /// 0 if the line cannot be found by its bytes.
     pub(super) key_length: u32,
-    /// The entry that followed this one in the last body that had it.
+    /// The entry that followed this one in the last body with it, or [`NONE`].
     pub(super) follower: EntryId,
-    /// The first entry of the same series; [`NONE`] for what is no sample, or one that is dropped.
+    /// The first entry of the same series. [`NONE`] if this is no sample, or one that is dropped.
     pub(super) series: EntryId,
-    /// Where this series was seen last, if this is its first entry.
+    /// If this is the first entry of its series: where the series was seen last.
     pub(super) seen: Seen,
-    /// Which label the TYPE line that stands makes Prometheus rewrite, if the series has a label of such a name at
-    /// all: then this is a part of what the line means.
+    /// For a series with a label `le` or `quantile`: the label that Prometheus rewrites under the TYPE line above it.
+    /// Under another TYPE line, the same bytes mean something else.
     pub(super) under: Option<Option<FloatLabel>>,
     pub(super) is_head: bool,
 }
@@ -76,31 +76,56 @@ pub(super) struct Entry {
 pub(super) enum Means {
     Sample {
         name: NameId,
-        /// Name and labels as they are written, and as Prometheus stores them under the TYPE line that stands.
+        /// Name and labels as the pod wrote them, and as Prometheus stores them under the TYPE line above.
         written: TextRef,
         stored: TextRef,
         has_float_label: bool,
     },
-    /// A sample that is reported for each target, and dropped.
+    /// A sample that the aggregator adds for each target. It is dropped.
     Reported(NameId),
-    /// `None`: says nothing.
+    /// `None` if the text is empty.
     Help(NameId, Option<TextRef>),
-    /// `None`: without a unit.
+    /// `None` if there is no unit.
     Unit(NameId, Option<TextRef>),
-    /// Without a name if no sample can have it.
+    /// `None` if no sample can have this name.
     Type(Option<NameId>, MetricType, &'static [u8]),
 }
 
 /// Where a series was seen last.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Seen {
-    /// Number of the body, from 1.
+    /// The number of the body, from 1.
     pub(super) body: u32,
-    /// Number of the first sample of this series there.
+    /// The number of the first sample of this series in the body.
     pub(super) sample: u32,
 }
 
-/// The bytes before the value of a line, or all of a HELP or TYPE line. Without any, a line cannot be found.
+/// The layout of a body with these lines.
+#[derive(Debug)]
+pub(super) struct KnownLayout {
+    /// The HELP, TYPE and UNIT lines of the body, and the samples that were kept.
+    pub(super) ids: Vec<EntryId>,
+    pub(super) layout: Arc<Layout>,
+    /// The part of the body that is in the layout. `None` if all of it is.
+    pub(super) selection: Option<Selection>,
+}
+
+/// The families of a body that are asked for.
+#[derive(Debug)]
+pub(super) struct Selection {
+    /// For each known name whether it belongs to one of the families.
+    pub(super) names: Vec<bool>,
+    /// The samples with these names, among all that the body keeps.
+    pub(super) samples: Vec<Run>,
+}
+
+impl Selection {
+    pub(super) fn has(&self, name: NameId) -> bool {
+        self.names.get(name as usize) == Some(&true)
+    }
+}
+
+/// The bytes of a line before its value, or all of a HELP, TYPE or UNIT line. A line with an empty key cannot be found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key<'b> {
     pub(super) bytes: &'b [u8],
@@ -108,7 +133,7 @@ pub(super) struct Key<'b> {
 }
 
 impl Entry {
-    /// Whether a line with these bytes means this under the TYPE line that stands.
+    /// Whether the entry is valid under the current TYPE line.
     #[inline(always)]
     fn fits(&self, standing: Option<FloatLabel>) -> bool {
         self.under.is_none_or(|under| under == standing)
@@ -129,8 +154,8 @@ impl KnownLines {
             kept: (0, 0, 0),
             forgotten: Vec::new(),
             come_again: 0,
-            by_key: Places::default(),
-            by_series: Places::default(),
+            by_key: Keys::default(),
+            by_series: FirstEntries::default(),
             names: Names::default(),
             hasher: RandomState::default(),
             first: NONE,
@@ -140,21 +165,20 @@ impl KnownLines {
         }
     }
 
-    /// Whether lines of this format mean the same for a target with these labels.
+    /// Whether a target with these labels can use these lines: the names of its labels decide which labels are renamed.
     pub(super) fn are_of(&self, format: Format, labels: &IdentityLabels) -> bool {
         self.format == format && self.identity_names == labels.names()
     }
 
-    /// Makes room for a body of about so many lines and bytes of which none is known.
+    /// Reserves memory for a body without a known line, of about this many lines and bytes.
     pub(super) fn reserve(&mut self, lines: usize, bytes: usize) {
         self.entries.reserve(lines);
         self.means.reserve(lines);
-        self.by_key.reserve(lines);
         self.by_series.reserve(lines);
         self.texts.fresh.reserve(bytes);
     }
 
-    /// Bytes of memory, about.
+    /// The memory in bytes, about.
     pub(super) fn held_bytes(&self) -> usize {
         self.texts.held_bytes()
             + self.entries.capacity() * size_of::<Entry>()
@@ -163,17 +187,18 @@ impl KnownLines {
             + self.by_series.held_bytes()
     }
 
-    /// Whether the lines that are new in this body are worth keeping for other bodies. Many pods send lines that no
-    /// other pod sends, and these would only make the tables slow. So what is new is forgotten, unless half of it was
-    /// forgotten before, or a metric is new.
+    /// Whether the new lines of this body are kept for other bodies. Many pods send lines that no other pod sends, and
+    /// these would only make the tables slow. So new lines are forgotten, unless half of them were forgotten before or
+    /// one has a new metric name.
     pub(super) fn are_worth_keeping(&self) -> bool {
         let (entries, names, _) = self.kept;
         let fresh = self.entries.len() - entries;
         entries == 0 || names < self.names.len() || fresh <= 2 * self.come_again
     }
 
-    /// What is done at the end of a body, when all texts are sealed.
+    /// Ends a body: its new lines become known, or are forgotten.
     pub(super) fn keep_or_forget(&mut self) {
+        self.texts.seal();
         if self.are_worth_keeping() {
             self.by_key.keep();
             self.by_series.keep();
@@ -181,10 +206,9 @@ impl KnownLines {
         } else {
             let (entries, _, texts) = self.kept;
             self.forgotten.resize(FORGOTTEN_LINES, 0);
-            for half in self.by_key.fresh_hashes() {
+            for half in self.by_key.forget() {
                 self.forgotten[half as usize % FORGOTTEN_LINES] = forgotten_mark(half);
             }
-            self.by_key.forget();
             self.by_series.forget();
             self.entries.truncate(entries);
             self.means.truncate(entries);
@@ -202,7 +226,7 @@ impl KnownLines {
             .get(entry.text, entry.key_start, entry.key_length)
     }
 
-    /// The entry of the line that starts here, if it is the expected one, or the one behind that.
+    /// The entry of the line that starts here, if it is the expected one or its follower.
     #[inline(always)]
     pub(super) fn guess(
         &self,
@@ -219,7 +243,7 @@ impl KnownLines {
         is_it(behind).then_some(entry.follower)
     }
 
-    /// What of the line that starts here must be its bytes before the value, if it is an ordinary one.
+    /// The key of the line that starts here, if it is an ordinary line.
     pub(super) fn key_bytes<'b>(&self, rest: &'b [u8]) -> Option<&'b [u8]> {
         let mut line = &rest[..memchr::memchr(b'\n', rest)?];
         if line.first() == Some(&b'#') {
@@ -239,7 +263,7 @@ impl KnownLines {
         (line.get(end) == Some(&b' ')).then(|| &line[..=end])
     }
 
-    /// What a line is found by: its bytes before the value.
+    /// The key with these bytes.
     pub(super) fn key_of<'b>(&self, bytes: &'b [u8]) -> Key<'b> {
         Key {
             bytes,
@@ -247,21 +271,24 @@ impl KnownLines {
         }
     }
 
-    /// The entry of a line with this key.
+    /// The entry with this key, if it was known before this body.
     pub(super) fn find(&self, key: Key<'_>, standing: Option<FloatLabel>) -> Option<EntryId> {
-        self.by_key.find(key.hash, |id| {
-            let entry = &self.entries[id as usize];
-            self.key(entry) == key.bytes && entry.fits(standing)
-        })
+        let is_of = |id: EntryId| self.is_of(&self.entries[id as usize], key, standing);
+        self.by_key.find(key.hash, is_of)
     }
 
-    /// Adds a line that was not found; its key has been appended to the text.
+    /// Whether this is the entry of a line with this key under the current TYPE line.
+    pub(super) fn is_of(&self, entry: &Entry, key: Key<'_>, standing: Option<FloatLabel>) -> bool {
+        self.key(entry) == key.bytes && entry.fits(standing)
+    }
+
+    /// Adds the entry of a new line. Its key is in the text already.
     pub(super) fn insert(&mut self, key: Key<'_>, entry: Entry, means: Means) -> EntryId {
         let id = offset(self.entries.len());
         self.entries.push(entry);
         self.means.push(means);
         if !key.bytes.is_empty() {
-            self.by_key.insert(key.hash, id);
+            self.by_key.push(key.hash, id);
             let half = half(key.hash);
             let mark = self.forgotten.get(half as usize % FORGOTTEN_LINES);
             self.come_again += usize::from(mark == Some(&forgotten_mark(half)));
@@ -269,7 +296,7 @@ impl KnownLines {
         id
     }
 
-    /// The number of a name that may be new.
+    /// The number of a name, which is added if it is new.
     pub(super) fn name(&mut self, name: &[u8]) -> Result<NameId, LineErrorKind> {
         self.names.number(name, &mut self.texts, &self.hasher)
     }
@@ -280,7 +307,7 @@ impl KnownLines {
     }
 }
 
-/// A byte of the hash that does not say where it is kept; never 0.
+/// A byte of the hash that is independent of its place in the table; never 0.
 fn forgotten_mark(half: u32) -> u8 {
     half.to_be_bytes()[0] | 1
 }

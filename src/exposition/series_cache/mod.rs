@@ -9,14 +9,12 @@
 //! * `known_lines.rs`: the known lines, and how they are looked up
 //! * `new_lines.rs`: adds lines that are not known yet
 //! * `body.rs`: reads one body
-//! * `known_layout.rs`: which part of a body is kept: the families that are asked for
-//! * `in_body.rs`: makes the layout of a body
+//! * `in_body.rs`: makes the layout of a body, with the families that are asked for
 //! * `places.rs`, `names.rs`: hash tables of lines, and the names of metrics
 //! * `series.rs`, `texts.rs`: how series are written, and the bytes of the lines
 
 mod body;
 mod in_body;
-mod known_layout;
 mod known_lines;
 mod names;
 mod new_lines;
@@ -64,6 +62,9 @@ const KNOWN_LINES_MIN: usize = 4096;
 /// …and a larger one is dropped if it has this many times the lines of the last body: most of its lines do not come
 /// back, and large tables are slow.
 const KNOWN_LINES_PART: usize = 8;
+/// Each body that differs from the ones before refers to all texts of the known lines. With more texts than this, the
+/// known lines are forgotten.
+const KNOWN_TEXTS_MAX: usize = 64;
 
 impl SeriesCache {
     /// An empty cache. Names are escaped as `asked` says, and only the families that it asks for are kept. A body with
@@ -167,7 +168,7 @@ impl Turn<'_> {
     /// Returns the known lines for the next body, unless they are too many.
     fn put_back(&self, lines: KnownLines) {
         let lines_max = KNOWN_LINES_MIN + KNOWN_LINES_PART * lines.ids.len();
-        if lines.entries.len() > lines_max {
+        if lines.entries.len() > lines_max || lines.texts.count() > KNOWN_TEXTS_MAX {
             return;
         }
         let mut state = self.0.state();

@@ -1,4 +1,4 @@
-//! Lines that are not known yet: what they mean.
+//! Adds lines that are not known yet.
 
 use super::known_lines::{Entry, Key, KnownLines, Means, NONE, Seen};
 use super::places::{EntryId, hash};
@@ -13,26 +13,26 @@ use crate::exposition::offset;
 use crate::exposition::report::REPORTED;
 use crate::exposition::text::plain::PlainSeries;
 
-/// Where the key of a line that is new has been put, and what the line says beside [`Means`].
+/// The parts of an [`Entry`] that differ between new lines.
 struct Place {
     key_start: usize,
     series: EntryId,
     under: Option<Option<FloatLabel>>,
 }
 
-/// What decides which series a sample is of, and how it is written.
+/// The series of a sample in the plain form.
 struct PlainMeaning {
     /// The sum of the hashes of name and labels, as Prometheus stores them.
     hash: u64,
     under: Option<Option<FloatLabel>>,
     /// Labels that have a value.
     present: usize,
-    /// The number of a label that Prometheus stores otherwise, and how.
+    /// The index of a label that Prometheus rewrites, and the rewritten label.
     stored: Option<(usize, Vec<u8>)>,
 }
 
 impl KnownLines {
-    /// Adds a HELP, TYPE or UNIT line; `None` if it says nothing.
+    /// Adds a HELP, TYPE or UNIT line. `None` for a HELP or UNIT line with a name that no sample can have.
     pub(super) fn add_head(
         &mut self,
         key: Key<'_>,
@@ -61,8 +61,8 @@ impl KnownLines {
         self.add(key, means).map(Some)
     }
 
-    /// A text of blanks alone says nothing: read again, it is empty. Carriage returns at its end would look like a part
-    /// of the line end.
+    /// Stores a help text. `None` if it is blank, because a parser reads such a text as empty. Carriage returns at its
+    /// end are removed: they would look like a part of the line end.
     fn help(&mut self, text: &[u8]) -> Result<Option<TextRef>, LineErrorKind> {
         let end = text.iter().rposition(|byte| *byte != b'\r');
         let text = &text[..end.map_or(0, |last| last + 1)];
@@ -72,8 +72,8 @@ impl KnownLines {
         self.texts.push(text).map(Some).ok_or(LineErrorKind::Size)
     }
 
-    /// Adds a sample line that was not found, whose series is written in the usual way and has no label to be renamed.
-    /// `None` if it is one that is reported for each target, or too large.
+    /// Adds a sample line in the plain form without a label that clashes. `None` if the aggregator adds this series for
+    /// each target, or if the body is too large.
     pub(super) fn add_plain(
         &mut self,
         key: Key<'_>,
@@ -90,7 +90,7 @@ impl KnownLines {
         let key_start = self.texts.fresh.len();
         self.texts.fresh.extend_from_slice(key.bytes);
         let written = if meaning.present == labels.len() {
-            // The closing brace and the blank are not written.
+            // Without the closing brace and the blank.
             let length = key.bytes.len() - if has_labels { 2 } else { 1 };
             TextRef::new(self.texts.number(), key_start, length, has_labels)?
         } else {
@@ -100,9 +100,14 @@ impl KnownLines {
             Some(label) => self.texts.write_plain(name, labels, Some(label))?,
             None => written,
         };
+        let series = self.series(meaning.hash, stored);
+        if self.is_repeated(series, key, standing) {
+            self.texts.fresh.truncate(key_start);
+            return Some(series);
+        }
         let place = Place {
             key_start,
-            series: self.series(meaning.hash, stored),
+            series,
             under: meaning.under,
         };
         let means = Means::Sample {
@@ -144,7 +149,7 @@ impl KnownLines {
         meaning
     }
 
-    /// Adds any sample line that was not found. It can be found from here on if there are any bytes before its value.
+    /// Adds a sample line of any form. It can be found later if its key is not empty.
     pub(super) fn add_sample(
         &mut self,
         key: Key<'_>,
@@ -182,9 +187,14 @@ impl KnownLines {
                 .texts
                 .write_series(start, &name, labels, &self.hasher)?;
         }
+        let series = self.series(hash, stored_text);
+        if self.is_repeated(series, key, standing) {
+            self.texts.fresh.truncate(key_start);
+            return Ok(series);
+        }
         let place = Place {
             key_start,
-            series: self.series(hash, stored_text),
+            series,
             under,
         };
         let means = Means::Sample {
@@ -196,23 +206,24 @@ impl KnownLines {
         self.add_at(key, &place, means)
     }
 
-    /// The first entry of the series that is stored with this text; if there is none, the one that comes next.
+    /// The first entry of the series that is stored with this text, or the number of the next entry if there is none.
     fn series(&mut self, hash: u64, text: TextRef) -> EntryId {
-        let is_same = |first: EntryId| match self.means.get(first as usize) {
-            Some(Means::Sample { stored, .. }) => {
-                same_series(self.texts.at(*stored), self.texts.at(text))
-            }
+        let (means, texts) = (&self.means, &self.texts);
+        let is_same = |first: EntryId| match means.get(first as usize) {
+            Some(Means::Sample { stored, .. }) => same_series(texts.at(*stored), texts.at(text)),
             _ => false,
         };
-        if let Some(first) = self.by_series.find(hash, is_same) {
-            return first;
-        }
-        let id = offset(self.entries.len());
-        self.by_series.insert(hash, id);
-        id
+        let new = offset(self.entries.len());
+        self.by_series.find_or_insert(hash, new, is_same)
     }
 
-    /// Adds a line that is no sample, or one that is dropped.
+    /// Whether this entry has the same key, because the line is not the first of its kind in the body.
+    fn is_repeated(&self, first: EntryId, key: Key<'_>, standing: Option<FloatLabel>) -> bool {
+        let first = self.entries.get(first as usize);
+        !key.bytes.is_empty() && first.is_some_and(|first| self.is_of(first, key, standing))
+    }
+
+    /// Adds a line that is not a sample, or a sample that is dropped.
     fn add(&mut self, key: Key<'_>, means: Means) -> Result<EntryId, LineErrorKind> {
         let place = Place {
             key_start: self.texts.fresh.len(),
@@ -223,7 +234,7 @@ impl KnownLines {
         self.add_at(key, &place, means)
     }
 
-    /// The key has been appended to the text.
+    /// Adds an entry whose key is in the text already.
     fn add_at(
         &mut self,
         key: Key<'_>,

@@ -1,49 +1,85 @@
-//! Where entries are, by hash.
+//! Hash tables of entries.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
-/// Index of a known line.
+/// The index of a known line.
 pub(super) type EntryId = u32;
 
-/// Half of the hash is kept with each entry, so that few are looked at in vain, and none when the table grows.
+/// Each entry has half of its hash, so that few entries are compared in vain, and none when the table grows.
 type Table = HashTable<(u32, EntryId)>;
 
-/// A table of entries, and another one of those that are new in the body that is being read: mostly they are forgotten
-/// with it, and small tables are quick.
+/// Entries by their keys. New entries of the current body are only listed, because most are forgotten after it.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct Keys {
+    kept: Table,
+    fresh: Vec<(u32, EntryId)>,
+}
+
+impl Keys {
+    /// The known entry with this hash for which `is_it` returns true. New entries are not found.
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(EntryId) -> bool) -> Option<EntryId> {
+        find(&self.kept, half(hash), &is_it)
+    }
+
+    /// Lists a new entry.
+    pub(super) fn push(&mut self, hash: u64, id: EntryId) {
+        self.fresh.push((half(hash), id));
+    }
+
+    /// Makes the new entries known.
+    pub(super) fn keep(&mut self) {
+        self.kept
+            .reserve(self.fresh.len(), |(half, _)| place(*half));
+        for entry in self.fresh.drain(..) {
+            insert(&mut self.kept, entry);
+        }
+    }
+
+    /// Forgets the new entries, and returns the halves of their hashes.
+    pub(super) fn forget(&mut self) -> impl Iterator<Item = u32> {
+        self.fresh.drain(..).map(|(half, _)| half)
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.kept.allocation_size() + self.fresh.capacity() * size_of::<(u32, EntryId)>()
+    }
+}
+
+/// The first entry of each series. New entries of the current body have a table of their own, because most are
+/// forgotten after it, and small tables are quick.
+#[derive(Debug, Default)]
+pub(super) struct FirstEntries {
     kept: Table,
     fresh: Table,
 }
 
-impl Places {
-    /// With room for so many that are new.
+impl FirstEntries {
+    /// Reserves memory for this many new entries.
     pub(super) fn reserve(&mut self, entries: usize) {
         self.fresh.reserve(entries, |(half, _)| place(*half));
     }
 
-    /// The entry with this hash for which this holds.
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(EntryId) -> bool) -> Option<EntryId> {
+    /// The entry with this hash for which `is_it` returns true. If there is none, adds `new` and returns it.
+    pub(super) fn find_or_insert(
+        &mut self,
+        hash: u64,
+        new: EntryId,
+        is_it: impl Fn(EntryId) -> bool,
+    ) -> EntryId {
         let half = half(hash);
+        if let Some(known) = find(&self.kept, half, &is_it) {
+            return known;
+        }
         let is_it = |(known, id): &(u32, EntryId)| *known == half && is_it(*id);
-        let kept = self.kept.find(place(half), &is_it);
-        let found = kept.or_else(|| self.fresh.find(place(half), &is_it));
-        found.map(|(_, id)| *id)
+        let entry = self
+            .fresh
+            .entry(place(half), is_it, |(half, _)| place(*half));
+        entry.or_insert((half, new)).get().1
     }
 
-    /// Adds an entry, which is new.
-    pub(super) fn insert(&mut self, hash: u64, id: EntryId) {
-        insert(&mut self.fresh, (half(hash), id));
-    }
-
-    /// The hashes of the new entries, halved.
-    pub(super) fn fresh_hashes(&self) -> impl Iterator<Item = u32> {
-        self.fresh.iter().map(|(half, _)| *half)
-    }
-
-    /// Those that were new stay.
+    /// Makes the new entries known.
     pub(super) fn keep(&mut self) {
         if self.kept.is_empty() {
             std::mem::swap(&mut self.kept, &mut self.fresh);
@@ -53,7 +89,7 @@ impl Places {
         }
     }
 
-    /// Forgets those that were new.
+    /// Forgets the new entries.
     pub(super) fn forget(&mut self) {
         self.fresh.clear();
     }
@@ -63,24 +99,29 @@ impl Places {
     }
 }
 
+fn find(table: &Table, half: u32, is_it: &impl Fn(EntryId) -> bool) -> Option<EntryId> {
+    let found = table.find(place(half), |(known, id)| *known == half && is_it(*id));
+    found.map(|(_, id)| *id)
+}
+
 fn insert(table: &mut Table, entry: (u32, EntryId)) {
     table.insert_unique(place(entry.0), entry, |(half, _)| place(*half));
 }
 
-/// Of a key, a name or a label. What is hashed together has to be told apart by itself.
+/// The hash of a key, a name or a label.
 pub(super) fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
     let mut hasher = hasher.build_hasher();
     hasher.write(bytes);
     hasher.finish()
 }
 
-/// Half of a hash, as it is kept.
+/// The half of a hash that a table stores.
 pub(super) fn half(hash: u64) -> u32 {
     let [a, b, c, d, ..] = hash.to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// The table looks at both ends of a hash.
+/// A hash for the table, which uses the bits at both ends.
 fn place(half: u32) -> u64 {
     u64::from(half) << 32 | u64::from(half)
 }

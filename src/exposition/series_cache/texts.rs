@@ -1,20 +1,20 @@
-//! The bytes of all known lines. What bodies share is kept once, and stays where it is.
+//! The bytes of all known lines. Layouts refer to them and share them.
 
 use crate::exposition::layout::TextRef;
 use std::mem;
 use std::sync::Arc;
 
-/// Texts, one for each body that had something new. The last one is still being written.
+/// The texts: one or two for each body with new lines that are kept. The last one is still being written.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     sealed: Vec<Arc<Vec<u8>>>,
-    /// Becomes the next of them.
+    /// The text that is being written.
     pub(super) fresh: Vec<u8>,
     sealed_bytes: usize,
 }
 
 impl Texts {
-    /// Where a text is written that is appended to `fresh`.
+    /// The number of the text that is being written.
     pub(super) fn number(&self) -> u32 {
         crate::exposition::offset(self.sealed.len())
     }
@@ -32,14 +32,14 @@ impl Texts {
         self.get(at.text, at.start, crate::exposition::offset(at.len()))
     }
 
-    /// Appends to `fresh`; `None` if there is no room.
+    /// Appends to `fresh`. `None` if it would become too long.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<TextRef> {
         let start = self.fresh.len();
         self.fresh.extend_from_slice(bytes);
         TextRef::new(self.number(), start, bytes.len(), false)
     }
 
-    /// What has been written so far can be shared from here on.
+    /// Ends the text that is being written, unless it is empty. From then on it can be shared.
     pub(super) fn seal(&mut self) {
         if !self.fresh.is_empty() {
             self.fresh.shrink_to_fit();
@@ -48,18 +48,18 @@ impl Texts {
         }
     }
 
-    /// Forgets the last ones that are sealed, so that this many are left.
+    /// Forgets all but the first `count` sealed texts.
     pub(super) fn truncate(&mut self, count: usize) {
         let forgotten = self.sealed.drain(count..);
         self.sealed_bytes -= forgotten.map(|text| text.len()).sum::<usize>();
     }
 
-    /// One of those that are sealed.
-    pub(super) fn share(&self, text: u32) -> Arc<Vec<u8>> {
-        Arc::clone(&self.sealed[text as usize])
+    /// All sealed texts.
+    pub(super) fn share(&self) -> Vec<Arc<Vec<u8>>> {
+        self.sealed.clone()
     }
 
-    /// Number of texts that are sealed.
+    /// The number of sealed texts.
     pub(super) fn count(&self) -> usize {
         self.sealed.len()
     }
