@@ -1,5 +1,5 @@
-//! The merged text, which never exists in one place: it is put together from the bodies and identity labels of its
-//! parts as it is read.
+//! The merged text. It never exists as a whole: it is put together from the bodies and the identity labels of the
+//! targets while it is read.
 
 use crate::exposition::labels::IdentityLabels;
 use crate::exposition::layout::{Layout, Run, TextRef};
@@ -10,16 +10,17 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What is kept of a part for its sample lines.
+/// The samples of one target and its labels.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct TargetSamples {
     labels: IdentityLabels,
     exposition: Exposition,
 }
 
-impl Source {
-    /// With the values as this format has them. Only what follows a number is said in another way.
-    pub(super) fn new(part: Part, format: Format) -> Source {
+impl TargetSamples {
+    /// Converts the values to this format, in which only timestamps and exemplars differ. A target without a body of
+    /// lines has no samples.
+    pub(super) fn new(part: Part, format: Format) -> TargetSamples {
         let mut exposition = match part.body {
             Some(Body::Lines(exposition)) => exposition,
             _ => Exposition::default(),
@@ -29,13 +30,13 @@ impl Source {
             let convert = |value: &[u8], out: &mut Vec<u8>| push_converted(out, value, from);
             exposition.values = exposition.values.each(convert);
         }
-        Source {
+        TargetSamples {
             labels: part.labels,
             exposition,
         }
     }
 
-    /// Length of all its sample lines, with series as they are written.
+    /// The length in bytes of all its sample lines, with series as the pod wrote them.
     fn len(&self) -> usize {
         let Exposition { layout, values, .. } = &self.exposition;
         let lines = layout.series.len();
@@ -44,7 +45,7 @@ impl Source {
         layout.lengths.series + braces + others + values.len() + lines
     }
 
-    /// Appends the lines of these samples until `out` has `limit` bytes; says which one is next.
+    /// Appends the lines of these samples until `out` has `limit` bytes. Returns the number of the next sample.
     fn append(&self, samples: Range<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
         let series = &self.exposition.layout.series[samples.clone()];
         self.append_lines(samples, series.iter().copied(), out, limit)
@@ -88,35 +89,35 @@ impl Source {
     }
 }
 
-/// What follows in the text.
+/// A part of the merged text.
 #[derive(Debug, Clone)]
-enum Piece {
-    /// Of the text beside the sources.
-    Beside(Range<usize>),
+enum Segment {
+    /// A range of the text that is written here.
+    Written(Range<usize>),
     Samples {
-        source: u32,
+        target: u32,
         run: Run,
-        /// Whether series are written as Prometheus stores them, because the TYPE line makes it rewrite none.
+        /// Whether series are written as Prometheus stores them, because under the merged TYPE line it rewrites none.
         is_stored: bool,
     },
 }
 
-/// A merged text in the making: what is written anew, and what is taken from where.
+/// The order of a merged text: lines that are written here, and samples of targets.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
-    beside: Vec<u8>,
-    list: Vec<Piece>,
-    /// How much longer the text is than what it is put together from, since series are written as Prometheus stores
-    /// them and lines are repeated, and how much shorter.
+pub(super) struct Segments {
+    written: Vec<u8>,
+    list: Vec<Segment>,
+    /// By how many bytes the text is longer, and shorter, than its source: some series are written as Prometheus stores
+    /// them, and some lines are repeated.
     longer: usize,
     shorter: usize,
 }
 
-impl Pieces {
-    /// Appends the samples of a run of a part.
+impl Segments {
+    /// Appends the samples of a run of a target.
     pub(super) fn push_run(&mut self, part: u32, run: Run) {
-        self.list.push(Piece::Samples {
-            source: part,
+        self.list.push(Segment::Samples {
+            target: part,
             run,
             is_stored: false,
         });
@@ -130,50 +131,53 @@ impl Pieces {
             self.longer += text.len();
             self.shorter += layout.series[*sample as usize].len();
         }
-        self.list.push(Piece::Samples {
-            source: part,
+        self.list.push(Segment::Samples {
+            target: part,
             run,
             is_stored: !stored.is_empty(),
         });
     }
 
-    /// Appends what `write` appends to its buffer. Says where in the buffer that is, for [`Pieces::repeat`].
+    /// Appends the text that `write` appends to its buffer. Returns its range there, for [`Segments::repeat`].
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
-        let start = self.beside.len();
-        write(&mut self.beside);
-        let end = self.beside.len();
+        let start = self.written.len();
+        write(&mut self.written);
+        let end = self.written.len();
         match self.list.last_mut() {
-            Some(Piece::Beside(range)) if range.end == start => range.end = end,
-            _ => self.list.push(Piece::Beside(start..end)),
+            Some(Segment::Written(range)) if range.end == start => range.end = end,
+            _ => self.list.push(Segment::Written(start..end)),
         }
         start..end
     }
 
-    /// Appends once more what was written before.
+    /// Appends a text again.
     pub(super) fn repeat(&mut self, written: &Range<usize>) {
         self.longer += written.len();
-        self.list.push(Piece::Beside(written.clone()));
+        self.list.push(Segment::Written(written.clone()));
     }
 }
 
-/// The text of all parts. Beside their bodies it holds only HELP, TYPE and UNIT lines, the reported samples, and the
-/// order.
+/// The text of all targets. It holds their bodies, the HELP, TYPE and UNIT lines, the reported samples, and the order.
 #[derive(Debug)]
 pub(in crate::exposition) struct MergedText {
-    sources: Vec<Source>,
-    pieces: Pieces,
+    targets: Vec<TargetSamples>,
+    segments: Segments,
     len: usize,
     conflicts: (u64, u64),
 }
 
 impl MergedText {
-    /// The pieces have to hold each sample of the sources once.
-    pub(super) fn new(pieces: Pieces, sources: Vec<Source>, conflicts: (u64, u64)) -> MergedText {
-        let samples: usize = sources.iter().map(Source::len).sum();
+    /// The segments must contain each sample of the targets once.
+    pub(super) fn new(
+        segments: Segments,
+        targets: Vec<TargetSamples>,
+        conflicts: (u64, u64),
+    ) -> MergedText {
+        let samples: usize = targets.iter().map(TargetSamples::len).sum();
         MergedText {
-            len: pieces.beside.len() + samples + pieces.longer - pieces.shorter,
-            sources,
-            pieces,
+            len: segments.written.len() + samples + segments.longer - segments.shorter,
+            targets,
+            segments,
             conflicts,
         }
     }
@@ -183,11 +187,11 @@ impl MergedText {
         self.len
     }
 
-    /// Bytes of memory that the text is put together from. Mostly less than its length.
+    /// The memory in bytes that the text is put together from, mostly less than its length.
     pub(in crate::exposition) fn held_bytes(&self) -> usize {
         let (mut layouts, mut texts) = (HashSet::new(), HashSet::new());
-        let mut held = self.pieces.beside.len() + size_of_val(self.pieces.list.as_slice());
-        for Source { exposition, .. } in &self.sources {
+        let mut held = self.segments.written.len() + size_of_val(self.segments.list.as_slice());
+        for TargetSamples { exposition, .. } in &self.targets {
             held += exposition.values.held_bytes();
             if layouts.insert(Arc::as_ptr(&exposition.layout)) {
                 held += exposition.layout.held_bytes();
@@ -199,18 +203,17 @@ impl MergedText {
         held
     }
 
-    /// Number of families whose HELP texts differ between targets, and of those whose TYPEs do.
+    /// The number of families whose HELP texts differ between targets, and of those whose TYPEs differ.
     pub(in crate::exposition) fn conflicts(&self) -> (u64, u64) {
         self.conflicts
     }
 
-    /// Whether nothing comes behind this position.
+    /// Whether this position is the end of the text.
     pub(in crate::exposition) fn is_end(&self, position: &Position) -> bool {
-        position.piece == self.pieces.list.len()
+        position.segment == self.segments.list.len()
     }
 
-    /// Appends what comes behind this position, whole lines, until the buffer has at least `enough` bytes or nothing is
-    /// left.
+    /// Appends whole lines from this position on, until the buffer has at least `enough` bytes or the text ends.
     pub(in crate::exposition) fn append(
         &self,
         position: &mut Position,
@@ -218,43 +221,43 @@ impl MergedText {
         enough: usize,
     ) {
         while buffer.len() < enough
-            && let Some(piece) = self.pieces.list.get(position.piece)
+            && let Some(segment) = self.segments.list.get(position.segment)
         {
-            let is_done = match piece {
-                Piece::Beside(range) => {
-                    buffer.extend_from_slice(&self.pieces.beside[range.clone()]);
+            let is_done = match segment {
+                Segment::Written(range) => {
+                    buffer.extend_from_slice(&self.segments.written[range.clone()]);
                     true
                 }
-                Piece::Samples {
-                    source,
+                Segment::Samples {
+                    target,
                     run,
                     is_stored,
                 } => {
-                    let source = &self.sources[*source as usize];
+                    let target = &self.targets[*target as usize];
                     let (start, end) = (run.start as usize, run.end as usize);
                     let left = start + position.lines..end;
                     let next = if *is_stored {
-                        source.append_stored(left, buffer, enough)
+                        target.append_stored(left, buffer, enough)
                     } else {
-                        source.append(left, buffer, enough)
+                        target.append(left, buffer, enough)
                     };
                     position.lines = next - start;
                     next == end
                 }
             };
             if is_done {
-                position.piece += 1;
+                position.segment += 1;
                 position.lines = 0;
             }
         }
     }
 }
 
-/// How much of a merged text has been put together; at first nothing.
+/// A position in a merged text, at first its start.
 #[derive(Debug, Default)]
 pub(in crate::exposition) struct Position {
-    /// All pieces before this one.
-    piece: usize,
-    /// So many lines of it.
+    /// The index of the segment.
+    segment: usize,
+    /// The number of its lines before the position.
     lines: usize,
 }

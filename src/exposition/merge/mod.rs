@@ -13,7 +13,7 @@ use super::untyped::{Typed, block, settle};
 use super::{Format, Part, offset};
 use families::{MergedFamily, Written};
 pub(super) use merged_text::{MergedText, Position};
-use merged_text::{Pieces, Source};
+use merged_text::{Segments, TargetSamples};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,9 +29,11 @@ pub(super) fn merge(parts: Vec<Part>, format: Format, repeats_types: bool) -> Me
         conflicts(|family| family.helps_differ),
         conflicts(|family| family.types_differ),
     );
-    let pieces = merger.write(format, repeats_types);
-    let sources = parts.into_iter().map(|part| Source::new(part, format));
-    MergedText::new(pieces, sources.collect(), conflicts)
+    let segments = merger.write(format, repeats_types);
+    let targets = parts
+        .into_iter()
+        .map(|part| TargetSamples::new(part, format));
+    MergedText::new(segments, targets.collect(), conflicts)
 }
 
 type FamilyId = u32;
@@ -167,18 +169,18 @@ impl<'p> Merger<'p> {
     }
 
     /// The whole text, as ranges of the parts' samples and of the text written for metadata.
-    fn write(&self, format: Format, repeats_types: bool) -> Pieces {
-        let mut pieces = Pieces::default();
+    fn write(&self, format: Format, repeats_types: bool) -> Segments {
+        let mut segments = Segments::default();
         if !self.parts.is_empty() {
-            self.write_families(&mut pieces, format, repeats_types);
+            self.write_families(&mut segments, format, repeats_types);
         }
         if format == Format::OpenMetrics {
-            pieces.write(|out| out.extend_from_slice(b"# EOF\n"));
+            segments.write(|out| out.extend_from_slice(b"# EOF\n"));
         }
-        pieces
+        segments
     }
 
-    fn write_families(&self, pieces: &mut Pieces, format: Format, repeats_types: bool) {
+    fn write_families(&self, segments: &mut Segments, format: Format, repeats_types: bool) {
         let written = self.settled(format);
         let mut by_block: Vec<Vec<&Entry<'_>>> = vec![Vec::new(); self.families.len()];
         for entry in &self.entries {
@@ -193,10 +195,10 @@ impl<'p> Merger<'p> {
         for id in order {
             let family = &self.families[id];
             let metric_type = written[id].metric_type;
-            pieces.write(|out| written[id].push_help(out, family, format));
-            let type_line = pieces.write(|out| written[id].push_type(out, format));
+            segments.write(|out| written[id].push_help(out, family, format));
+            let type_line = segments.write(|out| written[id].push_type(out, format));
             if format == Format::OpenMetrics {
-                pieces.write(|out| written[id].push_unit(out, family, &mut unit_stands));
+                segments.write(|out| written[id].push_unit(out, family, &mut unit_stands));
             }
             let repeats_type = repeats_types && metric_type.has_start_timestamps();
             block.set(&by_block[id]);
@@ -204,12 +206,12 @@ impl<'p> Merger<'p> {
             let parts = reported.map_or(&block.parts, |_| &all);
             for (place, &part) in parts.iter().enumerate() {
                 if repeats_type && place > 0 {
-                    pieces.repeat(&type_line);
+                    segments.repeat(&type_line);
                 }
                 if let Some(reported) = reported {
-                    write_reported(pieces, reported, &self.parts[part as usize]);
+                    write_reported(segments, reported, &self.parts[part as usize]);
                 }
-                self.write_samples(pieces, part, &block, metric_type);
+                self.write_samples(segments, part, &block, metric_type);
             }
         }
     }
@@ -217,7 +219,7 @@ impl<'p> Merger<'p> {
     /// Writes the samples that a part has in a block.
     fn write_samples(
         &self,
-        pieces: &mut Pieces,
+        segments: &mut Segments,
         part: u32,
         block: &Block,
         metric_type: MetricType,
@@ -227,9 +229,9 @@ impl<'p> Merger<'p> {
         };
         for run in block.runs_of(layout_id) {
             if metric_type.has_children() {
-                pieces.push_run(part, run.clone());
+                segments.push_run(part, run.clone());
             } else {
-                pieces.push_stored_run(part, run.clone(), layout);
+                segments.push_stored_run(part, run.clone(), layout);
             }
         }
     }
@@ -302,8 +304,8 @@ impl Block {
 }
 
 /// Writes the report sample of a part. Its own samples of that name follow.
-fn write_reported(pieces: &mut Pieces, reported: usize, part: &Part) {
-    pieces.write(|out| {
+fn write_reported(segments: &mut Segments, reported: usize, part: &Part) {
+    segments.write(|out| {
         out.extend_from_slice(REPORTED[reported]);
         out.extend_from_slice(part.labels.alone());
         out.extend_from_slice(part.report.value(reported).as_bytes());
