@@ -2,15 +2,16 @@
 //! README: "When something fails".
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubernetes_metrics_aggregator::discovery::{Discovery, PodSource, TargetCache};
 use kubernetes_metrics_aggregator::telemetry::{RefreshResult, Telemetry};
 
-use crate::support::discovery::{settings, start, start_with};
-use crate::support::eventually;
+use crate::support::discovery::{Running, settings, start, start_with};
 use crate::support::fake_api::{FakeApi, Fault, pod};
+use crate::support::{check_contains, eventually};
 
 /// Many times the same, so that it still holds when the test looks.
 fn repeated(fault: &Fault) -> impl Iterator<Item = Fault> {
@@ -188,40 +189,33 @@ fn a_ca_that_rotates_is_read_again() {
     running.wait_for_names(&["ns/a-1"]);
 }
 
+fn source(url: &str, service_account_dir: PathBuf) -> PodSource {
+    PodSource::Url {
+        url: url.to_owned(),
+        service_account_dir,
+    }
+}
+
+fn start_at(url: &str, service_account_dir: PathBuf) -> Running {
+    start_with(&settings(source(url, service_account_dir), &[]))
+}
+
 #[test]
 fn a_server_of_another_ca_is_not_trusted() {
     let [api, other] = [FakeApi::start(), FakeApi::start()];
-    let running = start_with(&settings(
-        PodSource::Url {
-            url: api.url(),
-            service_account_dir: other.service_account_dir(),
-        },
-        &[],
-    ));
+    let running = start_at(&api.url(), other.service_account_dir());
     running.wait_for(RefreshResult::Connection);
     let error = running.wait_for_error();
-    assert!(
-        error.starts_with("connection: invalid peer certificate"),
-        "{error}"
-    );
+    check_contains(&error, "connection: invalid peer certificate");
 }
 
 #[test]
 fn without_a_service_account_the_error_names_the_file() {
     let api = FakeApi::start();
-    let running = start_with(&settings(
-        PodSource::Url {
-            url: api.url(),
-            service_account_dir: "/nowhere".into(),
-        },
-        &[],
-    ));
+    let running = start_at(&api.url(), "/nowhere".into());
     running.wait_for(RefreshResult::File);
     let error = running.wait_for_error();
-    assert!(
-        error.starts_with("service account file \"/nowhere/token\": "),
-        "{error}"
-    );
+    check_contains(&error, "service account file \"/nowhere/token\": ");
 }
 
 #[test]
@@ -235,10 +229,7 @@ fn invalid_urls_are_refused_at_the_start() {
         "http://api?x=1",
         "/x",
     ] {
-        let source = PodSource::Url {
-            url: url.to_owned(),
-            service_account_dir: "/nowhere".into(),
-        };
+        let source = source(url, "/nowhere".into());
         let telemetry = Arc::new(Telemetry::default());
         let error = Discovery::start(&settings(source, &[]), TargetCache::default(), telemetry)
             .unwrap_err()
