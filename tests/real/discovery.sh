@@ -116,7 +116,7 @@ a_pod_changes() {
 etcd_call() { curl -fsS "$etcd_url/v3/$1" -d "$2"; }
 
 # First in the middle of a watch, which goes on; then the API server restarts, and whether it still knows the watch's
-# version or answers 410 depends on what it reads first.
+# version or responds with 410 depends on what it reads first.
 etcd_forgets() {
   local revision
   revision=$(etcd_call maintenance/status '{}' | jq -r .header.revision)

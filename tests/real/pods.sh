@@ -68,7 +68,7 @@ run_pushgateway() {
 }
 
 push_metrics() {
-  curl -sS -o "$work/push.answer" -w '%{http_code}' --data-binary @- \
+  curl -sS -o "$work/push.response" -w '%{http_code}' --data-binary @- \
     "http://$(pod_address pushgateway-a)/metrics/job/import/instance/worker-7" <<'TEXT'
 # TYPE import_rows_total counter
 import_rows_total{table="or\"ders\\"} 12345678901234

@@ -120,7 +120,7 @@ class Prometheus:
         return min((len(series["values"]) for series in self.query('up[30s]')), default=0)
 
     def good_scrapes(self):
-        """The least number of scrapes that any target has answered."""
+        """The least number of scrapes that any target has responded to."""
         return min((int(series["value"][1]) for series in self.query('sum_over_time(up[1h])')), default=0)
 
 

@@ -1,7 +1,7 @@
 """The bodies: each job is named for the rule that it tests, each pod of it serves one body.
 
 NOW stands for the time of the run in milliseconds, SECONDS for the same in seconds. A body whose second version is
-given turns into it in the middle of the run. `None` as a body is an answer with status 500.
+given turns into it in the middle of the run. `None` as a body is a response with status 500.
 """
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

@@ -4,7 +4,7 @@
     browser.py DIRECTORY MIXED LARGE EMPTY
 
 The three are ports of aggregators on 127.0.0.1. MIXED has pods of several jobs, of which job `native` was never scraped,
-and pods whose metadata and whose errors are markup; LARGE has thousands of pods, none of which answers; EMPTY has none.
+and pods whose metadata and whose errors are markup; LARGE has thousands of pods, none of which responds; EMPTY has none.
 Screenshots, the browser's profile and its log go to DIRECTORY. Prints a line for each check, "ok" or "FAILED", and ends
 with status 0 when it came to its end.
 """
@@ -44,8 +44,8 @@ def check(name, expected, found):
 def get(url, accept):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url, headers={"Accept": accept})
-    with opener.open(request, timeout=60) as answer:
-        return answer.read()
+    with opener.open(request, timeout=60) as response:
+        return response.read()
 
 
 def scrape(port, leave_out=()):

@@ -8,9 +8,9 @@ the_page_in_a_browser() {
   local status=0 page
   declare -A ports=()
   mkdir "$work/browser"
-  start_pod_that_answers_markup
+  start_pod_that_sends_markup
   mixed_pod_list >"$work/mixed.json"
-  pods_of_no_answer >"$work/large.json"
+  pods_without_response >"$work/large.json"
   echo '{"kind": "PodList", "apiVersion": "v1", "items": []}' >"$work/empty.json"
   for page in mixed large empty; do
     ports[$page]=$(free_port)
@@ -31,14 +31,14 @@ the_page_in_a_browser() {
 }
 
 # Its body is malformed, and what is wrong with it is markup.
-start_pod_that_answers_markup() {
+start_pod_that_sends_markup() {
   local port
   port=$(free_port)
   mkdir "$work/markup"
   echo '<img src=http://127.0.0.2/y onerror=console.log(4)> 1' >"$work/markup/metrics.txt"
   start markup python3 -m http.server --bind "$pod_network.5" --directory "$work/markup" "$port"
   markup_address="$pod_network.5 $port"
-  wait_for 15 "the pod that answers markup" 200 http_status "http://$pod_network.5:$port/metrics.txt"
+  wait_for 15 "the pod that sends markup" 200 http_status "http://$pod_network.5:$port/metrics.txt"
 }
 
 # The pods of the other checks, one that is gone, and two of which no API server would take one: every text of it is
@@ -59,7 +59,7 @@ mixed_pod_list() {
 }
 
 # Ten thousand pods in ten jobs, at an address where nobody listens.
-pods_of_no_answer() {
+pods_without_response() {
   jq -n --arg ip "$pod_network.7" '{kind: "PodList", apiVersion: "v1", items: [range(10000) |
     {metadata: {namespace: "big", name: "worker-7d9f8b6c5d-\(.)", uid: "uid-\(.)", labels: {
       "metrics-aggregator.apawel.me/job-name": "big-\(. % 10)", "metrics-aggregator.apawel.me/port": "1"}},

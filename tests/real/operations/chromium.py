@@ -52,14 +52,14 @@ class Browser:
         self.process.stdin.write(json.dumps(message).encode() + b"\0")
         self.process.stdin.flush()
         while True:
-            answer = self.next_message(f"an answer to {method}")
-            if answer.get("id") == number:
-                if "error" in answer:
-                    raise RuntimeError(f"{method}: {answer['error']}")
-                return answer["result"]
+            response = self.next_message(f"a response to {method}")
+            if response.get("id") == number:
+                if "error" in response:
+                    raise RuntimeError(f"{method}: {response['error']}")
+                return response["result"]
 
     def next_message(self, awaited):
-        """The next answer or event; events also go to their page."""
+        """The next response or event; events also go to their page."""
         try:
             message = self.messages.get(timeout=PATIENCE)
         except queue.Empty:
