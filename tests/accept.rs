@@ -288,7 +288,7 @@ fn names_are_escaped_for_a_scraper_that_cannot_read_them() {
     assert_eq!(series(TEXT, body).unwrap(), underscores);
 }
 
-/// Such a label set would cost the scraper all pods.
+/// Such a label set would fail the scrape of all pods.
 #[test]
 fn labels_that_become_one_by_escaping_fail_their_pod() {
     let body = "a{\"b.c\"=\"1\",b_c=\"2\"} 1\n";

@@ -20,7 +20,7 @@ use crate::support::figures::{Bounds, Size};
 
 /// `MAX_CONNECTIONS` where nothing else is set.
 const CONNECTIONS: usize = 512;
-/// How long most attacks are looked at.
+/// How long most attacks are watched.
 const LASTING: Duration = Duration::from_secs(4);
 /// Longer than a client has for its request head, or for 64 KiB of a response.
 const OVER_TEN_SECONDS: Duration = Duration::from_secs(12);
@@ -61,7 +61,7 @@ fn check_on<T>(
     site.check_recovers();
 }
 
-/// Sends all of it; what is wrong with that is the server's doing, and right.
+/// Sends the bytes, and returns whether the server has let it.
 fn send(mut stream: &TcpStream, bytes: &[u8]) -> bool {
     stream.write_all(bytes).is_ok()
 }

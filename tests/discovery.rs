@@ -189,7 +189,7 @@ fn polls_see_what_changes_in_pods_that_they_know() {
     // The others move to other pages.
     api.set_pods(pods[2..].to_vec());
     wait_for(&expected[2..]);
-    // What a list that broke off had shown is not known.
+    // Pods of a list that broke off are not kept.
     pods[3]["status"]["podIP"] = json!("10.0.0.3");
     expected[3].1 = "10.0.0.3";
     api.script_pages([Fault::HalfBody]);

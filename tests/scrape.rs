@@ -18,8 +18,8 @@ use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok_as, ok_with};
 use crate::support::program::{Program, numbered, pod_at, pod_with};
 
-/// A healthy pod beside one that misbehaves: the first is up, the other is down for this reason, soon enough, and the
-/// only worker is free for the next.
+/// Scrapes a healthy pod and one at this address with the only worker: the first is up, the other is down in time, for
+/// this reason.
 #[track_caller]
 fn check_address(address: SocketAddr, reason: &str) {
     let healthy = FakePod::healthy();
@@ -60,7 +60,7 @@ fn check_raw(response: impl Into<Vec<u8>>, reason: &str) {
     check(Behaviour::Raw(response.into()), reason);
 }
 
-/// A pod for each of the responses, all of which are taken.
+/// Scrapes a pod for each of the responses, all of which are accepted.
 #[track_caller]
 fn check_taken(responses: &[Vec<u8>]) {
     let start = |response: &Vec<u8>| FakePod::start(Behaviour::Raw(response.clone()));
@@ -86,7 +86,7 @@ fn a_pod_that_refuses_the_connection_is_down() {
     check_address(address, "connect: ");
 }
 
-/// A listener whose queue is full: the kernel drops what comes, as a host does that is gone.
+/// A listener whose queue is full: the kernel drops packets to it, like a host that is gone.
 #[test]
 fn a_pod_that_accepts_no_connection_is_down_at_its_timeout() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -97,7 +97,7 @@ fn a_job_without_pods_is_an_empty_response_with_absent_ok() {
     let refused = program.get("/metrics?job=gone");
     assert_eq!(refused.status, 404);
     check_contains(refused.text(), "&absent=ok");
-    // Those that have pods are there as ever.
+    // Jobs that have pods are there as usual.
     for url in [
         "/metrics?job=gone&job=web&absent=ok",
         "/metrics?job=web&absent=ok&shard=1/1",

@@ -17,7 +17,7 @@ use crate::support::program::{Program, TempFile, pod_at};
 /// In each secret of these tests, and nowhere else.
 const MARK: &str = "s3cr3t";
 
-/// The program with everything that protects it, and those who may come in.
+/// The program with everything that protects it, and the authorities of its clients.
 struct Protected {
     program: Program,
     servers: Authority,

@@ -14,7 +14,7 @@ const SESSIONS_MEBIBYTES: usize = CONNECTIONS * 24 / 1024;
 /// The first bytes of a ClientHello that goes on.
 const HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
-/// Checks an attack on a program that speaks TLS only; the good clients do.
+/// Checks an attack on a program that speaks only TLS, as the good clients do.
 #[track_caller]
 fn check<T>(name: &str, lasting: Duration, attack: impl FnOnce(&Site) -> T) {
     let _alone = alone();

@@ -13,7 +13,7 @@ use crate::support::discovery::{Running, settings, start, start_with};
 use crate::support::fake_api::{FakeApi, Fault, pod};
 use crate::support::{check_contains, eventually};
 
-/// Many times the same, so that it still holds when the test looks.
+/// The same fault many times, so that it lasts until the test checks.
 fn repeated(fault: &Fault) -> impl Iterator<Item = Fault> {
     std::iter::repeat_n(fault.clone(), 100)
 }

@@ -103,7 +103,7 @@ fn loud_lines(mark: &str) -> Vec<(Level, String)> {
         .collect()
 }
 
-/// What is said of pods whose port is an escape sequence.
+/// The error of pods whose port is an escape sequence.
 fn bad_ports(names: &[String]) -> String {
     let reason = |name: &String| {
         format!(
@@ -186,7 +186,7 @@ fn pods_without_a_usable_job_name_or_ip_are_reported() {
     assert_eq!(set.invalid().count(), 3);
     assert_eq!(set.jobs().count(), 1);
 
-    // Said once for each pod and value, and again when the value changes.
+    // Logged once for each pod and value, and again when the value changes.
     running.wait_for_another_list();
     let long_name = pod("ns", "blank", &"j".repeat(64), "10.0.0.1");
     file.replace(&list_of(&[long_name]));

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::fake_api;
 
-/// Hands on so many bytes at a time.
+/// Returns at most so many bytes for each read.
 struct SlowReader<'a>(&'a [u8], usize);
 
 impl Read for SlowReader<'_> {
@@ -49,7 +49,7 @@ fn list_of(pods: &[Value]) -> String {
     json!({"kind": "PodList", "items": pods}).to_string()
 }
 
-/// The pods of the list by name, whatever the size of the pieces.
+/// The pods of the list by name, for reads of any size.
 #[track_caller]
 fn check(list: &str, expected: &[&str]) {
     for bytes in [1, 7, 1_000, usize::MAX] {
@@ -71,9 +71,9 @@ fn a_list_is_read_in_any_layout() {
         &pretty.replace("    },", "    }\n\t ,"),
         &compact.replace("PodList", "List"),
         &compact.replace("\"items\":", "\"items\" :\n "),
-        // The same key, as no server spells it.
+        // The same key with an escape, which no server writes.
         &compact.replace("\"items\":", "\"\\u0069tems\":"),
-        // What looks like the key in a text, and in another object.
+        // Text like the key within a string and another object.
         &compact.replacen(
             '{',
             r#"{"a":"\"items\":[","b":{"items":[{}]},"c":["\\"],"#,
@@ -215,7 +215,7 @@ fn errors_name_the_line_of_the_list() {
     assert_eq!((error.line(), error.is_data()), (line, true), "{error}");
 }
 
-/// Fails after its bytes.
+/// Fails once its bytes are read.
 struct Broken<'a>(&'a [u8]);
 
 impl Read for Broken<'_> {
@@ -280,7 +280,7 @@ proptest! {
         prop_assert_eq!(targets, each.flatten().collect::<Vec<_>>());
     }
 
-    /// Some bytes of a list changed, cut out or put in.
+    /// Some bytes of a list are changed, removed or added.
     #[test]
     fn a_list_that_is_read_is_valid_json(
         pods in vec(any_pod(), 1..6),

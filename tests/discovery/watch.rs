@@ -115,7 +115,7 @@ fn every_change_of_a_pod_is_seen() {
         api.set_pod(one());
         wait_for_lines(&running, &[line]);
     }
-    // All of it by the one watch.
+    // One watch has seen all of it.
     assert_eq!(api.requests().len(), 0);
 }
 

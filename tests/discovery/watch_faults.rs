@@ -16,14 +16,14 @@ use crate::support::fake_api::{FakeApi, Fault, Recorded, pod};
 #[test]
 fn a_broken_watch_resumes_at_its_last_version() {
     let (api, running) = watched();
-    // The connection is cut in the middle of an event, whose pod is none until it has come whole.
+    // The connection is cut in the middle of an event, whose pod does not count until the event has come whole.
     api.cut_watches(r#"{"type":"ADDED","object":{"kind":"Pod","metadata":{"name":"a-2","#);
     assert_eq!(version(&api.next_watch()), Some("100"));
     api.set_pod(pod("ns", "a-2", "a", "10.0.0.2"));
     running.wait_for_names(&["ns/a-1", "ns/a-2"]);
     api.end_watches();
     assert_eq!(version(&api.next_watch()), Some("101"));
-    // What the watch does not see moves the version on too.
+    // A change that the watch does not see increases the version too.
     api.set_pod(changed(
         pod("ns", "b-1", "b", "10.0.0.3"),
         "/metadata/labels",
@@ -54,7 +54,7 @@ fn a_version_that_is_too_old_is_listed_again_at_once() {
     let ways: [&dyn Fn(&FakeApi); 3] = [&by_event, &by_status, &by_compaction];
     for too_old in ways {
         let (api, running) = watched();
-        // The watch will not tell.
+        // The watch does not see this change.
         api.set_pods(vec![pod("ns", "a-2", "a", "10.0.0.2")]);
         too_old(&api);
         let list = api.next_list();
@@ -63,7 +63,7 @@ fn a_version_that_is_too_old_is_listed_again_at_once() {
         api.next_watch();
         api.set_pod(pod("ns", "a-3", "a", "10.0.0.3"));
         running.wait_for_names(&["ns/a-2", "ns/a-3"]);
-        // Once is usual, and waits for nothing.
+        // A single 410 is usual, so nothing waits.
         assert_eq!(running.telemetry.refreshes.get(RefreshResult::Gone), 0);
     }
 }
@@ -92,7 +92,7 @@ fn repeated_410_causes_no_storm_of_lists() {
     });
     let gone = || running.telemetry.refreshes.get(RefreshResult::Gone);
     eventually("two faults", || gone() >= 2);
-    // After the first list and the one at once each waits, the first time from 1.6 s on.
+    // After the first list and one at once, each list waits, the first one for at least 1.6 s.
     assert!(begin.elapsed() >= Duration::from_millis(1_500));
     let is_list = |request: &Recorded| !request.query.contains_key("watch");
     assert_eq!(api.requests().iter().filter(|r| is_list(r)).count(), 3);
@@ -189,7 +189,7 @@ fn bookmarks_alone_keep_a_watch_alive() {
         }
     }
     assert_eq!(api.requests().len(), 0);
-    // The cache is as old as the last sign of life.
+    // The pod list is as old as the last bookmark.
     assert!(running.cache.last_success() > first);
 }
 
@@ -248,7 +248,7 @@ fn a_server_that_is_away_or_busy_is_asked_again() {
         running.wait_for_names(&["ns/a-1"]);
         api.set_pod(pod("ns", "a-2", "a", "10.0.0.2"));
         running.wait_for_names(&["ns/a-1", "ns/a-2"]);
-        // The watch went on where it was.
+        // The watch resumed without another list.
         let lists = api.requests();
         let lists = lists.iter().filter(|r| !r.query.contains_key("watch"));
         assert_eq!(lists.count(), 1);

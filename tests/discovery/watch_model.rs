@@ -16,9 +16,9 @@ use crate::support::fake_api::{FakeApi, Fault};
 /// One step of a history.
 #[derive(Debug, Clone)]
 enum Step {
-    /// The pod of this number is so from now on, whether it was there or not.
+    /// Creates or changes the pod of this number.
     Set(u8, Pod),
-    /// No such pod from now on.
+    /// Deletes the pod of this number.
     Delete(u8),
     Bookmark,
     Unknown,
@@ -133,8 +133,8 @@ fn apply(step: Step, api: &FakeApi, cluster: &mut Cluster) {
     }
 }
 
-/// Looks at what is published until it is the last of the moments; each look has to find one of them, never an earlier
-/// one than the look before.
+/// Whether the published set is that of the last moment. It has to be that of one of the moments, and of no earlier one
+/// than at the call before.
 fn follow(
     moments: &[Moment],
     snapshot: impl Fn() -> Option<std::sync::Arc<TargetSet>>,

@@ -10,7 +10,7 @@ use crate::support::eventually;
 use crate::support::listener::TestListener;
 use crate::support::program::TempFile;
 
-/// How often files are looked at.
+/// How often files are checked for changes.
 pub(super) const RELOAD: Duration = Duration::from_millis(10);
 
 fn start(token_file: &Path) -> TestListener {
@@ -119,7 +119,7 @@ fn a_new_token_is_used_without_a_restart_and_a_broken_file_is_not() {
         status(&listener, "/a", one) == "401"
     });
     fs::write(&token.0, "\n").unwrap();
-    // Long enough for the file to be looked at a few times.
+    // Long enough for a few checks of the file.
     let until = Instant::now() + RELOAD * 5;
     while Instant::now() < until {
         assert_eq!(status(&listener, "/a", two), "200");
@@ -158,7 +158,7 @@ fn an_invalid_token_file_is_an_error_at_the_start() {
         ("one\ns3cret job = web\n", 2),
         ("one\ns3cret job=web # of the shop\n", 2),
         ("s3cret\ns3cret job=web\n", 2),
-        // The token is forgotten: no limit may pass for one.
+        // The token is missing: a limit must not count as one.
         ("one\njob=s3cret\n", 2),
         ("one\nJob=s3cret\n", 2),
         ("one\nnamespace=s3cret job=web\n", 2),

@@ -66,7 +66,7 @@ fn almost_a_header() -> impl Strategy<Value = String> {
     (name, colon, value, line_end()).prop_map(|(a, b, c, d)| [a, b, c, d].concat())
 }
 
-/// Bytes that are almost a head, put together from what matters in one.
+/// Bytes that are almost a head, put together from its parts.
 fn almost_a_head() -> impl Strategy<Value = Vec<u8>> {
     let headers = proptest::collection::vec(almost_a_header(), 0..6);
     let end = one_of(&[

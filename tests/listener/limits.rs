@@ -13,7 +13,7 @@ use crate::support::eventually;
 use crate::support::listener::TestListener;
 use crate::support::program::PATIENCE;
 
-/// What a test waits for instead of seconds.
+/// A limit of the program that a test waits for, instead of the usual seconds.
 const SHORT: Duration = Duration::from_millis(150);
 /// Larger than what the kernel takes for a client that does not read.
 const LARGE: usize = 24_000_000;

@@ -163,7 +163,7 @@ fn a_chunked_body_with_content_or_without_an_end_is_refused() {
         ),
     ] {
         let mut client = listener.client();
-        // What is refused is refused at once; only what could go on waits for the client to close its side.
+        // A refusal comes at once, except where the client could still send more: there it closes its side.
         client.send(format!("{CHUNKED}{body}").as_bytes());
         if text == "ends before" {
             client.stream.shutdown(Shutdown::Write).unwrap();
@@ -213,7 +213,7 @@ fn a_request_that_is_too_large_is_refused_before_it_ends() {
     check_refused(&listener, many.as_bytes(), 431, "more than 100 headers");
     let endless = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}{long}{long}");
     check_refused(&listener, endless.as_bytes(), 431, "16 KiB");
-    // Far more than is read: the response arrives all the same.
+    // Far more than is read, and yet the response arrives.
     let mut client = listener.client();
     let _ = client.stream.write_all(&vec![b'x'; 200_000]);
     assert!(client.rest().starts_with("HTTP/1.1 414 "));

@@ -20,7 +20,7 @@ use crate::support::program::TempFile;
 
 const SHORT: Duration = Duration::from_millis(150);
 
-/// Certificate files and who signed them.
+/// Certificate files and the authority that signed them.
 struct Files {
     authority: Authority,
     cert: TempFile,
@@ -198,7 +198,7 @@ fn new_files_are_used_and_broken_ones_are_not() {
     kept.check_served();
     fs::write(&files.key.0, "no key").unwrap();
     fs::remove_file(&files.cert.0).unwrap();
-    // Long enough for the files to be looked at a few times.
+    // Long enough for a few checks of the files.
     let until = Instant::now() + RELOAD * 5;
     while Instant::now() < until {
         assert_eq!(visitor(&next).ask(&listener, "/a").as_deref(), Ok("200"));

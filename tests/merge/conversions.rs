@@ -6,7 +6,7 @@ use kubernetes_metrics_aggregator::exposition::Format::{OpenMetrics, Text};
 
 #[test]
 fn timestamps_are_in_the_unit_of_the_format() {
-    // As they are written where nothing has to change.
+    // Timestamps that need no conversion stay as they are written.
     for seconds in ["1.7e9", "0", "5.00001", "-1.5", "+5"] {
         kept(
             &format!("a 1 {seconds}\n"),
@@ -26,7 +26,7 @@ fn timestamps_are_in_the_unit_of_the_format() {
             &["# TYPE a unknown", &format!("a{{i=\"0\"}} 1 {seconds}")],
         );
     }
-    // Which timestamps are the same decides which sample is dropped.
+    // A sample is dropped if its timestamp is the same in milliseconds.
     kept(
         "a 1 5\na 2 5.0001\na 3 6\n",
         &["# TYPE a unknown", "a{i=\"0\"} 1 5", "a{i=\"0\"} 3 6"],

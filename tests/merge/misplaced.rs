@@ -83,7 +83,7 @@ fn a_family_typed_twice_in_one_body_is_untyped() {
             ],
         );
     }
-    // The same TYPE twice is no disagreement.
+    // The same TYPE twice is no difference.
     check(
         &["# TYPE h histogram\nh_bucket{le=\"1\"} 1\n# TYPE h histogram\nh_count 2\n"],
         &[

@@ -139,7 +139,7 @@ fn counters_are_named_without_total() {
         "# HELP c_total x\n# TYPE c_total counter\nc_total 1\n",
         &["# HELP c x", "# TYPE c counter", "c_total{i=\"0\"} 1"],
     );
-    // Not as it should be, but so it is understood.
+    // Not as the specification has it, but Prometheus reads it.
     kept(
         "# TYPE c_total counter\nc_total 1\n",
         &["# TYPE c counter", "c_total{i=\"0\"} 1"],
@@ -256,7 +256,7 @@ fn created_samples_are_in_the_block_of_their_family() {
             "s_created{i=\"0\"} 3",
         ],
     );
-    // Of what is no counter, histogram or summary, nothing can be the time of creation.
+    // Only counters, histograms and summaries have a time of creation.
     kept(
         "# TYPE g gauge\ng 1\ng_created 2\n",
         &[

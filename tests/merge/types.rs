@@ -117,7 +117,7 @@ fn the_label_of_each_type_is_rewritten_for_its_target_only() {
     );
 }
 
-/// A metadata line alone is a disagreement, too; and where all agree, nothing is touched.
+/// A TYPE line without samples can differ too; where all are equal, nothing changes.
 #[test]
 fn a_type_line_without_samples_counts() {
     check(
@@ -154,7 +154,7 @@ fn a_type_line_without_samples_counts() {
     );
 }
 
-/// Only the families that it is about: others stay what they are, as they are.
+/// Families whose types are equal stay unchanged.
 #[test]
 fn other_histograms_of_the_target_keep_their_type() {
     check(
@@ -177,7 +177,7 @@ fn other_histograms_of_the_target_keep_their_type() {
     );
 }
 
-/// A histogram can be named like a part of another one. Where one of them falls, its samples can be the other's.
+/// A histogram can be named like a part of another one. If one becomes untyped, its samples can become the other's.
 #[test]
 fn a_histogram_may_be_named_like_a_part_of_another() {
     // `h_sum_bucket` comes after another TYPE; then `h_sum` is a part of `h`, which has it after another TYPE.

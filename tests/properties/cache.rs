@@ -1,4 +1,4 @@
-//! What is known of lines from other bodies changes nothing of what a body means.
+//! The series cache changes nothing of what a body means, on generated bodies.
 
 use super::{config, damage, identity, part};
 use crate::properties::model;
@@ -77,7 +77,7 @@ fn lines(body: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// All that can be seen of a request: the merged text and what is counted, and what was wrong with which body.
+/// The merged text of a request, the counts or the error of each body, and the conflicts.
 type Seen = (Vec<u8>, Vec<Result<(u64, u64), LineError>>, (u64, u64));
 
 /// The bodies of the targets of one request, each read with this.
@@ -120,7 +120,7 @@ fn check(format: Format, bodies: &[Vec<u8>]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What bodies of one program are made of, in this order.
+/// The lines of which bodies of one program consist, in this order.
 const LINES: &[&str] = &[
     "# TYPE a counter\n",
     "a{b=\"0\"} 1\n",

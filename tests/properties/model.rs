@@ -1,4 +1,4 @@
-//! Generated bodies: models of what is said, and the many ways to write it down.
+//! Generated bodies: models of what they say, and the many ways to write them.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -89,8 +89,7 @@ fn expected(targets: &[Target]) -> Vec<Block> {
     blocks
 }
 
-/// Whether Prometheus would rewrite nothing of the samples of this name under this TYPE line that it does not rewrite
-/// where they stand.
+/// Whether Prometheus rewrites the samples of this name after this TYPE line as it does in their bodies.
 fn stays_as_it_is(
     bodies: &[Option<Body>],
     name: &str,
@@ -184,7 +183,7 @@ proptest! {
     }
 }
 
-/// As it is written may differ, what it says not.
+/// The spelling may differ, the meaning may not.
 fn with_milliseconds(stored: Stored, milliseconds: impl Fn(&str) -> String) -> Stored {
     let stored = stored
         .into_iter()

@@ -283,8 +283,8 @@ fn block_of(name: &'static str, types: &Types) -> &'static str {
         .map_or(name, |(base, _)| base)
 }
 
-/// The samples of a body as they must come out, with the names of their series, given the types that are written and in
-/// which block each name stands.
+/// The samples of a body as they have to be written, with the names of their series, given the written types and the
+/// block of each name.
 pub(super) fn kept_samples(
     body: &Body,
     number: usize,
@@ -300,7 +300,7 @@ pub(super) fn kept_samples(
     kept.collect()
 }
 
-/// What Prometheus rewrites only where the sample stood is written so; what it will rewrite again is left to it.
+/// Values that Prometheus rewrites only in the body itself are written as it stores them, others are left to it.
 fn own_labels(
     sample: &Sample,
     stood: Option<TypeLine>,

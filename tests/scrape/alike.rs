@@ -26,7 +26,7 @@ fn name(pod: usize) -> String {
     format!("web-{pod:02}")
 }
 
-/// What the merged text has to have of a pod, sorted.
+/// The samples of a pod in the merged text, sorted.
 fn expected(pod: usize, ip: &str) -> Vec<String> {
     let name = name(pod);
     let identity =

@@ -181,7 +181,7 @@ fn a_request_over_tls_is_sent_again_on_a_new_connection() {
     check_forgetful(&fake, &[("tls-enabled", "true")], &settings);
 }
 
-/// A new connection on which nothing comes back is a failure at once: pods in trouble are not asked twice.
+/// A new connection without a response fails at once: a pod in trouble is not asked twice.
 #[test]
 fn a_request_on_a_new_connection_is_sent_once() {
     let fake = FakePod::start(Behaviour::Raw(Vec::new()));

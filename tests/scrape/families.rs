@@ -52,7 +52,7 @@ fn pods_are_asked_for_the_families_and_others_are_left_out() {
         assert!(lines[0].ends_with(" 2"), "{}", response.text());
     }
 
-    // The next request has a question of its own.
+    // The next request asks for all families.
     let response = program.get("/metrics?job=web");
     assert_eq!(samples(&response).len(), 6);
     assert_eq!(asked(&plain), "GET /metrics HTTP/1.1");
@@ -70,7 +70,7 @@ fn a_pod_without_these_families_is_up_without_samples() {
     }
 }
 
-/// The body has to be valid as a whole, whatever of it is asked for.
+/// The whole body has to be valid, also the families that are not requested.
 #[test]
 fn a_malformed_line_of_another_family_fails_the_pod() {
     let fake = FakePod::serving("a 1\nb x\n");
@@ -79,7 +79,7 @@ fn a_malformed_line_of_another_family_fails_the_pod() {
     assert_eq!(response.up("p"), Some(false), "{}", response.text());
 }
 
-/// A redirect within the pod keeps its own query; what comes is reduced all the same.
+/// The place of a redirect keeps its own query, and the body is reduced nevertheless.
 #[test]
 fn a_redirect_keeps_its_own_query_and_its_body_is_reduced() {
     let redirect =
@@ -94,7 +94,7 @@ fn a_redirect_keeps_its_own_query_and_its_body_is_reduced() {
     assert_eq!(response.up("p"), Some(true));
 }
 
-/// Through the form of the URL that `metrics_path` makes of a `?`, from a pod in gzip, in OpenMetrics.
+/// Also in the form that `metrics_path` makes of a `?`, and from a pod that sends OpenMetrics in gzip.
 #[test]
 fn each_form_of_the_url_selects_families() {
     let body = gzip(b"# TYPE a counter\na_total 1\n# TYPE b gauge\nb 2\n# EOF\n");

@@ -34,7 +34,7 @@ fn a_reset_inside_the_body_fails_the_pod() {
     check(Behaviour::ResetInBody, "body: Connection reset by peer");
 }
 
-/// A timeout of the socket is not set again for a few milliseconds; one that was never set is another matter.
+/// The timeout of a socket is not set again for a change of a few milliseconds, but it has to be set once.
 #[test]
 fn a_timeout_of_a_few_milliseconds_is_kept() {
     let fake = FakePod::start(Behaviour::Hang);
@@ -45,7 +45,7 @@ fn a_timeout_of_a_few_milliseconds_is_kept() {
     }
 }
 
-/// A process that is stopped and goes on finds its calls to the kernel interrupted.
+/// Stopping and continuing a process interrupts its system calls.
 #[test]
 fn interruptions_do_not_prolong_a_scrape() {
     let fake = FakePod::start(Behaviour::Hang);
@@ -107,7 +107,7 @@ fn a_length_that_ends_inside_a_line_fails_the_pod() {
     check_raw(with_length(6, b"a 1\nb 2\n"), "parse: line 2");
 }
 
-/// As for Prometheus: the body is what the length says, and what comes after it belongs to nothing.
+/// As for Prometheus: the body has the declared length, and the bytes after it are ignored.
 #[test]
 fn bytes_after_the_declared_length_belong_to_nothing() {
     let fake = FakePod::start(Behaviour::Raw(with_length(4, b"a 1\nb 2\n")));

@@ -83,7 +83,7 @@ fn a_head_may_come_byte_by_byte() {
     assert_eq!(program.get("/metrics?job=web").up("p"), Some(true));
 }
 
-/// 63 bits, as in Go: that one is read, and its end waited for.
+/// 63 bits, as in Go. The body is read, and fails because it is shorter.
 #[test]
 fn the_largest_length_is_63_bits() {
     let length = "Content-Length: 9223372036854775807\r\n";
@@ -158,12 +158,12 @@ fn a_content_length_that_is_not_one_number_fails_the_pod() {
         let reason = "wait: expected a number as Content-Length, found ";
         check_raw(sized(&format!("Content-Length: {length}\r\n")), reason);
     }
-    // Go takes this one for none.
+    // Go ignores an empty one.
     let reason = "wait: expected a number as Content-Length, found nothing";
     check_raw(sized("Content-Length:\r\n"), reason);
 }
 
-/// Go reads ten megabytes of them.
+/// Go reads ten megabytes of headers.
 #[test]
 fn more_than_128_headers_fail_the_pod() {
     let headers = |number| "X-Padding: 1\r\n".repeat(number);
@@ -173,7 +173,7 @@ fn more_than_128_headers_fail_the_pod() {
     check_raw(response(&headers(128), SMALL_BODY), reason);
 }
 
-/// Go reads them, but for one before all others.
+/// Go accepts them, except before the first header.
 #[test]
 fn a_header_folded_into_two_lines_fails_the_pod() {
     for folded in [
@@ -188,13 +188,13 @@ fn a_header_folded_into_two_lines_fails_the_pod() {
     }
 }
 
-/// SETTINGS with one setting, and a GOAWAY as servers of gRPC send it to who does not speak HTTP/2.
+/// SETTINGS with one setting, and a GOAWAY as gRPC servers send it to clients that do not speak HTTP/2.
 const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
 const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 const HTTP_2: &str = "wait: expected HTTP/1.1, found a frame of HTTP/2, which is not spoken here; \
                       have the pod serve its metrics over HTTP/1.1";
 
-/// In the clear Prometheus does not read it either.
+/// Without TLS Prometheus does not read it either.
 #[test]
 fn a_pod_that_speaks_http_2_is_told_what_to_set() {
     for frame in [SETTINGS, GOAWAY] {
@@ -209,7 +209,7 @@ fn a_pod_that_speaks_tls_unasked_is_told_what_to_set() {
     check_raw(*b"\x15\x03\x03\0\x02\x02\x0a", reason);
 }
 
-/// A pod over TLS that sends this and closes the connection, with or without a farewell.
+/// A pod over TLS that sends this and closes the connection, with or without close_notify.
 fn over_tls(config: Arc<ServerConfig>, response: Vec<u8>, with_farewell: bool) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -255,7 +255,7 @@ fn responses_over_tls_are_judged_in_the_same_way() {
                 "found gzip, chunked",
             ),
             (SETTINGS.to_vec(), HTTP_2),
-            // Go takes an end without a farewell for one, between two records.
+            // Go accepts an end without close_notify between two records.
             (response("", SMALL_BODY), "up    1 samples"),
         ] {
             let page = state_over_tls(response, with_farewell);

@@ -102,7 +102,7 @@ fn check_the_other_job_does_not_wait(client_workers: &str, busy: usize) {
     let program = program(&[("slow", &slow), ("quick", &quick)], client_workers);
     let timeout = [(TIMEOUT, "4")];
     assert_eq!(pods_up(&program.get("/metrics?job=quick")), 20);
-    // The first time nobody knows that they hang.
+    // The first time it is not yet known that they hang.
     for _ in 0..2 {
         let requests = || slow.iter().flat_map(|pod| pod.requests.try_iter()).count();
         requests();
@@ -169,5 +169,5 @@ fn a_hundred_pods_that_hang_have_every_worker_but_the_reserved_ones() {
     assert!(took < ALL_HANGING, "{took:?}");
 }
 
-/// In which a hundred pods that hang for a second each are scraped by three workers.
+/// The time in which three workers scrape a hundred pods that hang for a second each.
 const ALL_HANGING: Duration = Duration::from_secs(42);

@@ -30,7 +30,7 @@ fn asked(fake: &FakePod) -> Vec<String> {
     fake.requests.try_iter().map(first_line).collect()
 }
 
-/// Scrapes a pod that redirects to these places, all of which are `/found` in the pod.
+/// Scrapes pods that redirect to their own `/found`.
 #[track_caller]
 fn check_followed(fakes: &[FakePod]) {
     let program = Program::scraping(&numbered(fakes, &[]), &[]);
@@ -60,8 +60,8 @@ fn redirects_within_the_pod_are_followed() {
     }));
 }
 
-/// What pods at `/a/metrics?x=1` send as `Location`, and what they are asked for then (RFC 3986, section 5.2). A real
-/// Prometheus follows those before the blank in the same way.
+/// The `Location` that pods at `/a/metrics?x=1` send, and the path that they are asked for then (RFC 3986, section
+/// 5.2). A real Prometheus follows those before the blank in the same way.
 const REFERENCES: [(&str, &str); 26] = [
     ("/metrics/", "/metrics/"),
     ("http://HOST/b", "/b"),
@@ -294,7 +294,7 @@ fn what_a_redirect_leads_to_is_judged_as_any_response() {
     );
 }
 
-/// A megabyte that never comes.
+/// The redirect announces a megabyte that never comes.
 #[test]
 fn the_body_of_a_redirect_is_not_waited_for() {
     let head = "HTTP/1.1 302 Found\r\nLocation: /found\r\nContent-Length: 1000000\r\n\r\nb 1\n";
@@ -311,7 +311,7 @@ fn a_redirect_does_not_prolong_the_scrape() {
         for mut stream in listener.incoming().flatten() {
             stream.read_exact(&mut [0]).unwrap();
             thread::sleep(Duration::from_millis(700));
-            // The scraper may have given up.
+            // The scraper may have closed the connection.
             let _ = stream.write_all(&redirect(302, b"/metrics"));
         }
     });

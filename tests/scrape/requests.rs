@@ -71,7 +71,7 @@ fn a_pod_is_asked_for_its_path_with_the_headers_of_a_scrape() {
     let mut json = pod_at("shop", "web-0", "web", fake.address);
     json["metadata"]["annotations"]["metrics-aggregator.apawel.me/endpoint"] =
         "actuator/prometheus?verbose=1".into();
-    // A proxy of the environment is none of the pods' business.
+    // Proxies of the environment are not used for pods.
     let program = Program::scraping(
         &[json],
         &[

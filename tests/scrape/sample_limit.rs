@@ -71,7 +71,7 @@ fn a_pod_with_more_samples_is_down_and_the_others_are_not() {
     assert_eq!(own.sample(failures), Some("3"), "{}", own.text());
 }
 
-/// The scraper does not get them, so they cannot exceed its limit.
+/// The scraper does not get duplicates, so they cannot exceed its limit.
 #[test]
 fn duplicates_do_not_count_against_the_limit() {
     let bodies = [
@@ -109,7 +109,7 @@ fn only_the_requested_families_count() {
     );
 }
 
-/// The bytes of a probe are handed on unread.
+/// The bytes of a probe are passed on without being parsed.
 #[test]
 fn a_probe_has_no_limit() {
     let fake = FakePod::serving("a 1\nb 2\nc 3\nd 4\n");

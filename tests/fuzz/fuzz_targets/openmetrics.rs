@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     check_parse(Format::OpenMetrics, body);
-    // Behind a body that has the mark already this is one that goes on after it.
+    // A body that has the mark already then goes on after it.
     let ended = [body, b"# EOF\n"].concat();
     for to in [Format::Text, Format::OpenMetrics] {
         check_round_trip(Format::OpenMetrics, to, body);

@@ -1,4 +1,4 @@
-//! What a client sends before anybody has looked at it.
+//! The bytes of a client.
 #![no_main]
 
 use kubernetes_metrics_aggregator_fuzz::check_request;

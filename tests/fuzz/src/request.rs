@@ -20,8 +20,8 @@ pub fn check_request(bytes: &[u8]) {
     check_route(&head);
 }
 
-/// What pods are asked for is short, in one line, and says the same to whoever reads it; and a response in the format
-/// that is chosen says so.
+/// The header for pods is short, in one line, and means the same when it is read again; and a response in the chosen
+/// format says so.
 ///
 /// # Panics
 /// Where that is not so.
