@@ -55,7 +55,7 @@
 //!
 //! # The auditor's path
 //!
-//! Unchecked bytes of strangers, secrets and TLS pass through these files and no others. They have some 3,000 lines
+//! Unchecked bytes of strangers, secrets and TLS pass through these files and no others. They have some 2,900 lines
 //! without comments and unit tests. In reading order:
 //!
 //! * Requests: `src/server/listener/connection.rs` (the life of a connection), `src/server/listener/stream.rs`

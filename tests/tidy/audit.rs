@@ -6,7 +6,7 @@ use std::fs;
 use super::{code, root, rust_files};
 
 /// Lines of code of all files on the path, comments, blank lines and unit tests not counted. To be lowered with them.
-const LINES_MAX: usize = 3_000;
+const LINES_MAX: usize = 2_900;
 
 /// Who names one of these has a socket, a secret or TLS in hand.
 const MARKS: [&str; 9] = [
