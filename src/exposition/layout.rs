@@ -80,7 +80,7 @@ pub(super) struct NameInBody {
     pub(super) unit: Option<TextRef>,
     /// Whether any of its samples has a label `le` or `quantile`.
     pub(super) has_float_labels: bool,
-    pub(super) standing: Standing,
+    pub(super) type_line: TypeLine,
     /// The indexes of its samples in [`Layout::runs`].
     pub(super) runs: Range<u32>,
 }
@@ -95,22 +95,22 @@ impl NameInBody {
 
 /// The TYPE line that all samples of one name are under.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum TypeLine {
     #[default]
-    WithoutSamples,
-    /// Under one TYPE line: the index of its name, and its type.
-    Under(u32, MetricType),
-    /// Under no TYPE line, under several that differ, or under one for a name that no sample can have.
-    Elsewhere,
+    NoSamples,
+    /// One TYPE line: the index of its name, and its type.
+    Of(u32, MetricType),
+    /// No TYPE line, several that differ, or one for a name that no sample can have.
+    Other,
 }
 
-impl Standing {
+impl TypeLine {
     /// The result for all samples, if these are some of them and `more` are the others.
-    pub(super) fn and(self, more: Standing) -> Standing {
+    pub(super) fn and(self, more: TypeLine) -> TypeLine {
         match (self, more) {
-            (Standing::WithoutSamples, standing) | (standing, Standing::WithoutSamples) => standing,
+            (TypeLine::NoSamples, type_line) | (type_line, TypeLine::NoSamples) => type_line,
             (before, more) if before == more => before,
-            _ => Standing::Elsewhere,
+            _ => TypeLine::Other,
         }
     }
 }

@@ -55,10 +55,22 @@
 //! * `timestamp.rs`: timestamps of both formats of lines
 //! * `protobuf/`: bodies in protobuf, validated and spliced; bodies of lines, converted to protobuf
 //! * `merge/`: many expositions merged into one text of either format
-//! * `labels.rs`: identity labels, escapes, and the `exported_` rule
+//! * `labels.rs`: identity labels, names that are valid, escapes, and the `exported_` rule
 //! * `metric_type.rs`, `untyped.rs`: types of families, and which families cannot be histograms or summaries
 //! * `report.rs`: the series `up`, `scrape_duration_seconds` and `scrape_samples_scraped`
 //! * `number.rs`: numbers
+//!
+//! To add a format, add:
+//!
+//! * a variant of [`Format`] with its media type (`content_type.rs`), and how it is asked for (`accept.rs`);
+//! * its parser: for lines a file like `openmetrics.rs`, which `series_cache/body.rs` calls; for anything else a
+//!   variant of [`Body`], as for `protobuf/`;
+//! * how a response is written in it (`merged.rs`, and `merge/` for lines), and what is converted (`metric_type.rs`,
+//!   `timestamp.rs`, `protobuf/from_lines.rs`);
+//! * a variant of `BodyFormat` in `telemetry/labels.rs`, bodies in `fixtures/exposition`, a target in `tests/fuzz`, and
+//!   its rules in "Formats" of `k8s/prometheus/README.md`.
+//!
+//! The compiler finds the matches that lack the variant. Other places compare with [`Format::OpenMetrics`].
 
 mod accept;
 mod asked;

@@ -98,7 +98,8 @@ fn is_decimal(unsigned: &[u8]) -> bool {
     }
 }
 
-fn leading_digits(bytes: &[u8]) -> usize {
+/// How many digits the bytes start with.
+pub(super) fn leading_digits(bytes: &[u8]) -> usize {
     let mut words = bytes.chunks_exact(8);
     let mut length = 0;
     for word in &mut words {
@@ -131,26 +132,6 @@ pub(super) fn stored_float(value: &[u8]) -> f64 {
     const NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
     let float = to_float(value).filter(|float| !float.is_nan());
     float.unwrap_or(f64::from_bits(NAN_BITS))
-}
-
-/// The length of the digits at the start if they are a timestamp.
-pub(super) fn timestamp_length(rest: &[u8]) -> Option<usize> {
-    let length = leading_digits(rest);
-    let is_small = (1..=18).contains(&length);
-    (is_small || timestamp(&rest[..length]).is_some()).then_some(length)
-}
-
-/// The milliseconds of a timestamp; `None` if Prometheus refuses it: only digits are allowed, at most `i64::MAX`.
-pub(super) fn timestamp(digits: &[u8]) -> Option<i64> {
-    if digits.is_empty() {
-        return None;
-    }
-    let mut milliseconds = 0_i64;
-    for digit in digits {
-        let digit = i64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
-        milliseconds = milliseconds.checked_mul(10)?.checked_add(digit)?;
-    }
-    Some(milliseconds)
 }
 
 /// The text that Prometheus stores for this value of `le` or `quantile`; `None` if it is the same text.

@@ -5,6 +5,27 @@
 
 use super::{Format, number};
 
+/// The length of the digits at the start if they are a timestamp of the text format.
+pub(super) fn digits_length(rest: &[u8]) -> Option<usize> {
+    let length = number::leading_digits(rest);
+    let is_small = (1..=18).contains(&length);
+    (is_small || milliseconds_of_digits(&rest[..length]).is_some()).then_some(length)
+}
+
+/// The milliseconds of a timestamp of the text format; `None` if Prometheus refuses it: only digits are allowed, and
+/// at most `i64::MAX`.
+pub(super) fn milliseconds_of_digits(digits: &[u8]) -> Option<i64> {
+    if digits.is_empty() {
+        return None;
+    }
+    let mut milliseconds = 0_i64;
+    for digit in digits {
+        let digit = i64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+        milliseconds = milliseconds.checked_mul(10)?.checked_add(digit)?;
+    }
+    Some(milliseconds)
+}
+
 /// The milliseconds of a timestamp of OpenMetrics; `None` if it is not finite. The text format cannot express times
 /// before 1970: they become 0, which is as much too old for Prometheus as they are.
 pub(super) fn milliseconds_of(seconds: &[u8]) -> Option<i64> {
@@ -24,7 +45,7 @@ pub(super) fn milliseconds(value: &[u8], format: Format) -> Option<i64> {
     match (words.next()?, format) {
         (b"#", Format::OpenMetrics) => None,
         (seconds, Format::OpenMetrics) => milliseconds_of(seconds),
-        (digits, _) => number::timestamp(digits),
+        (digits, _) => milliseconds_of_digits(digits),
     }
 }
 

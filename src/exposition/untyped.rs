@@ -5,7 +5,7 @@
 //! line. So a family can be a histogram or summary only if all its samples, of all targets, are under this TYPE line in
 //! their bodies. Otherwise the family is `untyped`, with the label values that Prometheus would have stored.
 
-use super::layout::Standing;
+use super::layout::TypeLine;
 use super::metric_type::{MetricType, split_suffix};
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ pub(super) struct Typed<'n> {
     pub(super) name: &'n [u8],
     pub(super) metric_type: Option<MetricType>,
     /// Its index counts the names of the same list.
-    pub(super) standing: Standing,
+    pub(super) type_line: TypeLine,
 }
 
 impl Typed<'_> {
@@ -30,14 +30,14 @@ pub(super) fn settle<'n>(names: &mut [Typed<'n>], find: impl Fn(&[u8]) -> Option
     let is_misplaced = |names: &[Typed<'n>], name: usize| {
         let block = block(names, name, &find);
         let Typed { metric_type, .. } = names[block];
-        let stands = match (names[name].standing, metric_type) {
-            (Standing::WithoutSamples, _) => true,
-            (standing, Some(metric_type)) if metric_type.has_children() => {
-                standing == Standing::Under(super::offset(block), metric_type)
+        let is_under_it = match (names[name].type_line, metric_type) {
+            (TypeLine::NoSamples, _) => true,
+            (type_line, Some(metric_type)) if metric_type.has_children() => {
+                type_line == TypeLine::Of(super::offset(block), metric_type)
             }
             _ => true,
         };
-        (!stands).then_some(block)
+        (!is_under_it).then_some(block)
     };
     if (0..names.len()).all(|name| is_misplaced(names, name).is_none()) {
         return;

@@ -7,7 +7,7 @@
 use super::FamilyId;
 use crate::exposition::Format;
 use crate::exposition::labels::{is_metric_name, push_help, push_quoted, unescape_help};
-use crate::exposition::layout::{Layout, NameInBody, Standing};
+use crate::exposition::layout::{Layout, NameInBody, TypeLine};
 use crate::exposition::metric_type::MetricType;
 use crate::exposition::offset;
 
@@ -22,7 +22,7 @@ pub(super) struct MergedFamily<'p> {
     pub(super) helps_differ: bool,
     pub(super) types_differ: bool,
     /// The TYPE line of the samples of all parts. Its index counts families.
-    pub(super) standing: Standing,
+    pub(super) type_line: TypeLine,
     /// The family that followed this one in the last part that has it: the first guess for the next part.
     pub(super) follower: FamilyId,
 }
@@ -38,13 +38,13 @@ impl<'p> MergedFamily<'p> {
             has_float_labels: false,
             helps_differ: false,
             types_differ: false,
-            standing: Standing::WithoutSamples,
+            type_line: TypeLine::NoSamples,
             follower: id,
         }
     }
 
     /// Adds the metadata of one layout.
-    pub(super) fn add(&mut self, layout: &'p Layout, said: &NameInBody, standing: Standing) {
+    pub(super) fn add(&mut self, layout: &'p Layout, said: &NameInBody, type_line: TypeLine) {
         if let Some(help) = said.help {
             let help = layout.text(help);
             let first = *self.help.get_or_insert(help);
@@ -64,7 +64,7 @@ impl<'p> MergedFamily<'p> {
             .unit
             .or_else(|| said.unit.map(|unit| layout.text(unit)));
         self.has_float_labels |= said.has_float_labels;
-        self.standing = self.standing.and(standing);
+        self.type_line = self.type_line.and(type_line);
     }
 }
 
@@ -214,8 +214,8 @@ fn joined_block(
 /// Whether the samples of a family may be in this block: not if Prometheus would rewrite a label value there that it
 /// does not rewrite in the body.
 fn may_join(family: &MergedFamily<'_>, block: usize, metric_type: MetricType) -> bool {
-    let stood = Standing::Under(offset(block), metric_type);
-    !metric_type.has_children() || !family.has_float_labels || family.standing == stood
+    let own = TypeLine::Of(offset(block), metric_type);
+    !metric_type.has_children() || !family.has_float_labels || family.type_line == own
 }
 
 /// Writes a HELP text for OpenMetrics, where quotes are escaped too.

@@ -6,7 +6,7 @@
 mod families;
 mod merged_text;
 
-use super::layout::{Layout, Run, Standing};
+use super::layout::{Layout, Run, TypeLine};
 use super::metric_type::MetricType;
 use super::report::{REPORTED, REPORTED_HELP};
 use super::untyped::{Typed, block, settle};
@@ -113,13 +113,11 @@ impl<'p> Merger<'p> {
             if !said.says_something() {
                 continue;
             }
-            let standing = match said.standing {
-                Standing::Under(name, metric_type) => {
-                    Standing::Under(ids[name as usize], metric_type)
-                }
-                standing => standing,
+            let type_line = match said.type_line {
+                TypeLine::Of(name, metric_type) => TypeLine::Of(ids[name as usize], metric_type),
+                type_line => type_line,
             };
-            self.families[family as usize].add(layout, said, standing);
+            self.families[family as usize].add(layout, said, type_line);
             let runs = &layout.runs[said.runs.start as usize..said.runs.end as usize];
             if !runs.is_empty() {
                 self.entries.push(Entry {
@@ -151,7 +149,7 @@ impl<'p> Merger<'p> {
         let typed = self.families.iter().map(|family| Typed {
             name: family.name,
             metric_type: family.metric_type,
-            standing: family.standing,
+            type_line: family.type_line,
         });
         let mut typed: Vec<Typed<'_>> = typed.collect();
         let find = |name: &[u8]| self.by_name.get(name).map(|id| *id as usize);

@@ -244,7 +244,7 @@ fn blocks(layout: &Layout) -> Vec<Vec<usize>> {
     let typed = layout.names.iter().map(|said| Typed {
         name: layout.text(said.name),
         metric_type: said.metric_type,
-        standing: said.standing,
+        type_line: said.type_line,
     });
     let typed: Vec<Typed<'_>> = typed.collect();
     let by_name: HashMap<&[u8], usize> = typed.iter().map(|typed| typed.name).zip(0..).collect();

@@ -38,7 +38,7 @@ impl KnownLines {
             body,
             at: 0,
             last: NONE,
-            standing: None,
+            float_label: None,
             values: Values::with_capacity(samples_about, samples_about * VALUE_BYTES),
             samples: 0,
             samples_max: samples_before_end,
@@ -98,7 +98,7 @@ struct Reader<'r, 'b> {
     /// The line that followed the last line in an earlier body, or [`NONE`].
     expected: EntryId,
     /// The label whose values Prometheus rewrites under the current TYPE line.
-    standing: Option<FloatLabel>,
+    float_label: Option<FloatLabel>,
     values: Values,
     samples: u64,
     samples_max: usize,
@@ -140,7 +140,7 @@ impl<'b> Reader<'_, 'b> {
     #[inline(always)]
     fn known_line(&mut self) -> Option<()> {
         let rest = &self.body[self.at..];
-        let id = match self.lines.guess(self.expected, rest, self.standing) {
+        let id = match self.lines.guess(self.expected, rest, self.float_label) {
             Some(id) => id,
             None => self.found_or_plain_line()?,
         };
@@ -164,14 +164,14 @@ impl<'b> Reader<'_, 'b> {
     fn found_or_plain_line(&mut self) -> Option<EntryId> {
         let rest = &self.body[self.at..];
         let key = self.lines.key_of(self.lines.key_bytes(rest)?);
-        if let Some(id) = self.lines.find(key, self.standing) {
+        if let Some(id) = self.lines.find(key, self.float_label) {
             self.follow(id);
             return Some(id);
         }
         self.unknown = Some(key);
         let is_allowed = |name: &[u8]| !self.identity.contains(name) && name != b"__name__";
         self.plain.read(rest, key.bytes.len(), is_allowed)?;
-        let id = self.lines.add_plain(key, &self.plain, self.standing)?;
+        let id = self.lines.add_plain(key, &self.plain, self.float_label)?;
         self.unknown = None;
         self.follow_new(id);
         Some(id)
@@ -202,7 +202,7 @@ impl<'b> Reader<'_, 'b> {
             return Some((next - 1, next));
         }
         let end = match &self.body[end..] {
-            [b' ', digits @ ..] => end + 1 + number::timestamp_length(digits)?,
+            [b' ', digits @ ..] => end + 1 + timestamp::digits_length(digits)?,
             _ => end,
         };
         Some((end, skip_line_end(self.body, end)?))
@@ -251,7 +251,7 @@ impl<'b> Reader<'_, 'b> {
             return Err(key);
         }
         let key = self.lines.key_of(bytes);
-        let known = (!bytes.is_empty()).then(|| self.lines.find(key, self.standing));
+        let known = (!bytes.is_empty()).then(|| self.lines.find(key, self.float_label));
         known.flatten().ok_or(key)
     }
 
@@ -276,7 +276,7 @@ impl<'b> Reader<'_, 'b> {
             Ok(id) => id,
             Err(key) => self
                 .lines
-                .add_sample(key, sample, self.standing, self.identity)?,
+                .add_sample(key, sample, self.float_label, self.identity)?,
         };
         self.follow_new(id);
         self.go_on_behind(id);
@@ -329,7 +329,7 @@ impl<'b> Reader<'_, 'b> {
         self.go_on_behind(id);
         self.lines.ids.push(id);
         if let Means::Type(_, metric_type, _) = self.lines.means[id as usize] {
-            self.standing = metric_type.float_label();
+            self.float_label = metric_type.float_label();
         }
     }
 
@@ -371,7 +371,7 @@ impl<'b> Reader<'_, 'b> {
         let format = self.lines.format;
         let of_first = timestamp::milliseconds(self.values.get(first as usize), format);
         let of_this = match value.apart {
-            Some(digits) => number::timestamp(digits),
+            Some(digits) => timestamp::milliseconds_of_digits(digits),
             None => timestamp::milliseconds(&self.body[value.range.clone()], format),
         };
         self.repeated.insert((series, of_first));

@@ -135,8 +135,8 @@ pub(super) struct Key<'b> {
 impl Entry {
     /// Whether the entry is valid under the current TYPE line.
     #[inline(always)]
-    fn fits(&self, standing: Option<FloatLabel>) -> bool {
-        self.under.is_none_or(|under| under == standing)
+    fn fits(&self, float_label: Option<FloatLabel>) -> bool {
+        self.under.is_none_or(|under| under == float_label)
     }
 }
 
@@ -232,9 +232,9 @@ impl KnownLines {
         &self,
         expected: EntryId,
         rest: &[u8],
-        standing: Option<FloatLabel>,
+        float_label: Option<FloatLabel>,
     ) -> Option<EntryId> {
-        let is_it = |entry: &Entry| rest.starts_with(self.key(entry)) && entry.fits(standing);
+        let is_it = |entry: &Entry| rest.starts_with(self.key(entry)) && entry.fits(float_label);
         let entry = self.entries.get(expected as usize)?;
         if is_it(entry) {
             return Some(expected);
@@ -272,14 +272,19 @@ impl KnownLines {
     }
 
     /// The entry with this key, if it was known before this body.
-    pub(super) fn find(&self, key: Key<'_>, standing: Option<FloatLabel>) -> Option<EntryId> {
-        let is_of = |id: EntryId| self.is_of(&self.entries[id as usize], key, standing);
+    pub(super) fn find(&self, key: Key<'_>, float_label: Option<FloatLabel>) -> Option<EntryId> {
+        let is_of = |id: EntryId| self.is_of(&self.entries[id as usize], key, float_label);
         self.by_key.find(key.hash, is_of)
     }
 
     /// Whether this is the entry of a line with this key under the current TYPE line.
-    pub(super) fn is_of(&self, entry: &Entry, key: Key<'_>, standing: Option<FloatLabel>) -> bool {
-        self.key(entry) == key.bytes && entry.fits(standing)
+    pub(super) fn is_of(
+        &self,
+        entry: &Entry,
+        key: Key<'_>,
+        float_label: Option<FloatLabel>,
+    ) -> bool {
+        self.key(entry) == key.bytes && entry.fits(float_label)
     }
 
     /// Adds the entry of a new line. Its key is in the text already.

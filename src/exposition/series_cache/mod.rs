@@ -9,14 +9,14 @@
 //! * `known_lines.rs`: the known lines, and how they are looked up
 //! * `new_lines.rs`: adds lines that are not known yet
 //! * `body.rs`: reads one body
-//! * `in_body.rs`: makes the layout of a body, with the families that are asked for
+//! * `new_layout.rs`: makes the layout of a body, with the families that are asked for
 //! * `places.rs`, `names.rs`: hash tables of lines, and the names of metrics
 //! * `series.rs`, `texts.rs`: how series are written, and the bytes of the lines
 
 mod body;
-mod in_body;
 mod known_lines;
 mod names;
+mod new_layout;
 mod new_lines;
 mod places;
 mod series;

@@ -78,10 +78,10 @@ impl KnownLines {
         &mut self,
         key: Key<'_>,
         series: &PlainSeries<'_>,
-        standing: Option<FloatLabel>,
+        float_label: Option<FloatLabel>,
     ) -> Option<EntryId> {
         let PlainSeries { name, labels, .. } = series;
-        let meaning = self.plain_meaning(series, standing);
+        let meaning = self.plain_meaning(series, float_label);
         let has_labels = meaning.present > 0;
         if !has_labels && REPORTED.contains(name) {
             return None;
@@ -101,7 +101,7 @@ impl KnownLines {
             None => written,
         };
         let series = self.series(meaning.hash, stored);
-        if self.is_repeated(series, key, standing) {
+        if self.is_repeated(series, key, float_label) {
             self.texts.fresh.truncate(key_start);
             return Some(series);
         }
@@ -122,7 +122,7 @@ impl KnownLines {
     fn plain_meaning(
         &self,
         series: &PlainSeries<'_>,
-        standing: Option<FloatLabel>,
+        float_label: Option<FloatLabel>,
     ) -> PlainMeaning {
         let mut meaning = PlainMeaning {
             hash: hash(&self.hasher, series.name),
@@ -135,8 +135,8 @@ impl KnownLines {
             meaning.present += 1;
             let mut whole = label.whole;
             if label.float.is_some() {
-                meaning.under = Some(standing);
-                if label.float == standing
+                meaning.under = Some(float_label);
+                if label.float == float_label
                     && let Some(value) = rewritten_float(label.value)
                 {
                     let stored = stored_label(label, &value);
@@ -154,7 +154,7 @@ impl KnownLines {
         &mut self,
         key: Key<'_>,
         sample: SampleLine<'_>,
-        standing: Option<FloatLabel>,
+        float_label: Option<FloatLabel>,
         identity: &IdentityLabels,
     ) -> Result<EntryId, LineErrorKind> {
         let SampleLine {
@@ -166,7 +166,7 @@ impl KnownLines {
         let has_float_label = labels
             .iter()
             .any(|(name, _)| FloatLabel::of_name(name).is_some());
-        let under = has_float_label.then_some(standing);
+        let under = has_float_label.then_some(float_label);
         let mut stored = under.flatten().and_then(|label| rewritten(&labels, label));
         rename_clashing(&mut labels, identity);
         if let Some(stored) = &mut stored {
@@ -188,7 +188,7 @@ impl KnownLines {
                 .write_series(start, &name, labels, &self.hasher)?;
         }
         let series = self.series(hash, stored_text);
-        if self.is_repeated(series, key, standing) {
+        if self.is_repeated(series, key, float_label) {
             self.texts.fresh.truncate(key_start);
             return Ok(series);
         }
@@ -218,9 +218,9 @@ impl KnownLines {
     }
 
     /// Whether this entry has the same key, because the line is not the first of its kind in the body.
-    fn is_repeated(&self, first: EntryId, key: Key<'_>, standing: Option<FloatLabel>) -> bool {
+    fn is_repeated(&self, first: EntryId, key: Key<'_>, float_label: Option<FloatLabel>) -> bool {
         let first = self.entries.get(first as usize);
-        !key.bytes.is_empty() && first.is_some_and(|first| self.is_of(first, key, standing))
+        !key.bytes.is_empty() && first.is_some_and(|first| self.is_of(first, key, float_label))
     }
 
     /// Adds a line that is not a sample, or a sample that is dropped.

@@ -1,5 +1,8 @@
 //! The parser of the text format.
 //!
+//! * `plain.rs`: series as nearly all exporters write them, also in OpenMetrics
+//! * `sample_line.rs`: any sample line; its quoted names and values are also those of OpenMetrics
+//!
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 pub(super) mod plain;

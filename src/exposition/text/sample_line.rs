@@ -24,7 +24,7 @@ use crate::exposition::labels::{
     is_metric_byte, is_metric_start, is_name_byte, is_name_start, repeated_name, unescape,
 };
 use crate::exposition::line::{Label, SampleLine, Text};
-use crate::exposition::number;
+use crate::exposition::{number, timestamp};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -199,7 +199,7 @@ impl<'b> SampleReader<'b> {
         if digits.is_empty() {
             return self.line_end(LineErrorKind::Timestamp).map(|()| None);
         }
-        if number::timestamp_length(&self.body[digits.clone()]).is_none() {
+        if timestamp::digits_length(&self.body[digits.clone()]).is_none() {
             return Err(self.fault(LineErrorKind::Timestamp, digits.start));
         }
         self.skip_blanks();

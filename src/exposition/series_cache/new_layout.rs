@@ -5,7 +5,7 @@ use super::names::NameId;
 use super::places::EntryId;
 use crate::exposition::Exposition;
 use crate::exposition::asked::{AskedNames, Declared};
-use crate::exposition::layout::{Layout, Lengths, NameInBody, Run, Standing, TextRef};
+use crate::exposition::layout::{Layout, Lengths, NameInBody, Run, TextRef, TypeLine};
 use crate::exposition::metric_type::MetricType;
 use crate::exposition::offset;
 use crate::exposition::report::REPORTED;
@@ -51,11 +51,11 @@ impl KnownLines {
         if let Some(at) = known {
             return at;
         }
-        let in_body = InBody {
+        let new = NewLayout {
             selection: self.asked.as_ref().map(|asked| self.selection(asked)),
-            ..InBody::default()
+            ..NewLayout::default()
         };
-        let (layout, selection) = in_body.layout(self);
+        let (layout, selection) = new.layout(self);
         // One of lines that are about to be forgotten is forgotten with them.
         if self.layouts.len() >= LAYOUTS_KEPT && self.are_worth_keeping() {
             self.layouts.remove(0);
@@ -87,7 +87,7 @@ impl KnownLines {
 
 /// A layout in the making.
 #[derive(Debug, Default)]
-struct InBody {
+struct NewLayout {
     /// `None` if all of the body is asked for.
     selection: Option<Selection>,
     names: Vec<NameInBody>,
@@ -98,7 +98,7 @@ struct InBody {
     /// The suffixes that names have in the text format, but not in OpenMetrics.
     suffixes: Vec<(u32, &'static [u8])>,
     /// The TYPE line above the current line.
-    standing: Standing,
+    type_line: TypeLine,
     /// Samples so far, asked for or not.
     samples: u32,
     series: Vec<TextRef>,
@@ -121,9 +121,9 @@ struct OpenRun {
     has_float_labels: bool,
 }
 
-impl InBody {
+impl NewLayout {
     fn layout(mut self, lines: &mut KnownLines) -> (Layout, Option<Selection>) {
-        self.standing = Standing::Elsewhere;
+        self.type_line = TypeLine::Other;
         self.series.reserve_exact(lines.ids.len());
         for &id in &lines.ids {
             match &lines.means[id as usize] {
@@ -170,8 +170,8 @@ impl InBody {
         self.end_run();
         let index = self.is_asked(name).then(|| self.name(lines, name));
         if let Some(index) = index {
-            let before = &mut self.names[index as usize].standing;
-            *before = before.and(self.standing);
+            let before = &mut self.names[index as usize].type_line;
+            *before = before.and(self.type_line);
         }
         self.run = Some(OpenRun {
             name,
@@ -227,11 +227,11 @@ impl InBody {
         // Samples of the same name before and behind this line are under different ones.
         self.end_run();
         let Some(name) = name.filter(|name| self.is_asked(*name)) else {
-            self.standing = Standing::Elsewhere;
+            self.type_line = TypeLine::Other;
             return;
         };
         let name = self.name(lines, name);
-        self.standing = Standing::Under(name, metric_type);
+        self.type_line = TypeLine::Of(name, metric_type);
         let before = self.names[name as usize].metric_type.replace(metric_type);
         let is_contested = before.is_some_and(|before| {
             before != metric_type && (before.has_children() || metric_type.has_children())
@@ -259,7 +259,7 @@ impl InBody {
                 metric_type: None,
                 unit: None,
                 has_float_labels: false,
-                standing: Standing::WithoutSamples,
+                type_line: TypeLine::NoSamples,
                 runs: 0..0,
             });
         }
@@ -302,7 +302,7 @@ impl InBody {
         let typed = self.names.iter().map(|name| Typed {
             name: lines.texts.at(name.name),
             metric_type: name.metric_type,
-            standing: name.standing,
+            type_line: name.type_line,
         });
         let mut typed: Vec<Typed<'_>> = typed.collect();
         for typed in &mut typed {
