@@ -1,7 +1,8 @@
 //! The options of a pod: labels and annotations with this program's prefix. Pure.
 //!
 //! This is the only place that knows their keys; the fields of [`ScrapeOptions`] say what they mean. To add an option,
-//! add a constant here, a field there, a pod in `fixtures/kubernetes/`, and a row in the README.
+//! add a row and a parser here, a field there, which `pod.rs` fills in, values to `tests/pod_options.rs`, and a row to
+//! the README. If only service discovery needs it, it is a field of `PodMeta` instead.
 //!
 //! [`ScrapeOptions`]: crate::target::ScrapeOptions
 
@@ -18,35 +19,27 @@ use crate::target::{OptionError, SCRAPE_TIMEOUT_MAX, TlsOptions};
 /// An option: its key without [`KEY_PREFIX`], and what is valid.
 type PodOption = (&'static str, &'static str);
 
-const ENDPOINT: PodOption = ("endpoint", "a path of at most 4096 bytes");
-const PORT: PodOption = (
-    "port",
-    "a number from 1 to 65535 or the name of a container port",
-);
-const SCRAPE_NATIVE_HISTOGRAMS: PodOption = ("scrape-native-histograms", "true or false");
-const SCRAPE_TARGETS: PodOption = (
-    "scrape-targets",
-    "at most 100 different ports with paths, like 8080:/metrics,http:/stats",
-);
-const SCRAPE_TIMEOUT: PodOption = (
-    "scrape-timeout-seconds",
-    "seconds over 0, at most 300, like 5 or 0.5",
-);
-const TLS_ENABLED: PodOption = ("tls-enabled", "true or false");
-const TLS_SERVER_NAME: PodOption = ("tls-server-name", "a DNS name or an IP address");
-const TLS_VERIFY: PodOption = ("tls-verify", "true or false");
+/// The table of the options besides the job name: the constant, its key, and what is valid.
+macro_rules! options {
+    ($($option:ident $key:literal, $expected:literal;)+) => {
+        $(const $option: PodOption = ($key, $expected);)+
 
-/// The keys of the options besides the job name, for the test that compares the README with the program.
-pub const OPTIONS: [&str; 8] = [
-    ENDPOINT.0,
-    PORT.0,
-    SCRAPE_NATIVE_HISTOGRAMS.0,
-    SCRAPE_TARGETS.0,
-    SCRAPE_TIMEOUT.0,
-    TLS_ENABLED.0,
-    TLS_SERVER_NAME.0,
-    TLS_VERIFY.0,
-];
+        /// The keys, for the test that compares the README with the program.
+        pub const OPTIONS: &[&str] = &[$($key),+];
+    };
+}
+
+options! {
+    ENDPOINT "endpoint", "a path of at most 4096 bytes";
+    PORT "port", "a number from 1 to 65535 or the name of a container port";
+    SCRAPE_NATIVE_HISTOGRAMS "scrape-native-histograms", "true or false";
+    SCRAPE_TARGETS "scrape-targets",
+        "at most 100 different ports with paths, like 8080:/metrics,http:/stats";
+    SCRAPE_TIMEOUT "scrape-timeout-seconds", "seconds over 0, at most 300, like 5 or 0.5";
+    TLS_ENABLED "tls-enabled", "true or false";
+    TLS_SERVER_NAME "tls-server-name", "a DNS name or an IP address";
+    TLS_VERIFY "tls-verify", "true or false";
+}
 
 const DEFAULT_PORT: u16 = 80;
 const DEFAULT_PATH: &str = "/metrics";

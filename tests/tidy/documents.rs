@@ -132,7 +132,10 @@ fn every_file_that_a_document_names_exists() {
             let word = word.trim_matches(['"', '$', '(', ')']);
             if folders.iter().any(|folder| word.starts_with(folder)) {
                 count += 1;
-                assert!(root().join(word).exists(), "{document}: no {word}");
+                assert!(
+                    root().join(word).exists(),
+                    "{document} names {word}, and there is no such file"
+                );
             }
         }
     }
@@ -158,7 +161,11 @@ fn every_document_is_checked() {
             }
         }
     }
-    assert_eq!(found, DOCUMENTS.map(PathBuf::from).into());
+    assert_eq!(
+        found,
+        DOCUMENTS.map(PathBuf::from).into(),
+        "the documents that there are, and DOCUMENTS in tests/tidy/documents.rs"
+    );
 }
 
 #[test]
@@ -178,14 +185,17 @@ fn the_readme_has_every_setting_with_its_default() {
         let row = table
             .iter()
             .find(|line| line.starts_with(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
+        let row = row.unwrap_or_else(|| panic!("README.md, \"Settings\": no row for {name}"));
         let cell = row.split('|').nth(2).unwrap().trim();
         let expected = if default.is_empty() {
             "unset".to_owned()
         } else {
             format!("`{default}`")
         };
-        assert_eq!(cell, expected, "{name}");
+        assert_eq!(
+            cell, expected,
+            "README.md, \"Settings\": the default of {name}"
+        );
     }
 }
 
@@ -194,8 +204,12 @@ fn the_readme_has_every_option_of_a_pod() {
     let readme = read("README.md");
     let table = section(&readme, "## What you label").join("\n");
     let job_name = JOB_NAME_KEY.strip_prefix(KEY_PREFIX).unwrap();
-    for key in OPTIONS.into_iter().chain([job_name.trim_matches('/')]) {
-        assert!(table.contains(&format!("\n| `{key}` | ")), "{key}");
+    for key in OPTIONS.iter().copied().chain([job_name.trim_matches('/')]) {
+        let row = format!("\n| `{key}` | ");
+        assert!(
+            table.contains(&row),
+            "README.md, \"What you label\": no row that begins with {row}"
+        );
     }
 }
 
@@ -210,7 +224,7 @@ fn the_readme_has_every_path() {
         let starts = |rest: &str| cells.contains(&format!("`{path}{rest}"));
         assert!(
             path == "other" || starts("`") || starts("?"),
-            "{path}: not in {cells}"
+            "README.md, \"What you get\": no row for {path}, only {cells}"
         );
     }
 }
@@ -226,7 +240,11 @@ fn every_alert_is_in_the_document() {
         .collect();
     assert!(alerts.len() > 5, "{alerts:?}");
     for alert in alerts {
-        assert!(table.contains(&format!("\n| `{alert}` | ")), "{alert}");
+        let row = format!("\n| `{alert}` | ");
+        assert!(
+            table.contains(&row),
+            "k8s/prometheus/README.md, \"Alerts\": no row that begins with {row}"
+        );
     }
 }
 
@@ -258,6 +276,9 @@ fn every_attack_in_the_document_has_its_test() {
     assert!(names.len() > 10, "{names:?}");
     for name in names {
         let known = root().join(name).is_file() || code.contains(&format!("\nfn {name}()"));
-        assert!(known, "{name}");
+        assert!(
+            known,
+            "tests/README.md, \"Under attack\": no test or file {name}"
+        );
     }
 }
