@@ -1,14 +1,66 @@
-//! Valid bodies in protobuf: their labels, duplicates and samples, one rule a test. README: "What is stored".
-//! Prometheus 3.5.3 scraped these bodies to find out, unless a rule is that of a later version.
+//! One body for each rule. What Prometheus 3.5.3 says of these bodies was seen by having it scrape them, unless the
+//! rule is that of a later version.
 
 use super::{
-    COUNTER, GAUGE, GAUGE_HISTOGRAM, HISTOGRAM, SUMMARY, UNTYPED, classic, decode, encode, family,
-    gauge, histogram, labels, native, read, spliced, written,
+    COUNTER, GAUGE, GAUGE_HISTOGRAM, HISTOGRAM, SUMMARY, UNTYPED, decode, encode, family, labels,
+    read, spliced, written,
 };
-use crate::support::client_model::{Counter, Gauge, Histogram, Metric, Quantile, Summary};
+use crate::support::client_model::{
+    Bucket, BucketSpan, Counter, Gauge, Histogram, Metric, MetricFamily, Quantile, Summary,
+};
+
+pub(super) fn gauge(pairs: &[(&str, &str)], value: f64) -> Metric {
+    Metric {
+        label: labels(pairs),
+        gauge: Some(Gauge { value: Some(value) }),
+        ..Metric::default()
+    }
+}
+
+pub(super) fn histogram(pairs: &[(&str, &str)], histogram: Histogram) -> Metric {
+    Metric {
+        label: labels(pairs),
+        histogram: Some(histogram),
+        ..Metric::default()
+    }
+}
+
+fn span(offset: i32, length: u32) -> BucketSpan {
+    BucketSpan {
+        offset: Some(offset),
+        length: Some(length),
+    }
+}
+
+/// Three observations in three buckets, none in the zero bucket.
+pub(super) fn native() -> Histogram {
+    Histogram {
+        sample_count: Some(3),
+        sample_sum: Some(4.5),
+        schema: Some(3),
+        zero_threshold: Some(1e-128),
+        positive_span: vec![span(0, 2), span(4, 1)],
+        positive_delta: vec![1, 0, 0],
+        ..Histogram::default()
+    }
+}
+
+pub(super) fn classic(bounds: &[f64], count: u64) -> Histogram {
+    let bucket = |bound: &f64| Bucket {
+        cumulative_count: Some(count),
+        upper_bound: Some(*bound),
+        ..Bucket::default()
+    };
+    Histogram {
+        sample_count: Some(count),
+        sample_sum: Some(1.0),
+        bucket: bounds.iter().map(bucket).collect(),
+        ..Histogram::default()
+    }
+}
 
 /// The bytes of one gauge family around the bytes of one Metric.
-pub(super) fn around(metric: &[u8]) -> Vec<u8> {
+fn around(metric: &[u8]) -> Vec<u8> {
     let mut message = b"\x0a\x01g\x18\x01\x22".to_vec();
     message.push(u8::try_from(metric.len()).unwrap());
     message.extend_from_slice(metric);
@@ -20,7 +72,7 @@ pub(super) fn around(metric: &[u8]) -> Vec<u8> {
 const GAUGE_OF_ONE: &[u8] = b"\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
 
 #[track_caller]
-pub(super) fn samples(expected: u64, body: &[u8]) {
+fn samples(expected: u64, body: &[u8]) {
     let read = read(body).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(read.samples(), expected);
     decode(&written(&read));
@@ -32,6 +84,15 @@ pub(super) fn refused(body: &[u8], expected: &str) {
         Ok(_) => panic!("taken, expected {expected}"),
         Err(error) => assert_eq!(error.to_string(), expected),
     }
+}
+
+#[track_caller]
+fn refused_histogram(metric: Histogram, expected: &str) {
+    let body = encode(&[family("h", HISTOGRAM, vec![histogram(&[], metric)])]);
+    refused(
+        &body,
+        &format!("metric family 1 \"h\", metric 1: expected {expected}"),
+    );
 }
 
 #[test]
@@ -206,6 +267,286 @@ fn what_prometheus_takes_is_taken() {
         vec![histogram(&[], classic(&[1.0], 1))],
     )]));
     samples(5, &native);
+}
+
+#[test]
+fn native_histograms_that_prometheus_stores_are_taken() {
+    let taken = |metric| {
+        let family = family("h", HISTOGRAM, vec![histogram(&[], metric)]);
+        assert_eq!(
+            spliced(std::slice::from_ref(&family))[0].metric[0].histogram,
+            family.metric[0].histogram
+        );
+    };
+    taken(native());
+    taken(Histogram {
+        schema: Some(-4),
+        ..native()
+    });
+    taken(Histogram {
+        schema: Some(8),
+        ..native()
+    });
+    // An empty span says that it is native although nothing was observed.
+    taken(Histogram {
+        positive_span: vec![span(0, 0)],
+        ..Histogram::default()
+    });
+    // Observations of NaN are counted, but in no bucket.
+    taken(Histogram {
+        sample_sum: Some(f64::INFINITY),
+        ..native()
+    });
+    // Float histograms: the count is not compared.
+    taken(Histogram {
+        sample_count_float: Some(99.5),
+        negative_span: vec![span(-2, 1)],
+        negative_count: vec![0.5],
+        positive_delta: vec![],
+        positive_count: vec![1.0, 2.0, 0.0],
+        ..native()
+    });
+    // An empty classic one behind a native one: Prometheus 3.5.3 counts and stores it as a native one.
+    let metrics = vec![
+        histogram(&[], native()),
+        histogram(&[("a", "1")], Histogram::default()),
+    ];
+    samples(2, &encode(&[family("h", HISTOGRAM, metrics)]));
+}
+
+#[test]
+fn the_count_may_exceed_the_buckets_where_nan_was_observed() {
+    let nan = |count| Histogram {
+        sample_count: Some(count),
+        sample_sum: Some(f64::NAN),
+        ..native()
+    };
+    samples(
+        1,
+        &encode(&[family("h", HISTOGRAM, vec![histogram(&[], nan(4))])]),
+    );
+    refused_histogram(
+        nan(2),
+        "a count that is that of the buckets, found a count of 2 and 3 in the buckets",
+    );
+}
+
+/// One of these costs Prometheus the whole scrape, and the first of them ends the process of Prometheus 3.5.
+#[test]
+fn native_histograms_whose_spans_do_not_fit_are_refused() {
+    refused_histogram(
+        Histogram {
+            positive_delta: vec![1, 0, 0, 0],
+            ..native()
+        },
+        "spans with as many buckets as counts, found spans of 3 buckets and 4 counts",
+    );
+    refused_histogram(
+        Histogram {
+            positive_delta: vec![1, 0],
+            ..native()
+        },
+        "spans with as many buckets as counts, found spans of 3 buckets and 2 counts",
+    );
+    refused_histogram(
+        Histogram {
+            negative_span: vec![span(0, 1)],
+            ..native()
+        },
+        "spans with as many buckets as counts, found spans of 1 buckets and 0 counts",
+    );
+    refused_histogram(
+        Histogram {
+            positive_span: vec![span(0, 2), span(-1, 1)],
+            ..native()
+        },
+        "no negative offset of a later span, found -1",
+    );
+}
+
+#[test]
+fn native_histograms_whose_counts_do_not_fit_are_refused() {
+    refused_histogram(
+        Histogram {
+            positive_delta: vec![1, -2, 4],
+            ..native()
+        },
+        "no negative count of a bucket, found -1",
+    );
+    refused_histogram(
+        Histogram {
+            sample_count: Some(4),
+            ..native()
+        },
+        "a count that is that of the buckets, found a count of 4 and 3 in the buckets",
+    );
+    refused_histogram(
+        Histogram {
+            schema: Some(-53),
+            ..native()
+        },
+        "a schema from -4 to 8, found -53",
+    );
+    refused_histogram(
+        Histogram {
+            schema: Some(9),
+            ..native()
+        },
+        "a schema from -4 to 8, found 9",
+    );
+    refused_histogram(
+        Histogram {
+            sample_count_float: Some(2.0),
+            positive_delta: vec![],
+            positive_count: vec![1.0, -1.0, 0.0],
+            ..native()
+        },
+        "no negative count of a bucket, found -1",
+    );
+}
+
+#[test]
+fn native_and_classic_histograms_in_one_family_are_refused() {
+    let (native, classic) = (
+        histogram(&[], native()),
+        histogram(&[("a", "1")], classic(&[1.0], 2)),
+    );
+    let expected = "metric family 1 \"h\", metric 2: expected only native or only classic histograms in one \
+        family, found a";
+    refused(
+        &encode(&[family(
+            "h",
+            HISTOGRAM,
+            vec![native.clone(), classic.clone()],
+        )]),
+        &format!("{expected} classic one"),
+    );
+    refused(
+        &encode(&[family("h", HISTOGRAM, vec![classic, native])]),
+        &format!("{expected} native one"),
+    );
+}
+
+#[test]
+fn labels_that_prometheus_refuses_are_refused() {
+    let one = |metric_type, metric| encode(&[family("m", metric_type, vec![metric])]);
+    let at = "metric family 1 \"m\", metric 1: expected";
+    refused(
+        &one(GAUGE, gauge(&[("a", "1"), ("a", "1")], 1.0)),
+        &format!("{at} every label name once, found \"a\""),
+    );
+    refused(
+        &one(GAUGE, gauge(&[("__name__", "x")], 1.0)),
+        &format!("{at} no label that Prometheus adds itself, found \"__name__\""),
+    );
+    refused(
+        &one(HISTOGRAM, histogram(&[("le", "1")], classic(&[1.0], 1))),
+        &format!("{at} no label that Prometheus adds itself, found \"le\""),
+    );
+    let summary = Metric {
+        label: labels(&[("quantile", "1")]),
+        ..Metric::default()
+    };
+    refused(
+        &one(SUMMARY, summary),
+        &format!("{at} no label that Prometheus adds itself, found \"quantile\""),
+    );
+    samples(
+        1,
+        &one(GAUGE, gauge(&[("le", "1"), ("quantile", "1")], 1.0)),
+    );
+    let expected = "metric family 1 \"g\", metric 1: expected a label name in UTF-8, found \"\"";
+    refused(&around(b"\x0a\x03\x12\x01v"), expected);
+    refused(&around(b"\x0a\x05\x0a\0\x12\x01v"), expected);
+    refused(
+        &around(b"\x0a\x06\x0a\x01\xff\x12\x01v"),
+        "metric family 1 \"g\", metric 1: expected a label name in UTF-8, found \"\\xff\"",
+    );
+    refused(
+        &around(b"\x0a\x06\x0a\x01n\x12\x01\xff"),
+        "metric family 1 \"g\", metric 1: expected a label value in UTF-8, found \"\\xff\"",
+    );
+}
+
+#[test]
+fn families_that_prometheus_refuses_are_refused() {
+    refused(
+        b"\x02\x22\0",
+        "metric family 1: expected a metric name in UTF-8, found \"\"",
+    );
+    refused(
+        b"\x05\x0a\x01\xff\x22\0",
+        "metric family 1 \"\\xff\": expected a metric name in UTF-8, found \"\\xff\"",
+    );
+    refused(
+        b"\x08\x0a\x01m\x12\x01\xff\x22\0",
+        "metric family 1 \"m\": expected a help text in UTF-8, found \"\\xff\"",
+    );
+    refused(
+        b"\x07\x0a\x01m\x18\x06\x22\0",
+        "metric family 1 \"m\": expected a type from 0 to 5, found 6",
+    );
+    let with_unit = |name, metric_type, unit: &str| {
+        encode(&[MetricFamily {
+            unit: Some(unit.to_owned()),
+            ..family(name, metric_type, vec![Metric::default()])
+        }])
+    };
+    samples(1, &with_unit("m_seconds", GAUGE, "seconds"));
+    samples(1, &with_unit("m_seconds_total", COUNTER, "seconds"));
+    refused(
+        &with_unit("m_bytes", GAUGE, "seconds"),
+        "metric family 1 \"m_bytes\": expected a unit that the metric name ends with, found \"seconds\"",
+    );
+    refused(
+        &with_unit("seconds", GAUGE, "seconds"),
+        "metric family 1 \"seconds\": expected a unit that the metric name ends with, found \"seconds\"",
+    );
+}
+
+#[test]
+fn bytes_that_are_no_messages_are_refused() {
+    let no_message = "expected a protobuf message, found";
+    let truncated = "the end of the bytes within a field";
+    refused(
+        b"\x05\x0a",
+        &format!("metric family 1: {no_message} {truncated}"),
+    );
+    refused(
+        b"\x80",
+        &format!("metric family 1: {no_message} {truncated}"),
+    );
+    refused(
+        b"\x80\x80\x80\x80\x80\0",
+        "metric family 1: expected a protobuf message, found a length of a metric family of more than five bytes",
+    );
+    let in_metric = format!("metric family 1 \"g\", metric 1: {no_message}");
+    refused(&around(b"\x12\x05"), &format!("{in_metric} {truncated}"));
+    refused(
+        &around(b"\x12\x05\x09\0\0\0\0"),
+        &format!("{in_metric} {truncated}"),
+    );
+    // A bad message in a field that the type does not use.
+    refused(
+        &around(b"\x3a\x02\x08\x80"),
+        &format!("{in_metric} {truncated}"),
+    );
+    refused(
+        &around(b"\x12\x02\x08\x01"),
+        &format!("{in_metric} a wire type that the field cannot have"),
+    );
+    refused(
+        &around(b"\x0c"),
+        &format!("{in_metric} the end of a group that never began"),
+    );
+    refused(
+        &around(b"\0\0"),
+        &format!("{in_metric} a field number that is not positive"),
+    );
+    refused(
+        &around(b"\x30\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\0"),
+        &format!("{in_metric} a varint of more than ten bytes"),
+    );
 }
 
 /// Prometheus takes the same family several times, so the order of the fields and of families says nothing.

@@ -80,15 +80,14 @@ impl HttpResponse {
         std::str::from_utf8(&self.body).expect("UTF-8")
     }
 
-    /// The same with the body decompressed, which has to be one member of gzip.
-    pub(crate) fn gunzip(mut self) -> HttpResponse {
+    /// The text of a body that is one member of gzip.
+    pub(crate) fn gunzip(&self) -> String {
         assert_eq!(self.header("content-encoding"), Some("gzip"));
-        let mut body = Vec::new();
+        let mut text = String::new();
         let mut decoder = GzDecoder::new(&self.body[..]);
-        decoder.read_to_end(&mut body).expect("valid gzip");
+        decoder.read_to_string(&mut text).expect("valid gzip");
         assert!(decoder.into_inner().is_empty(), "bytes after the member");
-        self.body = body;
-        self
+        text
     }
 
     /// The body in JSON.
