@@ -1,8 +1,8 @@
 //! Settings. This is the only place that reads the environment ([`variable`]).
 //!
-//! One table (`settings.rs`) has the name, default, range, meaning and parser of each setting. [`Config`], `--help` and
-//! the test that compares the README with the program all come from this table, so a new setting is one row there and
-//! one in the README.
+//! One table has the name, default, range, meaning and parser of each setting. It is in `settings.rs`, with the macro
+//! that makes [`Config`] and the list for `--help` of it. A test compares the README with this table, so a new setting
+//! is one row there and one in the README.
 
 mod reader;
 mod settings;

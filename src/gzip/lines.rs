@@ -53,11 +53,11 @@ pub(super) fn compress(text: &[u8], memory: &mut Memory, out: &mut Deflate) {
     };
     let mut start = 0;
     while start < text.len() {
-        let line = match finder.write_expected(start) {
+        let line = match finder.expected(start) {
             Some(line) => line,
-            None => finder.write_unexpected(start),
+            None => finder.unexpected(start),
         };
-        start = finder.write_value(line);
+        start = finder.end(line);
         finder.memory.lines.push(line);
     }
     finder.out.literals(&text[finder.done..]);
@@ -78,10 +78,9 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// Writes the line up to its value, and the value as far as the line before has the same, if the labels are as
-    /// expected.
+    /// Writes the line up to its value, if it is as expected.
     #[inline(always)]
-    fn write_expected(&mut self, start: usize) -> Option<Line> {
+    fn expected(&mut self, start: usize) -> Option<Line> {
         let (text, lines) = (self.text, &self.memory.lines);
         let (like, last) = (*lines.get(self.expected)?, *lines.last()?);
         let tail = start + (like.tail - like.start);
@@ -101,17 +100,16 @@ impl Finder<'_> {
         }
         self.expected += 1;
         self.copy(start, tail - start, distance);
-        let length = length + common_start(&text[last.value..start], &text[value..]);
         self.copy(tail, length, tail_distance);
         Some(Line { start, tail, value })
     }
 
-    /// Writes any other line, as far.
+    /// Writes any other line up to its value.
     #[inline(never)]
-    fn write_unexpected(&mut self, start: usize) -> Line {
+    fn unexpected(&mut self, start: usize) -> Line {
         let text = self.text;
         let Some((like, common)) = self.most_like(start) else {
-            return self.write_unlike(start);
+            return self.unlike(start);
         };
         let number = self.memory.lines.len();
         let (model, last) = (self.memory.lines[like], self.memory.lines[number - 1]);
@@ -131,10 +129,7 @@ impl Finder<'_> {
         let mut tail = value - tail_length;
         let searched = tail.max(differs);
         self.search(differs, searched);
-        if distance <= DISTANCE_MAX {
-            let more = common_start(&text[last.value..start], &text[value..]);
-            self.copy(searched, value - searched + more, distance);
-        }
+        self.copy(searched, value - searched, distance);
         if last.tail == last.value {
             // The first line of the family: no other was there to compare its labels with.
             self.memory.lines[number - 1].tail = last.start.max(last.value - tail_length);
@@ -182,8 +177,8 @@ impl Finder<'_> {
         Some((most?, common))
     }
 
-    /// Writes a line up to its value that begins like no other.
-    fn write_unlike(&mut self, start: usize) -> Line {
+    /// Writes a line up to its value that has nothing in common with others.
+    fn unlike(&mut self, start: usize) -> Line {
         let (text, lines) = (self.text, &self.memory.lines);
         let is_behind_comment = lines.last().is_none_or(|last| text[last.start] == b'#');
         if text[start] != b'#' && is_behind_comment {
@@ -198,9 +193,9 @@ impl Finder<'_> {
         }
     }
 
-    /// Searches what comes behind the value, and leaves the value to the literals. Returns where the line ends.
+    /// Says where the line ends. What comes behind its value is searched.
     #[inline(always)]
-    fn write_value(&mut self, line: Line) -> usize {
+    fn end(&mut self, line: Line) -> usize {
         let text = self.text;
         if text[line.value - 1] == b'\n' {
             return line.value;
@@ -240,12 +235,11 @@ impl Finder<'_> {
         }
     }
 
-    /// Writes bytes as a copy of those that come so far before, except for bytes that are written already, and if they
-    /// are not too few.
+    /// Writes bytes as a copy of those that come so far before, if they are not too few.
     #[inline(always)]
-    fn copy(&mut self, at: usize, length: usize, distance: usize) {
-        let (mut at, end) = (at.max(self.done), at + length);
-        while at + LENGTH_MIN <= end {
+    fn copy(&mut self, mut at: usize, length: usize, distance: usize) {
+        let end = at + length;
+        while end - at >= LENGTH_MIN {
             let length = LENGTH_MAX.min(end - at);
             self.out.literals(&self.text[self.done..at]);
             self.out.copy(length, distance);

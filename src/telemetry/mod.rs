@@ -4,7 +4,8 @@
 //! Label values come from closed sets ([`Path`], [`Phase`], [`RefreshResult`]), and the number of jobs is bounded.
 //!
 //! To add a metric, add a row to `families.rs`, what it counts to [`Telemetry`] or [`Gauges`], and a row to
-//! `k8s/prometheus/README.md`.
+//! `k8s/prometheus/README.md`. `tests/own_metrics.rs` has to cause a change of it, or to name the test that does. What
+//! the listener counts is a [`ListenerEvent`].
 
 mod families;
 mod histogram;
