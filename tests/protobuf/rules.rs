@@ -526,11 +526,18 @@ fn bytes_that_are_no_messages_are_refused() {
         &around(b"\x12\x05\x09\0\0\0\0"),
         &format!("{in_metric} {truncated}"),
     );
-    // A bad message in a field that the type does not use.
-    refused(
-        &around(b"\x3a\x02\x08\x80"),
-        &format!("{in_metric} {truncated}"),
-    );
+    // In a field that the type does not use: a histogram with a bad count, a bad exemplar of a bucket, bad counts of
+    // native buckets, a bad created timestamp, a bad exemplar.
+    for histogram in [
+        &b"\x3a\x02\x08\x80"[..],
+        b"\x3a\x06\x1a\x04\x1a\x02\x0a\x05",
+        b"\x3a\x03\x6a\x01\x80",
+        b"\x3a\x04\x72\x02\0\0",
+        b"\x3a\x03\x7a\x01\x08",
+        b"\x3a\x05\x82\x01\x02\x0a\x05",
+    ] {
+        refused(&around(histogram), &format!("{in_metric} {truncated}"));
+    }
     refused(
         &around(b"\x12\x02\x08\x01"),
         &format!("{in_metric} a wire type that the field cannot have"),

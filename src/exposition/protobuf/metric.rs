@@ -119,7 +119,7 @@ impl<'b> Metric<'b> {
                 })?,
                 TIMESTAMP => self.timestamp = field.varint()?,
                 HISTOGRAM if metric_type.is_histogram() => self.histogram.read(field.bytes()?)?,
-                HISTOGRAM => schema::check(schema::HISTOGRAM, field.bytes()?)?,
+                HISTOGRAM => Histogram::default().read(field.bytes()?)?,
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! The messages within a Metric: which fields they have, and whether bytes are such a message.
+//! The messages within a Metric but histograms: which fields they have, and whether bytes are such a message.
 //!
 //! Source: `io/prometheus/client/metrics.proto` of prometheus/client_model.
 
@@ -46,20 +46,15 @@ pub(super) enum Kind {
     Double,
     Bytes,
     Message(&'static [Kind]),
-    /// Varints, each in a field of its own or many packed into one.
-    Varints,
-    Doubles,
 }
 
-use Kind::{Bytes, Double, Doubles, Message, Unknown, Varint, Varints};
+use Kind::{Bytes, Double, Message, Unknown, Varint};
 
 // Each list has the kind of field number N at index N; field numbers start at 1.
 pub(super) const TIMESTAMP: &[Kind] = &[Unknown, Varint, Varint];
 const LABEL_PAIR: &[Kind] = &[Unknown, Bytes, Bytes];
 pub(super) const EXEMPLAR: &[Kind] = &[Unknown, Message(LABEL_PAIR), Double, Message(TIMESTAMP)];
 const QUANTILE: &[Kind] = &[Unknown, Double, Double];
-const BUCKET: &[Kind] = &[Unknown, Varint, Double, Message(EXEMPLAR), Double];
-const SPAN: &[Kind] = &[Unknown, Varint, Varint];
 
 /// A gauge, and a metric without a type.
 pub(super) const GAUGE: &[Kind] = &[Unknown, Double];
@@ -70,25 +65,6 @@ pub(super) const SUMMARY: &[Kind] = &[
     Double,
     Message(QUANTILE),
     Message(TIMESTAMP),
-];
-pub(super) const HISTOGRAM: &[Kind] = &[
-    Unknown,
-    Varint,             // sample_count
-    Double,             // sample_sum
-    Message(BUCKET),    // bucket
-    Double,             // sample_count_float
-    Varint,             // schema
-    Double,             // zero_threshold
-    Varint,             // zero_count
-    Double,             // zero_count_float
-    Message(SPAN),      // negative_span
-    Varints,            // negative_delta
-    Doubles,            // negative_count
-    Message(SPAN),      // positive_span
-    Varints,            // positive_delta
-    Doubles,            // positive_count
-    Message(TIMESTAMP), // created_timestamp
-    Message(EXEMPLAR),  // exemplars
 ];
 
 /// Whether the bytes are a message with these fields, as far as the decoder of Prometheus looks: wire types and
@@ -120,19 +96,10 @@ pub(super) fn check_each(
         let kind = kinds.get(field.number as usize).unwrap_or(&Unknown);
         match (kind, field.value) {
             (Message(inner), Value::Bytes(bytes)) => check(inner, bytes)?,
-            (Varints, Value::Bytes(bytes)) => {
-                let mut packed = Fields::of(bytes);
-                while packed.position() < bytes.len() {
-                    packed.varint()?;
-                }
-            }
-            (Doubles, Value::Bytes(bytes)) if bytes.len() % 8 != 0 => {
-                return Err(WireError::Truncated);
-            }
             (Unknown, _)
-            | (Varint | Varints, Value::Varint(_))
-            | (Double | Doubles, Value::Double(_))
-            | (Bytes | Doubles, Value::Bytes(_)) => {}
+            | (Varint, Value::Varint(_))
+            | (Double, Value::Double(_))
+            | (Bytes, Value::Bytes(_)) => {}
             _ => return Err(WireError::WireType),
         }
         each(field.number);
