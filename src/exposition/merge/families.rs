@@ -4,7 +4,6 @@
 //! family of `a_total` is `a`, and samples with more suffixes belong to a family. A strict parser of OpenMetrics
 //! refuses two families that could have samples with the same name.
 
-use super::FamilyId;
 use crate::exposition::Format;
 use crate::exposition::labels::{is_metric_name, push_help, push_quoted, unescape_help};
 use crate::exposition::layout::{Layout, NameInBody, TypeLine};
@@ -23,13 +22,11 @@ pub(super) struct MergedFamily<'p> {
     pub(super) types_differ: bool,
     /// The TYPE line of the samples of all parts. Its index counts families.
     pub(super) type_line: TypeLine,
-    /// The family that followed this one in the last part that has it: the first guess for the next part.
-    pub(super) follower: FamilyId,
 }
 
 impl<'p> MergedFamily<'p> {
     /// A family without metadata and samples.
-    pub(super) fn new(name: &'p [u8], id: FamilyId) -> MergedFamily<'p> {
+    pub(super) fn new(name: &'p [u8]) -> MergedFamily<'p> {
         MergedFamily {
             name,
             help: None,
@@ -39,7 +36,6 @@ impl<'p> MergedFamily<'p> {
             helps_differ: false,
             types_differ: false,
             type_line: TypeLine::NoSamples,
-            follower: id,
         }
     }
 

@@ -12,6 +12,7 @@ use super::report::{REPORTED, REPORTED_HELP};
 use super::untyped::{Typed, block, settle};
 use super::{Format, Part, offset};
 use families::{MergedFamily, Written};
+use foldhash::fast::RandomState;
 pub(super) use merged_text::{MergedText, Position};
 use merged_text::{Segments, TargetSamples};
 use std::collections::HashMap;
@@ -53,7 +54,7 @@ struct Merger<'p> {
     /// The layout of each part that is up. Pods that send the same series share one.
     layouts: Vec<Option<(&'p Layout, LayoutId)>>,
     families: Vec<MergedFamily<'p>>,
-    by_name: HashMap<&'p [u8], FamilyId>,
+    by_name: HashMap<&'p [u8], FamilyId, RandomState>,
     /// In the order of layouts.
     entries: Vec<Entry<'p>>,
 }
@@ -64,11 +65,11 @@ impl<'p> Merger<'p> {
             parts,
             layouts: Vec::with_capacity(parts.len()),
             families: Vec::new(),
-            by_name: HashMap::new(),
+            by_name: HashMap::default(),
             entries: Vec::new(),
         };
         for (name, help) in REPORTED.into_iter().zip(REPORTED_HELP) {
-            let id = merger.family(name, 0);
+            let id = merger.family(name);
             let family = &mut merger.families[id as usize];
             family.help = Some(help.as_bytes());
             // Prometheus has no type for its own series of these names. With its feature `type-and-unit-labels`, any
@@ -97,18 +98,11 @@ impl<'p> Merger<'p> {
     }
 
     fn collect_layout(&mut self, number: LayoutId, layout: &'p Layout) {
-        let mut last = 0;
-        let mut ids = Vec::with_capacity(layout.names.len());
-        for said in &layout.names {
-            if !said.says_something() {
-                ids.push(FamilyId::MAX);
-                continue;
-            }
-            let id = self.family(layout.text(said.name), last);
-            self.families[last as usize].follower = id;
-            last = id;
-            ids.push(id);
-        }
+        let ids = layout.names.iter().map(|said| match said.says_something() {
+            true => self.family(layout.text(said.name)),
+            false => FamilyId::MAX,
+        });
+        let ids: Vec<FamilyId> = ids.collect();
         for (said, &family) in layout.names.iter().zip(&ids) {
             if !said.says_something() {
                 continue;
@@ -129,17 +123,11 @@ impl<'p> Merger<'p> {
         }
     }
 
-    /// The family of this name, which is added if it is new. Pods of a job have the same families in the same order, so
-    /// it is mostly the family that followed `last` in an earlier part.
-    fn family(&mut self, name: &'p [u8], last: FamilyId) -> FamilyId {
-        if let Some(last) = self.families.get(last as usize)
-            && self.families[last.follower as usize].name == name
-        {
-            return last.follower;
-        }
+    /// The family of this name, which is added if it is new.
+    fn family(&mut self, name: &'p [u8]) -> FamilyId {
         *self.by_name.entry(name).or_insert_with(|| {
             let id = offset(self.families.len());
-            self.families.push(MergedFamily::new(name, id));
+            self.families.push(MergedFamily::new(name));
             id
         })
     }

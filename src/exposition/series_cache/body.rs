@@ -43,7 +43,6 @@ impl KnownLines {
             samples: 0,
             samples_max: samples_before_end,
             dropped: Vec::new(),
-            unknown: None,
             plain: PlainSeries::default(),
             repeated: HashSet::new(),
         };
@@ -104,8 +103,6 @@ struct Reader<'r, 'b> {
     samples_max: usize,
     /// The samples that are dropped.
     dropped: Vec<EntryId>,
-    /// The key of the current line, if it was looked up and not found.
-    unknown: Option<Key<'b>>,
     plain: PlainSeries<'b>,
     /// The series that the body has several times, with their timestamps in milliseconds.
     repeated: HashSet<(EntryId, Option<i64>)>,
@@ -127,7 +124,6 @@ impl<'b> Reader<'_, 'b> {
             if self.known_line().is_none() && self.other_line()? {
                 return Ok(());
             }
-            self.unknown = None;
         }
         match self.lines.format {
             Format::OpenMetrics => openmetrics::end(self.body),
@@ -168,11 +164,9 @@ impl<'b> Reader<'_, 'b> {
             self.follow(id);
             return Some(id);
         }
-        self.unknown = Some(key);
         let is_allowed = |name: &[u8]| !self.identity.contains(name) && name != b"__name__";
         self.plain.read(rest, key.bytes.len(), is_allowed)?;
         let id = self.lines.add_plain(key, &self.plain, self.float_label)?;
-        self.unknown = None;
         self.follow_new(id);
         Some(id)
     }
@@ -243,13 +237,7 @@ impl<'b> Reader<'_, 'b> {
     }
 
     /// The entry of a line with this key, or the key.
-    fn find(&mut self, bytes: &'b [u8]) -> Result<EntryId, Key<'b>> {
-        // Mostly this key has just been looked up.
-        if let Some(key) = self.unknown.take()
-            && key.bytes.len() == bytes.len()
-        {
-            return Err(key);
-        }
+    fn find(&self, bytes: &'b [u8]) -> Result<EntryId, Key<'b>> {
         let key = self.lines.key_of(bytes);
         let known = (!bytes.is_empty()).then(|| self.lines.find(key, self.float_label));
         known.flatten().ok_or(key)
