@@ -141,22 +141,27 @@ impl<'b> Reader<'_, 'b> {
             None => self.found_or_plain_line()?,
         };
         let entry = &self.lines.entries[id as usize];
+        let (series, follower) = (entry.series, entry.follower);
         let key_end = self.at + entry.key_length as usize;
         if entry.is_head {
             self.at = key_end;
             self.take_head(id);
             return Some(());
         }
-        let series = entry.series;
         let (value, next) = self.value(key_end)?;
         self.at = next;
         self.samples += 1;
-        self.go_on_behind(id);
+        self.last = id;
+        if follower != NONE {
+            self.expected = follower;
+        }
         self.take_sample(id, series, value);
         Some(())
     }
 
     /// The entry of a line that was not expected here: found by its bytes, or added.
+    // Apart from the loop over known lines, which is slower if it is larger.
+    #[inline(never)]
     fn found_or_plain_line(&mut self) -> Option<EntryId> {
         let rest = &self.body[self.at..];
         let key = self.lines.key_of(self.lines.key_bytes(rest)?);
@@ -203,6 +208,8 @@ impl<'b> Reader<'_, 'b> {
     }
 
     /// Reads any line. Returns whether the body ends with it.
+    // As above.
+    #[inline(never)]
     fn other_line(&mut self) -> Result<bool, Fault> {
         let start = self.at;
         let (line, next) = match self.lines.format {
