@@ -53,7 +53,7 @@ struct State {
 }
 
 /// How long a body waits at most for others to be read. Only a body that is huge, or made to be slow, takes this long.
-const TURN_WAIT_MAX: Duration = Duration::from_millis(100);
+const PERMIT_WAIT_MAX: Duration = Duration::from_millis(100);
 /// The limit in bytes for all known lines of a request that are not in use. A set of lines that would exceed it is
 /// dropped, and a later body is then parsed as a whole.
 const KNOWN_BYTES_MAX: usize = 32 << 20;
@@ -103,10 +103,10 @@ impl SeriesCache {
             };
             return Err(fault.describe(body, 0));
         }
-        let turn = self.turn();
-        let mut lines = turn.take(format, labels);
+        let permit = self.permit();
+        let mut lines = permit.take(format, labels);
         let exposition = lines.read(body, labels, self.samples_max);
-        turn.put_back(lines);
+        permit.put_back(lines);
         exposition
     }
 
@@ -131,14 +131,14 @@ impl SeriesCache {
     }
 
     /// Waits until fewer than `readers_max` bodies are being read, but not for ever.
-    fn turn(&self) -> Turn<'_> {
+    fn permit(&self) -> ReadPermit<'_> {
         let are_enough = |state: &mut State| state.readers >= self.readers_max;
         let waited = self
             .ended
-            .wait_timeout_while(self.state(), TURN_WAIT_MAX, are_enough);
+            .wait_timeout_while(self.state(), PERMIT_WAIT_MAX, are_enough);
         let (mut state, _) = waited.expect("no holder of this lock panics");
         state.readers += 1;
-        Turn(self)
+        ReadPermit(self)
     }
 }
 
@@ -150,9 +150,9 @@ impl Default for SeriesCache {
 }
 
 /// The permit to read one body. Dropping it lets the next body be read.
-struct Turn<'c>(&'c SeriesCache);
+struct ReadPermit<'c>(&'c SeriesCache);
 
-impl Turn<'_> {
+impl ReadPermit<'_> {
     /// Takes the known lines of this format for targets whose identity labels have the same names, which decide which
     /// labels of a pod are renamed. The set that was used last is taken first: it is most likely in the processor's
     /// cache.
@@ -179,7 +179,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
         self.0.state().readers -= 1;
         self.0.ended.notify_one();
