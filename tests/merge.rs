@@ -3,7 +3,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::exposition::{
-    Format, IdentityLabels, Merged, Part, merge, parse,
+    Format, IdentityLabels, Merged, TargetResult, merge, parse,
 };
 
 use crate::support::merged::{self, own_blocks, text};
@@ -17,7 +17,7 @@ mod open_metrics_only;
 mod types;
 
 /// The target with the identity label `i="<number>"`; `None` for a scrape that failed.
-fn part(format: Format, number: usize, body: Option<&str>) -> Part {
+fn part(format: Format, number: usize, body: Option<&str>) -> TargetResult {
     let labels = IdentityLabels::new([("i", &*number.to_string())]);
     let body = body.map(|body| parse(format, body.as_bytes(), &labels).unwrap());
     merged::part(labels, body)

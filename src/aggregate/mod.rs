@@ -13,7 +13,7 @@ pub use crate::scrape::client::{PodResponse, ProbeWants};
 pub use crate::scrape::{Reason, ScrapeError};
 pub use last_scrapes::{LastRequest, LastScrape, LastScrapes};
 
-use crate::exposition::{Asked, Body, Format, Merged, Part, Report, merge_with};
+use crate::exposition::{Asked, Body, Format, Merged, Report, TargetResult, merge_with};
 use crate::scrape::deadline::ScrapeDeadline;
 use crate::scrape::pool::{Probe, ScrapePool, ScrapeResult, identity_labels};
 use crate::target::{Target, TargetLabels, TargetSet};
@@ -253,13 +253,13 @@ impl Aggregator {
         }
     }
 
-    fn part(&self, target: &Target, result: ScrapeResult) -> Part {
+    fn part(&self, target: &Target, result: ScrapeResult) -> TargetResult {
         let labels = result.labels;
         let samples_scraped = match &result.outcome {
             Ok(body) => body.samples(),
             Err(error) => error.samples_before,
         };
-        Part {
+        TargetResult {
             labels: labels.unwrap_or_else(|| identity_labels(target, &self.labels)),
             report: Report {
                 up: result.outcome.is_ok(),

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// What one target adds to a response.
 #[derive(Debug)]
-pub struct Part {
+pub struct TargetResult {
     /// The labels with which the body was parsed.
     pub labels: IdentityLabels,
     /// `None` if the scrape failed.
@@ -15,7 +15,7 @@ pub struct Part {
     pub report: Report,
 }
 
-impl Part {
+impl TargetResult {
     /// The body, if it has lines.
     pub(super) fn exposition(&self) -> Option<&Exposition> {
         match &self.body {
@@ -91,8 +91,8 @@ impl Body {
         }
     }
 
-    /// Number of samples that were left out: because the same series with the same timestamp, or also without one,
-    /// stands before them, or because their series is one of those that are reported for every target.
+    /// The number of samples that were dropped. A sample is dropped if an earlier one has the same series and the same
+    /// timestamp, or neither has a timestamp, or if its series is one that the aggregator adds for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
         match self {

@@ -1,7 +1,7 @@
 //! The body of a response in any format. It is never in memory as a whole, but assembled while it is sent.
 
 use super::Format;
-use super::body::{Body, Part};
+use super::body::{Body, TargetResult};
 use super::merge::{self, MergedText};
 use super::protobuf::{self, MergedProtobuf, ProtobufBody};
 use std::fmt;
@@ -28,7 +28,7 @@ const LINE_BYTES: usize = 4 * 1024;
 /// In protobuf, each part has its own families, even if their names are the same. A body in protobuf cannot be part of
 /// a response in another format; [`super::Accept::best`] makes sure that this does not happen.
 #[must_use]
-pub fn merge(parts: Vec<Part>, format: Format) -> Merged {
+pub fn merge(parts: Vec<TargetResult>, format: Format) -> Merged {
     merge_with(parts, format, false)
 }
 
@@ -40,7 +40,7 @@ pub fn merge(parts: Vec<Part>, format: Format) -> Merged {
 /// of two series each took 10 s instead of 0.05 s. Strict parsers of the specification refuse repeated TYPE lines; see
 /// [`super::Accept::may_read_start_timestamps`].
 #[must_use]
-pub fn merge_with(parts: Vec<Part>, format: Format, repeats_types: bool) -> Merged {
+pub fn merge_with(parts: Vec<TargetResult>, format: Format, repeats_types: bool) -> Merged {
     let repeats_types = repeats_types && format == Format::OpenMetrics;
     Merged(match format {
         Format::Text | Format::OpenMetrics => {
@@ -50,7 +50,7 @@ pub fn merge_with(parts: Vec<Part>, format: Format, repeats_types: bool) -> Merg
     })
 }
 
-fn merge_protobuf(parts: Vec<Part>) -> MergedProtobuf {
+fn merge_protobuf(parts: Vec<TargetResult>) -> MergedProtobuf {
     let mut merged = MergedProtobuf::new(&parts);
     for part in parts {
         match part.body {

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use kubernetes_metrics_aggregator::exposition::{
-//!     Body, Exposition, Format, IdentityLabels, Part, Report, merge, parse,
+//!     Body, Exposition, Format, IdentityLabels, TargetResult, Report, merge, parse,
 //! };
 //! use std::time::Duration;
 //!
@@ -22,7 +22,7 @@
 //!         duration: Duration::from_millis(20),
 //!         samples_scraped: exposition.as_ref().map_or(0, Exposition::samples),
 //!     };
-//!     Part { labels, body: exposition.map(Body::from), report }
+//!     TargetResult { labels, body: exposition.map(Body::from), report }
 //! };
 //! let parts = vec![
 //!     part("web-0", "# TYPE requests_total counter\nrequests_total{code=\"200\"} 5\n"),
@@ -96,7 +96,7 @@ mod values;
 
 pub use accept::Accept;
 pub use asked::{Asked, AskedFamilies};
-pub use body::{Body, BodyError, Part};
+pub use body::{Body, BodyError, TargetResult};
 pub use content_type::{ContentTypeError, Format};
 pub use error::{LineError, LineErrorKind};
 pub use escaping::Escaping;

@@ -14,7 +14,7 @@
 )]
 
 use kubernetes_metrics_aggregator::exposition::{
-    Body, Format, IdentityLabels, Merged, Part, Report, SeriesCache, merge, parse,
+    Body, Format, IdentityLabels, Merged, Report, SeriesCache, TargetResult, merge, parse,
 };
 use std::hint::black_box;
 use std::io;
@@ -88,7 +88,7 @@ fn identity(number: usize) -> IdentityLabels {
     ])
 }
 
-fn part(number: usize, body: &str) -> Part {
+fn part(number: usize, body: &str) -> TargetResult {
     let labels = identity(number);
     let exposition = parse(Format::Text, body.as_bytes(), &labels).unwrap();
     let report = Report {
@@ -96,7 +96,7 @@ fn part(number: usize, body: &str) -> Part {
         duration: Duration::from_millis(12),
         samples_scraped: exposition.samples(),
     };
-    Part {
+    TargetResult {
         labels,
         body: Some(exposition.into()),
         report,
@@ -109,7 +109,7 @@ fn merged(bodies: &[String]) -> Merged {
     let parts = bodies.iter().enumerate().map(|(number, body)| {
         let labels = identity(number);
         let exposition = cache.parse(Format::Text, body.as_bytes(), &labels).unwrap();
-        Part {
+        TargetResult {
             body: Some(exposition.into()),
             ..part(number, "")
         }
@@ -229,7 +229,7 @@ fn merging(targets: usize) {
             let labels = identity(number);
             let exposition = cache.parse(Format::Text, body.as_bytes(), &labels).ok();
             let report = parts[0].report;
-            parts.push(Part {
+            parts.push(TargetResult {
                 labels,
                 body: exposition.map(Body::Lines),
                 report,
@@ -265,7 +265,7 @@ fn ordering_many_families(targets: usize) -> f64 {
     let many: String = (0..FAMILIES).map(|n| format!("family_{n} 1\n")).collect();
     let ordering = |_| {
         let others = (1..targets).map(|number| part(number, "one 1\n"));
-        let parts: Vec<Part> = [part(0, &many)].into_iter().chain(others).collect();
+        let parts: Vec<TargetResult> = [part(0, &many)].into_iter().chain(others).collect();
         let start = Instant::now();
         black_box(merge(parts, Format::Text));
         start.elapsed().as_secs_f64()

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use kubernetes_metrics_aggregator::exposition::{Exposition, IdentityLabels, Merged, Part, Report};
+use kubernetes_metrics_aggregator::exposition::{
+    Exposition, IdentityLabels, Merged, Report, TargetResult,
+};
 
 use super::labelled::REPORTED;
 
 /// The target with this body, which took 1.5 s; `None` for a scrape that failed.
-pub(crate) fn part(labels: IdentityLabels, body: Option<Exposition>) -> Part {
+pub(crate) fn part(labels: IdentityLabels, body: Option<Exposition>) -> TargetResult {
     let report = Report {
         up: body.is_some(),
         duration: Duration::from_millis(1500),
         samples_scraped: body.as_ref().map_or(0, Exposition::samples),
     };
-    Part {
+    TargetResult {
         labels,
         body: body.map(Into::into),
         report,

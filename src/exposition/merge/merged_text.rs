@@ -5,7 +5,7 @@ use crate::exposition::labels::IdentityLabels;
 use crate::exposition::layout::{Layout, Run, TextRef};
 use crate::exposition::timestamp::push_converted;
 use crate::exposition::values::push_short;
-use crate::exposition::{Body, Exposition, Format, Part};
+use crate::exposition::{Body, Exposition, Format, TargetResult};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct TargetSamples {
 impl TargetSamples {
     /// Converts the values to this format, in which only timestamps and exemplars differ. A target without a body of
     /// lines has no samples.
-    pub(super) fn new(part: Part, format: Format) -> TargetSamples {
+    pub(super) fn new(part: TargetResult, format: Format) -> TargetSamples {
         let mut exposition = match part.body {
             Some(Body::Lines(exposition)) => exposition,
             _ => Exposition::default(),

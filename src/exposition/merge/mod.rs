@@ -10,7 +10,7 @@ use super::layout::{Layout, Run, TypeLine};
 use super::metric_type::MetricType;
 use super::report::{REPORTED, REPORTED_HELP};
 use super::untyped::{Typed, block, settle};
-use super::{Format, Part, offset};
+use super::{Format, TargetResult, offset};
 use families::{MergedFamily, Written};
 use foldhash::fast::RandomState;
 pub(super) use merged_text::{MergedText, Position};
@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Merges the parts into a text of this format; see [`crate::exposition::merge_with`].
-pub(super) fn merge(parts: Vec<Part>, format: Format, repeats_types: bool) -> MergedText {
+pub(super) fn merge(parts: Vec<TargetResult>, format: Format, repeats_types: bool) -> MergedText {
     let merger = Merger::new(&parts);
     let conflicts = |is_conflict: fn(&MergedFamily<'_>) -> bool| {
         let families = merger.families.iter();
@@ -50,7 +50,7 @@ struct Entry<'p> {
 type LayoutId = usize;
 
 struct Merger<'p> {
-    parts: &'p [Part],
+    parts: &'p [TargetResult],
     /// The layout of each part that is up. Pods that send the same series share one.
     layouts: Vec<Option<(&'p Layout, LayoutId)>>,
     families: Vec<MergedFamily<'p>>,
@@ -60,7 +60,7 @@ struct Merger<'p> {
 }
 
 impl<'p> Merger<'p> {
-    fn new(parts: &'p [Part]) -> Merger<'p> {
+    fn new(parts: &'p [TargetResult]) -> Merger<'p> {
         let mut merger = Merger {
             parts,
             layouts: Vec::with_capacity(parts.len()),
@@ -290,7 +290,7 @@ impl Block {
 }
 
 /// Writes the report sample of a part. Its own samples of that name follow.
-fn write_reported(segments: &mut Segments, reported: usize, part: &Part) {
+fn write_reported(segments: &mut Segments, reported: usize, part: &TargetResult) {
     segments.write(|out| {
         out.extend_from_slice(REPORTED[reported]);
         out.extend_from_slice(part.labels.alone());

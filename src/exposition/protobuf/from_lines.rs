@@ -239,7 +239,7 @@ impl<'e> Converter<'e> {
 const COUNTER_EXEMPLAR: u8 = 2;
 const BUCKET_EXEMPLAR: u8 = 3;
 
-/// For each name the names whose samples stand in its block: mostly itself alone.
+/// For each name, the names whose samples are in its block: mostly only itself.
 fn blocks(layout: &Layout) -> Vec<Vec<usize>> {
     let typed = layout.names.iter().map(|said| Typed {
         name: layout.text(said.name),

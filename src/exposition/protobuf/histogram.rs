@@ -1,4 +1,4 @@
-//! Histograms: how many samples one stands for, and whether Prometheus would store it.
+//! Histograms: how many samples one has for Prometheus, and whether Prometheus would store it.
 //!
 //! One native histogram that Prometheus refuses costs a whole scrape there, and one with more bucket values than its
 //! spans ends the process of some versions, so everything that any version refuses is refused here.
@@ -119,8 +119,8 @@ impl Histogram {
         !self.is_native() && self.count == 0 && self.count_float == 0.0
     }
 
-    /// Number of samples that it stands for: one if it is native, else `_count`, `_sum` and one for each bucket, of
-    /// which Prometheus adds the one without an upper bound if it is missing.
+    /// The number of samples that Prometheus counts for it: one if it is native, else `_count`, `_sum` and one for each
+    /// bucket, of which Prometheus adds the one without an upper bound if it is missing.
     pub(super) fn samples(&self) -> u64 {
         if self.is_native() {
             return 1;

@@ -6,7 +6,7 @@ use super::schema::{FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, Metric
 use super::spliced;
 use super::wire::{push_double, push_field, push_message, push_uint, push_varint};
 use crate::exposition::report::{REPORTED, REPORTED_HELP};
-use crate::exposition::{IdentityLabels, Part};
+use crate::exposition::{IdentityLabels, TargetResult};
 
 /// What is sent in protobuf. It is put together from the bodies as it is read.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(in crate::exposition) struct Position {
 
 impl MergedProtobuf {
     /// With what is reported of all targets, and no body yet.
-    pub(in crate::exposition) fn new(parts: &[Part]) -> MergedProtobuf {
+    pub(in crate::exposition) fn new(parts: &[TargetResult]) -> MergedProtobuf {
         let mut reported = Vec::new();
         for number in 0..REPORTED.len() {
             push_reported(&mut reported, number, parts);
@@ -87,7 +87,7 @@ impl MergedProtobuf {
 /// Writes one of the families that report on the targets. Without targets there is none.
 ///
 /// It is untyped, as in the other formats: for its own series of these names Prometheus knows no type.
-fn push_reported(out: &mut Vec<u8>, number: usize, parts: &[Part]) {
+fn push_reported(out: &mut Vec<u8>, number: usize, parts: &[TargetResult]) {
     if parts.is_empty() {
         return;
     }

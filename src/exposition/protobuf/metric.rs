@@ -51,7 +51,7 @@ impl FamilyMetrics {
         }
     }
 
-    /// Reads the next metric, adds the samples that it stands for, and checks it.
+    /// Reads the next metric, counts its samples, and checks it.
     ///
     /// # Errors
     /// The first fault. The samples are added as far as Prometheus counts them then.
@@ -140,7 +140,7 @@ impl<'b> Metric<'b> {
         }
     }
 
-    /// Number of samples that it stands for in Prometheus.
+    /// The number of samples that Prometheus counts for it.
     fn samples(&self, metric_type: MetricType) -> u64 {
         match metric_type {
             MetricType::Counter | MetricType::Gauge | MetricType::Untyped => 1,

@@ -56,7 +56,7 @@ pub(super) enum Value<'b> {
 pub(super) struct Field<'b> {
     pub(super) number: u32,
     pub(super) value: Value<'b>,
-    /// Where it stands in the message, its tag included.
+    /// The range of the field in the message, with its tag.
     pub(super) range: Range<usize>,
 }
 

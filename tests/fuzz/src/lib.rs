@@ -15,7 +15,7 @@ pub use request::{check_accept, check_request};
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::exposition::{
-    Body, Exposition, Format, IdentityLabels, LineError, Part, Report, SeriesCache, merge,
+    Body, Exposition, Format, IdentityLabels, LineError, TargetResult, Report, SeriesCache, merge,
 };
 
 /// Between the bodies of several targets in one input: a line that hardly any valid body has.
@@ -120,20 +120,20 @@ fn identity(number: usize) -> IdentityLabels {
     IdentityLabels::new([("i", number.to_string().as_str()), ("job", "x\"\\\n")])
 }
 
-fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> Part {
+fn part(labels: IdentityLabels, exposition: Option<Exposition>) -> TargetResult {
     let report = Report {
         up: exposition.is_some(),
         duration: Duration::from_millis(250),
         samples_scraped: exposition.as_ref().map_or(0, Exposition::samples),
     };
-    Part {
+    TargetResult {
         labels,
         body: exposition.map(Body::Lines),
         report,
     }
 }
 
-fn merged(parts: Vec<Part>, to: Format) -> Vec<u8> {
+fn merged(parts: Vec<TargetResult>, to: Format) -> Vec<u8> {
     let merged = merge(parts, to);
     let mut text = Vec::new();
     merged.write_to(&mut text).expect("a Vec takes everything");
