@@ -505,6 +505,19 @@ fn families_that_prometheus_refuses_are_refused() {
 }
 
 #[test]
+fn a_double_in_place_of_an_integer_is_refused() {
+    let double = b"\x09\0\0\0\0\0\0\xf0\x3f";
+    // In a summary, and in the timestamp of a counter.
+    for before in [&b"\x22\x09"[..], b"\x1a\x0b\x1a\x09"] {
+        refused(
+            &around(&[before, double].concat()),
+            "metric family 1 \"g\", metric 1: expected a protobuf message, found \
+             a wire type that the field cannot have",
+        );
+    }
+}
+
+#[test]
 fn bytes_that_are_no_messages_are_refused() {
     let no_message = "expected a protobuf message, found";
     let truncated = "the end of the bytes within a field";

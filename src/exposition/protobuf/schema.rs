@@ -87,7 +87,10 @@ pub(super) fn check_each(
     mut each: impl FnMut(u32),
 ) -> Result<(), WireError> {
     // One double in field 1 is by far the most frequent message.
-    if message.len() == 9 && message[0] == 0x09 {
+    if let [_, Double, ..] = kinds
+        && message.len() == 9
+        && message[0] == 0x09
+    {
         each(1);
         return Ok(());
     }
