@@ -47,6 +47,29 @@ fn a_metric_with_very_many_labels_takes_no_longer_than_many_metrics() {
     assert!(error.contains(expected), "{error}");
 }
 
+/// With the first metric, or the name of its family, read again for each duplicate, these bodies would keep the test
+/// for hours.
+#[test]
+fn many_duplicates_of_one_long_metric_take_no_longer_than_other_metrics() {
+    let names: Vec<String> = (0..300_000).map(|n| format!("l{n}")).collect();
+    let empty: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let mut metrics = vec![gauge(&[], 1.0); 300_000];
+    metrics[0] = gauge(&empty, 1.0);
+    let body = read(&encode(&[family("a", GAUGE, metrics)])).unwrap();
+    assert_eq!(
+        (body.samples(), body.duplicates_dropped()),
+        (300_000, 299_999)
+    );
+    let numbers: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    let metrics = numbers.iter().map(|number| gauge(&[("n", number)], 1.0));
+    let long = family(&"a".repeat(10_000_000), GAUGE, metrics.collect());
+    let body = read(&encode(&[long.clone(), long])).unwrap();
+    assert_eq!(
+        (body.samples(), body.duplicates_dropped()),
+        (200_000, 100_000)
+    );
+}
+
 /// The names of each metric are compared with those of the last one.
 #[test]
 fn labels_are_checked_where_the_last_metric_had_nearly_the_same() {

@@ -2,72 +2,79 @@
 
 use super::metric::Metric;
 use super::wire::low_32;
-use foldhash::fast::{FoldHasher, RandomState};
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
 /// Metrics of one series each, no two of them with the same series and timestamp.
 pub(super) struct SeenSeries<'b> {
     metrics: HashTable<SeenMetric<'b>>,
-    /// The names of the families so far.
-    names: Vec<&'b [u8]>,
-    /// Has taken in the name of the current family.
-    hasher: FoldHasher<'static>,
+    /// The names of the families so far, numbered. A name may be as long as the body, so that it is compared once for a
+    /// family and not for each metric.
+    names: HashMap<&'b [u8], u32, RandomState>,
+    /// The number of the name of the current family.
+    name: u32,
     state: RandomState,
 }
 
 struct SeenMetric<'b> {
     /// The low half.
     hash: u32,
-    /// Index of the name of its family.
+    /// The number of the name of its family.
     name: u32,
+    /// The shortest message of this series.
     message: &'b [u8],
 }
 
 impl<'b> SeenSeries<'b> {
     /// No series yet, with space for those of a body of this size.
     pub(super) fn of_body(body: &[u8]) -> SeenSeries<'b> {
-        let state = RandomState::default();
         SeenSeries {
             metrics: HashTable::with_capacity((body.len() / METRIC_BYTES).min(RESERVED_MAX)),
-            names: Vec::new(),
-            hasher: state.build_hasher(),
-            state,
+            names: HashMap::default(),
+            name: 0,
+            state: RandomState::default(),
         }
     }
 
     /// The metrics that follow belong to a family with this name.
     pub(super) fn begin_family(&mut self, name: &'b [u8]) {
-        self.names.push(name);
-        self.hasher = self.state.build_hasher();
-        self.hasher.write(name);
+        // A family takes several bytes, and no body has gigabytes.
+        let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.name = *self.names.entry(name).or_insert(next);
     }
 
     /// Whether the series of the metric came before with the same timestamp, or also without one. If not, it is
     /// noted.
     pub(super) fn contains_or_insert(&mut self, metric: &Metric<'b>) -> bool {
-        let mut hasher = self.hasher.clone();
+        let mut hasher = self.state.build_hasher();
+        hasher.write_u32(self.name);
         hasher.write_u64(metric.timestamp);
         hasher.write_u64(metric.labels.hash());
-        let hash = low_32(hasher.finish());
-        let (names, last) = (&self.names, self.names.len() - 1);
+        let (hash, name) = (low_32(hasher.finish()), self.name);
         let is_same = |other: &SeenMetric<'b>| {
-            other.hash == hash
-                && names[other.name as usize] == names[last]
-                && metric.is_same_series(other.message)
+            other.hash == hash && other.name == name && metric.is_same_series(other.message)
         };
+        let message = metric.message;
         match self
             .metrics
             .entry(twice(hash), is_same, |other| twice(other.hash))
         {
-            Entry::Occupied(_) => true,
+            Entry::Occupied(mut seen) => {
+                // The next duplicate is compared with the shorter one, so that no long message is read many times.
+                let seen = seen.get_mut();
+                if message.len() < seen.message.len() {
+                    seen.message = message;
+                }
+                true
+            }
             Entry::Vacant(vacant) => {
                 vacant.insert(SeenMetric {
                     hash,
-                    // A family takes several bytes, and no body has gigabytes.
-                    name: u32::try_from(last).unwrap_or(u32::MAX),
-                    message: metric.message,
+                    name,
+                    message,
                 });
                 false
             }
