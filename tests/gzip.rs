@@ -96,6 +96,15 @@ fn what_cannot_be_compressed_becomes_half_as_long_again_at_most() {
     }
 }
 
+/// A response waits for its client in memory, and the send budget counts its length.
+#[test]
+fn the_member_takes_no_more_memory_than_its_length() {
+    for length in [0, 1_000, 100_000, 3_000_000] {
+        let gzip = compress([&random(length)[..]]);
+        assert_eq!(gzip.capacity(), gzip.len());
+    }
+}
+
 #[test]
 fn matches_of_every_length() {
     for length in 1..800 {

@@ -48,6 +48,8 @@ impl LineGzip {
         let mut gzip = self.out.finish();
         gzip.extend_from_slice(&self.crc.sum().to_le_bytes());
         gzip.extend_from_slice(&self.crc.amount().to_le_bytes());
+        // The send budget counts the length, and a client may leave it unread for long.
+        gzip.shrink_to_fit();
         gzip
     }
 }
