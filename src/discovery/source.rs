@@ -1,6 +1,6 @@
 //! The source of the pod list: an API server or a file.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -128,15 +128,20 @@ fn list_file(path: &Path, namespaces: &BTreeSet<String>) -> Result<PodList, serd
     })
 }
 
-/// Takes its job from each target that has the name, or the uid and port, of one before it. The two could not be told
-/// apart. Only a list that was put together by hand can contain them.
+/// Takes its job from each target of a second pod that has the name or the uid of one before it: their series would be
+/// the same. Only a list that was put together by hand can contain them.
 fn reject_duplicates(targets: &mut [Arc<Target>]) {
+    let (mut uids, mut names) = (HashMap::new(), HashMap::new());
     let mut known = HashSet::new();
     for target in targets.iter_mut().filter(|target| !target.job.is_empty()) {
-        let port = target.port().or(target.pod_port);
-        let is_new_name = known.insert(target.to_string());
-        let is_new_uid = known.insert(format!("uid {} {port:?}", target.uid));
-        if is_new_name && is_new_uid {
+        let name = format!("{}/{}", target.namespace, target.pod);
+        let uid = uids
+            .entry(name.clone())
+            .or_insert_with(|| target.uid.clone());
+        let known_name = names.entry(target.uid.clone());
+        let is_one_pod = *uid == target.uid && *known_name.or_insert_with(|| name.clone()) == name;
+        // The targets of one pod differ in the label `pod_port`.
+        if is_one_pod && known.insert((name, target.pod_port)) {
             continue;
         }
         let target = Arc::make_mut(target);

@@ -59,6 +59,12 @@ fn a_pod_list_file_is_read_at_each_interval() {
 fn the_second_pod_of_one_name_or_uid_in_a_file_is_not_scraped() {
     let mut copied = pod("ns", "copied", "j", "10.0.0.4");
     copied["metadata"]["uid"] = json!("uid-ns-p-1");
+    let at_another_port = |name: &str, uid: &str, ip: &str| {
+        let mut pod = pod("ns", name, "j", ip);
+        pod["metadata"]["uid"] = json!(uid);
+        pod["metadata"]["annotations"] = json!({"metrics-aggregator.apawel.me/port": "81"});
+        pod
+    };
     let mut two_targets = pod("ns", "p-2", "j", "10.0.0.5");
     two_targets["metadata"]["annotations"] = json!({
         "metrics-aggregator.apawel.me/scrape-targets": "1,2",
@@ -69,6 +75,9 @@ fn the_second_pod_of_one_name_or_uid_in_a_file_is_not_scraped() {
         pod("ns", "p-1", "j", "10.0.0.2"),
         pod("ns", "p-1", "another-job", "10.0.0.3"),
         copied,
+        at_another_port("p-1", "uid-ns-p-1", "10.0.0.6"),
+        at_another_port("p-1", "another-uid", "10.0.0.7"),
+        at_another_port("copied", "uid-ns-p-1", "10.0.0.8"),
         two_targets,
         pod("other", "p-1", "j", "10.0.0.1"),
     ];
@@ -87,10 +96,15 @@ fn the_second_pod_of_one_name_or_uid_in_a_file_is_not_scraped() {
     };
     let expected = [
         format!("ns/copied 10.0.0.4: {}", error("copied")),
+        format!("ns/copied 10.0.0.8: {}", error("copied")),
         format!("ns/p-1 10.0.0.2: {}", error("p-1")),
         format!("ns/p-1 10.0.0.3: {}", error("p-1")),
+        format!("ns/p-1 10.0.0.6: {}", error("p-1")),
+        format!("ns/p-1 10.0.0.7: {}", error("p-1")),
     ];
-    assert_eq!(rejected.collect::<Vec<_>>(), expected);
+    let mut rejected: Vec<String> = rejected.collect();
+    rejected.sort_unstable();
+    assert_eq!(rejected, expected);
     drop(running);
 }
 
