@@ -367,6 +367,17 @@ fn a_line_with_very_many_labels_takes_no_longer_than_many_lines() {
     }
 }
 
+/// With each line compared with each other one, these bodies would keep the test for hours.
+#[test]
+fn a_line_that_comes_very_often_takes_no_longer_than_other_lines() {
+    let metadata = "# HELP a b\n# TYPE a gauge\n".repeat(300_000);
+    assert_eq!(parse_text(metadata.as_bytes()).unwrap().samples(), 0);
+    // The second spelling is not that of the first sample of the series.
+    let samples = "a{b=\"c\"} 1\na {b=\"c\"} 1\n".repeat(300_000);
+    let exposition = parse_text(samples.as_bytes()).unwrap();
+    assert_eq!(exposition.duplicates_dropped(), 599_999);
+}
+
 /// With each new name compared with each label, this line would take 300 million comparisons.
 #[test]
 fn a_label_that_clashes_with_a_chain_of_renamed_ones_takes_no_longer_than_many_lines() {

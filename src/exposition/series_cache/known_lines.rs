@@ -200,7 +200,13 @@ impl KnownLines {
     pub(super) fn keep_or_forget(&mut self) {
         self.texts.seal();
         if self.are_worth_keeping() {
-            self.by_key.keep();
+            let (entries, texts) = (&self.entries, &self.texts);
+            let found_by = |id: EntryId| {
+                let entry = &entries[id as usize];
+                let key = texts.get(entry.text, entry.key_start, entry.key_length);
+                (key, entry.under)
+            };
+            self.by_key.keep(|a, b| found_by(a) == found_by(b));
             self.by_series.keep();
             self.kept = (self.entries.len(), self.names.len(), self.texts.count());
         } else {

@@ -28,12 +28,17 @@ impl Keys {
         self.fresh.push((half(hash), id));
     }
 
-    /// Makes the new entries known.
-    pub(super) fn keep(&mut self) {
+    /// Makes the new entries known; of those that are the same only the first, because a body may repeat a line a
+    /// million times.
+    pub(super) fn keep(&mut self, are_same: impl Fn(EntryId, EntryId) -> bool) {
         self.kept
             .reserve(self.fresh.len(), |(half, _)| place(*half));
-        for entry in self.fresh.drain(..) {
-            insert(&mut self.kept, entry);
+        for (half, id) in self.fresh.drain(..) {
+            let is_it = |(known, other): &(u32, EntryId)| *known == half && are_same(*other, id);
+            let entry = self
+                .kept
+                .entry(place(half), is_it, |(half, _)| place(*half));
+            entry.or_insert((half, id));
         }
     }
 
