@@ -132,6 +132,12 @@ fn matches_up_to_the_window_and_not_beyond() {
     }
 }
 
+/// The value of the line before comes again behind a line without labels, so a match goes on into the next line.
+#[test]
+fn a_match_may_end_in_the_next_line() {
+    checked(b"12345 7\na{b=\"c\"} 12345\na{b\n12345 8\n");
+}
+
 #[test]
 fn lines_of_many_pods_take_few_bytes_each() {
     let alike = pods(200, sample);

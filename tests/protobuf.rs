@@ -1,21 +1,19 @@
-//! Bodies in protobuf: what is valid, what is spliced, and that nothing else changes.
-//!
-//! * `protobuf/rules.rs`: valid and invalid bodies, each for a named rule
-//! * `protobuf/converted.rs`: bodies of text and OpenMetrics, converted
-//! * `protobuf/grouped.rs`: histograms and summaries, converted
-//! * `protobuf/serving.rs`: on the way through the program
-//! * `protobuf/same_series.rs`: bodies of pods that send the same series
-//! * `protobuf/refused.rs`: what is counted of bodies that are refused, and their labels
-//! * `protobuf/generated.rs`: what holds for all bodies
+//! Bodies in protobuf: what is valid, what is written of them, and that nothing else changes. README: "Formats", "What
+//! is stored". `serving.rs` and `requested.rs` are about the built program, the other files about one body.
 
-use crate::support::client_model::{LabelPair, Metric, MetricFamily, decode, encode};
+use crate::support::client_model::{
+    Bucket, BucketSpan, Gauge, Histogram, LabelPair, Metric, MetricFamily, decode, encode,
+};
 use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody, ProtobufError};
 use kubernetes_metrics_aggregator::exposition::{Asked, IdentityLabels};
 
 mod converted;
+mod converted_samples;
 mod generated;
 mod grouped;
+mod native;
 mod refused;
+mod requested;
 mod rules;
 mod same_series;
 mod serving;
@@ -84,5 +82,55 @@ fn family(name: &str, metric_type: i32, metric: Vec<Metric>) -> MetricFamily {
         r#type: Some(metric_type),
         metric,
         ..MetricFamily::default()
+    }
+}
+
+fn gauge(pairs: &[(&str, &str)], value: f64) -> Metric {
+    Metric {
+        label: labels(pairs),
+        gauge: Some(Gauge { value: Some(value) }),
+        ..Metric::default()
+    }
+}
+
+fn histogram(pairs: &[(&str, &str)], histogram: Histogram) -> Metric {
+    Metric {
+        label: labels(pairs),
+        histogram: Some(histogram),
+        ..Metric::default()
+    }
+}
+
+fn span(offset: i32, length: u32) -> BucketSpan {
+    BucketSpan {
+        offset: Some(offset),
+        length: Some(length),
+    }
+}
+
+/// Three observations in three buckets, none in the zero bucket.
+fn native() -> Histogram {
+    Histogram {
+        sample_count: Some(3),
+        sample_sum: Some(4.5),
+        schema: Some(3),
+        zero_threshold: Some(1e-128),
+        positive_span: vec![span(0, 2), span(4, 1)],
+        positive_delta: vec![1, 0, 0],
+        ..Histogram::default()
+    }
+}
+
+fn classic(bounds: &[f64], count: u64) -> Histogram {
+    let bucket = |bound: &f64| Bucket {
+        cumulative_count: Some(count),
+        upper_bound: Some(*bound),
+        ..Bucket::default()
+    };
+    Histogram {
+        sample_count: Some(count),
+        sample_sum: Some(1.0),
+        bucket: bounds.iter().map(bucket).collect(),
+        ..Histogram::default()
     }
 }

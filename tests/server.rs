@@ -188,7 +188,7 @@ fn a_scraper_that_accepts_gzip_gets_gzip() {
     let length = response.body.len().to_string();
     assert_eq!(response.header("content-length"), Some(&*length));
     let series = "pages_total{kind=\"a\",instance=\"web-0\"";
-    check_contains(&response.gunzip(), series);
+    check_contains(response.gunzip().text(), series);
 
     let (_, never) = Program::with_pod(fake, &[("GZIP_LEVEL", "0")]);
     let response = never.get_with("/metrics?job=web", &[("Accept-Encoding", "gzip")]);

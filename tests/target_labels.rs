@@ -94,7 +94,7 @@ fn a_label_that_changes_is_seen_at_the_next_poll() {
     let file = TempFile::pods(&[labelled(pod.clone(), "1.2", "red")]);
     let settings = [LABELS, ("CACHE_UPDATE_INTERVAL", "100ms")];
     let program = Program::with_pods(&file, &settings);
-    let has = |text: &str| lines(&program, "a{").iter().all(|line| line.contains(text));
+    let has = |text: &str| matches!(&lines(&program, "a{")[..], [line] if line.contains(text));
     assert!(has(",app_kubernetes_io_version=\"1.2\",team=\"red\","));
     file.replace(&pod_list(&[labelled(pod, "1.3", "red")]));
     eventually("the new version", || {

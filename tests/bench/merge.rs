@@ -26,6 +26,7 @@ mod body;
 #[expect(dead_code, reason = "decoding is for tests")]
 mod client_model;
 mod corpus;
+mod gzip;
 mod splicing;
 
 const ROUNDS: usize = 101;
@@ -63,6 +64,7 @@ fn main() {
             parsing(name, &bodies);
         }
     }
+    gzip::gzip(&is_wanted);
     splicing::splicing(&is_wanted);
     if is_wanted("merging") {
         println!("\nthe thread of the request: 500 targets of the mixed page");

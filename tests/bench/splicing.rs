@@ -28,8 +28,14 @@ pub(crate) fn splicing(is_wanted: &dyn Fn(&str) -> bool) {
     for (name, body) in bodies() {
         let name = format!("protobuf {name}");
         if is_wanted(&name) {
-            spliced(&name, &body);
+            spliced(&name, &body, &body);
         }
+    }
+    let name = "protobuf other last series";
+    if is_wanted(name) {
+        let last = |number: usize| number + usize::from(number == METRICS - 1);
+        let other = families(METRICS, |n| counter(labels(last(n))));
+        spliced(name, &families(METRICS, |n| counter(labels(n))), &other);
     }
     println!("\nns a sample: convert a parsed body to protobuf, write it with labels");
     for (name, bodies) in corpus::all() {
@@ -100,7 +106,8 @@ const UNUSUAL: [(&str, Labels); 9] = [
     }),
 ];
 
-fn spliced(name: &str, body: &[u8]) {
+/// `before` is the body that is known.
+fn spliced(name: &str, body: &[u8], before: &[u8]) {
     let target = identity(1);
     let spliced = read(body, &target);
     let length = usize::try_from(spliced.len()).unwrap();
@@ -113,7 +120,7 @@ fn spliced(name: &str, body: &[u8]) {
         u64::MAX,
         1,
     );
-    Body::protobuf(body.to_vec(), &target, &cache).unwrap();
+    Body::protobuf(before.to_vec(), &target, &cache).unwrap();
     let same = known(body, &target, &cache);
     let is_known = same.is_some();
     let same = same.unwrap_or_else(|| read(body, &target));

@@ -1,8 +1,10 @@
 //! Bodies with the series of one before them in the same request: read quickly, with the same result.
 
 use super::generated::any_family;
-use super::rules::{classic, gauge, histogram, native};
-use super::{COUNTER, GAUGE, HISTOGRAM, UNTYPED, encode, family, labels, target, written_for};
+use super::{
+    COUNTER, GAUGE, HISTOGRAM, UNTYPED, classic, encode, family, gauge, histogram, labels, native,
+    target, written_for,
+};
 use crate::support::client_model::{Counter, Exemplar, Gauge, Histogram, Metric, MetricFamily};
 use kubernetes_metrics_aggregator::exposition::protobuf::ProtobufBody;
 use kubernetes_metrics_aggregator::exposition::{Accept, Asked, Body, IdentityLabels, SeriesCache};

@@ -52,8 +52,11 @@ fn a_gzipped_response_is_one_member_with_the_plain_text() {
             let url = format!("/metrics?job={job}&absent=ok");
             let plain = program.get(&url);
             let gzipped = program.get_with(&url, &[("Accept-Encoding", "gzip")]);
-            let text = gzipped.gunzip();
-            assert!(lines(&text) == lines(plain.text()), "{job} at {level}");
+            let gzipped = gzipped.gunzip();
+            assert!(
+                lines(gzipped.text()) == lines(plain.text()),
+                "{job} at {level}"
+            );
             assert_eq!(plain.up(job), (job != "none").then_some(true));
         }
     }

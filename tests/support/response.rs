@@ -80,14 +80,15 @@ impl HttpResponse {
         std::str::from_utf8(&self.body).expect("UTF-8")
     }
 
-    /// The text of a body that is one member of gzip.
-    pub(crate) fn gunzip(&self) -> String {
+    /// The same with the body decompressed, which has to be one member of gzip.
+    pub(crate) fn gunzip(mut self) -> HttpResponse {
         assert_eq!(self.header("content-encoding"), Some("gzip"));
-        let mut text = String::new();
+        let mut body = Vec::new();
         let mut decoder = GzDecoder::new(&self.body[..]);
-        decoder.read_to_string(&mut text).expect("valid gzip");
+        decoder.read_to_end(&mut body).expect("valid gzip");
         assert!(decoder.into_inner().is_empty(), "bytes after the member");
-        text
+        self.body = body;
+        self
     }
 
     /// The body in JSON.

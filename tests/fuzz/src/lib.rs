@@ -15,7 +15,7 @@ pub use request::{check_accept, check_request};
 use std::time::Duration;
 
 use kubernetes_metrics_aggregator::exposition::{
-    Body, Exposition, Format, IdentityLabels, LineError, TargetResult, Report, SeriesCache, merge,
+    Body, Exposition, Format, IdentityLabels, LineError, Report, SeriesCache, TargetResult, merge,
 };
 
 /// Between the bodies of several targets in one input: a line that hardly any valid body has.

@@ -10,7 +10,9 @@ mod stored;
 use crate::{merged, parse, part, targets};
 use client_model::{decode, encode, try_decode};
 use kubernetes_metrics_aggregator::exposition::protobuf::{Position, ProtobufBody, ProtobufError};
-use kubernetes_metrics_aggregator::exposition::{Asked, Exposition, Format, IdentityLabels};
+use kubernetes_metrics_aggregator::exposition::{
+    Accept, Asked, Body, Exposition, Format, IdentityLabels, SeriesCache,
+};
 use labelled::labelled;
 use std::collections::BTreeSet;
 use stored::stored;
@@ -45,6 +47,38 @@ pub fn check_protobuf(bytes: &[u8]) {
             encode(&decode(&spliced)),
             encode(&labelled(&families, &TARGET))
         );
+    }
+    check_same_series(bytes, &target);
+}
+
+/// A valid body in which one bit is changed: if it is recognized as one with the same series, the result is the same as
+/// that of reading it alone.
+fn check_same_series(bytes: &[u8], target: &IdentityLabels) {
+    let accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                  encoding=delimited";
+    let asked = Asked {
+        accept: Accept::parse(accept),
+        ..Asked::default()
+    };
+    let cache = SeriesCache::new(asked, u64::MAX, 1);
+    let _ = Body::protobuf(bytes.to_vec(), target, &cache);
+    for at in [1, 3, 5, 7, 9].map(|part| bytes.len() * part / 10) {
+        let mut other = bytes.to_vec();
+        let Some(byte) = other.get_mut(at) else {
+            return;
+        };
+        *byte ^= 1;
+        let Some(same) = Body::known_protobuf(&other, target, &cache) else {
+            continue;
+        };
+        let Ok(Body::Protobuf(same)) = same else {
+            panic!("{same:?}");
+        };
+        let alone = ProtobufBody::read(other, target, cache.asked());
+        let alone = alone.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(written(&same, target), written(&alone, target));
+        let counts = |body: &ProtobufBody| (body.samples(), body.duplicates_dropped());
+        assert_eq!(counts(&same), counts(&alone));
     }
 }
 
