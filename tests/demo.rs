@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::support::check_contains;
-use crate::support::program::{HttpResponse, PATIENCE, Program, ask};
+use crate::support::program::{HttpResponse, Program, TEST_TIMEOUT, ask};
 
 /// The running demo and the URL that it prints.
 fn start() -> (std::process::Child, String, String) {
@@ -31,7 +31,7 @@ fn start() -> (std::process::Child, String, String) {
 
 /// The response once the first pod list is there.
 fn ready(address: &str, url: &str) -> HttpResponse {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         let response = ask(address.parse().unwrap(), "GET", url, &[]);
         if response.status != 503 {
@@ -78,7 +78,7 @@ fn a_dozen_pods_in_three_jobs_one_of_them_down() {
             .unwrap();
         line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
     };
-    let (first, deadline) = (value(), Instant::now() + PATIENCE);
+    let (first, deadline) = (value(), Instant::now() + TEST_TIMEOUT);
     while value() <= first {
         assert!(Instant::now() < deadline, "values stand still");
     }

@@ -15,7 +15,7 @@ use kubernetes_metrics_aggregator::telemetry::ListenerEvent;
 
 use crate::support::eventually;
 use crate::support::listener::TestListener;
-use crate::support::program::PATIENCE;
+use crate::support::program::TEST_TIMEOUT;
 
 #[test]
 fn only_known_headers_are_passed_on() {
@@ -156,7 +156,7 @@ fn shutdown_finishes_running_requests_and_accepts_no_others() {
     assert_eq!(body, b"late\n");
     assert!(head.contains("Connection: close"), "{head}");
     drop(held);
-    listener.finish(PATIENCE);
+    listener.finish(TEST_TIMEOUT);
     assert_eq!(listener.open(), 0);
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{PATIENCE, Program, TempFile, pod_at};
+use crate::support::program::{Program, TEST_TIMEOUT, TempFile, pod_at};
 
 /// A line that is written in pieces can be torn apart by the lines of another process, and each piece costs a system
 /// call.
@@ -14,7 +14,7 @@ use crate::support::program::{PATIENCE, Program, TempFile, pod_at};
 fn a_log_line_is_one_write() {
     // Each write is a datagram.
     let (log, stderr) = UnixDatagram::pair().unwrap();
-    log.set_read_timeout(Some(PATIENCE)).unwrap();
+    log.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     let file = TempFile::pods(&[]);
     let mut program = Program::command(&[
         ("LISTEN_ADDRESS", "127.0.0.1:0"),

@@ -11,7 +11,7 @@ use kubernetes_metrics_aggregator::telemetry::{COUNTED_JOBS_MAX, FAMILIES, Gauge
 use crate::support::check_contains;
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod};
-use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_list, read_to_end};
+use crate::support::program::{Program, TEST_TIMEOUT, TempFile, pod_at, pod_list, read_to_end};
 
 /// What a test cannot cause from outside, and the test that counts it instead.
 const NOT_DRIVEN: [(&str, &str); 2] = [
@@ -146,7 +146,7 @@ fn every_family_moves() {
     let hanging = busy_program();
     assert!(sum(&read(&hanging.1), "metrics_aggregator_workers_busy") >= 2.0);
     let mut moved = BTreeSet::from(["metrics_aggregator_workers_busy"]);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     // The CPU's clock ticks in hundredths of a second.
     while !missing(&moved).is_empty() {
         assert!(
@@ -257,7 +257,7 @@ fn busy_program() -> (FakePod, Program, TcpStream) {
     let fake = FakePod::start(Behaviour::Hang);
     let program = Program::scraping(&[pod_at("n", "a", "web", fake.address)], &[]);
     let stream = program.begin("/metrics?job=web");
-    let asked = fake.requests.recv_timeout(PATIENCE);
+    let asked = fake.requests.recv_timeout(TEST_TIMEOUT);
     asked.expect("the pod is asked");
     (fake, program, stream)
 }

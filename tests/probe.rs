@@ -7,7 +7,7 @@ use crossbeam_channel::unbounded;
 
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, gzip, ok, ok_as, ok_with};
-use crate::support::program::{HttpResponse, PATIENCE, Program, pod, pod_at};
+use crate::support::program::{HttpResponse, Program, TEST_TIMEOUT, pod, pod_at};
 
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
@@ -22,7 +22,7 @@ fn probe(behaviour: Behaviour, headers: &[(&str, &str)]) -> (FakePod, Program, H
 
 /// The head of the next request that the pod gets, in lower case.
 fn asked(fake: &FakePod) -> String {
-    let head = fake.requests.recv_timeout(PATIENCE);
+    let head = fake.requests.recv_timeout(TEST_TIMEOUT);
     head.unwrap().to_ascii_lowercase()
 }
 
@@ -208,7 +208,7 @@ fn merged_responses_do_not_wait_behind_probes_that_hang() {
     thread::scope(|scope| {
         let probes: Vec<_> = (0..3).map(|_| scope.spawn(|| program.get(&url))).collect();
         for _ in 0..3 {
-            slow.requests.recv_timeout(PATIENCE).unwrap();
+            slow.requests.recv_timeout(TEST_TIMEOUT).unwrap();
         }
         assert_eq!(program.get("/metrics?job=web").up("quick"), Some(true));
         for _ in 0..3 {

@@ -17,7 +17,7 @@ use kubernetes_metrics_aggregator::reloaded::{
 
 use crate::support::certificates::Authority;
 use crate::support::logs;
-use crate::support::program::{PATIENCE, TempFile};
+use crate::support::program::{TEST_TIMEOUT, TempFile};
 
 const MAX_AGE: Duration = Duration::from_secs(60);
 
@@ -175,7 +175,7 @@ fn nobody_waits_for_a_read_and_what_expires_meanwhile_is_read_once_more() {
     let gate = GATE.lock().unwrap();
     thread::scope(|scope| {
         let reader = scope.spawn(|| check_token(&file, now, "two"));
-        is_reading.recv_timeout(PATIENCE).unwrap();
+        is_reading.recv_timeout(TEST_TIMEOUT).unwrap();
         check_token(&file, now, "one");
         fs::write(&path.0, "three").unwrap();
         file.expire();

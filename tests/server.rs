@@ -199,7 +199,7 @@ fn a_scraper_that_accepts_gzip_gets_gzip() {
 }
 
 #[test]
-fn each_request_scrapes_anew() {
+fn each_request_scrapes_again() {
     let (fake, program) = one_pod();
     assert!(fake.requests.is_empty(), "no scrape without a request");
     for _ in 0..3 {

@@ -15,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::support::certificates::Authority;
 use crate::support::check_contains;
 use crate::support::fake_pod::{FakePod, SMALL_BODY, ok};
-use crate::support::program::{PATIENCE, Program, TempFile, pod_with};
+use crate::support::program::{Program, TEST_TIMEOUT, TempFile, pod_with};
 
 /// One request of a client over TLS.
 struct Request {
@@ -109,7 +109,7 @@ fn a_certificate_of_the_ca_for_the_ip_is_trusted() {
     let (up, page) = scrape(address, &[], &ca);
     assert_eq!(up, Some(true), "{page}");
     assert_eq!(
-        names.recv_timeout(PATIENCE).unwrap().server_name,
+        names.recv_timeout(TEST_TIMEOUT).unwrap().server_name,
         None,
         "no SNI for an IP (RFC 6066, section 3)"
     );
@@ -144,7 +144,11 @@ fn a_certificate_for_the_server_name_is_trusted() {
     let (up, page) = scrape(address, &[("tls-server-name", "web.shop.svc")], &ca);
     assert_eq!(up, Some(true), "{page}");
     assert_eq!(
-        names.recv_timeout(PATIENCE).unwrap().server_name.as_deref(),
+        names
+            .recv_timeout(TEST_TIMEOUT)
+            .unwrap()
+            .server_name
+            .as_deref(),
         Some("web.shop.svc")
     );
 }

@@ -60,7 +60,7 @@ pub(super) enum Pace {
 #[derive(Debug)]
 pub(super) struct Follower {
     /// At least one; with a watch exactly one, since a watch occupies the thread.
-    pub(super) scopes: Vec<Scope>,
+    pub(super) scopes: Vec<PodScope>,
     pub(super) lister: Lister,
     pub(super) pace: Pace,
     pub(super) reporter: Reporter,
@@ -68,7 +68,7 @@ pub(super) struct Follower {
 
 /// One namespace or all of them: listed or watched separately from others.
 #[derive(Debug)]
-pub(super) struct Scope {
+pub(super) struct PodScope {
     index: usize,
     /// `None`: all namespaces.
     pub(super) namespace: Option<String>,
@@ -115,10 +115,10 @@ impl Follower {
     }
 }
 
-impl Scope {
+impl PodScope {
     /// A scope that is due at once.
-    pub(super) fn new(index: usize, namespace: Option<String>) -> Scope {
-        Scope {
+    pub(super) fn new(index: usize, namespace: Option<String>) -> PodScope {
+        PodScope {
             index,
             namespace,
             next_list: Some(Freshness::Any),

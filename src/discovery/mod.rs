@@ -30,7 +30,7 @@ pub use source::PodSource;
 use crate::telemetry::Telemetry;
 use cache_thread::REPORTS_MAX;
 use cache_writer::CacheWriter;
-use follower::{Follower, Pace, Reporter, Scope};
+use follower::{Follower, Pace, PodScope, Reporter};
 use source::Lister;
 
 /// How long [`Discovery::stop`] waits for the thread, which is never busy for so long.
@@ -148,12 +148,12 @@ fn followers(
         reporter: reporter.clone(),
     };
     let scopes = namespaces.into_iter().enumerate();
-    let scopes = scopes.map(|(index, namespace)| Scope::new(index, namespace));
+    let scopes = scopes.map(|(index, namespace)| PodScope::new(index, namespace));
     let (Lister::Api(_), Some(times)) = (&lister, settings.watch) else {
         let pace = Pace::Poll(settings.interval);
         return vec![("list".to_owned(), follower(scopes.collect(), lister, pace))];
     };
-    let watch = |scope: Scope| {
+    let watch = |scope: PodScope| {
         let name = match &scope.namespace {
             Some(namespace) => format!("watch-{namespace}"),
             None => "watch".to_owned(),

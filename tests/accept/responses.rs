@@ -3,7 +3,7 @@
 use super::{PROMETHEUS_3, PROTOBUF_FIRST, PROTOBUF_TYPE, TEXT, TEXT_TYPE};
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, ok_as};
-use crate::support::program::{PATIENCE, Program, pod_at};
+use crate::support::program::{Program, TEST_TIMEOUT, pod_at};
 
 fn open_metrics_pod(version: &str, body: &str) -> FakePod {
     let content_type = format!("application/openmetrics-text; version={version}");
@@ -134,7 +134,7 @@ fn each_known_scraper_gets_its_format() {
         let found = response.header("content-type");
         assert_eq!(found, Some(content_type), "{scraper}");
         assert_eq!(response.header("vary"), Some("Accept, Accept-Encoding"));
-        let head = pod.requests.recv_timeout(PATIENCE).unwrap();
+        let head = pod.requests.recv_timeout(TEST_TIMEOUT).unwrap();
         assert!(
             head.contains(&format!("\r\naccept: {asked}\r\n")),
             "{scraper}: {head}"

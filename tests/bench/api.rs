@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-use crate::process::PATIENCE;
+use crate::process::TEST_TIMEOUT;
 
 /// Lists of each figure.
 pub(crate) const LISTS: u32 = 5;
@@ -88,17 +88,17 @@ pub(crate) struct Api {
     lists: Receiver<Instant>,
     /// One for each watch that begins: takes what it is to be sent.
     pub(crate) watches: Receiver<Sender<Vec<u8>>>,
-    /// `None`: lists are answered at once.
+    /// `None`: lists are sent at once.
     permits: Option<Sender<()>>,
 }
 
 impl Api {
-    /// Answers every list at once.
+    /// Sends every list at once.
     pub(crate) fn start(list: &Arc<[u8]>, is_gzip: bool) -> io::Result<Api> {
         Api::with_gate(list, is_gzip, None)
     }
 
-    /// Answers a list, gzipped, when [`Api::permit`] is called, and not before.
+    /// Sends a list, gzipped, when [`Api::permit`] is called, and not before.
     pub(crate) fn gated(list: &Arc<[u8]>) -> io::Result<Api> {
         Api::with_gate(list, true, Some(unbounded()))
     }
@@ -155,7 +155,9 @@ impl Api {
 
     /// Waits until a list is asked for.
     pub(crate) fn next_list(&self) -> io::Result<Instant> {
-        self.lists.recv_timeout(PATIENCE).map_err(io::Error::other)
+        self.lists
+            .recv_timeout(TEST_TIMEOUT)
+            .map_err(io::Error::other)
     }
 
     /// When the next list was asked for, if it was.
@@ -215,7 +217,7 @@ fn serve(
         // The figure's reader may have ended.
         let _ = lists.send(begin);
         if let Some(gate) = gate {
-            gate.recv_timeout(PATIENCE).map_err(io::Error::other)?;
+            gate.recv_timeout(TEST_TIMEOUT).map_err(io::Error::other)?;
         }
         stream.get_mut().write_all(head.as_bytes())?;
         stream.get_mut().write_all(body)?;

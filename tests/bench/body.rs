@@ -175,7 +175,7 @@ impl Body {
         self.head(
             &name,
             "counter",
-            "Requests that were answered, by method, handler and status code.",
+            "Requests that were served, by method, handler and status code.",
         );
         for n in 0..self.width {
             let labels = format!(
@@ -215,7 +215,7 @@ impl Body {
         self.head(
             &name,
             "histogram",
-            "Time from the first byte of the request to the last one of the answer.",
+            "Time from the first byte of the request to the last one of the response.",
         );
         for set in 0..(self.width / 12).max(1) {
             let labels = format!("handler=\"/api/v1/resources/{set}\",zone=\"eu-west-1a\"");

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use flate2::read::GzDecoder;
 
 use crate::client_model::{MetricFamily, decode};
-use crate::http::{Answer, BUFFER_BYTES, read_answer};
-use crate::process::{PATIENCE, Process};
+use crate::http::{BUFFER_BYTES, Response, read_response};
+use crate::process::{Process, TEST_TIMEOUT};
 use crate::workload::{Workload, content_type};
 use kubernetes_metrics_aggregator::exposition::Format;
 
 /// What Prometheus allows by default.
 const SCRAPE_TIMEOUT_SECONDS: u32 = 10;
-/// `up`, `scrape_duration_seconds` and `scrape_samples_scraped`, which every pod has in an answer.
+/// `up`, `scrape_duration_seconds` and `scrape_samples_scraped`, which every pod has in a response.
 const REPORTED_SERIES: usize = 3;
 
 /// For this format, by who would take text too.
@@ -33,7 +33,7 @@ pub(crate) fn metrics_request(job: &str, encoding: &str, format: Format) -> Stri
     )
 }
 
-/// The scraper: a connection a request, each answer read to its end.
+/// The scraper: a connection a request, each response read to its end.
 pub(crate) struct Client {
     buffer: Vec<u8>,
     /// The last body that was to be kept.
@@ -56,16 +56,16 @@ impl Client {
         process: &Process,
         request: &str,
         keep: bool,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Response> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(io::Error::other("stopped by a signal"));
         }
         let mut stream = TcpStream::connect(process.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TEST_TIMEOUT))?;
         stream.write_all(request.as_bytes())?;
         let Client { buffer, body, .. } = self;
         body.clear();
-        read_answer(&stream, buffer, |piece| {
+        read_response(&stream, buffer, |piece| {
             if keep {
                 body.extend_from_slice(piece);
             }
@@ -91,9 +91,9 @@ impl Client {
             .ok_or_else(|| io::Error::other(format!("no numbers of a fetch: {numbers:?}")))
     }
 
-    /// A fast wrong answer is no figure: every pod that answers has to be up in it, with all its series.
-    pub(crate) fn check(&self, answer: &Answer, workload: &Workload) -> io::Result<()> {
-        let found = self.pods_up_and_samples(answer)?;
+    /// A fast wrong response is no figure: every pod that responds has to be up in it, with all its series.
+    pub(crate) fn check(&self, response: &Response, workload: &Workload) -> io::Result<()> {
+        let found = self.pods_up_and_samples(response)?;
         let healthy = workload.pods - workload.hanging;
         let reported = workload.pods * REPORTED_SERIES;
         let expected = (healthy, healthy * workload.series_per_pod()? + reported);
@@ -101,19 +101,19 @@ impl Client {
             return Ok(());
         }
         Err(io::Error::other(format!(
-            "pods up and samples in the answer: {found:?}, expected {expected:?}"
+            "pods up and samples in the response: {found:?}, expected {expected:?}"
         )))
     }
 
-    /// What the answer has, of which the body was kept.
-    pub(crate) fn pods_up_and_samples(&self, answer: &Answer) -> io::Result<(usize, usize)> {
+    /// What the response has, of which the body was kept.
+    pub(crate) fn pods_up_and_samples(&self, response: &Response) -> io::Result<(usize, usize)> {
         let mut text = Vec::new();
-        if answer.gzipped {
+        if response.gzipped {
             GzDecoder::new(&self.body[..]).read_to_end(&mut text)?;
         } else {
             text.extend_from_slice(&self.body);
         }
-        if answer.is_protobuf {
+        if response.is_protobuf {
             return Ok(in_protobuf(&text));
         }
         let samples = || {
@@ -125,7 +125,7 @@ impl Client {
     }
 
     pub(crate) fn wait_until_ready(&mut self, process: &Process) -> io::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         let request = "GET /-/ready HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
         while self.ask(process, request, false)?.status != 200 {
             if Instant::now() > deadline {

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use api::{Api, LISTS, Pod, json, median, pod_list};
-use process::{PATIENCE, Process, exit_code};
+use process::{Process, TEST_TIMEOUT, exit_code};
 
 /// The shortest that can be set; it is no part of a refresh.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -107,7 +107,7 @@ fn program(api: &Api, name: &str, value: &str) -> io::Result<Process> {
 fn wait_for(program: &Process, path: &str, text: &str) -> io::Result<()> {
     let begin = Instant::now();
     while !page(program, path)?.contains(text) {
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > TEST_TIMEOUT {
             return Err(io::Error::other(format!("{path} never says {text:?}")));
         }
         thread::sleep(Duration::from_millis(2));
@@ -164,7 +164,7 @@ fn watch(api: &Api) -> io::Result<String> {
     let program = program(api, "CACHE_UPDATE_MODE", "watch")?;
     let events = api
         .watches
-        .recv_timeout(PATIENCE)
+        .recv_timeout(TEST_TIMEOUT)
         .map_err(io::Error::other)?;
     wait_for(&program, "/-/ready", " 200 ")?;
     let rounds = 2..2 + LISTS as usize;
@@ -210,7 +210,7 @@ fn send_changes(events: &Sender<Vec<u8>>, round: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Memory and processor of a server that nobody asks and that polls every ten seconds, gzipped as real servers answer.
+/// Memory and processor of a server that nobody asks and that polls every ten seconds, gzipped as real servers send it.
 fn idle() -> io::Result<String> {
     let api = Api::start(&pod_list((0..1_000).map(|number| pod(number, 1))), true)?;
     let program = program(&api, "CACHE_UPDATE_INTERVAL", "10")?;

@@ -14,8 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::api::{Api, Pod, pod_list, read_and_drop};
-use crate::http::read_answer;
-use crate::process::{PATIENCE, Process};
+use crate::http::read_response;
+use crate::process::{Process, TEST_TIMEOUT};
 use crate::workload::{Workload, pod_ip};
 use crate::{INTERVAL, farm, pod, program};
 
@@ -134,24 +134,24 @@ impl Client {
         }
     }
 
-    /// How long one request takes, to the last byte. Every pod has to be up in the answer.
+    /// How long one request takes, to the last byte. Every pod has to be up in the response.
     fn ask(&mut self) -> io::Result<Duration> {
         let Client { buffer, body, .. } = self;
         body.clear();
         let begin = Instant::now();
         let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TEST_TIMEOUT))?;
         io::Write::write_all(
             &mut stream,
             b"GET /metrics?job=live HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n",
         )?;
-        let answer = read_answer(&stream, buffer, |piece| body.extend_from_slice(piece))?;
+        let response = read_response(&stream, buffer, |piece| body.extend_from_slice(piece))?;
         let time = begin.elapsed();
         let lines = body.split(|&byte| byte == b'\n');
         let up = lines.filter(|line| line.starts_with(b"up{") && line.ends_with(b" 1"));
         let up = up.count();
-        if answer.status != 200 || up != self.pods {
-            let status = answer.status;
+        if response.status != 200 || up != self.pods {
+            let status = response.status;
             return Err(io::Error::other(format!(
                 "status {status}, {up} pods of {} up",
                 self.pods
@@ -171,7 +171,7 @@ impl Client {
             if let Some(next) = api.asked() {
                 break next;
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TEST_TIMEOUT {
                 return Err(io::Error::other("no next list"));
             }
         };

@@ -1,7 +1,7 @@
 //! The farm: a process that is every pod of a workload, with bodies rendered before the first request.
 //!
 //! One listener on all addresses is enough, as all of 127.0.0.0/8 is local: a connection's own address says which
-//! pod it is. One thread with a small stack a connection, one write an answer.
+//! pod it is. One thread with a small stack for each connection, one write for each response.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -20,7 +20,7 @@ use kubernetes_metrics_aggregator::exposition::Format;
 const STACK_BYTES: usize = 64 * 1024;
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
 
-/// Whole answers, head included, and what comes before them.
+/// Whole responses, head included, and what comes before them.
 #[derive(Debug)]
 struct Farm {
     workload: Workload,
@@ -38,11 +38,11 @@ pub(crate) fn start(workload: Workload) -> io::Result<SocketAddr> {
         workload,
         plain: bodies
             .iter()
-            .map(|body| answer(workload.format, "", body))
+            .map(|body| response(workload.format, "", body))
             .collect(),
         gzipped: gzipped
             .map(|body| {
-                Ok(answer(
+                Ok(response(
                     workload.format,
                     "Content-Encoding: gzip\r\n",
                     &gzip(body)?,
@@ -60,20 +60,20 @@ pub(crate) fn start(workload: Workload) -> io::Result<SocketAddr> {
                 let connection = thread::Builder::new().stack_size(STACK_BYTES);
                 // Where no thread is to be had the connection is closed, which the scraper reports. An error of a
                 // connection is the scraper going away.
-                let _ = connection.spawn(move || farm.answer_all(&stream));
+                let _ = connection.spawn(move || farm.respond_to_all(&stream));
             }
         })?;
     Ok(address)
 }
 
-fn answer(format: Format, header: &str, body: &[u8]) -> Vec<u8> {
+fn response(format: Format, header: &str, body: &[u8]) -> Vec<u8> {
     let (content_type, length) = (content_type(format), body.len());
-    let mut answer = format!(
+    let mut response = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n{header}Content-Length: {length}\r\n\r\n"
     )
     .into_bytes();
-    answer.extend_from_slice(body);
-    answer
+    response.extend_from_slice(body);
+    response
 }
 
 fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
@@ -84,7 +84,7 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Farm {
-    fn answer_all(&self, mut stream: &TcpStream) -> io::Result<()> {
+    fn respond_to_all(&self, mut stream: &TcpStream) -> io::Result<()> {
         let pod = pod_index(stream.local_addr()?.ip())
             .ok_or_else(|| io::Error::other("the connection is to no pod's address"))?;
         let variant = pod % self.plain.len();
@@ -98,12 +98,12 @@ impl Farm {
             if self.workload.latency > Duration::ZERO {
                 thread::sleep(self.workload.latency);
             }
-            let answers = if !self.gzipped.is_empty() && accepts_gzip(&request[..head_end]) {
+            let responses = if !self.gzipped.is_empty() && accepts_gzip(&request[..head_end]) {
                 &self.gzipped
             } else {
                 &self.plain
             };
-            stream.write_all(&answers[variant])?;
+            stream.write_all(&responses[variant])?;
         }
     }
 }

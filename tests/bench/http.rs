@@ -7,24 +7,24 @@ use memchr::memmem;
 /// Bytes read at once by whoever reads bodies: large, so that system calls do not count.
 pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
 
-/// An answer that was read to the last byte of its body.
+/// A response that was read to the last byte of its body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) gzipped: bool,
     pub(crate) is_protobuf: bool,
     pub(crate) body_bytes: usize,
 }
 
-/// Reads one answer whole. `body` gets what the body brings, piece by piece.
-pub(crate) fn read_answer(
+/// Reads one response whole. `body` gets what the body brings, piece by piece.
+pub(crate) fn read_response(
     mut stream: impl Read,
     buffer: &mut [u8],
     mut body: impl FnMut(&[u8]),
-) -> io::Result<Answer> {
+) -> io::Result<Response> {
     let (head_end, filled) = read_head(&mut stream, buffer)?;
-    let answer = parse_head(&buffer[..head_end])?;
-    let mut left = answer
+    let response = parse_head(&buffer[..head_end])?;
+    let mut left = response
         .body_bytes
         .checked_sub(filled - head_end)
         .ok_or_else(|| io::Error::other("more bytes than Content-Length says"))?;
@@ -38,7 +38,7 @@ pub(crate) fn read_answer(
         body(&buffer[..length]);
         left -= length;
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// Reads until a head is whole: where it ends in the buffer, and how far the buffer is filled.
@@ -66,7 +66,7 @@ fn read(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn parse_head(head: &[u8]) -> io::Result<Answer> {
+fn parse_head(head: &[u8]) -> io::Result<Response> {
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
     let header = |name: &str| {
         let line = head.lines().find_map(|line| line.strip_prefix(name))?;
@@ -79,7 +79,7 @@ fn parse_head(head: &[u8]) -> io::Result<Answer> {
             "no status or no Content-Length in {head:?}"
         )));
     };
-    Ok(Answer {
+    Ok(Response {
         status,
         gzipped: header("content-encoding") == Some("gzip"),
         is_protobuf: header("content-type").is_some_and(|value| value.contains("protobuf")),

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, metrics_request};
-use crate::http::Answer;
+use crate::http::Response;
 use crate::process::Process;
 use crate::roles::{JOB, PodListFile, role, server};
 use crate::workload::Workload;
@@ -31,7 +31,7 @@ pub(crate) struct Figures {
     pub(crate) fetched_bytes: usize,
     /// Pods that are up in the very first responses, until it is known which hang: then all others are.
     pub(crate) first_up: Vec<usize>,
-    /// Fetch, relay, server; where the answer is gzipped, a server that gzips it comes last.
+    /// Fetch, relay, server; where the response is gzipped, a server that gzips it comes last.
     pub(crate) subjects: Vec<SubjectFigures>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct SubjectFigures {
     /// User and system time of one request, on average.
     pub(crate) cpu: Duration,
     pub(crate) peak_rss_kib: u64,
-    /// Of the last answer.
+    /// Of the last response.
     pub(crate) bytes: usize,
 }
 
@@ -79,14 +79,14 @@ pub(crate) fn measure(workload: Workload, stopped: &Arc<AtomicBool>) -> io::Resu
     let mut client = Client::new(Arc::clone(stopped));
     let (mut subjects, first_up) = Subject::all(&workload, farm_port, &pod_list, &mut client)?;
     let mut fetched_bytes = 0;
-    // With pods that hang the first answer of all counts too: nobody knows yet which they are.
+    // With pods that hang the first response of all counts too: nobody knows yet which they are.
     let is_warmed_up = |subject: &Subject| subject.role != Role::Server || workload.hanging == 0;
     for _ in 0..WARM_UP_ROUNDS {
         for subject in subjects.iter_mut().filter(|subject| is_warmed_up(subject)) {
-            let answer = subject.ask(&mut client, true)?;
+            let response = subject.ask(&mut client, true)?;
             match subject.role {
                 Role::Fetch => fetched_bytes = client.fetched()?.0,
-                Role::Server => client.check(&answer, &workload)?,
+                Role::Server => client.check(&response, &workload)?,
                 Role::Relay => {}
             }
         }
@@ -118,9 +118,9 @@ fn run_rounds(
     loop {
         for subject in &mut *subjects {
             let check = hangs && subject.role == Role::Server;
-            let answer = subject.ask(client, check)?;
+            let response = subject.ask(client, check)?;
             if check {
-                client.check(&answer, workload)?;
+                client.check(&response, workload)?;
             }
         }
         rounds += 1;
@@ -146,7 +146,7 @@ impl Subject {
         let port = farm_port.to_string();
         let mut servers = Vec::new();
         for gzip in [false, true] {
-            if !gzip || workload.gzip_answer {
+            if !gzip || workload.gzip_response {
                 let process = server(workload, pod_list)?;
                 client.wait_until_ready(&process)?;
                 let encoding = if gzip { "gzip" } else { "identity" };
@@ -186,15 +186,15 @@ impl Subject {
         }
     }
 
-    /// Asks once and notes how long the answer took to its last byte. The client has the body if it is to keep it.
-    fn ask(&mut self, client: &mut Client, keep: bool) -> io::Result<Answer> {
+    /// Asks once and notes how long the response took to its last byte. The client has the body if it is to keep it.
+    fn ask(&mut self, client: &mut Client, keep: bool) -> io::Result<Response> {
         let keep = keep || self.role == Role::Fetch;
         let start = Instant::now();
-        let answer = client.ask(&self.process, &self.request, keep)?;
+        let response = client.ask(&self.process, &self.request, keep)?;
         let mut wall = start.elapsed();
-        if answer.status != 200 {
+        if response.status != 200 {
             return Err(io::Error::other(format!(
-                "{:?} answers {answer:?}",
+                "{:?} responds {response:?}",
                 self.role
             )));
         }
@@ -202,8 +202,8 @@ impl Subject {
             wall = client.fetched()?.1;
         }
         self.walls.push(wall);
-        self.bytes = answer.body_bytes;
-        Ok(answer)
+        self.bytes = response.body_bytes;
+        Ok(response)
     }
 
     fn figures(mut self, rounds: usize) -> io::Result<SubjectFigures> {

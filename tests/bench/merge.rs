@@ -215,7 +215,8 @@ fn half_different(body: &str) -> String {
     lines.collect()
 }
 
-/// Ordering the families of many targets, and writing the text. The parts are made anew each time, unmeasured.
+/// Ordering the families of many targets, and writing the text. The parts are made again each time, which is not
+/// measured.
 fn merging(targets: usize) {
     let body = corpus::mixed_page();
     let families = body

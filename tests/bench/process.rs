@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// Bound of every wait for a process.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// What `/proc/PID/stat` counts in: USER_HZ, the same on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
 /// Says on stderr that a process is ready, with its address behind it.
@@ -124,7 +124,7 @@ fn follow(stderr: ChildStderr, address: &Sender<Result<SocketAddr, String>>) {
 
 fn wait_for(address: &Receiver<Result<SocketAddr, String>>) -> io::Result<SocketAddr> {
     let listening = address
-        .recv_timeout(PATIENCE)
+        .recv_timeout(TEST_TIMEOUT)
         .map_err(|_| io::Error::other("a process does not say that it listens"))?;
     listening.map_err(|output| io::Error::other(format!("a process ended at its start:\n{output}")))
 }

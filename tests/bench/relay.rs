@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::http::{BUFFER_BYTES, read_answer, read_head};
+use crate::http::{BUFFER_BYTES, read_head, read_response};
 use crate::workload::{Workload, pod_ip};
 
 /// Sent over and over: the merged text of a real server is larger, and reading it from memory would cost more.
@@ -29,7 +29,7 @@ pub(crate) fn start(workload: Workload, farm_port: u16) -> io::Result<SocketAddr
         .spawn(move || {
             let text = vec![b'#'; WRITE_BYTES];
             for stream in listener.incoming().flatten() {
-                if let Err(error) = answer(&stream, &fetchers, &text) {
+                if let Err(error) = respond(&stream, &fetchers, &text) {
                     // The client sees a connection that was closed; this says why.
                     let _ = writeln!(io::stderr(), "relay: {error}");
                 }
@@ -38,7 +38,7 @@ pub(crate) fn start(workload: Workload, farm_port: u16) -> io::Result<SocketAddr
     Ok(address)
 }
 
-fn answer(mut stream: &TcpStream, fetchers: &Fetchers, text: &[u8]) -> io::Result<()> {
+fn respond(mut stream: &TcpStream, fetchers: &Fetchers, text: &[u8]) -> io::Result<()> {
     let mut request = [0; 1024];
     let (head_end, _) = read_head(stream, &mut request)?;
     let head = String::from_utf8_lossy(&request[..head_end]);
@@ -47,13 +47,13 @@ fn answer(mut stream: &TcpStream, fetchers: &Fetchers, text: &[u8]) -> io::Resul
     let fetched = fetchers.fetch_all()?;
     if path == "/fetch" {
         let numbers = format!("{fetched} {}", start.elapsed().as_nanos());
-        return stream.write_all(format!("{}{numbers}", answer_head(numbers.len())).as_bytes());
+        return stream.write_all(format!("{}{numbers}", response_head(numbers.len())).as_bytes());
     }
     let mut left: usize = path
         .strip_prefix('/')
         .and_then(|bytes| bytes.parse().ok())
         .ok_or_else(|| io::Error::other(format!("no such path: {path:?}")))?;
-    stream.write_all(answer_head(left).as_bytes())?;
+    stream.write_all(response_head(left).as_bytes())?;
     while left > 0 {
         let length = left.min(text.len());
         stream.write_all(&text[..length])?;
@@ -62,7 +62,7 @@ fn answer(mut stream: &TcpStream, fetchers: &Fetchers, text: &[u8]) -> io::Resul
     Ok(())
 }
 
-fn answer_head(length: usize) -> String {
+fn response_head(length: usize) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")
 }
 
@@ -149,11 +149,11 @@ impl Pod {
     fn fetch(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut stream = self.stream.lock().map_err(|_| io::Error::other("poison"))?;
         stream.write_all(&self.request)?;
-        let answer = read_answer(&*stream, buffer, |_| {})?;
-        if answer.status == 200 {
-            Ok(answer.body_bytes)
+        let response = read_response(&*stream, buffer, |_| {})?;
+        if response.status == 200 {
+            Ok(response.body_bytes)
         } else {
-            Err(io::Error::other(format!("status {}", answer.status)))
+            Err(io::Error::other(format!("status {}", response.status)))
         }
     }
 }

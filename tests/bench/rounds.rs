@@ -17,7 +17,7 @@ use crate::workload::Workload;
 const JOBS: [&str; 3] = ["100x1000", "500x1000", "50x10000"];
 /// Every other round asks for gzip.
 const ROUNDS: usize = 60;
-/// From the last answer until the memory at rest is read.
+/// From the last response until the memory at rest is read.
 const REST: Duration = Duration::from_secs(60);
 /// What the requests may take of memory beside the largest merged text, and how often the text itself.
 const PEAK_GOAL: (f64, f64) = (1.3, 16.0);
@@ -43,16 +43,16 @@ pub(crate) fn measure(stopped: &Arc<AtomicBool>) -> io::Result<String> {
         let encoding = if round % 2 == 0 { "identity" } else { "gzip" };
         for workload in &jobs {
             // The first two rounds are looked into.
-            let answer = client.ask(
+            let response = client.ask(
                 &server,
                 &metrics_request(workload.job, encoding, workload.format),
                 round < 2,
             )?;
             if round < 2 {
-                client.check(&answer, workload)?;
+                client.check(&response, workload)?;
             }
-            if !answer.gzipped {
-                text_bytes = text_bytes.max(answer.body_bytes);
+            if !response.gzipped {
+                text_bytes = text_bytes.max(response.body_bytes);
             }
         }
     }
@@ -63,8 +63,8 @@ pub(crate) fn measure(stopped: &Arc<AtomicBool>) -> io::Result<String> {
     let text_mib = count(text_bytes) / 1_048_576.0;
     Ok(format!(
         "peak RSS {} MiB, of which {:.1} are allowed: {times} times the largest text of {text_mib:.1} MiB and {more} \
-         MiB; {} MiB after the last answer, {} a minute later, of which {REST_GOAL_MIB} are allowed; a round takes {} \
-         ms and {} ms of the processors",
+         MiB; {} MiB after the last response, {} a minute later, of which {REST_GOAL_MIB} are allowed; a round takes \
+         {} ms and {} ms of the processors",
         mebibytes(server.memory_kib("VmHWM")?),
         times * text_mib + more,
         mebibytes(at_once),

@@ -1,4 +1,4 @@
-//! What is no row of the table: two jobs at once, the memory of one request, the time until the first answer.
+//! What is no row of the table: two jobs at once, the memory of one request, the time until the first response.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::api::{Api, Pod, median, pod_list};
 use crate::client::{Client, metrics_request};
 use crate::measure::count;
-use crate::process::{PATIENCE, Process};
+use crate::process::{Process, TEST_TIMEOUT};
 use crate::roles::{HANGING_JOB, JOB, PodListFile, role, server};
 use crate::table::{mebibytes, milliseconds, ratio};
 use crate::workload::{Workload, pod_ip};
@@ -54,23 +54,23 @@ impl Situation {
         Ok(server)
     }
 
-    /// The median time of an answer for the job.
+    /// The median time of a response for the job.
     fn wall(&self, server: &Process, job: &str, pods: usize) -> io::Result<Duration> {
         let mut client = self.client();
         let request = metrics_request(job, "identity", self.workload.format);
         let mut walls = Vec::new();
         for round in 0..ROUNDS {
             let start = Instant::now();
-            let answer = client.ask(server, &request, round == 0)?;
+            let response = client.ask(server, &request, round == 0)?;
             walls.push(start.elapsed());
-            if round == 0 && client.pods_up_and_samples(&answer)?.0 != pods {
+            if round == 0 && client.pods_up_and_samples(&response)?.0 != pods {
                 return Err(io::Error::other("not all pods are up"));
             }
         }
         Ok(median(walls))
     }
 
-    /// One job's answers alone, and while those of another job hang: at first nobody knows that they do, then it is
+    /// One job's responses alone, and while those of another job hang: at first nobody knows that they do, then it is
     /// known of all.
     fn two_jobs(&self) -> io::Result<String> {
         let pod_list = PodListFile::new(&self.workload, self.farm_port)?;
@@ -99,7 +99,7 @@ impl Situation {
             self.wait_until_workers_hang(server)?;
             let together = self.wall(server, JOB, pods)?;
             if hanging.is_finished() {
-                return Err(io::Error::other("the other job was answered meanwhile"));
+                return Err(io::Error::other("the other job got a response meanwhile"));
             }
             hanging.join().map_err(|_| io::Error::other("panic"))??;
             Ok(together)
@@ -110,7 +110,7 @@ impl Situation {
     fn wait_until_workers_hang(&self, server: &Process) -> io::Result<()> {
         let workers = self.workload.client_workers;
         let least = workers - workers.div_ceil(4);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         let series = "metrics_aggregator_workers_busy{kind=\"client\"} ";
         while Instant::now() < deadline && !self.stopped.load(Ordering::Relaxed) {
             let page = self.client().page(server, "/-/metrics")?;
@@ -132,9 +132,9 @@ impl Situation {
             let server = self.ready_server(&pod_list)?;
             let before = server.memory_kib("VmRSS")?;
             let request = metrics_request(JOB, encoding, self.workload.format);
-            let answer = self.client().ask(&server, &request, false)?;
-            if !answer.gzipped {
-                text_mib = count(answer.body_bytes) / 1_048_576.0;
+            let response = self.client().ask(&server, &request, false)?;
+            if !response.gzipped {
+                text_mib = count(response.body_bytes) / 1_048_576.0;
             }
             parts.push(format!(
                 "{encoding} {} MiB ({} before)",
@@ -150,7 +150,7 @@ impl Situation {
         ))
     }
 
-    /// From the start of the process to the last byte of the answer for all pods, beside what reading the pod list
+    /// From the start of the process to the last byte of the response for all pods, beside what reading the pod list
     /// and then scraping the pods takes.
     fn start(&self) -> io::Result<String> {
         let pods = (0..self.workload.pods).map(|number| Pod {
@@ -180,8 +180,8 @@ impl Situation {
         }
         let [ready, first, later] = [ready, first, later].map(median);
         Ok(format!(
-            "the pod list of {} pods takes {} ms; ready {} ms after the start, the first answer for all pods after {} \
-             ms ({} ms more than the list), a later one takes {} ms",
+            "the pod list of {} pods takes {} ms; ready {} ms after the start, the first response for all pods after \
+             {} ms ({} ms more than the list), a later one takes {} ms",
             self.workload.pods,
             milliseconds(list),
             milliseconds(ready),

@@ -20,7 +20,7 @@ const COLUMNS: [&str; 13] = [
     "CPU ratio",
     "relay RSS MiB",
     "server RSS MiB",
-    "fetched, answer MB",
+    "fetched, response MB",
 ];
 
 /// What the figures were taken on.

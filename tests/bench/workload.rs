@@ -29,14 +29,14 @@ pub(crate) struct Workload {
     pub(crate) format: Format,
     /// Threads that scrape: of the server and of the relay alike.
     pub(crate) client_workers: usize,
-    /// What a pod waits before it answers.
+    /// What a pod waits before it responds.
     pub(crate) latency: Duration,
-    /// The first so many pods never answer. Fetch and relay leave them out.
+    /// The first so many pods never respond. Fetch and relay leave them out.
     pub(crate) hanging: usize,
     /// They are a job of their own.
     pub(crate) hanging_job: bool,
-    /// One more server is asked for a gzipped answer.
-    pub(crate) gzip_answer: bool,
+    /// One more server is asked for a gzipped response.
+    pub(crate) gzip_response: bool,
     /// Pods compress where the scraper asks for it. Fetch and relay do not ask.
     pub(crate) gzip_pods: bool,
     /// Whether it takes seconds only, and is therefore measured if nothing is named.
@@ -57,7 +57,7 @@ const PLAIN: Workload = Workload {
     latency: Duration::ZERO,
     hanging: 0,
     hanging_job: false,
-    gzip_answer: false,
+    gzip_response: false,
     gzip_pods: false,
     quick: true,
     is_row: true,
@@ -190,13 +190,13 @@ const WORKLOADS: [Workload; 34] = [
     },
     Workload {
         name: "100x1000-gzip",
-        gzip_answer: true,
+        gzip_response: true,
         ..PLAIN
     },
     Workload {
         name: "500x1000-gzip",
         pods: 500,
-        gzip_answer: true,
+        gzip_response: true,
         ..PLAIN
     },
     Workload {
@@ -338,7 +338,7 @@ impl Workload {
 
     /// Processes that each keep a connection to every pod.
     fn subjects(&self) -> usize {
-        if self.gzip_answer { 4 } else { 3 }
+        if self.gzip_response { 4 } else { 3 }
     }
 
     /// What `ulimit -n` has to be: for the farm, which holds all connections, and for the server, which keeps no more

@@ -12,7 +12,7 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree;
 
 use crate::support::listener::TestListener;
-use crate::support::program::PATIENCE;
+use crate::support::program::TEST_TIMEOUT;
 
 /// Reads all of it at once.
 fn read_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
@@ -110,7 +110,7 @@ fn parsed_by_tiny_http(head: &Head) -> Option<Parsed> {
         .stream
         .write_all(format!("{}\r\n", head.encode()).as_bytes())
         .unwrap();
-    let request = parser.http.recv_timeout(PATIENCE).unwrap()?;
+    let request = parser.http.recv_timeout(TEST_TIMEOUT).unwrap()?;
     let headers = request
         .headers()
         .iter()

@@ -11,7 +11,7 @@ use kubernetes_metrics_aggregator::telemetry::ListenerEvent;
 
 use crate::support::eventually;
 use crate::support::listener::TestListener;
-use crate::support::program::PATIENCE;
+use crate::support::program::TEST_TIMEOUT;
 
 /// A limit of the program that a test waits for, instead of the usual seconds.
 const SHORT: Duration = Duration::from_millis(150);
@@ -39,7 +39,7 @@ fn a_request_head_that_drips_is_cut_off_at_its_total_time() {
     // One byte now and then, each well within the limit.
     while end.recv_timeout(SHORT / 10).is_err() {
         let _ = client.stream.write_all(b"G");
-        assert!(started.elapsed() < PATIENCE);
+        assert!(started.elapsed() < TEST_TIMEOUT);
     }
     assert!(reading.join().unwrap().starts_with("HTTP/1.1 408 "));
 }
@@ -65,7 +65,7 @@ fn the_connection_that_waited_longest_is_closed_for_a_new_one() {
     let mut second = listener.client();
     let mut third = listener.client();
     eventually("all are accepted", || listener.open() == 3);
-    // The first one waits anew from here on, so the second one has waited longest.
+    // The first one starts to wait again here, so the second one has waited longest.
     first.check_served();
     let mut fourth = listener.client();
     assert!(second.is_closed());
@@ -158,7 +158,7 @@ fn a_client_that_reads_too_slowly_is_cut_off() {
     let mut piece = [0; 100];
     // A hundred bytes now and then: always some progress, never enough.
     while listener.count(ListenerEvent::SendCutOff) == 0 {
-        assert!(started.elapsed() < PATIENCE);
+        assert!(started.elapsed() < TEST_TIMEOUT);
         client.stream.read_exact(&mut piece).unwrap();
         thread::sleep(SHORT / 10);
     }
@@ -170,7 +170,7 @@ fn responses_that_clients_do_not_read_make_room_for_others() {
         settings.limits.unsent_bytes_max = 2 * LARGE;
         // Clients that read have no longer than that either, on any machine.
         settings.limits.unsent_time = Duration::from_secs(1);
-        settings.limits.unsent_stall_time = PATIENCE;
+        settings.limits.unsent_stall_time = TEST_TIMEOUT;
     });
     let mut deaf: Vec<_> = (0..4).map(|_| listener.client()).collect();
     for client in &mut deaf {
@@ -189,8 +189,8 @@ fn responses_that_clients_do_not_read_make_room_for_others() {
 fn a_response_that_must_not_wait_is_refused_without_a_send_budget() {
     let listener = TestListener::start(|settings| {
         settings.limits.unsent_bytes_max = LARGE;
-        settings.limits.unsent_time = PATIENCE;
-        settings.limits.unsent_stall_time = PATIENCE;
+        settings.limits.unsent_time = TEST_TIMEOUT;
+        settings.limits.unsent_stall_time = TEST_TIMEOUT;
     });
     let mut deaf = listener.client();
     deaf.send(large_request().as_bytes());

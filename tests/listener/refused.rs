@@ -7,7 +7,7 @@ use std::time::Duration;
 use kubernetes_metrics_aggregator::server::listener::{HEADERS_MAX, TARGET_BYTES_MAX};
 
 use crate::support::listener::TestListener;
-use crate::support::program::PATIENCE;
+use crate::support::program::TEST_TIMEOUT;
 
 #[track_caller]
 fn check_refused(listener: &TestListener, request: &[u8], status: u16, text: &str) {
@@ -135,7 +135,7 @@ fn a_chunked_body_without_content_is_accepted() {
 
 #[test]
 fn a_chunked_body_with_content_or_without_an_end_is_refused() {
-    let listener = TestListener::start(|settings| settings.limits.head_time = PATIENCE);
+    let listener = TestListener::start(|settings| settings.limits.head_time = TEST_TIMEOUT);
     let long = "x".repeat(20_000);
     for (body, status, text) in [
         ("1\r\n", 413, BODY),

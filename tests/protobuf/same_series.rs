@@ -168,7 +168,7 @@ fn a_target_with_labels_of_other_names_is_read_as_a_whole() {
     assert!(known(&cache, &body, &target).is_none());
 }
 
-/// What makes a body differ from others with the same series: parts that are dropped or written anew, and timestamps.
+/// What makes a body differ from others with the same series: parts that are dropped or rewritten, and timestamps.
 #[test]
 fn bodies_that_are_not_written_as_they_are_serve_no_other() {
     let stamped = Metric {

@@ -6,7 +6,7 @@ use super::{
 use crate::support::check_contains;
 use crate::support::client_model::{Counter, Metric, MetricFamily};
 use crate::support::fake_pod::{Behaviour, FakePod, ok, ok_as};
-use crate::support::program::{HttpResponse, PATIENCE, Program, pod_at};
+use crate::support::program::{HttpResponse, Program, TEST_TIMEOUT, pod_at};
 
 const PROTOBUF_TYPE: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
@@ -339,7 +339,7 @@ fn the_status_page_and_the_own_metrics_show_the_format() {
         check_contains(&text, &format!(" B {format} in 0."));
     }
     for pod in [first, second, third] {
-        let head = pod.requests.recv_timeout(PATIENCE).unwrap();
+        let head = pod.requests.recv_timeout(TEST_TIMEOUT).unwrap();
         assert!(head.contains("encoding=delimited;q=0.5"), "{head}");
     }
 }

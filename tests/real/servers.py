@@ -10,7 +10,7 @@ import time
 import urllib.parse
 import urllib.request
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 # What Prometheus adds to the targets that it scrapes itself, and what no two scrapes agree on.
 NOT_COMPARED = {"scrape_samples_post_metric_relabeling", "scrape_series_added", "scrape_duration_seconds"}
 
@@ -21,9 +21,9 @@ def free_port(ip="127.0.0.1"):
         return probe.getsockname()[1]
 
 
-def happens(condition, patience=PATIENCE):
+def happens(condition, timeout=TIMEOUT_SECONDS):
     """Asks again until the condition holds; says whether it ever does."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
             if condition():

@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::certificates::Authority;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, ok, ok_with};
-use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_with};
+use crate::support::program::{Program, TEST_TIMEOUT, TempFile, pod_at, pod_with};
 
 #[test]
 fn a_head_of_almost_64_kib_is_read() {
@@ -72,7 +72,7 @@ fn bytes_on_an_idle_connection_are_not_the_next_response() {
     let program = Program::scraping(&[pod_at("shop", "web-0", "web", fake.address)], &[]);
     for _ in 0..3 {
         assert_eq!(program.get("/metrics?job=web").up("web-0"), Some(true));
-        let responded = fake.responded.recv_timeout(PATIENCE);
+        let responded = fake.responded.recv_timeout(TEST_TIMEOUT);
         let mut idle = responded.expect("the pod has responded");
         idle.write_all(UNASKED.as_bytes()).unwrap();
     }
@@ -112,7 +112,7 @@ impl ForgetfulPod {
     }
 
     fn next_request(&self) -> usize {
-        self.requests.recv_timeout(PATIENCE).unwrap()
+        self.requests.recv_timeout(TEST_TIMEOUT).unwrap()
     }
 }
 
@@ -123,7 +123,7 @@ fn respond_once(
     go: &crossbeam_channel::Receiver<()>,
 ) {
     if read_head(&mut stream) && requests.send(number).is_ok() {
-        let may_go = go.recv_timeout(PATIENCE);
+        let may_go = go.recv_timeout(TEST_TIMEOUT);
         may_go.expect("the test lets it respond");
         stream.write_all(&ok(SMALL_BODY)).unwrap();
         stream.flush().unwrap();

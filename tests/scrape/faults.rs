@@ -12,7 +12,7 @@ use crate::support::attack::alone;
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, gzip, ok, ok_with, raw};
 use crate::support::figures::Size;
-use crate::support::program::{PATIENCE, Program, numbered, pod_at, pod_with};
+use crate::support::program::{Program, TEST_TIMEOUT, numbered, pod_at, pod_with};
 
 /// A program with the job `web`, whose one pod `p` has this timeout.
 fn program(fake: &FakePod, timeout_seconds: &str, settings: &[(&str, &str)]) -> Program {
@@ -86,7 +86,7 @@ fn a_pod_that_hangs_does_not_hold_up_the_end_of_the_program() {
     let fake = FakePod::start(Behaviour::Hang);
     let mut program = program(&fake, "300", &[]);
     let client = program.begin("/metrics?job=web");
-    fake.requests.recv_timeout(PATIENCE).unwrap();
+    fake.requests.recv_timeout(TEST_TIMEOUT).unwrap();
     drop(client);
     program.signal("-TERM");
     assert_eq!(program.wait().code(), Some(0));

@@ -9,7 +9,7 @@ use crossbeam_channel::{TryRecvError, bounded, unbounded};
 use crate::support::attack::alone;
 use crate::support::eventually;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{HttpResponse, PATIENCE, Program, numbered, pod_at, read_to_end};
+use crate::support::program::{HttpResponse, Program, TEST_TIMEOUT, numbered, pod_at, read_to_end};
 
 const TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
@@ -116,7 +116,7 @@ fn check_the_other_job_does_not_wait(client_workers: &str, busy: usize) {
             });
             assert_eq!(pods_up(&program.get("/metrics?job=quick")), 20);
             assert!(matches!(responses.try_recv(), Err(TryRecvError::Empty)));
-            assert_eq!(pods_up(&responses.recv_timeout(PATIENCE).unwrap()), 0);
+            assert_eq!(pods_up(&responses.recv_timeout(TEST_TIMEOUT).unwrap()), 0);
         });
     }
 }

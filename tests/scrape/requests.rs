@@ -9,7 +9,7 @@ use crossbeam_channel::unbounded;
 
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{PATIENCE, Program, pod_at, pod_with};
+use crate::support::program::{Program, TEST_TIMEOUT, pod_at, pod_with};
 
 /// The pod takes half a second longer for a body that is not compressed, as on a slow network. The wait is the thing
 /// under test.
@@ -24,7 +24,7 @@ fn gzip_is_asked_for_where_it_takes_less_time() {
         .map(|_| {
             thread::scope(|scope| {
                 let response = scope.spawn(|| program.get("/metrics?job=web"));
-                let head = fake.requests.recv_timeout(PATIENCE).unwrap();
+                let head = fake.requests.recv_timeout(TEST_TIMEOUT).unwrap();
                 let is_gzip = head.contains("accept-encoding: gzip");
                 if !is_gzip {
                     assert!(head.contains("accept-encoding: identity"), "{head}");

@@ -9,7 +9,7 @@ use crossbeam_channel::unbounded;
 use kubernetes_metrics_aggregator::scrape::deadline::ScrapeDeadline;
 
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, header};
-use crate::support::program::{PATIENCE, Program, pod_at, read_to_end};
+use crate::support::program::{Program, TEST_TIMEOUT, pod_at, read_to_end};
 
 #[test]
 fn the_response_leaves_before_the_scrapers_timeout() {
@@ -32,7 +32,7 @@ fn the_response_leaves_before_the_scrapers_timeout() {
         (Some(false), Some(true))
     );
     // The pod is told how long it has: what is left of the scraper's timeout, less the offset.
-    let head = hanging.requests.recv_timeout(PATIENCE).unwrap();
+    let head = hanging.requests.recv_timeout(TEST_TIMEOUT).unwrap();
     let left = header(&head, "x-prometheus-scrape-timeout-seconds").unwrap();
     let left: f64 = left.parse().unwrap();
     assert!(0.5 < left && left <= 1.0, "{left}");
@@ -77,7 +77,7 @@ fn pods_are_not_scraped_for_a_client_that_has_left() {
         .collect();
     let program = Program::scraping(&pods, &[("CLIENT_WORKERS", "1")]);
     let client = program.begin("/metrics?job=slow");
-    slow.requests.recv_timeout(PATIENCE).unwrap();
+    slow.requests.recv_timeout(TEST_TIMEOUT).unwrap();
     // The client has closed its side: the response says that the rest was not scraped, before any pod has responded.
     client.shutdown(Shutdown::Write).unwrap();
     let response = read_to_end(client);
@@ -90,7 +90,7 @@ fn pods_are_not_scraped_for_a_client_that_has_left() {
     thread::scope(|scope| {
         let next = scope.spawn(|| program.get("/metrics?job=slow"));
         for _ in 0..20 {
-            slow.requests.recv_timeout(PATIENCE).unwrap();
+            slow.requests.recv_timeout(TEST_TIMEOUT).unwrap();
             go.send(()).unwrap();
         }
         assert_eq!(next.join().unwrap().text().matches("} 1\n").count(), 3 * 20);

@@ -8,7 +8,7 @@ use crossbeam_channel::unbounded;
 
 use crate::support::check_contains;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY};
-use crate::support::program::{PATIENCE, Program, read_to_end};
+use crate::support::program::{Program, TEST_TIMEOUT, read_to_end};
 
 #[test]
 fn not_ready_before_the_first_pod_list_but_healthy() {
@@ -43,11 +43,11 @@ fn health_does_not_wait_behind_scrapes_and_surplus_requests_are_refused() {
             scope.spawn(move || sender.send(program.get("/metrics?job=web")).unwrap());
         };
         ask();
-        fake.requests.recv_timeout(PATIENCE).unwrap();
+        fake.requests.recv_timeout(TEST_TIMEOUT).unwrap();
         // The one worker is busy: of two more requests one waits, so the first response is the refusal of the other.
         ask();
         ask();
-        let refused = responses.recv_timeout(PATIENCE).unwrap();
+        let refused = responses.recv_timeout(TEST_TIMEOUT).unwrap();
         assert_eq!(
             (refused.status, refused.header("retry-after")),
             (503, Some("1"))
@@ -58,7 +58,7 @@ fn health_does_not_wait_behind_scrapes_and_surplus_requests_are_refused() {
         for _ in 0..2 {
             go.send(()).unwrap();
             assert_eq!(
-                responses.recv_timeout(PATIENCE).unwrap().up("web-0"),
+                responses.recv_timeout(TEST_TIMEOUT).unwrap().up("web-0"),
                 Some(true)
             );
         }
@@ -74,7 +74,7 @@ fn check_shutdown(signal: &str) {
     );
     let address = program.address;
     let stream = program.begin("/metrics?job=web");
-    fake.requests.recv_timeout(PATIENCE).unwrap();
+    fake.requests.recv_timeout(TEST_TIMEOUT).unwrap();
     program.signal(signal);
     program.wait_for_log("stopping");
     go.send(()).unwrap();

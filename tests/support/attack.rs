@@ -18,7 +18,7 @@ use super::certificates::{NAME, tls_client};
 use super::eventually;
 use super::fake_pod::{Behaviour, FakePod, SMALL_BODY};
 use super::figures::{Figures, Size};
-use super::program::{PATIENCE, Program, TempFile, pod_at};
+use super::program::{Program, TEST_TIMEOUT, TempFile, pod_at};
 
 /// Pods of the job `web`.
 const WEB_PODS: usize = 4;
@@ -201,7 +201,7 @@ impl Site {
                 && now.descriptors <= before.descriptors + SPARE_DESCRIPTORS
                 && now.resident_kib <= before.resident_kib + KEPT_KIB
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         while Instant::now() < deadline {
             now = Size::of(self.program.pid());
             if back(now) {
@@ -243,9 +243,9 @@ impl Drop for SetAtEnd<'_> {
 
 /// A connection whose reads and writes have a timeout.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(&address, TEST_TIMEOUT)?;
+    stream.set_read_timeout(Some(TEST_TIMEOUT))?;
+    stream.set_write_timeout(Some(TEST_TIMEOUT))?;
     Ok(stream)
 }
 

@@ -22,7 +22,7 @@ use super::certificates::Authority;
 pub(crate) use super::fake_api_responses::{Fault, Recorded};
 use super::fake_api_responses::{State, Then};
 use super::fake_api_watch::{self as watch, Line};
-use super::program::PATIENCE;
+use super::program::TEST_TIMEOUT;
 
 /// The server. Ends when dropped.
 #[derive(Debug)]
@@ -238,7 +238,7 @@ impl FakeApi {
     #[track_caller]
     pub(crate) fn next_request(&self) -> Recorded {
         self.requests
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TEST_TIMEOUT)
             .expect("the client asks")
     }
 
@@ -272,7 +272,9 @@ impl FakeApi {
     /// Waits until [`Fault::Hang`] has been reached.
     #[track_caller]
     pub(crate) fn wait_for_hang(&self) {
-        self.hangs.recv_timeout(PATIENCE).expect("the client asks");
+        self.hangs
+            .recv_timeout(TEST_TIMEOUT)
+            .expect("the client asks");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

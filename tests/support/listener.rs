@@ -14,7 +14,7 @@ use kubernetes_metrics_aggregator::server::listener::{
 };
 use kubernetes_metrics_aggregator::telemetry::{ListenerEvent, Telemetry};
 
-use super::program::PATIENCE;
+use super::program::TEST_TIMEOUT;
 
 /// The names that an echoed response shows, if the request has them.
 const SHOWN: [&str; 7] = [
@@ -78,8 +78,8 @@ impl TestListener {
 
     pub(crate) fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.address).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        tcp.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
         tcp
     }
 
@@ -92,7 +92,7 @@ impl TestListener {
 
     pub(crate) fn held(&self) -> Request {
         self.held
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TEST_TIMEOUT)
             .expect("a request for /hold")
     }
 

@@ -51,10 +51,10 @@ pub(crate) fn describe(target: &Target) -> String {
     line
 }
 
-/// Waits until the condition holds; panics after [`program::PATIENCE`], which no condition needs by far.
+/// Waits until the condition holds; panics after [`program::TEST_TIMEOUT`], which no condition needs by far.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
-    let deadline = Instant::now() + program::PATIENCE;
+    let deadline = Instant::now() + program::TEST_TIMEOUT;
     while !is_true() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         thread::sleep(Duration::from_millis(2));

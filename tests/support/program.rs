@@ -17,7 +17,7 @@ use super::fake_pod::FakePod;
 pub(crate) use super::response::{HttpResponse, ask, read_to_end};
 
 /// Bound of every wait: far above what any of them takes, on a slow machine too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One pod of a list, with the aggregator's keys without their prefix.
 pub(crate) fn pod(namespace: &str, name: &str, ip: IpAddr, labels: &[(&str, &str)]) -> Value {
@@ -190,7 +190,7 @@ impl Program {
 
     /// Waits for a line of the log that contains the text.
     pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         loop {
             match self.log.recv_deadline(deadline) {
                 Ok(line) => {
@@ -214,7 +214,7 @@ impl Program {
     }
 
     fn wait_until_ready(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         while self.get("/-/ready").status != 200 {
             assert!(
                 Instant::now() < deadline,
@@ -246,7 +246,9 @@ impl Program {
     /// Sends a GET for this URL on a connection of its own, and does not read the response.
     pub(crate) fn begin(&self, url: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream
+            .set_read_timeout(Some(TEST_TIMEOUT))
+            .expect("not zero");
         let request = format!("GET {url} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
         stream
@@ -255,7 +257,9 @@ impl Program {
     /// Sends these bytes on a connection of their own, and reads until the program closes it.
     pub(crate) fn send(&self, bytes: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream
+            .set_read_timeout(Some(TEST_TIMEOUT))
+            .expect("not zero");
         stream.write_all(bytes.as_bytes()).expect("it reads");
         read_to_end(stream)
     }
@@ -284,7 +288,7 @@ impl Program {
 
     /// Waits for the end of the process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 return status;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use flate2::bufread::GzDecoder;
 use serde_json::Value;
 
-use super::program::PATIENCE;
+use super::program::TEST_TIMEOUT;
 
 /// The text that comes until the program closes the connection.
 pub(crate) fn read_to_end(mut stream: TcpStream) -> String {
@@ -23,7 +23,9 @@ pub(crate) fn ask(
     headers: &[(&str, &str)],
 ) -> HttpResponse {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    stream
+        .set_read_timeout(Some(TEST_TIMEOUT))
+        .expect("not zero");
     let headers: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))

@@ -11,7 +11,7 @@ use super::{listener, serve};
 use crate::support::certificates::Authority;
 use crate::support::check_contains;
 use crate::support::fake_pod::SMALL_BODY;
-use crate::support::program::{PATIENCE, Program, TempFile, pod_with};
+use crate::support::program::{Program, TEST_TIMEOUT, TempFile, pod_with};
 
 /// The program with one pod over TLS, whose certificate it trusts, and the files of a client certificate.
 struct Scraped {
@@ -62,7 +62,7 @@ fn a_pod_that_asks_is_shown_the_certificate() {
     let target = format!("/probe?target=n/p:{}", address.port());
     assert_eq!(scraped.program.get(&target).status, 200);
     for _ in 0..2 {
-        let request = requests.recv_timeout(PATIENCE).unwrap();
+        let request = requests.recv_timeout(TEST_TIMEOUT).unwrap();
         assert_eq!(request.certificate.as_deref(), Some(&*shown));
     }
     let log = scraped.program.log().join("\n");
@@ -113,5 +113,8 @@ fn a_pod_that_does_not_ask_is_shown_none() {
     let requests = serve(listener, ca.server(&["127.2.0.34"]), SMALL_BODY);
     let scraped = scraped(address, "true", &ca, Some(&pair));
     assert_eq!(scraped.program.get("/metrics?job=web").up("p"), Some(true));
-    assert_eq!(requests.recv_timeout(PATIENCE).unwrap().certificate, None);
+    assert_eq!(
+        requests.recv_timeout(TEST_TIMEOUT).unwrap().certificate,
+        None
+    );
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Request, listener, serve};
 use crate::support::certificates::Authority;
 use crate::support::fake_pod::{Behaviour, FakePod, SMALL_BODY, header};
-use crate::support::program::{PATIENCE, Program, TempFile, pod_at, pod_with};
+use crate::support::program::{Program, TEST_TIMEOUT, TempFile, pod_at, pod_with};
 
 /// The token that came with the request.
 fn sent_token(request: &Request) -> Option<String> {
@@ -19,7 +19,7 @@ fn sent_token(request: &Request) -> Option<String> {
 /// Scrapes the pod once, and says which token it was sent.
 fn token_sent(program: &Program, requests: &Receiver<Request>) -> Option<String> {
     program.get("/metrics?job=web");
-    sent_token(&requests.recv_timeout(PATIENCE).unwrap())
+    sent_token(&requests.recv_timeout(TEST_TIMEOUT).unwrap())
 }
 
 /// One pod, and a token for the namespace `trusted`: what is sent to it.
@@ -183,7 +183,7 @@ fn a_pod_that_was_sent_no_token_cannot_have_it_read_again() {
     fs::write(&test.token.0, "new").unwrap();
     for _ in 0..3 {
         test.check_sent("old");
-        stranger.requests.recv_timeout(PATIENCE).unwrap();
+        stranger.requests.recv_timeout(TEST_TIMEOUT).unwrap();
     }
 }
 

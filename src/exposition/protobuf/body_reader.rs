@@ -5,7 +5,7 @@ use super::family::{FamilyFields, is_unit_of};
 use super::metric::{FamilyMetrics, Metric};
 use super::schema::{FAMILY_METRIC, FAMILY_NAME, FAMILY_UNIT, MetricType, next_metric};
 use super::seen::SeenSeries;
-use super::spliced::{Families, Source};
+use super::spliced::{Families, FamilySource};
 
 use super::wire::{Fields, push_field};
 
@@ -124,7 +124,7 @@ impl<'b> BodyReader<'b> {
         match rewritten {
             _ if !is_asked => {}
             None => {
-                let source = Source::Body(start..start + message.len());
+                let source = FamilySource::Body(start..start + message.len());
                 self.families.push(source, family.len);
             }
             Some(start) => self.end_rewriting(start)?,
@@ -159,7 +159,7 @@ impl<'b> BodyReader<'b> {
         }
     }
 
-    /// Writes a family with this name anew: its fields beside the metrics, and the metrics in so many first bytes of
+    /// Rewrites a family with this name: its fields beside the metrics, and the metrics in so many first bytes of
     /// the message. A unit that the name does not end with any more is left out. Gives where it begins.
     fn begin_rewriting(
         &mut self,
@@ -189,7 +189,7 @@ impl<'b> BodyReader<'b> {
         Ok(start)
     }
 
-    /// Appends the metric that has been read to a family that is written anew.
+    /// Appends the metric that has been read to a family that is rewritten.
     fn rewrite_metric(&mut self, fate: &Fate, metric_type: MetricType) -> Result<(), Problem> {
         let out = &mut self.families.rewritten;
         match fate {
@@ -208,7 +208,7 @@ impl<'b> BodyReader<'b> {
         let end = self.families.rewritten.len();
         let family = FamilyFields::read(&self.families.rewritten[start..], self.target)?;
         match (family.has_metrics, family.len) {
-            (true, len) => self.families.push(Source::Rewritten(start..end), len),
+            (true, len) => self.families.push(FamilySource::Rewritten(start..end), len),
             (false, _) => self.families.rewritten.truncate(start),
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::metric::{COUNTER, GAUGE, HISTOGRAM, SUMMARY, TIMESTAMP, UNTYPED, VALU
 use super::schema::{
     FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, FAMILY_UNIT, MetricType,
 };
-use super::spliced::{Families, Source, SplicedBody};
+use super::spliced::{Families, FamilySource, SplicedBody};
 use super::wire::{
     push_double, push_field, push_int, push_label, push_message, push_uint, push_varint,
 };
@@ -130,16 +130,16 @@ impl<'e> Converter<'e> {
                 // The fields have the same numbers in histograms and summaries.
                 push_uint(out, 1, whole_number(group.count).unwrap_or_default());
                 push_double(out, 2, group.sum);
-                for part in group.parts.iter().chain(&group.last_bucket) {
+                for value in group.values.iter().chain(&group.last_bucket) {
                     push_message(out, 3, |out| match metric_type {
                         MetricType::Summary => {
-                            push_double(out, 1, part.bound);
-                            push_double(out, 2, part.value);
+                            push_double(out, 1, value.bound);
+                            push_double(out, 2, value.value);
                         }
                         _ => {
-                            push_uint(out, 1, whole_number(part.value).unwrap_or_default());
-                            push_double(out, 2, part.bound);
-                            this.push_exemplar(part.text, BUCKET_EXEMPLAR, out);
+                            push_uint(out, 1, whole_number(value.value).unwrap_or_default());
+                            push_double(out, 2, value.bound);
+                            this.push_exemplar(value.text, BUCKET_EXEMPLAR, out);
                         }
                     });
                 }
@@ -198,7 +198,7 @@ impl<'e> Converter<'e> {
         let start = self.body.len();
         self.body.extend_from_slice(&self.message);
         self.families
-            .push(Source::Body(start..self.body.len()), family.len);
+            .push(FamilySource::Body(start..self.body.len()), family.len);
     }
 
     /// Writes the exemplar behind a value, if there is one.

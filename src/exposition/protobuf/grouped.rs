@@ -32,9 +32,9 @@ pub(super) struct Group<'e> {
     pub(super) count: f64,
     pub(super) sum: f64,
     /// Buckets or quantiles, without the bucket that has no upper bound.
-    pub(super) parts: Vec<Part<'e>>,
+    pub(super) values: Vec<BoundedValue<'e>>,
     /// The bucket without an upper bound: behind it, Prometheus looks at none.
-    pub(super) last_bucket: Option<Part<'e>>,
+    pub(super) last_bucket: Option<BoundedValue<'e>>,
     /// Number of the sample that is the count, whose labels are those of the Metric.
     pub(super) count_sample: Option<u32>,
     has_sum: bool,
@@ -43,7 +43,7 @@ pub(super) struct Group<'e> {
 
 /// A bucket or quantile.
 #[derive(Debug)]
-pub(super) struct Part<'e> {
+pub(super) struct BoundedValue<'e> {
     pub(super) bound: f64,
     pub(super) value: f64,
     /// The value with all that follows it.
@@ -76,7 +76,7 @@ impl<'e> Group<'e> {
             }
             (MetricType::Histogram, Some(Suffix::Bucket), Some(bound)) => {
                 whole_number(value)?;
-                let bucket = Part {
+                let bucket = BoundedValue {
                     bound: number::parse_float(bound)?,
                     value,
                     text: sample.value,
@@ -84,10 +84,10 @@ impl<'e> Group<'e> {
                 if bucket.bound == f64::INFINITY {
                     self.last_bucket = Some(bucket);
                 } else {
-                    self.parts.push(bucket);
+                    self.values.push(bucket);
                 }
             }
-            (MetricType::Summary, None, Some(bound)) => self.parts.push(Part {
+            (MetricType::Summary, None, Some(bound)) => self.values.push(BoundedValue {
                 bound: number::parse_float(bound)?,
                 value,
                 text: sample.value,

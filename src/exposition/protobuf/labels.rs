@@ -24,7 +24,7 @@ pub(super) struct MetricLabels<'b> {
     has_new_names: bool,
     /// The bits of the names: see [`name_bit`].
     bits: u64,
-    /// Whether the labels have to be written anew, because of a name. `None`: not known yet.
+    /// Whether the labels have to be rewritten, because of a name. `None`: not known yet.
     needs_renaming: Option<bool>,
     state: RandomState,
 }

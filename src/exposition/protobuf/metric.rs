@@ -149,7 +149,7 @@ impl<'b> Metric<'b> {
         }
     }
 
-    /// Whether it has to be written anew: because of its labels, or because it has neither a type nor a value.
+    /// Whether it has to be rewritten: because of its labels, or because it has neither a type nor a value.
     /// Prometheus would give it the value of the metric before it, which may be that of another pod.
     pub(super) fn needs_rewriting(
         &mut self,

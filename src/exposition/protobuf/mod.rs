@@ -3,7 +3,7 @@
 //! [`ProtobufBody::read`] checks a body as strictly as Prometheus does when it ingests it. Writing it copies the
 //! messages, puts the labels of the target at the end of each Metric and corrects the two lengths around them. Nothing
 //! is decoded into structures, so unknown fields come through too. Only families with a metric that cannot stay as it
-//! is are written anew.
+//! is are rewritten.
 //!
 //! Families are not grouped over pods: Prometheus takes the same family several times, each with its own type, and a
 //! family with native and classic histograms would cost it the whole scrape.

@@ -1,13 +1,13 @@
 //! Bodies with the same series as one that was read before, of which only the values are kept.
 //!
 //! Such a body has the same families, and in them metrics whose labels are the same bytes in the same order: so these
-//! are valid, none comes twice, and none has to be written anew. What follows the labels of a metric is checked as in
+//! are valid, none comes twice, and none has to be rewritten. What follows the labels of a metric is checked as in
 //! any other body.
 
 use super::family::FamilyFields;
 use super::metric::{FamilyMetrics, Metric};
 use super::schema::{FAMILY_METRIC, MetricType, next_metric};
-use super::spliced::{Position, Source, SplicedBody};
+use super::spliced::{FamilySource, Position, SplicedBody};
 use super::wire::{Fields, push_varint, short_length, varint_len};
 use crate::exposition::IdentityLabels;
 use crate::exposition::report::REPORTED;
@@ -60,7 +60,7 @@ struct Unchecked<'b> {
 }
 
 impl KnownBody {
-    /// `None` if no other body can be compared with this one: parts of it are left out or written anew, or its metrics
+    /// `None` if no other body can be compared with this one: parts of it are left out or rewritten, or its metrics
     /// have timestamps, by which they may differ, or are written in an unusual way.
     pub(super) fn new(spliced: &Arc<SplicedBody>, target: &IdentityLabels) -> Option<KnownBody> {
         let families = &spliced.families;
@@ -76,7 +76,7 @@ impl KnownBody {
         };
         let mut metric = Metric::default();
         for family in &families.list {
-            let Source::Body(at) = &family.source else {
+            let FamilySource::Body(at) = &family.source else {
                 return None;
             };
             let message = &spliced.body[at.clone()];

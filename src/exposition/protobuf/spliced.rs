@@ -26,14 +26,14 @@ pub(super) struct Families {
 
 #[derive(Debug)]
 pub(super) struct Family {
-    pub(super) source: Source,
+    pub(super) source: FamilySource,
     /// Bytes of the message with the labels of the target.
     pub(super) len: usize,
 }
 
 /// Where the message of a family is, without the labels of the target.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum FamilySource {
     Body(Range<usize>),
     Rewritten(Range<usize>),
 }
@@ -50,7 +50,7 @@ pub struct Position {
 
 impl Families {
     /// Appends a family, whose message has this length with the labels of the target.
-    pub(super) fn push(&mut self, source: Source, len: usize) {
+    pub(super) fn push(&mut self, source: FamilySource, len: usize) {
         self.len += (varint_len(len) + len) as u64;
         self.list.push(Family { source, len });
     }
@@ -80,8 +80,8 @@ impl SplicedBody {
                 return true;
             }
             let message = match &family.source {
-                Source::Body(at) => &self.body[at.clone()],
-                Source::Rewritten(at) => &self.families.rewritten[at.clone()],
+                FamilySource::Body(at) => &self.body[at.clone()],
+                FamilySource::Rewritten(at) => &self.families.rewritten[at.clone()],
             };
             if position.byte == 0 {
                 push_varint(out, family.len);

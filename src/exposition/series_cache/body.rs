@@ -31,7 +31,7 @@ impl KnownLines {
             None => usize::try_from(samples_max).unwrap_or(usize::MAX),
             Some(_) => usize::MAX,
         };
-        let mut reader = Reader {
+        let mut reader = LinesReader {
             expected: self.first,
             lines: self,
             identity,
@@ -47,7 +47,7 @@ impl KnownLines {
             repeated: HashSet::new(),
         };
         let read = reader.lines();
-        let Reader {
+        let LinesReader {
             at,
             values,
             samples,
@@ -86,7 +86,7 @@ impl KnownLines {
     }
 }
 
-struct Reader<'r, 'b> {
+struct LinesReader<'r, 'b> {
     lines: &'r mut KnownLines,
     identity: &'r IdentityLabels,
     body: &'b [u8],
@@ -114,7 +114,7 @@ struct Value<'b> {
     apart: Option<&'b [u8]>,
 }
 
-impl<'b> Reader<'_, 'b> {
+impl<'b> LinesReader<'_, 'b> {
     /// Reads to the end of the body, or until it has too many samples.
     fn lines(&mut self) -> Result<(), Fault> {
         while self.at < self.body.len() {

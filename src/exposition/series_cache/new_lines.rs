@@ -14,7 +14,7 @@ use crate::exposition::report::REPORTED;
 use crate::exposition::text::plain::PlainSeries;
 
 /// The parts of an [`Entry`] that differ between new lines.
-struct Place {
+struct NewEntry {
     key_start: usize,
     series: EntryId,
     under: Option<Option<FloatLabel>>,
@@ -105,7 +105,7 @@ impl KnownLines {
             self.texts.fresh.truncate(key_start);
             return Some(series);
         }
-        let place = Place {
+        let new = NewEntry {
             key_start,
             series,
             under: meaning.under,
@@ -116,7 +116,7 @@ impl KnownLines {
             stored,
             has_float_label: meaning.under.is_some(),
         };
-        self.add_at(key, &place, means).ok()
+        self.add_at(key, &new, means).ok()
     }
 
     fn plain_meaning(
@@ -192,7 +192,7 @@ impl KnownLines {
             self.texts.fresh.truncate(key_start);
             return Ok(series);
         }
-        let place = Place {
+        let new = NewEntry {
             key_start,
             series,
             under,
@@ -203,7 +203,7 @@ impl KnownLines {
             stored: stored_text,
             has_float_label,
         };
-        self.add_at(key, &place, means)
+        self.add_at(key, &new, means)
     }
 
     /// The first entry of the series that is stored with this text, or the number of the next entry if there is none.
@@ -225,33 +225,33 @@ impl KnownLines {
 
     /// Adds a line that is not a sample, or a sample that is dropped.
     fn add(&mut self, key: Key<'_>, means: Means) -> Result<EntryId, LineErrorKind> {
-        let place = Place {
+        let new = NewEntry {
             key_start: self.texts.fresh.len(),
             series: NONE,
             under: None,
         };
         self.texts.fresh.extend_from_slice(key.bytes);
-        self.add_at(key, &place, means)
+        self.add_at(key, &new, means)
     }
 
     /// Adds an entry whose key is in the text already.
     fn add_at(
         &mut self,
         key: Key<'_>,
-        place: &Place,
+        new: &NewEntry,
         means: Means,
     ) -> Result<EntryId, LineErrorKind> {
         let text = self.texts.number();
-        let of_key = TextRef::new(text, place.key_start, key.bytes.len(), false);
+        let of_key = TextRef::new(text, new.key_start, key.bytes.len(), false);
         let of_key = of_key.ok_or(LineErrorKind::Size)?;
         let entry = Entry {
             text,
             key_start: of_key.start,
             key_length: offset(of_key.len()),
             follower: NONE,
-            series: place.series,
+            series: new.series,
             seen: Seen::default(),
-            under: place.under,
+            under: new.under,
             is_head: !matches!(means, Means::Sample { .. } | Means::Reported(_)),
         };
         Ok(self.insert(key, entry, means))

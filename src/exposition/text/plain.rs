@@ -18,7 +18,7 @@ pub(in crate::exposition) struct PlainSeries<'b> {
     /// In the order of the line; each name once.
     pub(in crate::exposition) labels: Vec<PlainLabel<'b>>,
     /// The label names of the last series, and possibly further ones of a series before it.
-    heads: Vec<LabelHead<'b>>,
+    label_names: Vec<LabelName<'b>>,
 }
 
 /// A label as it is written.
@@ -33,7 +33,7 @@ pub(in crate::exposition) struct PlainLabel<'b> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct LabelHead<'b> {
+struct LabelName<'b> {
     /// A label name and the `="` after it.
     text: &'b [u8],
     float: Option<FloatLabel>,
@@ -63,18 +63,18 @@ impl<'b> PlainSeries<'b> {
             // Skip the brace or comma.
             at += 1;
             let start = at;
-            let head = match self.heads.get(number) {
-                Some(head) if rest[at..].starts_with(head.text) => *head,
-                _ => self.head(number, &rest[at..], &is_allowed)?,
+            let label_name = match self.label_names.get(number) {
+                Some(label_name) if rest[at..].starts_with(label_name.text) => *label_name,
+                _ => self.label_name(number, &rest[at..], &is_allowed)?,
             };
-            at += head.text.len();
+            at += label_name.text.len();
             let value = &rest[at..];
             let length = value_length(value, &mut is_ascii)?;
             at += length + 1;
             self.labels.push(PlainLabel {
                 value: &value[..length],
                 whole: &rest[start..at],
-                float: head.float,
+                float: label_name.float,
             });
             match rest.get(at)? {
                 b',' => {}
@@ -98,36 +98,42 @@ impl<'b> PlainSeries<'b> {
     }
 
     /// Reads a label name that differs from the one at this place in the last series. The names after it are forgotten.
-    fn head(
+    fn label_name(
         &mut self,
         number: usize,
         rest: &'b [u8],
         is_allowed: impl Fn(&[u8]) -> bool,
-    ) -> Option<LabelHead<'b>> {
+    ) -> Option<LabelName<'b>> {
         // Each name is compared with those before it, so lines with more labels are left to the parser of any line.
         if number == COMPARED_NAMES_MAX {
             return None;
         }
-        self.heads.truncate(number);
+        self.label_names.truncate(number);
         let length = rest.iter().take_while(|byte| is_name_byte(**byte)).count();
         let name = &rest[..length];
         let text = rest.get(..length + 2)?;
         let (bits_before, bit) = (
-            self.heads.last().map_or(0, |head| head.seen_bits),
+            self.label_names
+                .last()
+                .map_or(0, |label_name| label_name.seen_bits),
             name_bit(name),
         );
-        let is_before = bits_before & bit != 0 && self.heads.iter().any(|head| head.text == text);
+        let is_before = bits_before & bit != 0
+            && self
+                .label_names
+                .iter()
+                .any(|label_name| label_name.text == text);
         let is_fitting = text.ends_with(b"=\"")
             && is_name_start(*name.first()?)
             && !is_before
             && is_allowed(name);
-        let head = LabelHead {
+        let label_name = LabelName {
             text,
             float: FloatLabel::of_name(name),
             seen_bits: bits_before | bit,
         };
-        is_fitting.then(|| self.heads.push(head));
-        is_fitting.then_some(head)
+        is_fitting.then(|| self.label_names.push(label_name));
+        is_fitting.then_some(label_name)
     }
 }
 

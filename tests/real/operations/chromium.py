@@ -11,7 +11,7 @@ import threading
 import time
 
 # Bound of every wait, in seconds.
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 # Nothing of its own goes out, and no name is looked up but the one of the tests.
 OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -61,9 +61,9 @@ class Browser:
     def next_message(self, awaited):
         """The next response or event; events also go to their page."""
         try:
-            message = self.messages.get(timeout=PATIENCE)
+            message = self.messages.get(timeout=TIMEOUT_SECONDS)
         except queue.Empty:
-            raise RuntimeError(f"no {awaited} in {PATIENCE} s") from None
+            raise RuntimeError(f"no {awaited} in {TIMEOUT_SECONDS} s") from None
         if message is None:
             raise RuntimeError(f"the browser ended before {awaited}")
         page = self.pages.get(message.get("sessionId"))
