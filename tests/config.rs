@@ -320,12 +320,16 @@ fn a_token_for_pods_needs_namespaces_and_the_reverse() {
 
 #[test]
 fn certificate_and_key_belong_together() {
-    for alone in ["TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE"] {
+    for (alone, which) in [
+        ("TLS_CERT_FILE", "both set, or none of them"),
+        ("TLS_KEY_FILE", "both set, or none of them"),
+        ("TLS_CLIENT_CA_FILE", "both set with it"),
+    ] {
         let errors = parse(&[(alone, "/x.pem")]).unwrap_err();
         assert_eq!(
             errors,
             [format!(
-                "{alone}: expected TLS_CERT_FILE and TLS_KEY_FILE both set with it, found \"/x.pem\""
+                "{alone}: expected TLS_CERT_FILE and TLS_KEY_FILE {which}, found \"/x.pem\""
             )]
         );
     }

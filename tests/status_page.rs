@@ -59,7 +59,7 @@ fn the_page_is_html_for_a_browser_json_for_a_program_and_text_for_curl() {
     );
     check_order(
         text.text(),
-        &["job web: 2 targets, 1 down", "shop/up:", "up    1 samples"],
+        &["job web: 2 targets, 1 down", "shop/up:", "up    1 sample,"],
     );
     let status = as_json(&program, "/");
     let last_request = &status["jobs"][1]["lastRequest"];
@@ -288,11 +288,11 @@ fn the_page_names_its_style_sheet_and_script_by_their_content() {
     let program = Program::with_pods(&TempFile::pods(&[]), &[]);
     let page = html(&program, "/");
     for (attribute, file) in [("href", "/-/style.css"), ("src", "/-/page.js")] {
-        let answer = program.get(file);
-        assert_eq!(answer.status, 200, "{file}");
-        assert_eq!(answer.header("cache-control"), Some("max-age=3600"));
+        let response = program.get(file);
+        assert_eq!(response.status, 200, "{file}");
+        assert_eq!(response.header("cache-control"), Some("max-age=3600"));
         let mut crc = flate2::Crc::new();
-        crc.update(&answer.body);
+        crc.update(&response.body);
         let link = format!("{attribute}=\"{file}?v={:08x}\"", crc.sum());
         assert!(
             page.text().contains(&link),

@@ -116,7 +116,8 @@ impl Config {
     fn pair_errors(&self) -> impl Iterator<Item = ConfigError> {
         let token = "SCRAPE_TOKEN_FILE and SCRAPE_TOKEN_NAMESPACES both set, or none of them";
         let client = "SCRAPE_CERT_FILE and SCRAPE_KEY_FILE both set, or none of them";
-        let tls = "TLS_CERT_FILE and TLS_KEY_FILE both set with it";
+        let tls = "TLS_CERT_FILE and TLS_KEY_FILE both set, or none of them";
+        let client_ca = "TLS_CERT_FILE and TLS_KEY_FILE both set with it";
         let pairs = [
             ("SCRAPE_TOKEN_FILE", "SCRAPE_TOKEN_NAMESPACES", token),
             ("SCRAPE_TOKEN_NAMESPACES", "SCRAPE_TOKEN_FILE", token),
@@ -124,7 +125,7 @@ impl Config {
             ("SCRAPE_KEY_FILE", "SCRAPE_CERT_FILE", client),
             ("TLS_CERT_FILE", "TLS_KEY_FILE", tls),
             ("TLS_KEY_FILE", "TLS_CERT_FILE", tls),
-            ("TLS_CLIENT_CA_FILE", "TLS_CERT_FILE", tls),
+            ("TLS_CLIENT_CA_FILE", "TLS_CERT_FILE", client_ca),
         ];
         let value = |wanted| {
             let found = self.effective.iter().find(|(name, _)| *name == wanted);

@@ -139,7 +139,7 @@ fn each_known_scraper_gets_its_format() {
             head.contains(&format!("\r\naccept: {asked}\r\n")),
             "{scraper}: {head}"
         );
-        check_contains(program.get("/").text(), "  up    1 samples, ");
+        check_contains(program.get("/").text(), "  up    1 sample, ");
     }
 }
 

@@ -248,7 +248,7 @@ fn state_over_tls(response: Vec<u8>, with_farewell: bool) -> String {
 fn responses_over_tls_are_judged_in_the_same_way() {
     for with_farewell in [true, false] {
         for (response, state) in [
-            (response(CHUNKED, &chunks("0\r\n\r\n")), "up    1 samples"),
+            (response(CHUNKED, &chunks("0\r\n\r\n")), "up    1 sample,"),
             (response(CHUNKED, &chunks("0\r\n")), NO_LAST_CHUNK),
             (
                 response("Transfer-Encoding: gzip, chunked\r\n", ""),
@@ -256,7 +256,7 @@ fn responses_over_tls_are_judged_in_the_same_way() {
             ),
             (SETTINGS.to_vec(), HTTP_2),
             // Go accepts an end without close_notify between two records.
-            (response("", SMALL_BODY), "up    1 samples"),
+            (response("", SMALL_BODY), "up    1 sample,"),
         ] {
             let page = state_over_tls(response, with_farewell);
             assert!(

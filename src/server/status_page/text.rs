@@ -83,7 +83,10 @@ fn outcome((kind, last): (&str, &LastScrape)) -> String {
     if let Some(failure) = &last.failure {
         return format!("{kind}down  {failure}");
     }
-    let samples = last.samples.map(|samples| format!("{samples} samples, "));
+    let samples = last.samples.map(|samples| {
+        let plural = if samples == 1 { "" } else { "s" };
+        format!("{samples} sample{plural}, ")
+    });
     let format = last.format.map(|format| format!(" {format}"));
     format!(
         "{kind}up    {}{}{} in {:.3} s",
