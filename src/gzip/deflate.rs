@@ -5,42 +5,42 @@ const SYMBOLS: usize = 285;
 const DISTANCES: usize = 30;
 const END_OF_BLOCK: usize = 256;
 const LENGTH_MIN: usize = 3;
-/// The longest match that is written, and the furthest.
+/// The longest match that is written, and the largest distance.
 pub(super) const LENGTH_MAX: usize = 257;
 pub(super) const DISTANCE_MAX: usize = 32 * 1024;
-/// How many bits the code of each symbol has, as a hexadecimal digit: of each literal, the end of the block and each
-/// length, and then of each distance. They were counted once in merged texts of many kinds, so that nothing has to be
-/// counted while a response waits: of a text of another kind, the gzip is only longer.
+/// The number of bits of each code, as hexadecimal digits: of the literals, the end of the block, the lengths, and then
+/// the distances. The codes were computed once from merged texts of many kinds, so that a response does not wait for
+/// this. A text of another kind only becomes longer.
 const CODE_BITS: &[u8; SYMBOLS + DISTANCES] = b"\
     cccccccccc4ccccccccccccccccccccc6b6bcbbbbbba985a44444454459bbabbbbbba9bbbabbabbaabbaaabbbbbbbbbab8888689a\
     9ba99889b8889aababab7bccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\
     cccccccccccccccccccccccccccccccccccccccccccccccbbaaaaaa88888877777776677778999999998876543344555544445556";
-/// The same of the lengths of codes themselves.
+/// The number of bits of each code in the header, which encodes the numbers above.
 const HEADER_BITS: [u32; 19] = [0, 0, 0, 6, 4, 5, 6, 4, 4, 4, 4, 3, 1, 0, 0, 0, 0, 0, 0];
-/// The order in which the block has these (section 3.2.7).
+/// The order of these in the block (section 3.2.7).
 const HEADER_ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
-/// Most bytes of a match or of the header, and what is written beyond the end.
+/// An upper bound for the bytes of a match or of the header, and for those written beyond the end.
 const ROOM: usize = 512;
 
-/// The bits of a code as they are written, the first lowest, and how many they are.
+/// The bits of a code, with the first one lowest, and their number.
 type Code = (u64, u32);
 
 /// A stream that is being written.
 #[derive(Debug)]
 pub(super) struct Deflate {
-    /// With room behind what is written.
+    /// What is written, with free space after it.
     out: Vec<u8>,
     bits: Bits,
     symbols: [Code; SYMBOLS],
-    /// Of each length, with the bits that follow the code.
+    /// The code of each match length, with the bits that follow it.
     lengths: [Code; LENGTH_MAX + 1],
     distances: [Code; DISTANCES],
 }
 
 impl Deflate {
-    /// Begins behind these bytes.
+    /// A stream that starts after these bytes.
     pub(super) fn behind(head: &[u8]) -> Deflate {
         let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0);
         let bits = CODE_BITS.map(digit);
@@ -66,7 +66,7 @@ impl Deflate {
         deflate
     }
 
-    /// Says that this is the last block, and which codes it has.
+    /// Writes that this is the last block, and its codes.
     fn write_header(&mut self, bits: &[u32]) {
         let header: [Code; 19] = codes(&HEADER_BITS);
         let sizes = [
@@ -96,7 +96,7 @@ impl Deflate {
         let (fours, rest) = literals.as_chunks::<4>();
         for four in fours {
             let [a, b, c, d] = four.map(|byte| self.symbols[usize::from(byte)]);
-            // In pairs, so that each need not wait for the one before.
+            // In pairs, so that a code does not have to wait for the one before.
             bits.put((a.0 | b.0 << a.1, a.1 + b.1));
             bits.put((c.0 | d.0 << c.1, c.1 + d.1));
             bits.flush(&mut self.out);
@@ -108,7 +108,7 @@ impl Deflate {
         self.bits = bits;
     }
 
-    /// Appends a match: a copy of so many bytes, from 3 to [`LENGTH_MAX`], that come so far before, from 1 to
+    /// Appends a match: a copy of `length` bytes, from 3 to [`LENGTH_MAX`], that are `distance` bytes before, from 1 to
     /// [`DISTANCE_MAX`].
     #[inline(always)]
     pub(super) fn copy(&mut self, length: usize, distance: usize) {
@@ -120,7 +120,7 @@ impl Deflate {
         self.bits.flush(&mut self.out);
     }
 
-    /// The bytes before, and the stream.
+    /// Ends the stream. Returns it with the bytes before it.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.reserve(0);
         self.bits.put(self.symbols[END_OF_BLOCK]);
@@ -131,7 +131,7 @@ impl Deflate {
         self.out
     }
 
-    /// Makes room for so many literals, and for one thing more.
+    /// Reserves space for this many literals and a match.
     #[inline(always)]
     fn reserve(&mut self, literals: usize) {
         let end = self.bits.at + 2 * literals + ROOM;
@@ -141,8 +141,8 @@ impl Deflate {
     }
 }
 
-/// The codes that follow from their lengths: shorter ones before longer ones, and those of one length in the order of
-/// the symbols (section 3.2.2).
+/// Computes the codes from their lengths: shorter codes come first, and codes of one length are in the order of their
+/// symbols (section 3.2.2).
 fn codes<const N: usize>(lengths: &[u32]) -> [Code; N] {
     let mut codes = [(0, 0); N];
     let mut next: u64 = 0;
@@ -156,8 +156,8 @@ fn codes<const N: usize>(lengths: &[u32]) -> [Code; N] {
     codes
 }
 
-/// Splits a length or a distance, counted from 0, into a symbol, which says how large it is by its first 1 and so many
-/// bits more, and the bits behind these (section 3.2.5).
+/// Splits a length or a distance, counted from 0, into a symbol and the bits that follow its code (section 3.2.5). The
+/// symbol has the position of the highest bit that is 1 and the `upper` bits after it.
 #[inline(always)]
 fn split(number: usize, upper: u32) -> (usize, Code) {
     let count = (number | 1).ilog2().saturating_sub(upper);
@@ -168,12 +168,12 @@ fn split(number: usize, upper: u32) -> (usize, Code) {
     )
 }
 
-/// Puts bits behind each other, the first of a byte lowest (section 3.1.1).
+/// Packs bits into bytes, with the first bit of a byte lowest (section 3.1.1).
 #[derive(Debug, Clone, Copy)]
 struct Bits {
-    /// Bytes that are written.
+    /// The number of bytes that are written.
     at: usize,
-    /// Bits that are not, fewer than 8 after [`Bits::flush`].
+    /// The bits that are not written yet; fewer than 8 after [`Bits::flush`].
     held: u64,
     count: u32,
 }
@@ -185,7 +185,7 @@ impl Bits {
         self.count += count;
     }
 
-    /// Writes the bytes that are full; behind them come 8 more, of no meaning.
+    /// Writes the full bytes. Up to 8 bytes after them are overwritten, too, and have no meaning.
     #[inline(always)]
     fn flush(&mut self, out: &mut [u8]) {
         out[self.at..self.at + 8].copy_from_slice(&self.held.to_le_bytes());

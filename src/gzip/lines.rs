@@ -1,29 +1,29 @@
 //! Finds what each line of a text has in common with earlier lines.
 //!
-//! In a merged text, a line is mostly a line of the pod before, with other identity labels and another value, and it
-//! has the identity labels of the line before. So each line is compared with these two, which takes two comparisons
-//! and no search. Only what differs is searched by hashes, as other compressors do with all bytes.
+//! In a merged text, most lines repeat a line of the pod before with other identity labels and another value, and they
+//! have the identity labels of the line before. So each line is compared with these two lines, which needs no search.
+//! Only the bytes that differ are looked up by hash, as other compressors do with all bytes.
 //!
-//! Which line is compared follows from the order alone: if a line is like another one, then the next line is expected
-//! to be like the line behind that. Where this goes wrong, because the pods' lines differ, more bytes become literals.
+//! The line to compare with follows from the order: if a line resembles another one, the next line is expected to
+//! resemble the line after that one. If this fails, because the lines of the pods differ, more bytes become literals.
 
 use memchr::{memchr, memchr2};
 
 use super::deflate::{DISTANCE_MAX, Deflate, LENGTH_MAX};
 
-/// Fewer bytes in common are written as literals.
+/// A shorter match is written as literals.
 const LENGTH_MIN: usize = 4;
-/// Size of the table of hashes, and the bytes that one hash is made of.
+/// The size of the hash table, and the number of bytes that are hashed.
 const HASH_BITS: u32 = 12;
 const HASHED_BYTES: u32 = 6;
-/// After so many bytes that were not found, one more is skipped at each step.
+/// After this many bytes that were not found, each step skips one more byte.
 const MISSES_PER_SKIP: usize = 16;
 
 /// Memory that is used for one text after the other.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     lines: Vec<Line>,
-    /// For each hash, the position behind the last one at which it was searched; 0 if there is none.
+    /// For each hash, the position after the last one where it was looked up; 0 if there is none.
     searched: Vec<usize>,
 }
 
@@ -31,13 +31,13 @@ pub(super) struct Memory {
 #[derive(Debug, Clone, Copy)]
 struct Line {
     start: usize,
-    /// Where the bytes before the value begin that the line before has too.
+    /// The start of the bytes before the value that the line before also has.
     tail: usize,
-    /// Behind the labels and the blank, or behind the line if it has no labels.
+    /// The position after the labels and the blank, or after the line if it has no labels.
     value: usize,
 }
 
-/// Appends the text to the stream. No match reaches before the text.
+/// Compresses the text into the stream. Matches do not reach back to earlier texts.
 pub(super) fn compress(text: &[u8], memory: &mut Memory, out: &mut Deflate) {
     memory.lines.clear();
     memory.searched.clear();
@@ -67,13 +67,13 @@ struct Finder<'a> {
     text: &'a [u8],
     out: &'a mut Deflate,
     memory: &'a mut Memory,
-    /// Bytes of the text that are written.
+    /// The number of bytes of the text that are written.
     done: usize,
-    /// Index of the line that the next line is expected to be like.
+    /// The index of the line that the next line is expected to resemble.
     expected: usize,
-    /// How much longer the lines of this pod are, before their values, than those that they are like.
+    /// How much longer the lines of this pod are, up to their values, than the lines that they resemble.
     longer: isize,
-    /// Index of the first line of the family, or of a later one that is like it.
+    /// The index of the first line of the family, or of the first line of a later pod.
     first: usize,
 }
 
@@ -149,7 +149,7 @@ impl Finder<'_> {
         Line { start, tail, value }
     }
 
-    /// The index of the line that has most in common with the line that begins here, and how many bytes.
+    /// The index of the line with the most bytes in common with the line at `start`, and the number of these bytes.
     fn most_like(&mut self, start: usize) -> Option<(usize, usize)> {
         let (text, lines) = (self.text, &self.memory.lines);
         let before = lines.len().wrapping_sub(1);
@@ -166,7 +166,7 @@ impl Finder<'_> {
                 continue;
             }
             let like = &text[line.start..line.value];
-            // A line that differs there cannot have more in common.
+            // A line that differs at this byte cannot have more in common.
             if like.get(common) == text.get(start + common) {
                 let length = common_start(like, &text[start..]);
                 if length > common {
@@ -177,7 +177,7 @@ impl Finder<'_> {
         Some((most?, common))
     }
 
-    /// Writes a line up to its value that has nothing in common with others.
+    /// Writes a line that has nothing in common with others, up to its value.
     fn unlike(&mut self, start: usize) -> Line {
         let (text, lines) = (self.text, &self.memory.lines);
         let is_behind_comment = lines.last().is_none_or(|last| text[last.start] == b'#');
@@ -193,7 +193,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Says where the line ends. What comes behind its value is searched.
+    /// Looks up the bytes after the value, and returns the end of the line.
     #[inline(always)]
     fn end(&mut self, line: Line) -> usize {
         let text = self.text;
@@ -214,7 +214,7 @@ impl Finder<'_> {
         end
     }
 
-    /// Writes those bytes of a range that were searched before.
+    /// Looks up the bytes of a range, and writes matches for those that occurred before.
     fn search(&mut self, from: usize, end: usize) {
         let text = self.text;
         let (mut at, mut misses) = (from, 0);
@@ -235,7 +235,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Writes bytes as a copy of those that come so far before, if they are not too few.
+    /// Writes bytes as matches at this distance, unless they are too few.
     #[inline(always)]
     fn copy(&mut self, mut at: usize, length: usize, distance: usize) {
         let end = at + length;
@@ -249,7 +249,7 @@ impl Finder<'_> {
     }
 }
 
-/// Where the value begins, or the next line.
+/// The start of the value, or of the next line.
 fn behind_labels(text: &[u8], from: usize) -> usize {
     match memchr2(b'}', b'\n', &text[from..]) {
         Some(length) if text[from + length] == b'}' => text.len().min(from + length + 2),
@@ -258,13 +258,13 @@ fn behind_labels(text: &[u8], from: usize) -> usize {
     }
 }
 
-/// The bytes that are searched, in the upper bytes of a number.
+/// The bytes that are hashed, in the upper bytes of a number.
 fn hashed(text: &[u8], at: usize) -> u64 {
     let bytes = text[at..].first_chunk().copied().unwrap_or_default();
     u64::from_le_bytes(bytes) << (u64::BITS - 8 * HASHED_BYTES)
 }
 
-/// How many bytes the two have in common at the start.
+/// The number of bytes that both have in common at the start.
 #[inline(always)]
 fn common_start(a: &[u8], b: &[u8]) -> usize {
     let length = a.len().min(b.len());
@@ -279,7 +279,7 @@ fn common_start(a: &[u8], b: &[u8]) -> usize {
     length - a_rest.len() + rest.take_while(|(a, b)| a == b).count()
 }
 
-/// How many bytes the two have in common at the end.
+/// The number of bytes that both have in common at the end.
 #[inline(always)]
 fn common_end(a: &[u8], b: &[u8]) -> usize {
     let length = a.len().min(b.len());

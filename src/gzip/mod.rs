@@ -1,8 +1,8 @@
 //! Compresses merged texts as gzip: about as small as zlib-rs does at level 3, in a quarter of the time.
 //!
-//! Prometheus asks for gzip unless it is told not to, so this is how most responses are sent. A compressor that knows
-//! nothing of lines spends its time on searching; here `lines` knows where to look, and `deflate` has its codes ready.
-//! The result is one member (RFC 1952) with one block (RFC 1951), which every reader of gzip takes.
+//! Prometheus asks for gzip unless it is told not to, so most responses are compressed. A general compressor spends its
+//! time on searching for earlier bytes. Here `lines` knows where to look, and `deflate` has its codes ready. The result
+//! is one member (RFC 1952) with one block (RFC 1951), which every decoder of gzip can read.
 
 mod deflate;
 mod lines;
@@ -16,14 +16,14 @@ use lines::Memory;
 
 /// Deflate, no flags, no time, fastest algorithm, unknown system (RFC 1952, section 2.3.1).
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
-/// More than this is taken as several texts, so that what is remembered of lines has a bound.
+/// A longer write is compressed as several texts, which limits the memory for lines.
 const TEXT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Compresses what is written into it. Nothing is looked up in earlier writes, so each should have 100 kB or more, as
-/// those of [`crate::exposition::Merged::write_to`] have.
+/// Compresses what is written into it. Each write is compressed by itself, so it should have 100 kB or more, as those
+/// of [`crate::exposition::Merged::write_to`] have.
 ///
-/// Any bytes can be decompressed to the same. They become small if they are lines of text of which those of a family
-/// are alike. In binary formats hardly anything is found; bytes that follow no pattern become half as long again.
+/// Any bytes are valid and decompress to the same bytes. Lines become small if the lines of a family resemble each
+/// other. Binary formats hardly become smaller, and random bytes become up to half as long again.
 #[derive(Debug)]
 pub struct LineGzip {
     memory: Memory,
@@ -48,7 +48,7 @@ impl LineGzip {
         let mut gzip = self.out.finish();
         gzip.extend_from_slice(&self.crc.sum().to_le_bytes());
         gzip.extend_from_slice(&self.crc.amount().to_le_bytes());
-        // The send budget counts the length, and a client may leave it unread for long.
+        // The send budget counts the length, and a slow client can keep a response in memory for long.
         gzip.shrink_to_fit();
         gzip
     }

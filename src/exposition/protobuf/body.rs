@@ -20,11 +20,12 @@ enum Content {
 }
 
 impl ProtobufBody {
-    /// Checks a body for a target with these labels and takes in the families that are asked for, with names as the
-    /// scraper can read them.
+    /// Validates a body of a target with these labels, and keeps the families that are asked for, with their names
+    /// escaped for the scraper.
     ///
     /// # Errors
-    /// The first fault, for which Prometheus would refuse the whole body, or labels that become one by escaping.
+    /// The first fault for which Prometheus refuses the whole body, or two label names that become the same by
+    /// escaping.
     pub fn read(
         body: Vec<u8>,
         target: &IdentityLabels,
@@ -35,11 +36,11 @@ impl ProtobufBody {
         Ok(ProtobufBody(Content::Spliced(body)))
     }
 
-    /// Converts a body of text or OpenMetrics, which was parsed for the same target: Prometheus stores the same series,
-    /// values and timestamps from it, and the exemplars of counters and buckets.
+    /// Converts a body of text or OpenMetrics that was parsed for the same target. Prometheus stores the same series,
+    /// values and timestamps, and the exemplars of counters and buckets.
     ///
-    /// Histograms and summaries that protobuf cannot express as they are become untyped families, one for each name.
-    /// Other exemplars are lost, HELP and TYPE without samples, and types that protobuf does not have.
+    /// Histograms and summaries that protobuf cannot express become untyped families, one for each name. These are
+    /// lost: other exemplars, HELP and TYPE without samples, and types that protobuf does not have.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -50,7 +51,7 @@ impl ProtobufBody {
         ProtobufBody(Content::Spliced(Arc::new(body)))
     }
 
-    /// Number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: duplicates included, a
+    /// The number of samples in the body as Prometheus counts them for `scrape_samples_scraped`: with duplicates, and a
     /// native histogram as one.
     #[must_use]
     pub fn samples(&self) -> u64 {
@@ -60,8 +61,8 @@ impl ProtobufBody {
         }
     }
 
-    /// Number of metrics that were left out: because the same series with the same timestamp, or also without one,
-    /// comes before them, or because it is one of those that are reported for every target.
+    /// The number of metrics that were dropped. A metric is dropped if an earlier one has the same series and the same
+    /// timestamp, or neither has a timestamp, or if its series is one that the aggregator adds for every target.
     #[must_use]
     pub fn duplicates_dropped(&self) -> u64 {
         match &self.0 {
@@ -70,7 +71,7 @@ impl ProtobufBody {
         }
     }
 
-    /// How many bytes it has with the labels of its target.
+    /// The length in bytes with the labels of its target.
     #[must_use]
     pub fn len(&self) -> u64 {
         match &self.0 {
@@ -79,7 +80,7 @@ impl ProtobufBody {
         }
     }
 
-    /// Whether nothing of it is written.
+    /// Whether the body has no families to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -93,8 +94,8 @@ impl ProtobufBody {
         }
     }
 
-    /// Writes the body with the labels of its target, the same as it was taken in for, from the position on, until
-    /// `out` has at least `enough` bytes or nothing is left, which is when it gives `false`.
+    /// Writes the body from the position on, until `out` has at least `enough` bytes or the body ends. Returns `false`
+    /// at its end. The labels of the target must be those with which the body was read.
     pub fn write(
         &self,
         target: &IdentityLabels,
@@ -109,15 +110,15 @@ impl ProtobufBody {
     }
 }
 
-/// Bodies of one request with which others are compared: pods of a job mostly send the same series.
+/// The bodies of one request that other bodies are compared with: pods of a job mostly send the same series.
 #[derive(Debug, Default)]
 pub(in crate::exposition) struct KnownBodies(Mutex<Vec<Arc<KnownBody>>>);
 
-/// With so many bodies another one is compared. Pods of a job run one version of a program, or two in a rollout.
+/// How many bodies are kept for this. Pods of a job run one version of a program, or two in a rollout.
 const KNOWN_BODIES_MAX: usize = 2;
 
 impl KnownBodies {
-    /// The same as [`KnownBodies::read`] in less time and memory, if the body has the series of a known one.
+    /// The same as [`KnownBodies::read`], with less time and memory. `None` if no known body has the same series.
     pub(in crate::exposition) fn same_series(
         &self,
         body: &[u8],
@@ -131,7 +132,7 @@ impl KnownBodies {
             .map(|same| ProtobufBody(Content::SameSeries(same)))
     }
 
-    /// As [`ProtobufBody::read`]. What is asked for must be the same for all bodies.
+    /// The same as [`ProtobufBody::read`]. `asked` must be the same for all bodies.
     ///
     /// # Errors
     /// As [`ProtobufBody::read`].

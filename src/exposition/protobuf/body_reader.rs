@@ -1,4 +1,4 @@
-//! Reads one body, family by family, and decides what of it is written.
+//! Reads one body, family by family, and decides which metrics are copied, rewritten or dropped.
 
 use super::error::{Problem, ProtobufError, excerpt};
 use super::family::{FamilyFields, is_unit_of};
@@ -32,7 +32,7 @@ pub(super) struct BodyReader<'b> {
     name: &'b [u8],
 }
 
-/// What becomes of a metric.
+/// Whether a metric is copied, rewritten or dropped.
 enum Fate {
     Kept,
     Rewritten,
@@ -94,7 +94,7 @@ impl<'b> BodyReader<'b> {
         let metric_type = family.check()?;
         let name = self.escaping.metric_name(family.name);
         let is_asked = self.is_asked(&name, metric_type);
-        // Where in `rewritten` the family begins, once it cannot stay as it is.
+        // The start of the family in `rewritten`, once it cannot be copied.
         let mut rewritten = match &name {
             Cow::Owned(_) if is_asked => {
                 Some(self.begin_rewriting(&name, message, metric_type, 0)?)
@@ -132,7 +132,7 @@ impl<'b> BodyReader<'b> {
         Ok(())
     }
 
-    /// Whether a family is asked for that has this name for the scraper.
+    /// Whether a family with this name, as the scraper sees it, is asked for.
     fn is_asked(&self, name: &[u8], metric_type: MetricType) -> bool {
         let declared = match metric_type {
             MetricType::Counter => (metric_type::MetricType::Counter, &b"_total"[..]),
@@ -143,9 +143,9 @@ impl<'b> BodyReader<'b> {
         asked.is_none_or(|asked| asked.include(name, declared))
     }
 
-    /// What becomes of the metric that has been read.
+    /// Decides what to do with the current metric.
     fn fate(&mut self, metric_type: MetricType) -> Fate {
-        // Of a metric with several series, Prometheus may keep some.
+        // If a metric has several series, Prometheus may keep some of them.
         let is_duplicate =
             metric_type.is_one_series() && self.seen.contains_or_insert(&self.metric);
         if is_duplicate || self.is_reported(metric_type) {
@@ -159,8 +159,9 @@ impl<'b> BodyReader<'b> {
         }
     }
 
-    /// Rewrites a family with this name: its fields beside the metrics, and the metrics in so many first bytes of
-    /// the message. A unit that the name does not end with any more is left out. Gives where it begins.
+    /// Starts to rewrite a family with this name: copies its own fields, and the metrics in the first `before`
+    /// bytes of the message. A unit that the new name does not end with is left out. Returns the start of the rewritten
+    /// family.
     fn begin_rewriting(
         &mut self,
         name: &[u8],
@@ -189,7 +190,7 @@ impl<'b> BodyReader<'b> {
         Ok(start)
     }
 
-    /// Appends the metric that has been read to a family that is rewritten.
+    /// Appends the current metric to a family that is being rewritten.
     fn rewrite_metric(&mut self, fate: &Fate, metric_type: MetricType) -> Result<(), Problem> {
         let out = &mut self.families.rewritten;
         match fate {
@@ -203,7 +204,7 @@ impl<'b> BodyReader<'b> {
         Ok(())
     }
 
-    /// Without metrics a family is left out, as Prometheus skips it, whatever it holds.
+    /// Ends a rewritten family. A family without metrics is left out, because Prometheus skips it.
     fn end_rewriting(&mut self, start: usize) -> Result<(), Problem> {
         let end = self.families.rewritten.len();
         let family = FamilyFields::read(&self.families.rewritten[start..], self.target)?;
@@ -214,7 +215,7 @@ impl<'b> BodyReader<'b> {
         Ok(())
     }
 
-    /// Whether it would be one of the series that are reported for every target.
+    /// Whether the current metric has the series of one that the aggregator adds for every target.
     fn is_reported(&self, metric_type: MetricType) -> bool {
         let is_one_series = metric_type.is_one_series()
             || metric_type.is_histogram() && self.metric.histogram.is_native();

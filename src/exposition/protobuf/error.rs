@@ -1,9 +1,9 @@
-//! The error of a malformed body in protobuf: which family and metric, what was expected, what was found.
+//! The error of a malformed body in protobuf: the family and metric, what was expected and what was found.
 
 use super::wire::WireError;
 use std::fmt;
 
-/// Why a body was refused, at its first fault. One fault refuses the whole body, as in Prometheus.
+/// The first fault of a body. As in Prometheus, one fault makes the whole body invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtobufError {
     /// Number of the metric family in the body, counted from 1.

@@ -1,4 +1,4 @@
-//! What a family says of itself, and how long it becomes.
+//! The fields of a family without its metrics, and the length that the family will have.
 
 use super::error::Problem;
 use super::schema::{
@@ -7,7 +7,7 @@ use super::schema::{
 use super::wire::{Fields, varint_len};
 use crate::exposition::IdentityLabels;
 
-/// What a family says of itself.
+/// The fields of a family without its metrics.
 #[derive(Debug, Default)]
 pub(super) struct FamilyFields<'b> {
     pub(super) name: &'b [u8],
@@ -15,13 +15,13 @@ pub(super) struct FamilyFields<'b> {
     type_number: u64,
     unit: &'b [u8],
     pub(super) has_metrics: bool,
-    /// Bytes of the message when each Metric has the labels of the target.
+    /// The length of the message once each Metric has the labels of the target.
     pub(super) len: usize,
 }
 
 impl<'b> FamilyFields<'b> {
     /// # Errors
-    /// Bytes that are no family, as far as its own fields go.
+    /// The bytes are not a valid family. Its metrics are not validated here.
     pub(super) fn read(
         message: &'b [u8],
         target: &IdentityLabels,
@@ -54,13 +54,13 @@ impl<'b> FamilyFields<'b> {
         }
     }
 
-    /// Notes a Metric that will have so many bytes, in place of a field of so many.
+    /// Counts a Metric that will have `len` bytes, and whose field in the body has `field_len` bytes.
     fn add_metric(&mut self, len: usize, field_len: usize) {
         self.has_metrics = true;
         self.len += 1 + varint_len(len) + len - field_len;
     }
 
-    /// Its type, if it has what Prometheus wants of a family with metrics.
+    /// The type of the family, provided that it has what Prometheus requires of a family with metrics.
     ///
     /// # Errors
     /// The first fault.
@@ -83,7 +83,7 @@ impl<'b> FamilyFields<'b> {
     }
 }
 
-/// Whether the name of a family ends with this unit: else Prometheus refuses the body.
+/// Whether the name of a family ends with this unit. If it does not, Prometheus refuses the body.
 pub(super) fn is_unit_of(unit: &[u8], name: &[u8], metric_type: MetricType) -> bool {
     let base = match metric_type {
         MetricType::Counter => name.strip_suffix(b"_total").unwrap_or(name),

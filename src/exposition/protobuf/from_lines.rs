@@ -1,7 +1,7 @@
-//! Bodies of text and OpenMetrics as `MetricFamily` messages, from which Prometheus stores the same.
+//! Converts bodies of text and OpenMetrics to `MetricFamily` messages from which Prometheus stores the same.
 //!
-//! `_created` samples stay samples, in a family of their own: from the created timestamp of a Metric, Prometheus makes
-//! no series.
+//! `_created` samples stay samples, in a family of their own, because Prometheus makes no series from the created
+//! timestamp of a Metric.
 
 use super::family::{FamilyFields, is_unit_of};
 use super::grouped::{Group, Sample, group, whole_number};
@@ -20,7 +20,7 @@ use crate::exposition::untyped::{Typed, block};
 use crate::exposition::{Exposition, Format, IdentityLabels, number, openmetrics, timestamp};
 use std::collections::HashMap;
 
-/// The body that is converted, and what has been written of it.
+/// The body that is being converted, and the messages written so far.
 struct Converter<'e> {
     exposition: &'e Exposition,
     layout: &'e Layout,
@@ -31,14 +31,14 @@ struct Converter<'e> {
     message: Vec<u8>,
 }
 
-/// A body in protobuf with the same series.
+/// Converts a body to protobuf, with the same series.
 pub(super) fn convert(exposition: &Exposition, target: &IdentityLabels) -> SplicedBody {
     let layout = &*exposition.layout;
     let mut converter = Converter {
         exposition,
         layout,
         target,
-        // Names and labels take about half as many bytes as in a text: the name is there once.
+        // Names and labels take about half as many bytes as in text, because each family has its name once.
         body: Vec::with_capacity(layout.lengths.series / 2 + exposition.values.len()),
         families: Families::default(),
         message: Vec::new(),
@@ -68,7 +68,7 @@ pub(super) fn convert(exposition: &Exposition, target: &IdentityLabels) -> Splic
 }
 
 impl<'e> Converter<'e> {
-    /// The samples of these names, which make up a family, in the order of the body.
+    /// The samples of these names, which are one family, in the order of the body.
     fn samples(&self, family: usize, names: &[usize]) -> impl Iterator<Item = Sample<'e>> {
         let (layout, exposition) = (self.layout, self.exposition);
         let of_name = |&name: &usize| {
@@ -148,7 +148,7 @@ impl<'e> Converter<'e> {
         self.end_family();
     }
 
-    /// Begins a family with all but its metrics.
+    /// Starts a family: everything but its metrics.
     fn push_head(&mut self, name: usize, metric_type: MetricType) {
         let (layout, out) = (self.layout, &mut self.message);
         let said = &layout.names[name];
@@ -180,7 +180,7 @@ impl<'e> Converter<'e> {
             }
             push_message(out, field, |out| write_field(self, out));
             if let Some(milliseconds) = milliseconds {
-                // 0 would be none, and no other one becomes -1, so that no two become the same.
+                // 0 would mean none. No other timestamp becomes -1, so different ones stay different.
                 let milliseconds = if milliseconds == 0 { -1 } else { milliseconds };
                 push_int(out, TIMESTAMP, milliseconds);
             }
@@ -201,7 +201,7 @@ impl<'e> Converter<'e> {
             .push(FamilySource::Body(start..self.body.len()), family.len);
     }
 
-    /// Writes the exemplar behind a value, if there is one.
+    /// Writes the exemplar after a value, if there is one.
     fn push_exemplar(&self, value: &[u8], field: u8, out: &mut Vec<u8>) {
         if self.exposition.format != Format::OpenMetrics {
             return;
@@ -255,7 +255,7 @@ fn blocks(layout: &Layout) -> Vec<Vec<usize>> {
     blocks
 }
 
-/// The samples of a run, each with its value and all that follows it.
+/// The samples of a run, each with the text from its value to the end of the line.
 fn values(exposition: &Exposition, run: Run) -> impl Iterator<Item = (u32, &[u8])> {
     let values = &exposition.values;
     let ranges = values.ranges(run.start as usize..run.end as usize);
@@ -267,8 +267,8 @@ fn runs(layout: &Layout, name: usize) -> &[Run] {
     &layout.runs[runs.start as usize..runs.end as usize]
 }
 
-/// The type that protobuf has for this one. From a gauge histogram, Prometheus would make series of other names than in
-/// OpenMetrics.
+/// The type of a family in protobuf. A gauge histogram becomes untyped, because Prometheus would give its series other
+/// names than in OpenMetrics.
 fn type_of(said: &NameInBody) -> MetricType {
     use metric_type::MetricType as Said;
     match said.metric_type {

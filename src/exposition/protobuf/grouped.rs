@@ -1,9 +1,9 @@
-//! Which samples of a body of lines make up one Metric of a histogram or summary.
+//! Groups the samples of a body of lines that form one Metric of a histogram or summary.
 //!
-//! From such a Metric, Prometheus makes the series `_count` and `_sum`, one for each bucket or quantile, and a bucket
-//! without an upper bound if there is none. So samples that lack one of these, or include others, cannot be written as
-//! a histogram or summary. Neither can values of `le` or `quantile` that are no numbers, nor counts that are no whole
-//! numbers.
+//! From such a Metric, Prometheus makes the series `_count` and `_sum`, one series for each bucket or quantile, and a
+//! bucket without an upper bound if there is none. So samples that lack one of these, or have others, cannot be written
+//! as a histogram or summary. The same is true if a value of `le` or `quantile` is not a number, or if a count is not a
+//! whole number.
 
 use super::schema::MetricType;
 use crate::exposition::labels::written_labels;
@@ -17,11 +17,11 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(super) struct Sample<'e> {
     pub(super) number: u32,
-    /// What its name has behind that of the family.
+    /// The suffix of its name after that of the family.
     pub(super) suffix: Option<Suffix>,
     /// Name and labels, as the series cache writes them.
     pub(super) series: &'e [u8],
-    /// With all that follows it.
+    /// The text from the value to the end of the line.
     pub(super) value: &'e [u8],
     pub(super) milliseconds: Option<i64>,
 }
@@ -33,9 +33,9 @@ pub(super) struct Group<'e> {
     pub(super) sum: f64,
     /// Buckets or quantiles, without the bucket that has no upper bound.
     pub(super) values: Vec<BoundedValue<'e>>,
-    /// The bucket without an upper bound: behind it, Prometheus looks at none.
+    /// The bucket without an upper bound. Prometheus ignores buckets after it.
     pub(super) last_bucket: Option<BoundedValue<'e>>,
-    /// Number of the sample that is the count, whose labels are those of the Metric.
+    /// The number of the `_count` sample, whose labels are those of the Metric.
     pub(super) count_sample: Option<u32>,
     has_sum: bool,
     pub(super) milliseconds: Option<i64>,
@@ -46,7 +46,7 @@ pub(super) struct Group<'e> {
 pub(super) struct BoundedValue<'e> {
     pub(super) bound: f64,
     pub(super) value: f64,
-    /// The value with all that follows it.
+    /// The text from the value to the end of the line.
     pub(super) text: &'e [u8],
 }
 
@@ -56,7 +56,7 @@ impl<'e> Group<'e> {
         self.has_sum && self.count_sample.is_some() && has_last
     }
 
-    /// Takes in a sample with this `le` or `quantile`; `None` if it cannot be a part of such a Metric.
+    /// Adds a sample with this `le` or `quantile`; `None` if it cannot be part of such a Metric.
     fn push(
         &mut self,
         metric_type: MetricType,
@@ -98,11 +98,11 @@ impl<'e> Group<'e> {
     }
 }
 
-/// Labels but for `le` or `quantile`, and the timestamp: what the samples of one Metric have in common.
+/// What the samples of one Metric have in common: the labels without `le` or `quantile`, and the timestamp.
 type GroupKey<'e> = (Vec<Label<'e>>, Option<i64>);
 
-/// The samples of a family of histograms or summaries, each Metric by itself, in the order in which they begin; `None`
-/// if the family cannot be written so.
+/// The metrics of a family of histograms or summaries, in the order of their first samples. `None` if the family cannot
+/// be written as such.
 pub(super) fn group<'e>(
     metric_type: MetricType,
     samples: impl Iterator<Item = Sample<'e>>,
@@ -140,7 +140,7 @@ pub(super) fn group<'e>(
     are_complete.then_some(groups)
 }
 
-/// The number that a value is, if it is one that a count can be.
+/// The value as a whole number, if it can be a count.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,7 +1,7 @@
 //! Histograms: how many samples one has for Prometheus, and whether Prometheus would store it.
 //!
-//! One native histogram that Prometheus refuses costs a whole scrape there, and one with more bucket values than its
-//! spans ends the process of some versions, so everything that any version refuses is refused here.
+//! Prometheus refuses a whole scrape for one invalid native histogram, and some versions panic over one with more
+//! bucket values than its spans have. So everything that any version refuses is refused here.
 //!
 //! Source: `isNativeHistogram` in Prometheus' `model/textparse/protobufparse.go`, `Histogram.Validate` and
 //! `FloatHistogram.Validate` in `model/histogram`.
@@ -10,7 +10,8 @@ use super::error::Problem;
 use super::schema;
 use super::wire::{Field, Fields, Value, WireError, low_32, zigzag_32, zigzag_64};
 
-/// What of a histogram decides whether it is native, and whether it is valid. Serves one histogram after the other.
+/// The fields of a histogram that decide whether it is native, and whether it is valid. It is used again for each
+/// histogram.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     count: u64,
@@ -22,7 +23,7 @@ pub(super) struct Histogram {
     zero_count_float: f64,
     positive: Side,
     negative: Side,
-    /// Number of buckets of the classic form, up to the first that has no upper bound.
+    /// The number of classic buckets up to the first without an upper bound.
     buckets: u64,
     has_infinite_bucket: bool,
 }
@@ -31,9 +32,9 @@ pub(super) struct Histogram {
 #[derive(Debug, Default)]
 struct Side {
     spans: Vec<(i32, u32)>,
-    /// Of an integer histogram: each is the difference to the count before.
+    /// The counts of an integer histogram, each as the difference to the one before.
     deltas: Vec<i64>,
-    /// Of a float histogram.
+    /// The counts of a float histogram.
     counts: Vec<f64>,
 }
 
@@ -56,11 +57,11 @@ impl Histogram {
         };
     }
 
-    /// Takes in one message. Of a field that is repeated the last value counts, and lists grow, also over several
-    /// messages.
+    /// Reads one message. If a field is repeated, in one or in several messages, its last value counts; lists are
+    /// appended.
     ///
     /// # Errors
-    /// Bytes that are no histogram, at any depth.
+    /// The bytes are not a histogram, at any depth.
     pub(super) fn read(&mut self, message: &[u8]) -> Result<(), WireError> {
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next()? {
@@ -114,13 +115,13 @@ impl Histogram {
             || self.zero_count > 0
     }
 
-    /// Whether it is a classic one without observations.
+    /// Whether it is a classic histogram without observations.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_native() && self.count == 0 && self.count_float == 0.0
     }
 
-    /// The number of samples that Prometheus counts for it: one if it is native, else `_count`, `_sum` and one for each
-    /// bucket, of which Prometheus adds the one without an upper bound if it is missing.
+    /// The number of samples that Prometheus counts for it: one if it is native, otherwise `_count`, `_sum` and one for
+    /// each bucket. Prometheus adds the bucket without an upper bound if it is missing.
     pub(super) fn samples(&self) -> u64 {
         if self.is_native() {
             return 1;
@@ -128,10 +129,10 @@ impl Histogram {
         2 + self.buckets + u64::from(!self.has_infinite_bucket)
     }
 
-    /// Whether Prometheus would store it. Classic histograms are always stored.
+    /// Checks that Prometheus would store it. Classic histograms are always valid.
     ///
     /// # Errors
-    /// What does not fit together.
+    /// The fields that contradict each other.
     pub(super) fn validate(&self) -> Result<(), Problem> {
         if !self.is_native() {
             return Ok(());
@@ -146,7 +147,7 @@ impl Histogram {
         let in_buckets = self.negative.check_deltas()?;
         let in_buckets = in_buckets.wrapping_add(self.positive.check_deltas()?);
         let in_buckets = in_buckets.wrapping_add(self.zero_count);
-        // Observations of NaN are in no bucket, but they are counted.
+        // Observations of NaN are counted, but are in no bucket.
         let fits = match self.sum.is_nan() {
             true => in_buckets <= self.count,
             false => in_buckets == self.count,
@@ -190,7 +191,7 @@ impl Side {
         }
     }
 
-    /// Gives the number of observations in all buckets.
+    /// Returns the number of observations in all buckets.
     fn check_deltas(&self) -> Result<u64, Problem> {
         self.check_spans(self.deltas.len())?;
         let (mut count, mut sum) = (0_i64, 0_u64);

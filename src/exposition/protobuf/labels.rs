@@ -1,7 +1,7 @@
 //! The labels of a metric, which are LabelPair messages.
 //!
-//! Most metrics of a family have labels of the same names. What follows from the names alone is found out once and
-//! holds until a metric has other names.
+//! Most metrics of a family have the same label names. What depends only on the names is computed once, and again when
+//! a metric has other names.
 
 use super::error::Problem;
 use super::schema::MetricType;
@@ -16,15 +16,15 @@ use std::hash::{BuildHasher, Hasher};
 /// The labels of the metric that is being read.
 #[derive(Default)]
 pub(super) struct MetricLabels<'b> {
-    /// Those of this metric, and behind them some of the last one while this one is being read.
+    /// The labels of this metric. While it is being read, labels of the last metric may follow them.
     labels: Vec<Label<'b>>,
     /// How many labels of this metric have been read.
     read: usize,
-    /// Whether some name is not that of the label at the same place in the last metric.
+    /// Whether a name differs from the one at the same place in the last metric.
     has_new_names: bool,
-    /// The bits of the names: see [`name_bit`].
+    /// The bits of the names, see [`name_bit`].
     bits: u64,
-    /// Whether the labels have to be rewritten, because of a name. `None`: not known yet.
+    /// Whether a name requires that the labels are rewritten; `None` if this is not known yet.
     needs_renaming: Option<bool>,
     state: RandomState,
 }
@@ -32,17 +32,16 @@ pub(super) struct MetricLabels<'b> {
 struct Label<'b> {
     name: &'b [u8],
     value: &'b [u8],
-    /// Has taken in the name.
+    /// A hasher that has read the name.
     hasher: FoldHasher<'static>,
 }
 
 impl<'b> MetricLabels<'b> {
-    /// Takes in the labels with which a Metric begins, as far as they are as nearly every client writes them; gives the
-    /// rest of the message. [`MetricLabels::push`] takes in other labels, and after the last one
-    /// comes [`MetricLabels::end`].
+    /// Reads the labels at the start of a Metric that are encoded as nearly every client does it, and returns the rest
+    /// of the message. Call [`MetricLabels::push`] for each other label, and [`MetricLabels::end`] after the last one.
     ///
     /// # Errors
-    /// As [`MetricLabels::push`].
+    /// The errors of [`MetricLabels::push`].
     #[inline]
     pub(super) fn begin(&mut self, message: &'b [u8]) -> Result<&'b [u8], Problem> {
         self.read = 0;
@@ -60,10 +59,10 @@ impl<'b> MetricLabels<'b> {
         Ok(rest)
     }
 
-    /// Takes in one LabelPair.
+    /// Reads one LabelPair.
     ///
     /// # Errors
-    /// A name that is missing, empty or not UTF-8, a value that is not UTF-8, bytes that are no LabelPair.
+    /// The name is missing, empty or not UTF-8, the value is not UTF-8, or the bytes are not a LabelPair.
     pub(super) fn push(&mut self, message: &'b [u8]) -> Result<(), Problem> {
         let (mut name, mut value) = (&b""[..], &b""[..]);
         let mut fields = Fields::of(message);
@@ -101,7 +100,7 @@ impl<'b> MetricLabels<'b> {
         self.labels.push(label);
     }
 
-    /// All labels of the metric have been taken in.
+    /// Ends the labels of the metric.
     #[inline]
     pub(super) fn end(&mut self) {
         if self.read < self.labels.len() {
@@ -115,12 +114,12 @@ impl<'b> MetricLabels<'b> {
         }
     }
 
-    /// Whether Prometheus would store the series without labels: one without a value does not exist there.
+    /// Whether Prometheus stores the series without labels, because all their values are empty.
     pub(super) fn are_all_empty(&self) -> bool {
         self.labels.iter().all(|label| label.value.is_empty())
     }
 
-    /// Whether Prometheus would store the same labels.
+    /// Whether Prometheus stores the same labels for both.
     pub(super) fn are_same(&self, other: &MetricLabels<'_>) -> bool {
         let (mut own, mut others) = (self.with_value(), other.with_value());
         if own == others {
@@ -138,7 +137,7 @@ impl<'b> MetricLabels<'b> {
             .collect()
     }
 
-    /// A hash of what the labels mean, in whatever order they come. Those without a value do not exist.
+    /// A hash that does not depend on the order of the labels. Labels with empty values are ignored.
     #[inline]
     pub(super) fn hash(&self) -> u64 {
         let with_value = self.labels.iter().filter(|label| !label.value.is_empty());
@@ -149,11 +148,11 @@ impl<'b> MetricLabels<'b> {
         })
     }
 
-    /// Whether each name is there once, and none is one that Prometheus adds to series of this type. The last metric
-    /// must have passed.
+    /// Checks that names are unique, and that none of them is one that Prometheus adds to series of this type. The last
+    /// metric must have passed this check.
     ///
     /// # Errors
-    /// The first name that should not be there.
+    /// The first name that is not allowed.
     #[inline]
     pub(super) fn check(&self, metric_type: MetricType) -> Result<(), Problem> {
         if self.has_new_names {
@@ -175,7 +174,7 @@ impl<'b> MetricLabels<'b> {
         Ok(())
     }
 
-    /// Whether a label is named like one of the target, or has to be escaped. Target and escaping must be the same for
+    /// Whether a label has the name of one of the target, or must be escaped. Target and escaping must be the same for
     /// all metrics.
     #[inline]
     pub(super) fn need_renaming(&mut self, target: &IdentityLabels, escaping: Escaping) -> bool {
@@ -189,10 +188,10 @@ impl<'b> MetricLabels<'b> {
         })
     }
 
-    /// The labels that have a value, their names escaped, and those renamed that clash with the target's.
+    /// The labels that have a value, with escaped names. Labels that clash with those of the target are renamed.
     ///
     /// # Errors
-    /// Two names become one by escaping, or one becomes one that Prometheus adds.
+    /// Two names become the same by escaping, or one becomes a name that Prometheus adds.
     pub(super) fn renamed(
         &self,
         target: &IdentityLabels,
@@ -209,7 +208,7 @@ impl<'b> MetricLabels<'b> {
     }
 }
 
-/// The bits of the names that Prometheus adds: see [`name_bit`].
+/// The bits of the names that Prometheus adds, see [`name_bit`].
 const RESERVED_BITS: u64 = name_bit(METRIC_NAME) | name_bit(b"le") | name_bit(b"quantile");
 /// What is expected of the names of the labels.
 const UNIQUE_NAMES: &str = "every label name once";
@@ -217,8 +216,8 @@ const NO_RESERVED_NAME: &str = "no label that Prometheus adds itself";
 /// The label that the name of a metric becomes.
 const METRIC_NAME: &[u8] = b"__name__";
 
-/// Name and value of the label field at the start, and what follows it, if the name is not empty and both are as
-/// nearly every client writes them: name, value, lengths of up to two bytes, nothing else.
+/// The name and value of the label field at the start, and the bytes after it. `None` if the name is empty, or if the
+/// label is not encoded as nearly every client does it: name, value, lengths of up to two bytes, and nothing else.
 #[inline]
 fn plain_label(message: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (pair, behind) = short_length(message.strip_prefix(b"\x0a")?)?;

@@ -1,4 +1,4 @@
-//! Many bodies one after the other, behind the families that report on the targets themselves.
+//! A response in protobuf: the report series of all targets, and then the bodies one after the other.
 
 use super::body::ProtobufBody;
 use super::metric::{UNTYPED, VALUE};
@@ -8,25 +8,25 @@ use super::wire::{push_double, push_field, push_message, push_uint, push_varint}
 use crate::exposition::report::{REPORTED, REPORTED_HELP};
 use crate::exposition::{IdentityLabels, TargetResult};
 
-/// What is sent in protobuf. It is put together from the bodies as it is read.
+/// A response in protobuf. It is assembled from the bodies while it is sent.
 #[derive(Debug)]
 pub(in crate::exposition) struct MergedProtobuf {
-    /// The families that report on the targets.
+    /// The families of the report series.
     reported: Vec<u8>,
     bodies: Vec<(IdentityLabels, ProtobufBody)>,
     len: usize,
 }
 
-/// How far it is written.
+/// How much of a response is written; at first nothing.
 #[derive(Debug, Default)]
 pub(in crate::exposition) struct Position {
-    /// The reported families, and then each body, are one piece.
+    /// 0 is the report series, and each body is one more.
     piece: usize,
     in_body: spliced::Position,
 }
 
 impl MergedProtobuf {
-    /// With what is reported of all targets, and no body yet.
+    /// A response with the report series of all targets, and no body yet.
     pub(in crate::exposition) fn new(parts: &[TargetResult]) -> MergedProtobuf {
         let mut reported = Vec::new();
         for number in 0..REPORTED.len() {
@@ -45,24 +45,23 @@ impl MergedProtobuf {
         self.bodies.push((labels, body));
     }
 
-    /// In bytes.
+    /// The length in bytes.
     pub(in crate::exposition) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes of memory that it is put together from.
+    /// The memory in bytes.
     pub(in crate::exposition) fn held_bytes(&self) -> usize {
         let bodies = self.bodies.iter().map(|(_, body)| body.held_bytes());
         self.reported.len() + bodies.sum::<usize>()
     }
 
-    /// Whether nothing comes behind this position.
+    /// Whether this position is the end of the response.
     pub(in crate::exposition) fn is_end(&self, position: &Position) -> bool {
         position.piece > self.bodies.len()
     }
 
-    /// Appends what comes behind this position, whole metrics, until the buffer has at least `enough` bytes or nothing
-    /// is left.
+    /// Appends whole metrics from this position on, until the buffer has at least `enough` bytes or the response ends.
     pub(in crate::exposition) fn append(
         &self,
         position: &mut Position,
@@ -84,9 +83,9 @@ impl MergedProtobuf {
     }
 }
 
-/// Writes one of the families that report on the targets. Without targets there is none.
+/// Writes one family of report series, unless there are no targets.
 ///
-/// It is untyped, as in the other formats: for its own series of these names Prometheus knows no type.
+/// It is untyped, as in the other formats: Prometheus has no type for its own series of these names.
 fn push_reported(out: &mut Vec<u8>, number: usize, parts: &[TargetResult]) {
     if parts.is_empty() {
         return;

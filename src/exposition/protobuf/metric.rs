@@ -1,4 +1,4 @@
-//! One Metric: what it is, whether it is valid, and how it is written where it cannot stay as it is.
+//! One Metric: its fields, whether it is valid, and how it is rewritten if it cannot be copied.
 
 use super::error::Problem;
 use super::histogram::Histogram;
@@ -8,7 +8,7 @@ use super::wire::{Fields, push_double, push_label, push_message};
 use crate::exposition::IdentityLabels;
 use crate::exposition::escaping::Escaping;
 
-/// Field numbers of a Metric, beside [`LABEL`].
+/// The field numbers of a Metric other than [`LABEL`].
 pub(super) const GAUGE: u8 = 2;
 pub(super) const COUNTER: u8 = 3;
 pub(super) const SUMMARY: u8 = 4;
@@ -21,19 +21,19 @@ const QUANTILE: u32 = 3;
 /// Field number of the value of a gauge, counter or untyped metric.
 pub(super) const VALUE: u8 = 1;
 
-/// What there is to know of the Metric that is being read. Serves one after the other.
+/// The current Metric. It is used again for each Metric.
 #[derive(Default)]
 pub(super) struct Metric<'b> {
     pub(super) message: &'b [u8],
-    /// The message behind the labels with which it begins.
+    /// The message after the labels at its start.
     rest: &'b [u8],
     pub(super) labels: MetricLabels<'b>,
     pub(super) histogram: Histogram,
-    /// 0: it has none.
+    /// 0 if it has none.
     pub(super) timestamp: u64,
     quantiles: u64,
     has_untyped_value: bool,
-    /// Whether some labels are not among those with which it begins.
+    /// Whether it has labels after other fields.
     has_late_labels: bool,
 }
 
@@ -54,7 +54,7 @@ impl FamilyMetrics {
     /// Reads the next metric, counts its samples, and checks it.
     ///
     /// # Errors
-    /// The first fault. The samples are added as far as Prometheus counts them then.
+    /// The first fault. The samples that Prometheus counts before it finds this fault are added.
     #[inline]
     pub(super) fn read<'b>(
         &mut self,
@@ -78,10 +78,10 @@ impl FamilyMetrics {
 }
 
 impl<'b> Metric<'b> {
-    /// Takes the place of what was read before.
+    /// Replaces the last Metric.
     ///
     /// # Errors
-    /// What Prometheus refuses when it parses the body. The rest is found by [`Metric::check`].
+    /// A fault that Prometheus finds when it parses the body. [`Metric::check`] finds the others.
     pub(super) fn read(
         &mut self,
         message: &'b [u8],
@@ -96,7 +96,7 @@ impl<'b> Metric<'b> {
             self.histogram.clear();
         }
         self.rest = self.labels.begin(message)?;
-        // One double is by far the most frequent content.
+        // Most metrics contain only one double.
         if let [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] = self.rest {
             self.has_untyped_value = tag >> 3 == UNTYPED;
             self.labels.end();
@@ -127,8 +127,8 @@ impl<'b> Metric<'b> {
         Ok(())
     }
 
-    /// Checks what Prometheus refuses only when it stores the samples, which it has counted by then, given how it read
-    /// the first histogram of the family.
+    /// Finds the faults that Prometheus finds when it stores the samples, after counting them. They depend on how it
+    /// read the first histogram of the family.
     ///
     /// # Errors
     /// The first fault.
@@ -149,8 +149,8 @@ impl<'b> Metric<'b> {
         }
     }
 
-    /// Whether it has to be rewritten: because of its labels, or because it has neither a type nor a value.
-    /// Prometheus would give it the value of the metric before it, which may be that of another pod.
+    /// Whether it must be rewritten: because of its labels, or because it has neither a type nor a value. Prometheus
+    /// would give such a metric the value of the metric before it, which may be that of another pod.
     pub(super) fn needs_rewriting(
         &mut self,
         metric_type: MetricType,
@@ -160,7 +160,7 @@ impl<'b> Metric<'b> {
         self.lacks_value(metric_type) || self.labels.need_renaming(target, escaping)
     }
 
-    /// How many bytes of the message are labels, if it begins with them and has neither others nor a timestamp.
+    /// The length of the labels at the start of the message. `None` if it has labels elsewhere, or a timestamp.
     pub(super) fn labels_len(&self) -> Option<usize> {
         let is_usual = !self.has_late_labels && self.timestamp == 0;
         is_usual.then(|| self.message.len() - self.rest.len())
@@ -171,10 +171,10 @@ impl<'b> Metric<'b> {
         metric_type == MetricType::Untyped && !self.has_untyped_value
     }
 
-    /// Writes it as a field of its family, with labels renamed and a value, but without the labels of the target.
+    /// Writes it as a field of its family, with renamed labels and a value, but without the labels of the target.
     ///
     /// # Errors
-    /// As [`MetricLabels::renamed`].
+    /// The errors of [`MetricLabels::renamed`].
     pub(super) fn rewrite(
         &self,
         metric_type: MetricType,
@@ -185,7 +185,7 @@ impl<'b> Metric<'b> {
         let labels = self.labels.renamed(target, escaping)?;
         push_message(out, FAMILY_METRIC, |out| {
             let mut fields = Fields::of(self.rest);
-            // The fields have been read before, so that there is no error.
+            // These fields were read before, so there is no error.
             while let Ok(Some(field)) = fields.next() {
                 if field.number != u32::from(LABEL) {
                     out.extend_from_slice(&self.rest[field.range]);
@@ -211,8 +211,9 @@ impl<'b> Metric<'b> {
     /// Whether Prometheus reads a histogram of this family as native, given how it read the first one.
     ///
     /// # Errors
-    /// Prometheus reads all of a family as it began, and refuses the scrape.
-    /// An empty classic one behind a native one is harmless: it is stored as an empty native one.
+    /// It differs from the first one: Prometheus reads all histograms of a family like the first, and refuses
+    /// the scrape. An empty classic one after a native one is no error, because Prometheus stores it as an empty native
+    /// one.
     fn check_histogram(&self, first_is_native: Option<bool>) -> Result<(), Problem> {
         let histogram = &self.histogram;
         let is_native = histogram.is_native();

@@ -1,14 +1,14 @@
-//! Bodies in protobuf: `MetricFamily` messages, each behind its length.
+//! Bodies in protobuf: `MetricFamily` messages, each after its length.
 //!
-//! [`ProtobufBody::read`] checks a body as strictly as Prometheus does when it ingests it. Writing it copies the
-//! messages, puts the labels of the target at the end of each Metric and corrects the two lengths around them. Nothing
-//! is decoded into structures, so unknown fields come through too. Only families with a metric that cannot stay as it
-//! is are rewritten.
+//! [`ProtobufBody::read`] validates a body as strictly as Prometheus does when it ingests it. To write a body, the
+//! messages are copied, the labels of the target are added at the end of each Metric, and the two lengths around them
+//! are corrected. Messages are not decoded into structures, so unknown fields are kept. A family is rewritten only if
+//! one of its metrics cannot stay as it is.
 //!
-//! Families are not grouped over pods: Prometheus takes the same family several times, each with its own type, and a
-//! family with native and classic histograms would cost it the whole scrape.
+//! The families of different pods are not merged: Prometheus accepts the same family several times, each with its own
+//! type, but refuses the whole scrape for a family with native and classic histograms.
 //!
-//! Pods of one job may send different formats: [`ProtobufBody::convert`] makes such a body of text or OpenMetrics.
+//! Pods of one job may send different formats. [`ProtobufBody::convert`] converts text and OpenMetrics to protobuf.
 //!
 //! * `wire.rs`: fields, varints
 //! * `schema.rs`: which message has which fields, and the types of families
@@ -16,12 +16,12 @@
 //! * `labels.rs`: labels of a metric
 //! * `metric.rs`: one Metric
 //! * `family.rs`: a family without its metrics
-//! * `body_reader.rs`: one body, read; `seen.rs`: its series so far
-//! * `from_lines.rs`: bodies of text and OpenMetrics, converted; `grouped.rs`: their histograms and summaries
-//! * `body.rs`: one body, written: copied (`spliced.rs`), or put together from the values of its own and the labels of
-//!   another one with the same series (`same_series.rs`)
+//! * `body_reader.rs`: reads one body; `seen.rs`: its series so far
+//! * `from_lines.rs`: converts text and OpenMetrics; `grouped.rs`: their histograms and summaries
+//! * `body.rs`: writes one body: by copying it (`spliced.rs`), or by combining its values with the labels of another
+//!   body that has the same series (`same_series.rs`)
 //! * `merged.rs`: many bodies, one after the other
-//! * `error.rs`: what is wrong with a body
+//! * `error.rs`: the error of a malformed body
 //!
 //! The format: `io/prometheus/client/metrics.proto` of prometheus/client_model. What is valid:
 //! `model/textparse/protobufparse.go` and `prompb/io/prometheus/client/decoder.go` of Prometheus.

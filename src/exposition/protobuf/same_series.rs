@@ -1,8 +1,8 @@
-//! Bodies with the same series as one that was read before, of which only the values are kept.
+//! Bodies with the same series as an earlier one. Only their values are kept.
 //!
-//! Such a body has the same families, and in them metrics whose labels are the same bytes in the same order: so these
-//! are valid, none comes twice, and none has to be rewritten. What follows the labels of a metric is checked as in
-//! any other body.
+//! Such a body has the same families, and their metrics have the same bytes as labels in the same order. So the labels
+//! are known to be valid, no series comes twice, and no metric has to be rewritten. What follows the labels of a metric
+//! is validated as in any other body.
 
 use super::family::FamilyFields;
 use super::metric::{FamilyMetrics, Metric};
@@ -14,16 +14,16 @@ use crate::exposition::report::REPORTED;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A body with which others are compared.
+/// A body that others are compared with.
 #[derive(Debug)]
 pub(super) struct KnownBody {
     spliced: Arc<SplicedBody>,
     families: Vec<KnownFamily>,
     /// Where the labels of each metric are in the body.
     labels: Vec<Range<usize>>,
-    /// Bytes of what follows the labels of the metrics, about.
+    /// Approximate number of bytes that follow the labels of all metrics.
     values_len: usize,
-    /// Names of labels of its target, with which none of its own clashes.
+    /// The names of its target's labels. None of its own labels has one of these names.
     target_names: Vec<Vec<u8>>,
 }
 
@@ -34,7 +34,7 @@ struct KnownFamily {
     head: Range<usize>,
     /// Indexes of its metrics.
     metrics: Range<usize>,
-    /// The fields behind the metrics, in the body.
+    /// The fields after the metrics, in the body.
     tail: Range<usize>,
 }
 
@@ -42,16 +42,16 @@ struct KnownFamily {
 #[derive(Debug)]
 pub(super) struct SameSeries {
     known: Arc<KnownBody>,
-    /// What follows the labels of each metric, behind its length.
+    /// What follows the labels of each metric, each after its length.
     values: Vec<u8>,
-    /// Bytes of the message of each family with the labels of the target.
+    /// The length of each family's message with the labels of the target.
     family_lens: Vec<usize>,
     pub(super) samples: u64,
     /// Bytes of all families, with the labels of the target.
     pub(super) len: u64,
 }
 
-/// A metric that is more than a value behind known labels.
+/// A metric with more than a value after known labels. It is validated at the end.
 struct Unchecked<'b> {
     /// Index of its family.
     family: usize,
@@ -60,8 +60,8 @@ struct Unchecked<'b> {
 }
 
 impl KnownBody {
-    /// `None` if no other body can be compared with this one: parts of it are left out or rewritten, or its metrics
-    /// have timestamps, by which they may differ, or are written in an unusual way.
+    /// `None` if other bodies cannot be compared with this one. This is so if parts of it are left out or rewritten, if
+    /// its metrics have timestamps, since then two may have the same series, or if they are encoded in an unusual way.
     pub(super) fn new(spliced: &Arc<SplicedBody>, target: &IdentityLabels) -> Option<KnownBody> {
         let families = &spliced.families;
         if !families.rewritten.is_empty() || families.duplicates_dropped > 0 {
@@ -82,7 +82,7 @@ impl KnownBody {
             let message = &spliced.body[at.clone()];
             let fields = FamilyFields::read(message, target).ok()?;
             let metric_type = fields.check().ok()?;
-            // Whether such a series is left out also depends on its value.
+            // Whether such a series is dropped also depends on its value.
             if REPORTED.contains(&fields.name) {
                 return None;
             }
@@ -144,7 +144,7 @@ impl SameSeries {
         Some(same)
     }
 
-    /// Takes in the values of a family; gives how long it is with the labels of the target.
+    /// Keeps the values of a family. Returns the length of its message with the labels of the target.
     fn read_family<'b>(
         &mut self,
         family: &KnownFamily,
@@ -177,8 +177,8 @@ impl SameSeries {
         (message[fields.position()..] == *bytes(&family.tail)).then_some(len)
     }
 
-    /// Checks metrics of which only the labels are known. This comes last: it takes as long as in any other body, and
-    /// would be in vain if the body had other series.
+    /// Validates the metrics with more than a value. This comes last: it takes as long as in any other body, and would
+    /// be wasted if the body had other series.
     fn check(&mut self, unchecked: &[Unchecked<'_>]) -> Option<()> {
         let mut metric = Metric::default();
         for of_family in unchecked.chunk_by(|a, b| a.family == b.family) {
@@ -199,12 +199,12 @@ impl SameSeries {
         Some(())
     }
 
-    /// Bytes of memory that it takes, beside the known body.
+    /// The memory in bytes, without the known body.
     pub(super) fn held_bytes(&self) -> usize {
         self.values.capacity() + self.family_lens.capacity() * size_of::<usize>()
     }
 
-    /// As [`super::ProtobufBody::write`].
+    /// See [`super::ProtobufBody::write`].
     pub(super) fn write(
         &self,
         target: &IdentityLabels,
@@ -245,7 +245,7 @@ impl SameSeries {
     }
 }
 
-/// Whether the bytes behind the labels are the value of a gauge, counter or untyped metric, and nothing else.
+/// Whether the bytes after the labels are the value of a gauge, counter or untyped metric, and nothing else.
 #[inline]
 fn is_one_value(bytes: &[u8], metric_type: MetricType) -> bool {
     let [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] = bytes else {

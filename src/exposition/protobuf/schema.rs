@@ -1,4 +1,4 @@
-//! The messages within a Metric but histograms: which fields they have, and whether bytes are such a message.
+//! The messages within a Metric, except histograms: which fields they have, and whether bytes are such a message.
 //!
 //! Source: `io/prometheus/client/metrics.proto` of prometheus/client_model.
 
@@ -12,13 +12,13 @@ pub(super) const FAMILY_TYPE: u8 = 3;
 pub(super) const FAMILY_METRIC: u8 = 4;
 pub(super) const FAMILY_UNIT: u8 = 5;
 
-/// The message of a Metric, and where in the message of its family the whole field is.
+/// The message of a Metric, and the range of its field in the message of the family.
 pub(super) type MetricField<'b> = (&'b [u8], Range<usize>);
 
-/// The next Metric of a family. Other fields are passed over.
+/// The next Metric of a family. Other fields are skipped.
 ///
 /// # Errors
-/// [`WireError`] where the bytes are no field.
+/// [`WireError`] if the bytes are not a field.
 #[inline]
 pub(super) fn next_metric<'b>(
     family: &mut Fields<'b>,
@@ -37,10 +37,10 @@ pub(super) fn next_metric<'b>(
     }
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// No field that is known: anything.
+    /// An unknown field, with any content.
     Unknown,
     Varint,
     Double,
@@ -67,8 +67,8 @@ pub(super) const SUMMARY: &[Kind] = &[
     Message(TIMESTAMP),
 ];
 
-/// Whether the bytes are a message with these fields, as far as the decoder of Prometheus looks: wire types and
-/// lengths at every depth, but not whether texts are UTF-8.
+/// Checks that the bytes are a message with these fields. Like the decoder of Prometheus, this checks wire types and
+/// lengths at every depth, but not whether strings are UTF-8.
 ///
 /// # Errors
 /// The first [`WireError`].
@@ -76,7 +76,7 @@ pub(super) fn check(kinds: &[Kind], message: &[u8]) -> Result<(), WireError> {
     check_each(kinds, message, |_| {})
 }
 
-/// The same; `each` gets the number of each field of the message itself.
+/// The same. `each` is called with the number of each field of the message itself.
 ///
 /// # Errors
 /// The first [`WireError`].
@@ -86,7 +86,7 @@ pub(super) fn check_each(
     message: &[u8],
     mut each: impl FnMut(u32),
 ) -> Result<(), WireError> {
-    // One double in field 1 is by far the most frequent message.
+    // Most messages are one double in field 1.
     if let [_, Double, ..] = kinds
         && message.len() == 9
         && message[0] == 0x09
@@ -125,7 +125,7 @@ pub(super) enum MetricType {
 }
 
 impl MetricType {
-    /// `None` for a number that is no type. Prometheus looks at the low 32 bits.
+    /// `None` if the number is not a type. As in Prometheus, only the low 32 bits count.
     pub(super) fn from_number(number: u64) -> Option<MetricType> {
         Some(match low_32(number) {
             0 => MetricType::Counter,

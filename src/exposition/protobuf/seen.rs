@@ -1,4 +1,4 @@
-//! The series of a body so far, to find those that come again.
+//! The series of a body so far, to find duplicates.
 
 use super::metric::Metric;
 use super::wire::low_32;
@@ -8,11 +8,11 @@ use hashbrown::hash_table::Entry;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
-/// Metrics of one series each, no two of them with the same series and timestamp.
+/// The metrics so far that have one series each. No two of them have the same series and timestamp.
 pub(super) struct SeenSeries<'b> {
     metrics: HashTable<SeenMetric<'b>>,
-    /// The names of the families so far, numbered. A name may be as long as the body, so that it is compared once for a
-    /// family and not for each metric.
+    /// The numbers of the family names so far. A name may be as long as the body, so it is compared once for each
+    /// family, not for each metric.
     names: HashMap<&'b [u8], u32, RandomState>,
     /// The number of the name of the current family.
     name: u32,
@@ -20,11 +20,11 @@ pub(super) struct SeenSeries<'b> {
 }
 
 struct SeenMetric<'b> {
-    /// The low half.
+    /// The lower half of the hash.
     hash: u32,
     /// The number of the name of its family.
     name: u32,
-    /// The shortest message of this series.
+    /// The shortest message with this series.
     message: &'b [u8],
 }
 
@@ -39,15 +39,15 @@ impl<'b> SeenSeries<'b> {
         }
     }
 
-    /// The metrics that follow belong to a family with this name.
+    /// Starts a family with this name, to which the next metrics belong.
     pub(super) fn begin_family(&mut self, name: &'b [u8]) {
         // A family takes several bytes, and no body has gigabytes.
         let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.name = *self.names.entry(name).or_insert(next);
     }
 
-    /// Whether the series of the metric came before with the same timestamp, or also without one. If not, it is
-    /// noted.
+    /// Whether an earlier metric has the same series and the same timestamp, or neither has one. If there is none, the
+    /// metric is added.
     pub(super) fn contains_or_insert(&mut self, metric: &Metric<'b>) -> bool {
         let mut hasher = self.state.build_hasher();
         hasher.write_u32(self.name);
@@ -87,7 +87,7 @@ fn twice(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-/// Bytes of a short metric.
+/// The length of a short metric in bytes.
 const METRIC_BYTES: usize = 48;
-/// Beyond so many metrics the table grows with them.
+/// For more metrics than this, the table grows as they come.
 const RESERVED_MAX: usize = 1 << 14;

@@ -5,18 +5,18 @@ use super::wire::{Fields, push_varint, varint_len};
 use crate::exposition::IdentityLabels;
 use std::ops::Range;
 
-/// A body, and which families of it are written.
+/// A body, and the families of it that are written.
 #[derive(Debug)]
 pub(super) struct SplicedBody {
     pub(super) body: Vec<u8>,
     pub(super) families: Families,
 }
 
-/// The families of a body that are written, and what was counted in it.
+/// The families of a body that are written, and the counts of its samples.
 #[derive(Debug, Default)]
 pub(super) struct Families {
     pub(super) list: Vec<Family>,
-    /// Messages of families that are not written as they are in the body.
+    /// The messages of families that cannot be copied from the body.
     pub(super) rewritten: Vec<u8>,
     pub(super) samples: u64,
     pub(super) duplicates_dropped: u64,
@@ -38,36 +38,36 @@ pub(super) enum FamilySource {
     Rewritten(Range<usize>),
 }
 
-/// How far a body is written. Starts at its beginning.
+/// How much of a body is written; at first nothing.
 #[derive(Debug, Default)]
 pub struct Position {
     pub(super) family: usize,
-    /// In the family; not counted where the family is copied by its bytes.
+    /// The metric in the family; not counted if the family is copied by its bytes.
     pub(super) metric: usize,
-    /// In the message of the family, or in the values of the body.
+    /// The position in the message of the family, or in the values of the body.
     pub(super) byte: usize,
 }
 
 impl Families {
-    /// Appends a family, whose message has this length with the labels of the target.
+    /// Appends a family. `len` is the length of its message with the labels of the target.
     pub(super) fn push(&mut self, source: FamilySource, len: usize) {
         self.len += (varint_len(len) + len) as u64;
         self.list.push(Family { source, len });
     }
 
-    /// Bytes of memory that they take.
+    /// The memory of the families in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.rewritten.capacity() + self.list.capacity() * size_of::<Family>()
     }
 }
 
 impl SplicedBody {
-    /// Bytes of memory that it takes.
+    /// The memory of the body in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.body.capacity() + self.families.held_bytes()
     }
 
-    /// As [`super::ProtobufBody::write`].
+    /// See [`super::ProtobufBody::write`].
     pub(super) fn write(
         &self,
         target: &IdentityLabels,
@@ -96,8 +96,8 @@ impl SplicedBody {
     }
 }
 
-/// Writes the fields of a family until `out` has at least `enough` bytes; gives how many bytes of the message that
-/// was.
+/// Writes the fields of a family until `out` has at least `enough` bytes. Returns how many bytes of the message it
+/// read.
 fn write_family(
     message: &[u8],
     target: &IdentityLabels,
@@ -107,7 +107,7 @@ fn write_family(
     let labels = target.fields();
     let mut written = 0;
     let mut fields = Fields::of(message);
-    // The fields have been read before, so that there is no error.
+    // These fields were read before, so there is no error.
     while let Ok(Some((metric, field))) = next_metric(&mut fields) {
         out.extend_from_slice(&message[written..field.start]);
         out.push(FAMILY_METRIC << 3 | 2);
