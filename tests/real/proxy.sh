@@ -38,7 +38,8 @@ start_proxied() {
     metadata: {name: $name}, subsets: [{addresses: [{ip: $ip,
       targetRef: {kind: "Pod", name: "proxied", namespace: "'"$namespace"'"}}], ports: [{name: "http", port: $port}]}]}' |
     kubectl -n "$namespace" apply -f - >/dev/null
-  start kubectl-proxy kubectl proxy --port="$proxy_port"
+  # Not by the function `kubectl`: then its shell would be stopped, and the program would stay.
+  start kubectl-proxy "$kubectl" --kubeconfig="$work/kubeconfig" --cache-dir="$work/kubectl" proxy --port="$proxy_port"
   wait_for 20 "the aggregator is ready behind the API server" 200 http_status "$proxied/-/ready"
 }
 
