@@ -6,9 +6,7 @@ use super::metric::{FamilyMetrics, Metric};
 use super::schema::{FAMILY_METRIC, FAMILY_NAME, FAMILY_UNIT, MetricType, next_metric};
 use super::seen::SeenSeries;
 use super::spliced::{Families, FamilySource};
-
 use super::wire::{Fields, push_field};
-
 use crate::exposition::asked::AskedNames;
 use crate::exposition::escaping::Escaping;
 use crate::exposition::report::REPORTED;

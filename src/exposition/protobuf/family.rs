@@ -4,7 +4,7 @@ use super::error::Problem;
 use super::schema::{
     FAMILY_HELP, FAMILY_METRIC, FAMILY_NAME, FAMILY_TYPE, FAMILY_UNIT, MetricType,
 };
-use super::wire::{Fields, varint_len};
+use super::wire::{Fields, field_len};
 use crate::exposition::IdentityLabels;
 
 /// The fields of a family without its metrics.
@@ -54,10 +54,10 @@ impl<'b> FamilyFields<'b> {
         }
     }
 
-    /// Counts a Metric that will have `len` bytes, and whose field in the body has `field_len` bytes.
-    fn add_metric(&mut self, len: usize, field_len: usize) {
+    /// Counts a Metric that will have `len` bytes, and whose field in the body has `replaced` bytes.
+    fn add_metric(&mut self, len: usize, replaced: usize) {
         self.has_metrics = true;
-        self.len += 1 + varint_len(len) + len - field_len;
+        self.len += field_len(len) - replaced;
     }
 
     /// The type of the family, provided that it has what Prometheus requires of a family with metrics.

@@ -37,6 +37,15 @@ pub(super) struct Metric<'b> {
     has_late_labels: bool,
 }
 
+/// The field number of the gauge, counter or untyped message, if these bytes are such a message with only a value.
+#[inline]
+pub(super) fn lone_double(bytes: &[u8]) -> Option<u8> {
+    match bytes {
+        [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] => Some(tag >> 3),
+        _ => None,
+    }
+}
+
 /// The metrics of one family, which are read one after the other.
 pub(super) struct FamilyMetrics {
     metric_type: MetricType,
@@ -97,8 +106,8 @@ impl<'b> Metric<'b> {
         }
         self.rest = self.labels.begin(message)?;
         // Most metrics contain only one double.
-        if let [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] = self.rest {
-            self.has_untyped_value = tag >> 3 == UNTYPED;
+        if let Some(number) = lone_double(self.rest) {
+            self.has_untyped_value = number == UNTYPED;
             self.labels.end();
             return Ok(());
         }

@@ -5,10 +5,10 @@
 //! is validated as in any other body.
 
 use super::family::FamilyFields;
-use super::metric::{FamilyMetrics, Metric};
+use super::metric::{FamilyMetrics, Metric, UNTYPED, lone_double};
 use super::schema::{FAMILY_METRIC, MetricType, next_metric};
 use super::spliced::{FamilySource, Position, SplicedBody};
-use super::wire::{Fields, push_varint, short_length, varint_len};
+use super::wire::{Fields, begin_field, field_len, push_varint, short_length, varint_len};
 use crate::exposition::IdentityLabels;
 use crate::exposition::report::REPORTED;
 use std::ops::Range;
@@ -171,8 +171,7 @@ impl SameSeries {
             }
             push_varint(&mut self.values, value.len());
             self.values.extend_from_slice(value);
-            let with_target = message.len() + target.fields().len();
-            len += 1 + varint_len(with_target) + with_target;
+            len += field_len(message.len() + target.fields().len());
         }
         (message[fields.position()..] == *bytes(&family.tail)).then_some(len)
     }
@@ -228,8 +227,8 @@ impl SameSeries {
                 };
                 position.byte = self.values.len() - rest.len();
                 position.metric += 1;
-                out.push(FAMILY_METRIC << 3 | 2);
-                push_varint(out, labels.len() + value.len() + target.fields().len());
+                let len = labels.len() + value.len() + target.fields().len();
+                begin_field(out, FAMILY_METRIC, len);
                 out.extend_from_slice(bytes(labels));
                 out.extend_from_slice(value);
                 out.extend_from_slice(target.fields());
@@ -248,11 +247,8 @@ impl SameSeries {
 /// Whether the bytes after the labels are the value of a gauge, counter or untyped metric, and nothing else.
 #[inline]
 fn is_one_value(bytes: &[u8], metric_type: MetricType) -> bool {
-    let [tag @ (0x12 | 0x1a | 0x2a), 9, 0x09, _, _, _, _, _, _, _, _] = bytes else {
-        return false;
-    };
-    match metric_type {
-        MetricType::Untyped => *tag == 0x2a,
+    lone_double(bytes).is_some_and(|number| match metric_type {
+        MetricType::Untyped => number == UNTYPED,
         _ => metric_type.is_one_series(),
-    }
+    })
 }

@@ -1,7 +1,7 @@
 //! One body with the labels of its target, copied family by family.
 
 use super::schema::{FAMILY_METRIC, next_metric};
-use super::wire::{Fields, push_varint, varint_len};
+use super::wire::{Fields, begin_field, push_varint, varint_len};
 use crate::exposition::IdentityLabels;
 use std::ops::Range;
 
@@ -110,8 +110,7 @@ fn write_family(
     // These fields were read before, so there is no error.
     while let Ok(Some((metric, field))) = next_metric(&mut fields) {
         out.extend_from_slice(&message[written..field.start]);
-        out.push(FAMILY_METRIC << 3 | 2);
-        push_varint(out, metric.len() + labels.len());
+        begin_field(out, FAMILY_METRIC, metric.len() + labels.len());
         out.extend_from_slice(metric);
         out.extend_from_slice(labels);
         written = field.end;

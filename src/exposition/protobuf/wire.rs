@@ -301,10 +301,21 @@ fn low_byte(value: u64) -> u8 {
     value.to_le_bytes()[0]
 }
 
+/// The number of bytes of a length-delimited field with a number under 16, whose content has `len` bytes.
+pub(super) fn field_len(len: usize) -> usize {
+    1 + varint_len(len) + len
+}
+
+/// Writes the start of a length-delimited field with a number under 16: everything before its `len` bytes of content.
+#[inline]
+pub(super) fn begin_field(out: &mut Vec<u8>, number: u8, len: usize) {
+    out.push(number << 3 | 2);
+    push_varint(out, len);
+}
+
 /// Writes a length-delimited field with a number under 16.
 pub(super) fn push_field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
-    out.push(number << 3 | 2);
-    push_varint(out, value.len());
+    begin_field(out, number, value.len());
     out.extend_from_slice(value);
 }
 
@@ -352,9 +363,7 @@ pub(in crate::exposition) fn push_label(out: &mut Vec<u8>, name: &[u8], value: &
     const LABEL: u8 = 1;
     const NAME: u8 = 1;
     const VALUE: u8 = 2;
-    let field_len = |len: usize| 1 + varint_len(len) + len;
-    out.push(LABEL << 3 | 2);
-    push_varint(out, field_len(name.len()) + field_len(value.len()));
+    begin_field(out, LABEL, field_len(name.len()) + field_len(value.len()));
     push_field(out, NAME, name);
     push_field(out, VALUE, value);
 }
