@@ -35,15 +35,18 @@ pub(super) fn metrics(merged: MergedResponse, content_type: String, gzip_level: 
 
 /// The body as gzip. [`LineGzip`] is the fastest for text, but it does not know protobuf and has no other levels.
 fn gzipped(merged: &Merged, format: Format, level: u32) -> Vec<u8> {
-    let written = if level == FASTEST_LEVEL && format != Format::Protobuf {
-        let mut gzip = LineGzip::default();
-        merged.write_to(&mut gzip).map(|()| gzip.finish())
-    } else {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-        merged
-            .write_to(&mut encoder)
-            .and_then(|()| encoder.finish())
-    };
+    if level != FASTEST_LEVEL || format == Format::Protobuf {
+        return zlib(level, |encoder| merged.write_to(encoder));
+    }
+    let mut gzip = LineGzip::default();
+    merged.write_to(&mut gzip).expect("from memory into memory");
+    gzip.finish()
+}
+
+/// What `write` writes, as gzip by zlib-rs at this level.
+fn zlib(level: u32, write: impl FnOnce(&mut GzEncoder<Vec<u8>>) -> io::Result<()>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    let written = write(&mut encoder).and_then(|()| encoder.finish());
     let mut gzip = written.expect("from memory into memory");
     // The memory that slow clients may hold is counted by the length of responses.
     gzip.shrink_to_fit();
@@ -68,10 +71,9 @@ pub(super) fn compressed(mut response: Response, level: u32) -> Response {
     if level == 0 || response.length < GZIP_BYTES_MIN {
         return response;
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    let body = io::copy(&mut response.body, &mut encoder)
-        .and_then(|_| encoder.finish())
-        .expect("from memory into memory");
+    let body = zlib(level, |encoder| {
+        io::copy(&mut response.body, encoder).map(drop)
+    });
     response
         .headers
         .push(("Content-Encoding", "gzip".to_owned()));
