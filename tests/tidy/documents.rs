@@ -201,14 +201,20 @@ fn the_readme_has_every_setting_with_its_default() {
 
 #[test]
 fn the_readme_has_every_option_of_a_pod() {
-    let readme = read("README.md");
-    let table = section(&readme, "## What you label").join("\n");
     let job_name = JOB_NAME_KEY.strip_prefix(KEY_PREFIX).unwrap();
-    for key in OPTIONS.iter().copied().chain([job_name.trim_matches('/')]) {
+    let keys = OPTIONS.iter().copied().chain([job_name.trim_matches('/')]);
+    check_rows("README.md", "What you label", keys);
+}
+
+#[track_caller]
+fn check_rows<'k>(document: &str, title: &str, keys: impl IntoIterator<Item = &'k str>) {
+    let text = read(document);
+    let table = section(&text, &format!("## {title}")).join("\n");
+    for key in keys {
         let row = format!("\n| `{key}` | ");
         assert!(
             table.contains(&row),
-            "README.md, \"What you label\": no row that begins with {row}"
+            "{document}, \"{title}\": no row that begins with {row}"
         );
     }
 }
@@ -231,21 +237,13 @@ fn the_readme_has_every_path() {
 
 #[test]
 fn every_alert_is_in_the_document() {
-    let document = read("k8s/prometheus/README.md");
-    let table = section(&document, "## Alerts").join("\n");
     let rules = read("k8s/prometheus/rules.yaml");
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
     assert!(alerts.len() > 5, "{alerts:?}");
-    for alert in alerts {
-        let row = format!("\n| `{alert}` | ");
-        assert!(
-            table.contains(&row),
-            "k8s/prometheus/README.md, \"Alerts\": no row that begins with {row}"
-        );
-    }
+    check_rows("k8s/prometheus/README.md", "Alerts", alerts);
 }
 
 #[test]
