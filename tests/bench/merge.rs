@@ -27,6 +27,7 @@ mod body;
 mod client_model;
 mod corpus;
 mod gzip;
+mod protobuf_bodies;
 mod splicing;
 
 const ROUNDS: usize = 101;
